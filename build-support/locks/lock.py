@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import re
 import subprocess
 import sys
@@ -30,7 +29,7 @@ UV_OPTIONS = (
 
 @dataclass(frozen=True)
 class Lock:
-    """One lock, the requirements it is made from, and the oldest Python it serves. Paths are from the repository's root."""
+    """One lock, the requirements it is made from, and the oldest Python it serves; paths from the repository's root."""
 
     requirements: str
     lock: str
@@ -84,6 +83,26 @@ def problems(lock: Lock, requirements_text: str, lock_text: str) -> Iterator[str
             yield f"{lock.lock} does not satisfy {wanted}"
 
 
+def disagreements(here: str, there: str) -> list[str]:
+    """The packages that two locks pin to different versions on CPython 3.11: both may meet in one process."""
+    ours, theirs = _versions(here), _versions(there)
+    return [
+        f"{name} is {version} here and {theirs[name]} there"
+        for name, version in ours.items()
+        if theirs.get(name, version) != version
+    ]
+
+
+def _versions(lock_text: str) -> dict[str, str]:
+    environment = {"python_version": "3.11", "python_full_version": "3.11.0"}
+    pins = [Requirement(entry.partition("--hash=")[0]) for entry in _entries(lock_text)]
+    return {
+        canonicalize_name(pin.name): str(pin.specifier).removeprefix("==")
+        for pin in pins
+        if pin.marker is None or pin.marker.evaluate(environment)
+    }
+
+
 def _entries(text: str) -> Iterator[str]:
     """The requirements in a text: one line each, without comments and options."""
     for line in re.sub(r"\\\n", " ", text).splitlines():
@@ -93,7 +112,7 @@ def _entries(text: str) -> Iterator[str]:
 
 
 def make(lock: Lock, root: Path, arguments: list[str]) -> None:
-    """Makes one lock. Versions that it already pins stay, unless the arguments (uv's, such as `--upgrade`) say otherwise."""
+    """Makes one lock. What it already pins stays, unless the arguments (uv's, such as `--upgrade`) say otherwise."""
     target = root / lock.lock
     # Beside the lock until it is whole: an interrupted run leaves the old one.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".lock-") as folder:
@@ -104,7 +123,7 @@ def make(lock: Lock, root: Path, arguments: list[str]) -> None:
         command += [*UV_OPTIONS, f"--python-version={lock.python}", *lock.options, *arguments]
         subprocess.run(command, cwd=root, check=True, stdout=subprocess.DEVNULL)
         draft.write_text(header(lock.requirements, (root / lock.requirements).read_text()) + draft.read_text())
-        os.replace(draft, target)
+        draft.replace(target)
 
 
 def main() -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from locks.lock import LOCKS, Lock, header, problems
+
+from locks.lock import LOCKS, Lock, disagreements, header, problems
 
 REQUIREMENTS = "# Why it is here.\nalpha<3  # because\nbeta[extra] ; python_version >= '3.11'\n"
 HASH = "--hash=sha256:" + "0" * 64
@@ -49,3 +50,14 @@ def test_a_broken_lock_is_noticed(pins: str, problem: str) -> None:
 
 def test_edited_requirements_are_noticed() -> None:
     assert findings(PINS, made_from="alpha\n") == ["some.lock was made from another some.txt: run `./pants lock`"]
+
+
+@pytest.mark.parametrize("name", ["3rdparty/python/default.lock", "3rdparty/tools/locks.lock"])
+def test_pytest_meets_the_versions_it_was_locked_with(name: str) -> None:
+    assert disagreements(Path("3rdparty/tools/pytest.lock").read_text(), Path(name).read_text()) == []
+
+
+def test_disagreeing_locks_are_noticed() -> None:
+    old = "alpha==1.0 ; python_full_version < '3.10' --hash=x\nalpha==2.1 ; python_full_version >= '3.10' --hash=x"
+    assert disagreements(old, PINS) == []
+    assert disagreements(old, PINS.replace("alpha==2.1", "alpha==2.2")) == ["alpha is 2.1 here and 2.2 there"]

@@ -1,7 +1,7 @@
 """What the goals lint, fix, fmt and update-build-files ask of Ruff.
 
-Options, `skip_ruff` and the discovery of `ruff.toml` are those of the stock backend. Its rules are not used: they run Ruff
-without a subcommand, which newer versions refuse, and they do not format.
+Options, `skip_ruff` and the discovery of `ruff.toml` are those of the stock backend. Its rules are not used: they run
+Ruff without a subcommand, which newer versions refuse, and they do not format.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from pants.util.strutil import pluralize
 
 class RuffLintRequest(LintTargetsRequest):
     field_set_type = RuffFieldSet
-    tool_subsystem = Ruff
+    tool_subsystem = Ruff  # type: ignore[assignment]  # as in every backend of Pants
     partitioner_type = PartitionerType.DEFAULT_SINGLE_PARTITION
 
 
 class RuffFixRequest(FixTargetsRequest):
     field_set_type = RuffFieldSet
-    tool_subsystem = Ruff
+    tool_subsystem = Ruff  # type: ignore[assignment]  # as in every backend of Pants
     partitioner_type = PartitionerType.DEFAULT_SINGLE_PARTITION
 
     @classproperty
@@ -45,7 +45,7 @@ class RuffFixRequest(FixTargetsRequest):
 
 class RuffFormatRequest(FmtTargetsRequest):
     field_set_type = RuffFieldSet
-    tool_subsystem = Ruff
+    tool_subsystem = Ruff  # type: ignore[assignment]  # as in every backend of Pants
     partitioner_type = PartitionerType.DEFAULT_SINGLE_PARTITION
 
     @classproperty
