@@ -127,7 +127,7 @@ def make(lock: Lock, root: Path, arguments: list[str]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="./pants lock --", description=__doc__)
+    parser = argparse.ArgumentParser(prog="./pants lock", description=__doc__)
     parser.add_argument("--only", metavar="NAME", help="one lock, such as default or mypy")
     parser.add_argument("--upgrade", action="store_true", help="take the newest versions, not the ones pinned so far")
     parser.add_argument("--upgrade-package", metavar="NAME", action="append", default=[], help="take the newest of one")
