@@ -1,22 +1,26 @@
-"""What generated code needs to run and to be type-checked, found among the requirements of its resolve."""
+"""What generated code needs to run and to be type-checked: libraries of its resolve, and the packages around it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from pants.backend.codegen.protobuf.python.additional_fields import ProtobufPythonResolveField
 from pants.backend.codegen.protobuf.target_types import (
     ProtobufDependenciesField,
     ProtobufGrpcToggleField,
+    ProtobufSourceField,
 )
 from pants.backend.python.dependency_inference.module_mapper import (
+    FirstPartyPythonModuleMapping,
     ModuleProviderType,
     ThirdPartyPythonModuleMapping,
 )
 from pants.backend.python.subsystems.setup import PythonSetup
+from pants.core.util_rules.stripped_source_files import StrippedFileName, StrippedFileNameRequest
 from pants.engine.addresses import Address
-from pants.engine.rules import Rule, collect_rules, rule
+from pants.engine.rules import Get, Rule, collect_rules, rule
 from pants.engine.target import FieldSet, InferDependenciesRequest, InferredDependencies
 from pants.engine.unions import UnionRule
 
@@ -29,8 +33,14 @@ class RuntimeLibraryError(Exception):
 class RuntimeFieldSet(FieldSet):
     """The fields of a `.proto` target that decide what its Python code needs."""
 
-    required_fields = (ProtobufDependenciesField, ProtobufPythonResolveField, ProtobufGrpcToggleField)
+    required_fields = (
+        ProtobufSourceField,
+        ProtobufDependenciesField,
+        ProtobufPythonResolveField,
+        ProtobufGrpcToggleField,
+    )
 
+    source: ProtobufSourceField
     dependencies: ProtobufDependenciesField
     resolve: ProtobufPythonResolveField
     grpc: ProtobufGrpcToggleField
@@ -40,8 +50,8 @@ class RuntimeFieldSet(FieldSet):
         return ("google.protobuf", "grpc") if self.grpc.value else ("google.protobuf",)
 
 
-class InferRuntimeLibraries(InferDependenciesRequest[RuntimeFieldSet]):
-    """Asks for the requirements behind one `.proto` target."""
+class InferRuntimeDependencies(InferDependenciesRequest[RuntimeFieldSet]):
+    """Asks for what is behind one `.proto` target."""
 
     infer_from = RuntimeFieldSet
 
@@ -64,20 +74,38 @@ def libraries_for(
     return [provider.addr for provider in providers]
 
 
-@rule(desc="Infer the libraries that code generated from Protobuf needs")
-async def infer_runtime_libraries(
-    request: InferRuntimeLibraries, mapping: ThirdPartyPythonModuleMapping, python_setup: PythonSetup
+def packages_around(file: str, mapping: FirstPartyPythonModuleMapping, *, resolve: str) -> list[Address]:
+    """Return the `__init__.py` of each regular package that the code generated from `file` becomes a part of.
+
+    Python runs them before the generated module, and Pants puts them beside it, but not what they import.
+    """
+    return [
+        found.provider.addr
+        for package in PurePath(file).parents
+        for found in mapping.providers_for_module(".".join(package.parts), resolve=resolve)
+        if found.ancestry == 0
+    ]
+
+
+@rule(desc="Infer what code generated from Protobuf needs")
+async def infer_runtime_dependencies(
+    request: InferRuntimeDependencies,
+    first_party: FirstPartyPythonModuleMapping,
+    third_party: ThirdPartyPythonModuleMapping,
+    python_setup: PythonSetup,
 ) -> InferredDependencies:
-    """Add the libraries to the `.proto` target, so whatever imports its code gets them without naming them."""
+    """Add it to the `.proto` target, so whatever imports its code gets it without naming it."""
     fields = request.field_set
     resolve = fields.resolve.normalized_value(python_setup)
-    return InferredDependencies(
+    file = await Get(StrippedFileName, StrippedFileNameRequest(fields.source.file_path))
+    libraries = (
         address
         for module in fields.modules()
-        for address in libraries_for(module, mapping, resolve=resolve, needed_by=fields.address)
+        for address in libraries_for(module, third_party, resolve=resolve, needed_by=fields.address)
     )
+    return InferredDependencies((*libraries, *packages_around(file.value, first_party, resolve=resolve)))
 
 
 def rules() -> Iterable[Rule | UnionRule]:
     """Return the rules of this module."""
-    return [*collect_rules(), UnionRule(InferDependenciesRequest, InferRuntimeLibraries)]
+    return [*collect_rules(), UnionRule(InferDependenciesRequest, InferRuntimeDependencies)]

@@ -107,6 +107,15 @@ def test_a_service_needs_grpc_with_its_stubs_and_what_it_imports(repository: Rul
     }
 
 
+def test_a_module_inside_a_regular_package_needs_what_the_package_imports(repository: RuleRunner) -> None:
+    repository.write_files(
+        {"python/units/BUILD": "python_sources()", "python/units/__init__.py": "from app import model"}
+    )
+
+    assert "python/units/__init__.py" in dependencies(repository, "protos/units/v1", "units.proto")
+    assert "python/units/__init__.py" not in dependencies(repository, "protos/trips/v1", "trips.proto")
+
+
 def test_a_library_of_another_resolve_does_not_count(repository: RuleRunner) -> None:
     repository.write_files({"protos/units/v1/BUILD": "protobuf_sources(python_resolve='theirs')"})
 

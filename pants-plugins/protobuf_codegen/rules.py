@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from pants.backend.codegen.protobuf.python.additional_fields import PythonSourceRootField
-from pants.backend.codegen.protobuf.target_types import ProtobufGrpcToggleField, ProtobufSourceField
+from pants.backend.codegen.protobuf.target_types import (
+    ProtobufDependenciesField,
+    ProtobufGrpcToggleField,
+    ProtobufSourceField,
+)
 from pants.backend.python.target_types import EntryPoint, PythonSourceField
 from pants.backend.python.util_rules import pex_from_targets
-from pants.backend.python.util_rules.pex import (
-    PexRequest,
-    VenvPex,
-    VenvPexProcess,
-    VenvPexRequest,
-)
+from pants.backend.python.util_rules.pex import PexRequest, VenvPex, VenvPexProcess, VenvPexRequest
 from pants.backend.python.util_rules.pex_environment import PexEnvironment
 from pants.backend.python.util_rules.pex_from_targets import PexFromTargetsRequest
 from pants.core.util_rules.source_files import SourceFiles, SourceFilesRequest
@@ -26,11 +25,11 @@ from pants.engine.fs import AddPrefix, CreateDigest, Digest, Directory, MergeDig
 from pants.engine.process import FallibleProcessResult
 from pants.engine.rules import Get, MultiGet, Rule, collect_rules, rule
 from pants.engine.target import (
+    DependenciesRequest,
     GeneratedSources,
     GenerateSourcesRequest,
     Target,
-    TransitiveTargets,
-    TransitiveTargetsRequest,
+    Targets,
 )
 from pants.engine.unions import UnionRule
 from pants.source.source_root import SourceRoot, SourceRootRequest, SourceRootsRequest, SourceRootsResult
@@ -107,22 +106,27 @@ async def prepare_protoc(options: ProtobufCodegen, pex_environment: PexEnvironme
 @rule(level=LogLevel.DEBUG)
 async def collect_proto_tree(request: ProtoTreeRequest) -> ProtoTree:
     """Collect the imports too: protoc reads them, though it generates nothing for them."""
-    transitive = await Get(TransitiveTargets, TransitiveTargetsRequest([request.target.address]))
-    fields = [tgt[ProtobufSourceField] for tgt in transitive.closure if tgt.has_field(ProtobufSourceField)]
-    sources = await Get(SourceFiles, SourceFilesRequest(fields))
-    found = await Get(SourceRootsResult, SourceRootsRequest, SourceRootsRequest.for_files(sources.files))
-    roots = sorted({root.path for root in found.path_to_root.values()})
+    protos, unread = {request.target.address: request.target}, [request.target]
+    # Protos alone, level by level: what generated code runs with is of no concern to protoc, and may be much.
+    while unread:
+        found = await MultiGet(Get(Targets, DependenciesRequest(proto[ProtobufDependenciesField])) for proto in unread)
+        known = {target.address: target for targets in found for target in targets}
+        unread = [tgt for at, tgt in known.items() if at not in protos and tgt.has_field(ProtobufSourceField)]
+        protos.update((proto.address, proto) for proto in unread)
+    sources = await Get(SourceFiles, SourceFilesRequest(proto[ProtobufSourceField] for proto in protos.values()))
+    located = await Get(SourceRootsResult, SourceRootsRequest, SourceRootsRequest.for_files(sources.files))
+    roots = sorted({root.path for root in located.path_to_root.values()})
     return ProtoTree(sources.snapshot.digest, sources.files, tuple(roots))
 
 
 def protoc_arguments(tool: ProtocTool, roots: Iterable[str], source: str, *, grpc: bool) -> tuple[str, ...]:
     """Return the command line that generates one file, with its stubs, and gRPC code if asked for."""
-    plugins, outputs = STUB_PLUGINS, [f"--python_out={OUTPUT}", f"--mypy_out=quiet:{OUTPUT}"]
+    outputs = [f"--python_out={OUTPUT}", f"--mypy_out=quiet:{OUTPUT}"]
     if grpc:
         outputs += [f"--grpc_python_out={OUTPUT}", f"--mypy_grpc_out=quiet:{OUTPUT}"]
     return (
         *(f"-I{root}" for root in roots),
-        *(f"--plugin={name}={tool.pex.bin[name].argv0}" for name in plugins),
+        *(f"--plugin={name}={tool.pex.bin[name].argv0}" for name in STUB_PLUGINS),
         *outputs,
         source,
     )

@@ -42,9 +42,11 @@ FILES = {
         """
         syntax = "proto3";
         package units.v1;
-        message Length { double metres = 1; }
+        import "units/v1/prefix.proto";
+        message Length { double metres = 1; Prefix prefix = 2; }
         """
     ),
+    "src/protos/units/v1/prefix.proto": 'syntax = "proto3";\npackage units.v1;\nenum Prefix { NONE = 0; }',
     "src/protos/trips/v1/BUILD": "protobuf_sources(grpc=True)",
     "src/protos/trips/v1/trips.proto": dedent(
         """
