@@ -1,0 +1,174 @@
+"""The rules that the contract's column options mean, checked over whole columns at once.
+
+The same rules serve training data and requests: there is no other place where a value is judged.
+"""
+
+import enum
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from athanor.contract.columns import Column, Columns, Kind
+from athanor.contract.messages import OUT_OF_RANGE_US, is_missing
+from athanor.errors import ContractError
+
+_LONGEST_SHOWN_VALUE = 100
+
+
+class Rule(enum.Enum):
+    """What a value can break. The values are stable codes."""
+
+    REQUIRED = "REQUIRED"
+    FINITE = "FINITE"
+    WHOLE = "WHOLE"
+    MINIMUM = "MINIMUM"
+    MAXIMUM = "MAXIMUM"
+    CATEGORY = "CATEGORY"
+    PATTERN = "PATTERN"
+    TIMESTAMP = "TIMESTAMP"
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One value that breaks one rule.
+
+    Attributes:
+        row: position in the arrays, from 0.
+        value: as it stands in the array.
+    """
+
+    row: int
+    column: Column
+    rule: Rule
+    value: Any
+
+    def __str__(self) -> str:
+        if self.rule is Rule.REQUIRED:
+            return f"is required; give {self.column.allowed}"
+        return f"{_shown(self.value)} is not allowed ({self.rule.value}); give {self.column.allowed}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= _LONGEST_SHOWN_VALUE else f"{text[:_LONGEST_SHOWN_VALUE]}…"
+
+
+@dataclass(frozen=True)
+class Breach:
+    """All rows in which one column breaks one rule.
+
+    Attributes:
+        rows: positions, int64, ascending, at least one.
+        values: of the column at these rows.
+    """
+
+    column: Column
+    rule: Rule
+    rows: NDArray[np.int64]
+    values: NDArray[Any]
+
+    def __iter__(self) -> Iterator[Violation]:
+        for row, value in zip(self.rows, self.values, strict=True):
+            yield Violation(int(row), self.column, self.rule, value)
+
+
+def validate(columns: Sequence[Column], values: Columns) -> tuple[Breach, ...]:
+    """Finds everything in `values` that breaks a rule of `columns`; empty when nothing does.
+
+    Args:
+        columns: those to check.
+        values: arrays of equal length `n` with the dtypes of the columns' kinds; further arrays are not looked at.
+
+    Missing values (NaN, "", NaT) break REQUIRED or nothing; infinities always break FINITE and nothing else.
+
+    Raises:
+        ContractError: an array is absent, has another dtype than its column's kind, or another length than the rest.
+    """
+    _check_arrays(columns, values)
+    numeric = [column for column in columns if column.kind.is_numeric]
+    breaches = _validate_numbers(numeric, values) if numeric else []
+    for column in columns:
+        if column.kind is Kind.TEXT:
+            breaches += _validate_text(column, values[column.name])
+        elif column.kind is Kind.TIMESTAMP:
+            breaches += _validate_timestamps(column, values[column.name])
+    return tuple(breaches)
+
+
+def _check_arrays(columns: Sequence[Column], values: Columns) -> None:
+    if absent := [column.name for column in columns if column.name not in values]:
+        raise ContractError(f"columns are absent: {', '.join(absent)}")
+    for column in columns:
+        if values[column.name].dtype != column.kind.dtype:
+            found = values[column.name].dtype
+            raise ContractError(f"{column.name} has dtype {found}; a {column.kind.value} is {column.kind.dtype}")
+    lengths = {column.name: len(values[column.name]) for column in columns}
+    if len(set(lengths.values())) > 1:
+        raise ContractError(f"columns differ in length: {lengths}")
+
+
+def _breach(column: Column, rule: Rule, broken: NDArray[np.bool_], values: NDArray[Any]) -> list[Breach]:
+    rows = np.flatnonzero(broken)
+    return [Breach(column, rule, rows, values[rows])] if len(rows) else []
+
+
+def _validate_numbers(columns: Sequence[Column], values: Columns) -> list[Breach]:
+    """All numeric columns as one array of shape (columns, rows): a request of one row costs a few array operations."""
+    numbers = np.stack([values[column.name] for column in columns])
+    minimum, maximum, required, whole = _limits(tuple(columns))
+    infinite = np.isinf(numbers)
+    # Comparisons with NaN are false, so a missing value breaks none of them.
+    broken_rules = {
+        Rule.REQUIRED: np.isnan(numbers) & required,
+        Rule.FINITE: infinite,
+        Rule.WHOLE: whole & ~infinite & (np.floor(numbers) < numbers),
+        Rule.MINIMUM: (numbers < minimum) & ~infinite,
+        Rule.MAXIMUM: (numbers > maximum) & ~infinite,
+    }
+    return [
+        breach
+        for rule, broken in broken_rules.items()
+        if broken.any()
+        for column, broken_rows in zip(columns, broken, strict=True)
+        for breach in _breach(column, rule, broken_rows, values[column.name])
+    ]
+
+
+@lru_cache(maxsize=64)
+def _limits(columns: tuple[Column, ...]) -> tuple[NDArray[Any], ...]:
+    """Minimum, maximum, whether required and whether whole, each of shape (columns, 1)."""
+    is_boolean = [column.kind is Kind.BOOLEAN for column in columns]
+    limits = (
+        [0.0 if boolean else column.minimum for column, boolean in zip(columns, is_boolean, strict=True)],
+        [1.0 if boolean else column.maximum for column, boolean in zip(columns, is_boolean, strict=True)],
+        [not column.may_be_missing for column in columns],
+        [column.kind is not Kind.NUMBER for column in columns],
+    )
+    return tuple(np.array(limit)[:, np.newaxis] for limit in limits)
+
+
+def _validate_text(column: Column, values: NDArray[Any]) -> list[Breach]:
+    # A column has far fewer distinct values than rows: judge each of those once.
+    distinct = set(values) - {""}
+    rule = Rule.CATEGORY if column.categories else Rule.PATTERN
+    if column.categories:
+        wrong = distinct.difference(column.categories)
+    else:
+        wrong = {value for value in distinct if column.pattern and not re.fullmatch(column.pattern, value)}
+    breaches = []
+    if not column.may_be_missing:
+        breaches += _breach(column, Rule.REQUIRED, is_missing(column, values), values)
+    if wrong:
+        breaches += _breach(column, rule, np.fromiter((value in wrong for value in values), np.bool_), values)
+    return breaches
+
+
+def _validate_timestamps(column: Column, values: NDArray[Any]) -> list[Breach]:
+    out_of_range = values >= np.datetime64(OUT_OF_RANGE_US, "us")
+    missing = is_missing(column, values) & (not column.may_be_missing)
+    return _breach(column, Rule.REQUIRED, missing, values) + _breach(column, Rule.TIMESTAMP, out_of_range, values)

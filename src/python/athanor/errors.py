@@ -1,0 +1,91 @@
+"""Every error that Athanor raises on purpose.
+
+    AthanorError                 exit status 1
+    ├── InputError               exit status 2: what came in is wrong, and whoever sent it can mend it
+    │   ├── ContractError        a .proto file or a table's columns do not make a contract
+    │   ├── DataError            a dataset breaks the contract beyond its budgets
+    │   ├── InvalidRequestError  rows of a request break the contract
+    │   ├── ModelNotFoundError   a model or version that is not served
+    │   ├── NotFoundError        a project, snapshot or release that does not exist
+    │   ├── ReleaseError         a release that is corrupted, tampered with or not whole
+    │   └── SettingsError        a setting that cannot be
+    ├── GateError                exit status 3: a gate said no
+    └── ServiceError             a service did not start, stop or answer
+
+`code` is stable and for machines; the text is for people: what, where, the value, the allowed, the remedy.
+Doors map these to gRPC and HTTP codes; nothing here knows of either. Each survives pickling, as Ray needs.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class AthanorError(Exception):
+    """Base of all. `args` holds exactly the constructor's arguments, so that pickling calls it with them again."""
+
+    code: ClassVar[str] = "FAILED"
+    exit_status: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else self.code
+
+
+class InputError(AthanorError):
+    code = "INVALID_INPUT"
+    exit_status = 2
+
+
+class ContractError(InputError):
+    code = "INVALID_CONTRACT"
+
+
+class DataError(InputError):
+    code = "INVALID_DATA"
+
+
+@dataclass(frozen=True)
+class FieldViolation:
+    """One rule that one value of a request breaks.
+
+    Attributes:
+        field: path in the request, as protobuf names it: `flights[3].distance`.
+        rule: stable code of the rule, as `athanor.contract.Rule` names it.
+        description: what is wrong, with the value and what is allowed.
+    """
+
+    field: str
+    rule: str
+    description: str
+
+
+class InvalidRequestError(InputError):
+    code = "INVALID_REQUEST"
+
+    def __init__(self, message: str, violations: tuple[FieldViolation, ...] = ()) -> None:
+        super().__init__(message, violations)
+        self.violations = violations
+
+
+class ModelNotFoundError(InputError):
+    code = "MODEL_NOT_FOUND"
+
+
+class NotFoundError(InputError):
+    code = "NOT_FOUND"
+
+
+class ReleaseError(InputError):
+    code = "INVALID_RELEASE"
+
+
+class SettingsError(InputError):
+    code = "INVALID_SETTING"
+
+
+class GateError(AthanorError):
+    code = "GATE_FAILED"
+    exit_status = 3
+
+
+class ServiceError(AthanorError):
+    code = "SERVICE_FAILED"

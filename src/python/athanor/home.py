@@ -1,0 +1,50 @@
+"""Where everything that Athanor writes lies: one folder, `.athanor` in the working directory unless told otherwise."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+VARIABLE: Final = "ATHANOR_HOME"
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders below a home. Asking for one creates nothing; whoever writes first makes it."""
+
+    path: Path
+
+    @classmethod
+    def find(cls, given: Path | None = None) -> "Home":
+        """The given folder, else that of the environment variable ATHANOR_HOME, else `.athanor` here. Absolute."""
+        return cls((given or Path(os.environ.get(VARIABLE) or ".athanor")).absolute())
+
+    @property
+    def raw(self) -> Path:
+        """Raw input as it came, by project and digest."""
+        return self.path / "raw"
+
+    @property
+    def datasets(self) -> Path:
+        """One Delta table for each project."""
+        return self.path / "datasets"
+
+    @property
+    def candidates(self) -> Path:
+        """Releases as training wrote them, before one is registered."""
+        return self.path / "candidates"
+
+    @property
+    def registry(self) -> Path:
+        """Versions, aliases and their history."""
+        return self.path / "registry"
+
+    @property
+    def store(self) -> Path:
+        """The release store: what the registry published and serving reads."""
+        return self.path / "store"
+
+    @property
+    def service(self) -> Path:
+        """Process number, endpoints and logs of the service that runs from this home."""
+        return self.path / "service"

@@ -1,0 +1,41 @@
+"""Which projects stand beside the layers, and what they declare.
+
+A project is a package below `projects` whose modules each declare one value: `recipe.py` the RECIPE, `model.py` the
+MODEL, and so on. A binary carries the modules it was built with: serving has the models and none of the recipes.
+"""
+
+import importlib
+import importlib.util
+import pkgutil
+from typing import TypeVar
+
+from athanor.errors import ContractError, NotFoundError
+
+Declared = TypeVar("Declared")
+
+
+def find_projects(module: str) -> tuple[str, ...]:
+    """Names of all projects in this binary that have the given module, sorted."""
+    try:
+        package = importlib.import_module("projects")
+    except ModuleNotFoundError:
+        return ()
+    names = (info.name for info in pkgutil.iter_modules(package.__path__) if info.ispkg)
+    return tuple(sorted(name for name in names if importlib.util.find_spec(f"projects.{name}.{module}")))
+
+
+def load(project: str, module: str, declared: type[Declared]) -> Declared:
+    """Imports what `projects.<project>.<module>` declares under the module's name in capitals.
+
+    Raises:
+        NotFoundError: this binary carries no such project.
+        ContractError: the module declares no such value.
+    """
+    projects = find_projects(module)
+    if project not in projects:
+        known = ", ".join(projects) or "none"
+        raise NotFoundError(f"no project {project!r} with a {module} in this binary; it carries: {known}")
+    value = getattr(importlib.import_module(f"projects.{project}.{module}"), module.upper(), None)
+    if not isinstance(value, declared):
+        raise ContractError(f"projects.{project}.{module} must declare {module.upper()} as a {declared.__name__}")
+    return value
