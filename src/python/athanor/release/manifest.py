@@ -1,0 +1,78 @@
+"""The manifest: what a release is, in JSON, and what its digest covers."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+Scalar: TypeAlias = bool | int | float | str | None
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Identity(_Frozen):
+    """All that makes the model what it is. Two trainings that agree in it made the same release.
+
+    Attributes:
+        contract: fingerprint of the contract.
+        snapshot: content digest of the training data.
+        features: digest of the feature code.
+        recipe: digest of the recipe.
+        algorithm: name of the candidate that won.
+        parameters: those that the search gave it.
+        metrics: on the later time slice, by name.
+        baseline: the same metrics of the baseline.
+        files: sha256 of every other file of the release, by name.
+    """
+
+    format: Literal[1] = 1
+    model: str
+    contract: str
+    snapshot: str
+    features: str
+    recipe: str
+    algorithm: str
+    parameters: Mapping[str, Scalar]
+    seed: int
+    metrics: Mapping[str, float]
+    baseline: Mapping[str, float]
+    files: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """sha256, in hexadecimal, of the canonical JSON: the release's digest."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class Provenance(_Frozen):
+    """How it came about. Recorded, and not part of the digest: another commit or machine may make the same release.
+
+    Attributes:
+        snapshot_version: of the dataset in its table.
+        commit: of the repository, "" where there was none.
+        is_clean: whether all of the repository was committed.
+        libraries: versions by name.
+        created_at: ISO 8601, UTC.
+    """
+
+    snapshot_version: int
+    commit: str
+    is_clean: bool
+    athanor: str
+    python: str
+    platform: str
+    libraries: Mapping[str, str]
+    created_at: str
+
+
+class Manifest(_Frozen):
+    """`manifest.json`."""
+
+    digest: str
+    identity: Identity
+    provenance: Provenance

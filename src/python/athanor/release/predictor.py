@@ -1,0 +1,83 @@
+"""Runs a release: contract columns in, probabilities out. Loading one runs no code of its own."""
+
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+from google.protobuf import json_format
+from google.protobuf.message_factory import GetMessageClass
+from numpy.typing import NDArray
+
+from athanor.contract import Columns, to_columns
+from athanor.errors import ReleaseError
+from athanor.features import FeatureArrays, Model
+from athanor.release.files import GRAPH, REFERENCE_ROWS, Release
+
+TOLERANCE: Final = 1e-6
+"""Largest allowed difference of two probabilities that should be the same."""
+
+
+class Graph:
+    """An ONNX graph of a binary classifier with the inputs `numeric` and `categorical` of `FeatureArrays`."""
+
+    def __init__(self, content: bytes) -> None:
+        options = onnxruntime.SessionOptions()
+        # Replicas scale by processes; a session with threads of its own would make them compete.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._inputs = frozenset(node.name for node in self._session.get_inputs())
+
+    def predict_probability(self, features: FeatureArrays) -> NDArray[np.float64]:
+        """Probability of the positive class for each row; float64 of length n."""
+        arrays: dict[str, NDArray[Any]] = {"numeric": features.numeric, "categorical": features.categorical}
+        outputs = self._session.run(["probabilities"], {name: arrays[name] for name in self._inputs})
+        return np.asarray(outputs[0][:, 1], dtype=np.float64)
+
+
+class Predictor:
+    """A release together with the code that makes its features."""
+
+    def __init__(self, release: Release, model: Model) -> None:
+        """Makes ready to predict, and proves it on the release's reference rows.
+
+        Raises:
+            ReleaseError: the release is for another contract or other features than this code has, its graph cannot
+                be read, or it does not answer its reference rows as it did when it was made.
+        """
+        self.release = release
+        self.model = model
+        self._check_code()
+        try:
+            self._graph = Graph(release.files[GRAPH])
+        except Exception as error:  # noqa: BLE001 - onnxruntime has a class of its own for each way to be broken
+            raise ReleaseError(f"{release.folder / GRAPH} is no graph that can be run: {error}") from None
+        self._check_reference_rows()
+
+    def predict(self, columns: Columns) -> NDArray[np.float64]:
+        """Probabilities for `n` rows of valid contract columns; float64 of length n, each from 0 to 1."""
+        return self._graph.predict_probability(self.model.features(columns))
+
+    def _check_code(self) -> None:
+        identity = self.release.identity
+        for what, of_release, of_code in (
+            ("model", identity.model, self.model.name),
+            ("contract", identity.contract, self.model.contract.fingerprint),
+            ("features", identity.features, self.model.features.digest),
+        ):
+            if of_release != of_code:
+                raise ReleaseError(
+                    f"release {self.release.digest} was trained with {what} {of_release}, this binary has {of_code}; "
+                    "serve it with the binary of its commit, or train again"
+                )
+
+    def _check_reference_rows(self) -> None:
+        reference = self.release.json(REFERENCE_ROWS)
+        row_class = GetMessageClass(self.model.contract.row)
+        rows = [json_format.ParseDict(row, row_class()) for row in reference["rows"]]
+        difference = np.abs(self.predict(to_columns(self.model.contract.columns, rows)) - reference["predictions"])
+        if not np.all(difference <= TOLERANCE):
+            raise ReleaseError(
+                f"release {self.release.digest} answers reference row {difference.argmax()} with a difference of "
+                f"{difference.max():.3g}, allowed are {TOLERANCE:g}"
+            )
