@@ -1,0 +1,29 @@
+"""Semantic versions: what a release's number says about the one before it."""
+
+from athanor.contract import find_breaking_changes
+from athanor.release import CONTRACT, Release
+
+FIRST = "1.0.0"
+
+
+def next_version(latest: tuple[str, Release] | None, release: Release) -> str:
+    """The semantic version of a release.
+
+    Major grows when the contract changed incompatibly; minor when contract, features, recipe or algorithm changed;
+    patch when the same recipe saw new data.
+
+    Args:
+        latest: version and release that were registered last; None if there is none.
+    """
+    if latest is None:
+        return FIRST
+    version, before = latest
+    major, minor, patch = map(int, version.split("."))
+    if find_breaking_changes(before.json(CONTRACT), release.json(CONTRACT)):
+        return f"{major + 1}.0.0"
+    if any(getattr(before.identity, part) != getattr(release.identity, part) for part in _MINOR):
+        return f"{major}.{minor + 1}.0"
+    return f"{major}.{minor}.{patch + 1}"
+
+
+_MINOR = ("contract", "features", "recipe", "algorithm")
