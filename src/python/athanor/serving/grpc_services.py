@@ -1,0 +1,63 @@
+"""What stands on a replica's gRPC server: the typed service of each project, health and reflection."""
+
+from typing import Any
+
+import grpc
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha._async import ReflectionServicer
+
+from athanor.contract import Contract
+from athanor.features import Model
+from athanor.projects import find_projects, load
+
+HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
+
+# One for each process. Serve's fallback proxy has one too: it has no model, and says that it does not serve.
+health_servicer = health.aio.HealthServicer()
+health_servicer._server_status[""] = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def add_services(servicer: Any, server: Any) -> None:
+    """Adds all services. Serve calls it by its import path in every process that has a gRPC server.
+
+    Serve answers a typed service from the deployment's method of the same name; what is passed through is answered
+    by its own servicer.
+    """
+    contracts = [load(name, "model", Model).contract for name in find_projects("model")]
+    for contract in contracts:
+        server.add_generic_rpc_handlers((_typed_handler(contract, servicer),))
+    server.add_passthrough_service(HEALTH)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    server.add_passthrough_service(REFLECTION_V1)
+    names = [*(contract.service.full_name for contract in contracts), HEALTH, REFLECTION_V1, reflection.SERVICE_NAME]
+    server.add_generic_rpc_handlers((_reflection_handler(names),))
+
+
+def report_serving(contract: Contract) -> None:
+    """Tells `grpc.health.v1` that this process answers."""
+    for name in ("", contract.service.full_name):
+        health_servicer._server_status[name] = health_pb2.HealthCheckResponse.SERVING
+
+
+def _typed_handler(contract: Contract, servicer: Any) -> grpc.GenericRpcHandler:
+    """What the generated `add_…Servicer_to_server` registers, for any contract."""
+    predict = contract.predict
+    method = grpc.unary_unary_rpc_method_handler(
+        servicer.Predict,
+        request_deserializer=GetMessageClass(predict.input_type).FromString,
+        response_serializer=GetMessageClass(predict.output_type).SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(contract.service.full_name, {predict.name: method})
+
+
+def _reflection_handler(names: list[str]) -> grpc.GenericRpcHandler:
+    """`grpc.reflection.v1`, as new clients ask for it, beside the v1alpha that Serve registers: the same messages."""
+    method = grpc.stream_stream_rpc_method_handler(
+        ReflectionServicer(names).ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(REFLECTION_V1, {"ServerReflectionInfo": method})

@@ -1,0 +1,84 @@
+"""Our errors as gRPC and HTTP say them. The only place that knows both."""
+
+from typing import Any, Final
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from athanor.errors import (
+    AthanorError,
+    ContractError,
+    FieldViolation,
+    InvalidRequestError,
+    ModelNotFoundError,
+    NotFoundError,
+)
+
+_CODES: Final[tuple[tuple[type[AthanorError], grpc.StatusCode, int], ...]] = (
+    (InvalidRequestError, grpc.StatusCode.INVALID_ARGUMENT, 400),
+    (ContractError, grpc.StatusCode.INVALID_ARGUMENT, 400),
+    (ModelNotFoundError, grpc.StatusCode.NOT_FOUND, 404),
+    (NotFoundError, grpc.StatusCode.NOT_FOUND, 404),
+    (AthanorError, grpc.StatusCode.INTERNAL, 500),
+)
+
+# gRPC clients accept 8 KiB of metadata unless told otherwise. REST's body has no such limit and names all.
+_MOST_DETAIL_BYTES: Final = 5_000
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+
+
+def to_grpc_code(error: AthanorError) -> grpc.StatusCode:
+    return next(code for kind, code, _ in _CODES if isinstance(error, kind))
+
+
+def to_http_status(error: AthanorError) -> int:
+    return next(status for kind, _, status in _CODES if isinstance(error, kind))
+
+
+def _violations(error: AthanorError) -> tuple[FieldViolation, ...]:
+    return error.violations if isinstance(error, InvalidRequestError) else ()
+
+
+def to_rpc_status(error: AthanorError) -> status_pb2.Status:
+    """`google.rpc.Status` with `ErrorInfo` and, for a broken contract, `BadRequest`: as many violations as fit."""
+    name = to_grpc_code(error).name
+    status = status_pb2.Status(code=code_pb2.Code.Value(name), message=str(error))
+    _attach(status, error_details_pb2.ErrorInfo(reason=error.code, domain="athanor"))
+    bad_request = error_details_pb2.BadRequest()
+    violations = _violations(error)
+    for violation in violations:
+        bad_request.field_violations.add(
+            field=violation.field, reason=violation.rule, description=f"{violation.field} {violation.description}"
+        )
+        if bad_request.ByteSize() > _MOST_DETAIL_BYTES:
+            del bad_request.field_violations[-1]
+            status.message += f"; the details name the first {len(bad_request.field_violations)}"
+            break
+    if violations:
+        _attach(status, bad_request)
+    return status
+
+
+def _attach(status: status_pb2.Status, detail: Any) -> None:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    status.details.append(packed)
+
+
+def to_problem(error: AthanorError, request_id: str) -> dict[str, Any]:
+    """RFC 9457 problem details, with the error's code, the request's id and all violations."""
+    problem: dict[str, Any] = {
+        "type": f"urn:athanor:error:{error.code}",
+        "title": error.code.replace("_", " ").capitalize(),
+        "status": to_http_status(error),
+        "detail": str(error),
+        "code": error.code,
+        "request_id": request_id,
+    }
+    if violations := _violations(error):
+        problem["violations"] = [
+            {"field": v.field, "rule": v.rule, "description": f"{v.field} {v.description}"} for v in violations
+        ]
+    return problem

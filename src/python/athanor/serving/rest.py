@@ -1,0 +1,65 @@
+"""The REST door: protobuf JSON in and out, problem details for errors."""
+
+import json
+import uuid
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from google.protobuf import json_format
+from starlette.exceptions import HTTPException
+
+from athanor.errors import AthanorError, InvalidRequestError
+from athanor.serving.core import Core
+from athanor.serving.problems import PROBLEM_MEDIA_TYPE, to_http_status, to_problem
+
+REQUEST_ID: Final = "x-request-id"
+
+
+def make_request_id(given: str | None) -> str:
+    """The caller's, or a new one."""
+    return given or uuid.uuid4().hex
+
+
+def build_rest(core: Core) -> FastAPI:
+    """The web application of one model. Its health endpoints answer 200 as soon as it exists: it is made when ready."""
+    app = FastAPI(openapi_url=None, exception_handlers={AthanorError: _refuse, HTTPException: _refuse_http})
+
+    @app.post("/v1/models/{name}:predict")
+    async def predict(name: str, request: Request) -> Response:
+        message = _parse(core, await request.body())
+        message.model_name = name
+        answer = core.predict(message, make_request_id(request.headers.get(REQUEST_ID)))
+        return Response(json_format.MessageToJson(answer, indent=None), media_type="application/json")
+
+    @app.get("/livez")
+    @app.get("/readyz")
+    async def is_healthy() -> dict[str, str]:
+        return {"status": "ok"}
+
+    return app
+
+
+def _parse(core: Core, body: bytes) -> "json_format.Message":
+    try:
+        return json_format.Parse(body, core.request_class())
+    except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+        name = core.contract.predict.input_type.full_name
+        raise InvalidRequestError(f"the body is no {name} in protobuf JSON: {error}") from None
+
+
+async def _refuse(request: Request, error: Any) -> Response:
+    problem = to_problem(error, make_request_id(request.headers.get(REQUEST_ID)))
+    return Response(json.dumps(problem), to_http_status(error), media_type=PROBLEM_MEDIA_TYPE)
+
+
+async def _refuse_http(request: Request, error: Any) -> Response:
+    """What the web framework refuses by itself: unknown paths and methods."""
+    problem = {
+        "type": "about:blank",
+        "title": error.detail,
+        "status": error.status_code,
+        "detail": f"{request.method} {request.url.path}: {error.detail}",
+        "request_id": make_request_id(request.headers.get(REQUEST_ID)),
+    }
+    return Response(json.dumps(problem), error.status_code, error.headers, PROBLEM_MEDIA_TYPE)
