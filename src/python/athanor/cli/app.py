@@ -1,0 +1,21 @@
+"""The composing app. Layers and their libraries load when a command needs them, never for `--help`."""
+
+from athanor.cli import client, data, demo, monitoring, registry, serving, training
+from athanor.cli.terminal import make_app, run
+
+app = make_app("athanor", "Takes a table to a running, trustworthy prediction service, and can prove how.")
+app.command(name="demo")(demo.demo)
+app.command(name="train")(training.train)
+app.command(name="predict")(client.predict)
+app.add_typer(data.app)
+app.add_typer(registry.app)
+app.add_typer(serving.app)
+app.add_typer(monitoring.app)
+
+
+def main() -> None:
+    run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+"""The main job on real flights, from raw tables to answered calls, as one command."""
+
+import signal
+import statistics
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Group
+
+from athanor.cli.registry import open_registry
+from athanor.cli.serving import start, stop
+from athanor.cli.terminal import HomeOption, JsonOption, TerminalProgress, facts, listing, out, show, watch
+from athanor.errors import ServiceError
+from athanor.home import Home
+from athanor.projects import load
+
+if TYPE_CHECKING:
+    from athanor.data import Snapshot
+    from athanor.registry import Registered
+    from athanor.serving import ServiceState
+    from athanor.training import Training
+
+_PROJECT: Final = "flight_delay"
+_WARM_UP_CALLS: Final = 50
+_TIMED_CALLS: Final = 500
+_PORTS: Final = 2
+
+
+@dataclass(frozen=True)
+class _Calls:
+    """What the running service answered.
+
+    Attributes:
+        flights: three real ones, with the probability by gRPC and what really happened.
+        rest_agrees: REST gave the same probabilities.
+        median_ms, p99_ms: of single-row gRPC calls, one after the other.
+    """
+
+    flights: list[dict[str, Any]]
+    rest_agrees: bool
+    median_ms: float
+    p99_ms: float
+
+
+def demo(
+    home: HomeOption = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the service running.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Take 336,776 real flights to answered predictions: ingest, train, gate, register, serve, call."""
+    from athanor.data import build_snapshot
+    from athanor.training import Recipe, train
+
+    # So that being told to end stops the service as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    place, recipe = Home.find(home), load(_PROJECT, "recipe", Recipe)
+    with watch() as progress:
+        snapshot, is_new_snapshot = build_snapshot(recipe.model.contract, recipe.source, place, progress)
+        training = train(recipe, snapshot, place, progress)
+        with progress.step("Register and promote") as advance:
+            registry = open_registry(place)
+            version, is_new_version = registry.register(training.release)
+            registry.promote(_PROJECT, version.semantic_version)
+            advance(f"{version.semantic_version}, {'new' if is_new_version else 'unchanged'}")
+        with _service(place, progress, keep) as service:
+            calls = _call(recipe, snapshot, place, service, progress)
+    result = {
+        "snapshot": {**asdict(snapshot), "new": is_new_snapshot},
+        "metrics": dict(training.evaluation.metrics),
+        "baseline": dict(training.evaluation.baseline),
+        "release": {"digest": version.digest, "semantic_version": version.semantic_version, "new": is_new_version},
+        "calls": asdict(calls),
+        "service": asdict(service) if keep else None,
+        "home": str(place.path),
+    }
+    show(result, json, lambda: _tables(snapshot, training, version, calls, place))
+    if keep and not json:
+        _explain(service)
+
+
+@contextmanager
+def _service(home: Home, progress: TerminalProgress, keep: bool) -> Iterator["ServiceState"]:
+    """The service, on the usual ports where they are free; stopped at the end unless it is kept and all went well."""
+    from athanor.serving import DEFAULT_GRPC_PORT, DEFAULT_HTTP_PORT, find_free_ports, is_free, make_settings
+
+    http_port, grpc_port = DEFAULT_HTTP_PORT, DEFAULT_GRPC_PORT
+    if not (is_free(http_port) and is_free(grpc_port)):
+        http_port = find_free_ports(_PORTS)
+        grpc_port = http_port + 1
+    settings = make_settings(project=_PROJECT, store=home.store, http_port=http_port, grpc_port=grpc_port)
+    state = start(settings, home, progress)
+    try:
+        yield state
+    except BaseException:
+        stop(_PROJECT, home, progress)
+        raise
+    if not keep:
+        stop(_PROJECT, home, progress)
+
+
+def _call(recipe: Any, snapshot: "Snapshot", home: Home, service: "ServiceState", progress: TerminalProgress) -> _Calls:
+    """Asks for three flights of the evaluation's time slice, by gRPC and by REST, then for one many times."""
+    import numpy as np
+
+    from athanor.client import Client, connect
+    from athanor.contract import to_messages
+    from athanor.data import read_snapshot
+
+    contract = recipe.model.contract
+    columns = read_snapshot(contract, home.datasets, snapshot)
+    later = np.flatnonzero(recipe.is_test(columns))
+    chosen = later[[len(later) // 4, len(later) // 2, -len(later) // 4]]
+    taken = {name: values[chosen] for name, values in columns.items()}
+    with (
+        progress.step("Call it by gRPC and REST", _WARM_UP_CALLS + _TIMED_CALLS) as advance,
+        connect(service.grpc) as channel,
+    ):
+        client = Client(_PROJECT, channel)
+        rows = to_messages(contract.columns, taken, client.row_class)
+        probabilities = [p.late_probability for p in client.predict(rows).predictions]
+        times_ms = []
+        for _ in range(_WARM_UP_CALLS + _TIMED_CALLS):
+            began = time.perf_counter()
+            client.predict(rows[:1])
+            times_ms.append((time.perf_counter() - began) * 1000)
+            advance(f"{times_ms[-1]:.1f} ms")
+        times_ms = sorted(times_ms[_WARM_UP_CALLS:])
+    return _Calls(
+        flights=[
+            {
+                "flight": f"{row.carrier} {row.flight_number}",
+                "from": row.origin,
+                "to": row.destination,
+                "scheduled_departure": row.scheduled_departure.ToJsonString(),
+                "late_probability": probability,
+                "arrived_late": bool(arrived_late),
+            }
+            for row, probability, arrived_late in zip(rows, probabilities, taken[contract.label.name], strict=True)
+        ],
+        rest_agrees=_ask_rest(service, rows) == probabilities,
+        median_ms=statistics.median(times_ms),
+        p99_ms=times_ms[int(0.99 * _TIMED_CALLS) - 1],
+    )
+
+
+def _ask_rest(service: "ServiceState", rows: list[Any]) -> list[float]:
+    import json
+
+    from google.protobuf import json_format
+
+    body = json.dumps({"flights": [json_format.MessageToDict(row) for row in rows]}).encode()
+    url = f"http://{service.http}/v1/models/{_PROJECT}:predict"
+    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=10) as answer:
+        if answer.status != 200:
+            raise ServiceError(f"{url} answered {answer.status}")
+        return [prediction["lateProbability"] for prediction in json.load(answer)["predictions"]]
+
+
+def _tables(snapshot: "Snapshot", training: "Training", version: "Registered", calls: _Calls, home: Home) -> Group:
+    metrics, baseline = training.evaluation.metrics, training.evaluation.baseline
+    return Group(
+        facts(
+            "Dataset",
+            {
+                "rows in": f"{snapshot.rows_in:,}",
+                "rows out": f"{snapshot.rows_out:,}",
+                **{f"left out, {reason}": f"{count:,}" for reason, count in snapshot.rejected.items()},
+                "version": snapshot.version,
+                "digest": snapshot.digest,
+            },
+        ),
+        listing(
+            f"Release {version.semantic_version}: {training.release.identity.algorithm}",
+            ("October to December", "model", "carrier and hour alone"),
+            [(name, f"{value:.4f}", f"{baseline[name]:.4f}") for name, value in metrics.items()],
+        ),
+        facts("", {"digest": version.digest, "graph against pipeline": f"largest difference {training.parity:.1e}"}),
+        listing(
+            "Three real flights",
+            ("flight", "route", "scheduled, UTC", "probability of 15 minutes late", "it was"),
+            [
+                (
+                    flight["flight"],
+                    f"{flight['from']} → {flight['to']}",
+                    flight["scheduled_departure"],
+                    f"{flight['late_probability']:.1%}",
+                    "late" if flight["arrived_late"] else "in time",
+                )
+                for flight in calls.flights
+            ],
+        ),
+        facts(
+            f"{_TIMED_CALLS} gRPC calls of one flight",
+            {
+                "median": f"{calls.median_ms:.2f} ms",
+                "99th percentile": f"{calls.p99_ms:.2f} ms",
+                "REST gives the same": "yes" if calls.rest_agrees else "no",
+            },
+        ),
+        facts(
+            "Where everything lies",
+            {
+                "raw tables": home.raw,
+                "dataset": home.datasets,
+                "release": training.release.folder,
+                "registry": home.registry,
+                "release store": home.store,
+                "service log": home.service,
+            },
+        ),
+    )
+
+
+def _explain(service: "ServiceState") -> None:
+    out.print(
+        f"""
+The service runs on, process {service.pid}. Call it, and stop it:
+  grpcurl -plaintext {service.grpc} describe flight_delay.v1.FlightDelayService
+  curl http://{service.http}/readyz
+  ./pants athanor serve down {_PROJECT}""",
+        markup=False,
+        highlight=False,
+    )

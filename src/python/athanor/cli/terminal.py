@@ -1,0 +1,132 @@
+"""What all command-line apps share: how they report progress, errors and results."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from athanor.errors import AthanorError
+from athanor.home import VARIABLE
+from athanor.version import VERSION
+
+# Results go to standard output, all about how they came to be to standard error.
+out = Console()
+err = Console(stderr=True)
+
+ProjectArgument: TypeAlias = Annotated[str, typer.Argument(help="Name of the project, flight_delay.")]
+HomeOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--home", envvar=VARIABLE, help="Where everything is written; .athanor by default.")
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+
+
+class TerminalProgress:
+    """Progress bars, one for each step. Fulfils `athanor.progress.Progress`."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+
+    @contextmanager
+    def step(self, description: str, total: int = 1) -> Iterator[Callable[[str], None]]:
+        task = self._bars.add_task(description, total=total, words="")
+
+        def advance(words: str) -> None:
+            # The last unit is counted when the step ends: a bar that is full is a step that is done.
+            at_last = self._bars.tasks[task].completed >= total - 1
+            self._bars.update(task, advance=0 if at_last else 1, words=escape(words))
+
+        try:
+            yield advance
+        except BaseException:
+            self._fail(task)
+            raise
+        self._bars.update(task, completed=total)
+
+    def _fail(self, task: TaskID) -> None:
+        self._bars.update(task, words="[red]failed")
+        self._bars.stop_task(task)
+
+
+@contextmanager
+def watch() -> Iterator[TerminalProgress]:
+    """Shows progress on standard error for as long as the context lasts."""
+    columns = (
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[words]}"),
+    )
+    with Progress(*columns, console=err) as bars:
+        yield TerminalProgress(bars)
+
+
+def make_app(name: str, about: str) -> typer.Typer:
+    """An app that prints the version on `--version` and its help when it is told nothing."""
+    app = typer.Typer(name=name, help=about, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+    @app.callback()
+    def options(
+        version: Annotated[
+            bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        ] = False,
+    ) -> None:
+        pass
+
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(VERSION)
+        raise typer.Exit
+
+
+def run(app: typer.Typer) -> None:
+    """Runs an app; an error of ours becomes one message on standard error and the exit status of its kind."""
+    try:
+        app()
+    except AthanorError as error:
+        err.print(f"[red]{error.code}[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        for violation in getattr(error, "violations", ()):
+            err.print(f"  - {escape(violation.description)}", highlight=False, soft_wrap=True)
+        sys.exit(error.exit_status)
+
+
+def show(result: Any, as_json: bool, table: Callable[[], RenderableType]) -> None:
+    """Prints a result: for machines as JSON, for people as a table."""
+    if as_json:
+        typer.echo(json.dumps(result, default=_to_json, indent=2))
+    else:
+        out.print(table())
+
+
+def _to_json(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
+
+
+def facts(title: str, rows: Mapping[str, object]) -> Table:
+    """A table of two columns."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, escape(str(value)))
+    return table
+
+
+def listing(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """A table with a header."""
+    table = Table(*header, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    return table
