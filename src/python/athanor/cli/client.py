@@ -10,7 +10,7 @@ from athanor.cli.terminal import JsonOption, ProjectArgument, listing, make_app,
 from athanor.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from athanor.client import Client
+    from athanor.client.client import Client
 
 app = make_app("client", "Ask a running prediction service.")
 
@@ -26,7 +26,7 @@ def predict(
     """Send rows to a service and print its answer. Exit status 2 when they break the contract."""
     from google.protobuf import json_format
 
-    from athanor.client import Client, connect
+    from athanor.client.client import Client, connect
 
     with connect(target) as channel:
         client = Client(project, channel)

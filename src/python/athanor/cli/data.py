@@ -12,8 +12,9 @@ app = make_app("data", "Raw tables to validated, immutable snapshots.")
 @app.command()
 def build(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Ingest, clean, validate and commit a project's data. Unchanged data makes no second version."""
-    from athanor.data import Source, build_snapshot
-    from athanor.features import Model
+    from athanor.data.build import build_snapshot
+    from athanor.data.source import Source
+    from athanor.features.features import Model
 
     model, source = load(project, "model", Model), load(project, "source", Source)
     with watch() as progress:
@@ -25,7 +26,7 @@ def build(project: ProjectArgument, home: HomeOption = None, json: JsonOption = 
 @app.command()
 def log(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """List the versions of a project's dataset, newest first."""
-    from athanor.data import list_snapshots
+    from athanor.data.snapshot import list_snapshots
 
     found = list_snapshots(project, Home.find(home).datasets)
     header = ("version", "rows", "set aside", "digest", "made")

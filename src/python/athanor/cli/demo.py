@@ -21,10 +21,10 @@ from athanor.home import Home
 from athanor.projects import load
 
 if TYPE_CHECKING:
-    from athanor.data import Snapshot
-    from athanor.registry import Registered
-    from athanor.serving import ServiceState
-    from athanor.training import Training
+    from athanor.data.snapshot import Snapshot
+    from athanor.registry.registry import Registered
+    from athanor.serving.service import ServiceState
+    from athanor.training.train import Training
 
 _PROJECT: Final = "flight_delay"
 _WARM_UP_CALLS: Final = 50
@@ -54,8 +54,9 @@ def demo(
     json: JsonOption = False,
 ) -> None:
     """Take 336,776 real flights to answered predictions: ingest, train, gate, register, serve, call."""
-    from athanor.data import build_snapshot
-    from athanor.training import Recipe, train
+    from athanor.data.build import build_snapshot
+    from athanor.training.recipe import Recipe
+    from athanor.training.train import train
 
     # So that being told to end stops the service as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -87,7 +88,7 @@ def demo(
 @contextmanager
 def _service(home: Home, progress: TerminalProgress, keep: bool) -> Iterator["ServiceState"]:
     """The service, on the usual ports where they are free; stopped at the end unless it is kept and all went well."""
-    from athanor.serving import DEFAULT_GRPC_PORT, DEFAULT_HTTP_PORT, find_free_ports, is_free, make_settings
+    from athanor.serving.settings import DEFAULT_GRPC_PORT, DEFAULT_HTTP_PORT, find_free_ports, is_free, make_settings
 
     http_port, grpc_port = DEFAULT_HTTP_PORT, DEFAULT_GRPC_PORT
     if not (is_free(http_port) and is_free(grpc_port)):
@@ -108,9 +109,9 @@ def _call(recipe: Any, snapshot: "Snapshot", home: Home, service: "ServiceState"
     """Asks for three flights of the evaluation's time slice, by gRPC and by REST, then for one many times."""
     import numpy as np
 
-    from athanor.client import Client, connect
-    from athanor.contract import to_messages
-    from athanor.data import read_snapshot
+    from athanor.client.client import Client, connect
+    from athanor.contract.messages import to_messages
+    from athanor.data.snapshot import read_snapshot
 
     contract = recipe.model.contract
     columns = read_snapshot(contract, home.datasets, snapshot)

@@ -24,10 +24,10 @@ def drift(
     """Compare a time slice of the latest snapshot with the champion's reference profile. Exit status 3 on drift."""
     import numpy as np
 
-    from athanor.data import find_snapshot, read_snapshot
-    from athanor.features import Model
-    from athanor.monitoring import measure_drift
-    from athanor.release import ReleaseStore
+    from athanor.data.snapshot import find_snapshot, read_snapshot
+    from athanor.features.features import Model
+    from athanor.monitoring.drift import measure_drift
+    from athanor.release.store import ReleaseStore
 
     place, model = Home.find(home), load(project, "model", Model)
     store = ReleaseStore(place.store)

@@ -8,7 +8,7 @@ from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts,
 from athanor.home import Home
 
 if TYPE_CHECKING:
-    from athanor.registry import Registry
+    from athanor.registry.registry import Registry
 
 app = make_app("registry", "Semantic versions, the champion, and the history of both.")
 
@@ -16,8 +16,8 @@ VersionArgument = Annotated[str, typer.Argument(help="Semantic version, 1.0.0.")
 
 
 def open_registry(home: Home) -> "Registry":
-    from athanor.registry import Registry
-    from athanor.release import ReleaseStore
+    from athanor.registry.registry import Registry
+    from athanor.release.store import ReleaseStore
 
     return Registry(home.registry, ReleaseStore(home.store))
 
@@ -30,7 +30,7 @@ def register(
     json: JsonOption = False,
 ) -> None:
     """Publish a release and give it its semantic version. An identical release keeps the one it has."""
-    from athanor.release import read_release
+    from athanor.release.files import read_release
 
     place = Home.find(home)
     version, is_new = open_registry(place).register(read_release(place.candidates / project / digest))

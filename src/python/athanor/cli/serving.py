@@ -12,7 +12,8 @@ from athanor.home import Home
 
 if TYPE_CHECKING:
     from athanor.progress import Progress
-    from athanor.serving import ServiceState, ServingSettings
+    from athanor.serving.service import ServiceState
+    from athanor.serving.settings import ServingSettings
 
 app = make_app("serve", "Run the service of a project's champion.")
 
@@ -65,7 +66,7 @@ def down(project: ProjectArgument, home: HomeOption = None) -> None:
 @app.command()
 def status(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Tell where the service answers. Exit status 2 when none runs."""
-    from athanor.serving import ServicePlace
+    from athanor.serving.service import ServicePlace
 
     place = ServicePlace(Home.find(home).service, project)
     state = place.read()
@@ -88,8 +89,8 @@ def run_(
     max_rows: MaxRowsOption = 10_000,
 ) -> None:
     """Run the service in the foreground, until SIGTERM or SIGINT."""
-    from athanor.serving import ServicePlace
-    from athanor.serving import run as run_service
+    from athanor.serving.service import ServicePlace
+    from athanor.serving.service import run as run_service
 
     place = Home.find(home)
     settings = _settings(
@@ -107,8 +108,8 @@ def run_(
 
 def start(settings: "ServingSettings", home: Home, progress: "Progress") -> "ServiceState":
     """Starts a service as `up` does."""
-    from athanor.serving import ServicePlace
-    from athanor.serving import up as start_service
+    from athanor.serving.service import ServicePlace
+    from athanor.serving.service import up as start_service
 
     flags = {
         "--home": home.path,
@@ -126,14 +127,14 @@ def start(settings: "ServingSettings", home: Home, progress: "Progress") -> "Ser
 
 def stop(project: str, home: Home, progress: "Progress") -> None:
     """Stops a service as `down` does."""
-    from athanor.serving import ServicePlace
-    from athanor.serving import down as stop_service
+    from athanor.serving.service import ServicePlace
+    from athanor.serving.service import down as stop_service
 
     stop_service(ServicePlace(home.service, project), progress)
 
 
 def _settings(project: str, home: Home, store: Path | None, **values: object) -> "ServingSettings":
-    from athanor.serving import make_settings
+    from athanor.serving.settings import make_settings
 
     return make_settings(project=project, store=store or home.store, **values)
 

@@ -19,9 +19,9 @@ def train(
     json: JsonOption = False,
 ) -> None:
     """Search, evaluate, gate, compile and write a release. Exit status 3 when a gate says no."""
-    from athanor.data import find_snapshot
-    from athanor.training import Recipe
-    from athanor.training import train as train_recipe
+    from athanor.data.snapshot import find_snapshot
+    from athanor.training.recipe import Recipe
+    from athanor.training.train import train as train_recipe
 
     recipe, place = load(project, "recipe", Recipe), Home.find(home)
     with watch() as progress:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from athanor.contract import Contract
+from athanor.contract.contract import Contract
 from athanor.data.snapshot import Snapshot, commit
 from athanor.data.source import Source, keep_raw
 from athanor.data.tables import from_frame

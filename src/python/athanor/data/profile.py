@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from athanor.contract import Column, Columns, Kind, is_missing
+from athanor.contract.columns import Column, Columns, Kind
+from athanor.contract.messages import is_missing
 
 _BINS = 10
 _SMALLEST_SHARE = 1e-4

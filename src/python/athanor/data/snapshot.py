@@ -13,7 +13,8 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 from numpy.typing import NDArray
 
-from athanor.contract import Columns, Contract, Kind
+from athanor.contract.columns import Columns, Kind
+from athanor.contract.contract import Contract
 from athanor.data.tables import from_arrow, to_arrow
 from athanor.data.validation import Accepted, sort_order
 from athanor.errors import NotFoundError

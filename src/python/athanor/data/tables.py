@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from athanor.contract import Column, Columns, Kind, is_missing
+from athanor.contract.columns import Column, Columns, Kind
+from athanor.contract.messages import is_missing
 from athanor.errors import DataError
 
 _ARROW_TYPES = {

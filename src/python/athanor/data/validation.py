@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from athanor.contract import Breach, Columns, Contract, is_missing, validate
+from athanor.contract.columns import Columns
+from athanor.contract.contract import Contract
+from athanor.contract.messages import is_missing
+from athanor.contract.validation import Breach, validate
 from athanor.errors import DataError
 
 _SAMPLES = 3

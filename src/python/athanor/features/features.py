@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from athanor.contract import Columns, Contract
+from athanor.contract.columns import Columns
+from athanor.contract.contract import Contract
 from athanor.errors import ContractError
 from athanor.features import transforms
 

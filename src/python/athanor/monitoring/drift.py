@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from athanor.contract import Columns, Contract
-from athanor.data import Profile, population_stability
-from athanor.release import REFERENCE_PROFILE, Release
+from athanor.contract.columns import Columns
+from athanor.contract.contract import Contract
+from athanor.data.profile import Profile, population_stability
+from athanor.release.files import REFERENCE_PROFILE, Release
 
 
 @dataclass(frozen=True)

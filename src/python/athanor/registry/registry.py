@@ -21,7 +21,8 @@ from mlflow.exceptions import MlflowException
 
 from athanor.errors import NotFoundError
 from athanor.registry.versioning import next_version
-from athanor.release import Release, ReleaseStore, Served, Traffic
+from athanor.release.files import Release
+from athanor.release.store import ReleaseStore, Served, Traffic
 
 CHAMPION: Final = "champion"
 _MOVE_TAG: Final = "move."

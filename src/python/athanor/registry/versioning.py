@@ -1,7 +1,7 @@
 """Semantic versions: what a release's number says about the one before it."""
 
-from athanor.contract import find_breaking_changes
-from athanor.release import CONTRACT, Release
+from athanor.contract.compatibility import find_breaking_changes
+from athanor.release.files import CONTRACT, Release
 
 FIRST = "1.0.0"
 

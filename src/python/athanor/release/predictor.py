@@ -8,9 +8,10 @@ from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
-from athanor.contract import Columns, to_columns
+from athanor.contract.columns import Columns
+from athanor.contract.messages import to_columns
 from athanor.errors import ReleaseError
-from athanor.features import FeatureArrays, Model
+from athanor.features.features import FeatureArrays, Model
 from athanor.release.files import GRAPH, REFERENCE_ROWS, Release
 
 TOLERANCE: Final = 1e-6

@@ -7,10 +7,12 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
-from athanor.contract import Breach, to_columns, validate
+from athanor.contract.messages import to_columns
+from athanor.contract.validation import Breach, validate
 from athanor.errors import FieldViolation, InvalidRequestError, ModelNotFoundError
-from athanor.features import Model
-from athanor.release import Predictor, ReleaseStore
+from athanor.features.features import Model
+from athanor.release.predictor import Predictor
+from athanor.release.store import ReleaseStore
 
 
 class Core:

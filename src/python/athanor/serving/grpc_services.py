@@ -8,8 +8,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 
-from athanor.contract import Contract
-from athanor.features import Model
+from athanor.contract.contract import Contract
+from athanor.features.features import Model
 from athanor.projects import find_projects, load
 
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

@@ -9,9 +9,9 @@ from ray import serve
 from ray.serve.grpc_util import RayServegRPCContext
 
 from athanor.errors import AthanorError
-from athanor.features import Model
+from athanor.features.features import Model
 from athanor.projects import load
-from athanor.release import ReleaseStore
+from athanor.release.store import ReleaseStore
 from athanor.serving.core import Core
 from athanor.serving.grpc_services import report_serving
 from athanor.serving.problems import to_grpc_code, to_rpc_status

@@ -22,10 +22,10 @@ from typing import Final
 
 from athanor.atomic import replace_file
 from athanor.errors import NotFoundError, ServiceError, SettingsError
-from athanor.features import Model
+from athanor.features.features import Model
 from athanor.progress import Progress
 from athanor.projects import load
-from athanor.release import ReleaseStore
+from athanor.release.store import ReleaseStore
 from athanor.serving.cluster import deploy, local_ray, undeploy
 from athanor.serving.core import Core
 from athanor.serving.settings import ServingSettings, is_free

@@ -7,8 +7,8 @@ from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 
 from athanor.errors import GateError
-from athanor.features import FeatureArrays
-from athanor.release import TOLERANCE, Graph
+from athanor.features.features import FeatureArrays
+from athanor.release.predictor import TOLERANCE, Graph
 
 _OPSET: Final = 18
 

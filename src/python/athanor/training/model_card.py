@@ -1,6 +1,6 @@
 """The model card: what people should know of a release."""
 
-from athanor.features import Model
+from athanor.features.features import Model
 from athanor.training.evaluation import Evaluation
 from athanor.training.gates import GateResult
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Final
 
-from athanor.release import Provenance
+from athanor.release.manifest import Provenance
 from athanor.version import VERSION
 
 _LIBRARIES: Final = ("numpy", "onnx", "onnxruntime", "pandas", "protobuf", "scikit-learn", "skl2onnx")

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from athanor.contract import Columns
-from athanor.data import Source
+from athanor.contract.columns import Columns
+from athanor.data.source import Source
 from athanor.errors import ContractError
-from athanor.features import Model
+from athanor.features.features import Model
 
 
 @dataclass(frozen=True)

@@ -10,23 +10,26 @@ from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
-from athanor.contract import Columns, to_messages
-from athanor.data import Snapshot, join_blocks, profile, read_snapshot
-from athanor.features import FeatureArrays
+from athanor.contract.columns import Columns
+from athanor.contract.messages import to_messages
+from athanor.data.profile import profile
+from athanor.data.snapshot import Snapshot, read_snapshot
+from athanor.data.tables import join_blocks
+from athanor.features.features import FeatureArrays
 from athanor.home import Home
 from athanor.progress import Progress, Unwatched
-from athanor.release import (
+from athanor.release.files import (
     CONTRACT,
     GRAPH,
     MODEL_CARD,
     REFERENCE_PROFILE,
     REFERENCE_ROWS,
-    Graph,
-    Identity,
     Release,
     digests,
     write_release,
 )
+from athanor.release.manifest import Identity
+from athanor.release.predictor import Graph
 from athanor.training.compilation import compile_pipeline, demand_parity
 from athanor.training.evaluation import Evaluation, evaluate, evaluate_slices
 from athanor.training.gates import GateResult, demand, run_gates

@@ -6,8 +6,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from athanor.contract import Columns, read_contract
-from athanor.features import Features, Model, cyclic, to_local_time
+from athanor.contract.columns import Columns
+from athanor.contract.contract import read_contract
+from athanor.features.features import Features, Model
+from athanor.features.transforms import cyclic, to_local_time
 from flight_delay.v1 import flight_delay_pb2
 
 _TIME_ZONE: Final = "America/New_York"

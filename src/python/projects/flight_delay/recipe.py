@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, TargetEncoder
 
-from athanor.training import Candidate, Gate, Recipe
+from athanor.training.recipe import Candidate, Gate, Recipe
 from projects.flight_delay.model import MODEL
 from projects.flight_delay.source import SOURCE
 

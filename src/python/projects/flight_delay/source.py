@@ -11,7 +11,7 @@ from typing import Final
 
 import pandas as pd
 
-from athanor.data import Source, Transformed
+from athanor.data.source import Source, Transformed
 from athanor.errors import NotFoundError
 
 LATE_FROM_MINUTES: Final = 15
