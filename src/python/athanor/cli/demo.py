@@ -123,7 +123,7 @@ def _call(recipe: Any, snapshot: "Snapshot", home: Home, service: "ServiceState"
         connect(service.grpc) as channel,
     ):
         client = Client(_PROJECT, channel)
-        rows = to_messages(contract.columns, taken, client.row_class)
+        rows: list[Any] = to_messages(contract.columns, taken, client.row_class)
         probabilities = [p.late_probability for p in client.predict(rows).predictions]
         times_ms = []
         for _ in range(_WARM_UP_CALLS + _TIMED_CALLS):

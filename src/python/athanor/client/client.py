@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import grpc
-from google.protobuf.descriptor import FieldDescriptor
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -46,8 +45,9 @@ class Client:
         service = next(iter(messages.DESCRIPTOR.services_by_name))
         self._predict = getattr(services, f"{service}Stub")(channel).Predict
         self._request_class = messages.PredictRequest
-        self._rows_field = _rows_field(messages.PredictRequest.DESCRIPTOR.fields)
-        self.row_class = getattr(messages, self._rows_field.message_type.name)
+        rows = next(field for field in messages.PredictRequest.DESCRIPTOR.fields if field.is_repeated)
+        self._rows_field = rows.name
+        self.row_class = getattr(messages, rows.message_type.name)
 
     def predict(self, rows: Sequence[Any], timeout_s: float = 10.0, request_id: str | None = None) -> Any:
         """Asks for predictions.
@@ -64,16 +64,12 @@ class Client:
             ModelNotFoundError: the service does not serve the model.
             ServiceError: the service did not answer.
         """
-        request = self._request_class(**{self._rows_field.name: rows})
+        request = self._request_class(**{self._rows_field: rows})
         metadata = [("x-request-id", request_id)] if request_id else []
         try:
             return self._predict(request, timeout=timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             raise _to_error(error) from None
-
-
-def _rows_field(fields: Sequence[FieldDescriptor]) -> FieldDescriptor:
-    return next(field for field in fields if field.is_repeated and field.message_type is not None)
 
 
 def _to_error(error: Any) -> Exception:
@@ -90,4 +86,5 @@ def _read_violations(error: Any) -> tuple[FieldViolation, ...]:
     found = error_details_pb2.BadRequest()
     for detail in status.details if status else ():
         detail.Unpack(found)
-    return tuple(FieldViolation(v.field, v.reason, v.description) for v in found.field_violations)
+    violations: Sequence[Any] = found.field_violations  # the stubs do not know `reason` yet
+    return tuple(FieldViolation(v.field, v.reason, v.description) for v in violations)

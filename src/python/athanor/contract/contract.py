@@ -48,7 +48,7 @@ class Contract:
 
     @property
     def row(self) -> Descriptor:
-        return self.rows_field.message_type
+        return message_of(self.rows_field)
 
     @property
     def dataset_columns(self) -> tuple[Column, ...]:
@@ -87,7 +87,7 @@ class Contract:
         Descriptions and comments are left out: words may be mended without making another contract.
         """
         response = self.predict.output_type
-        messages = (self.predict.input_type, self.row, response, self.predictions_field.message_type, self.outcome)
+        messages = (self.predict.input_type, self.row, response, message_of(self.predictions_field), self.outcome)
         return {
             "method": f"{self.service.full_name}/{self.predict.name}",
             "messages": {m.full_name: {field.name: _wire(field) for field in m.fields} for m in messages},
@@ -95,6 +95,13 @@ class Contract:
             "other_columns": {column.name: _promise(column) for column in (*self.outcome_columns, self.prediction)},
             "rejected_budget": self.rejected_budget,
         }
+
+
+def message_of(field: FieldDescriptor) -> Descriptor:
+    """The message type of a field that has one."""
+    if field.message_type is None:
+        raise ContractError(f"{field.full_name} is no message")
+    return field.message_type
 
 
 def _wire(field: FieldDescriptor) -> list[int | bool | str]:
@@ -131,16 +138,16 @@ def read_contract(service: ServiceDescriptor, outcome: Descriptor) -> Contract:
     _require_text(predict.output_type, _ANSWER_FIELDS)
     rows_field = _only_repeated_message(predict.input_type)
     predictions_field = _only_repeated_message(predict.output_type)
-    dataset = rows_field.message_type.GetOptions().Extensions[options_pb2.dataset]
+    dataset = message_of(rows_field).GetOptions().Extensions[options_pb2.dataset]
     contract = Contract(
         name=service.file.package.split(".")[0],
         predict=predict,
         rows_field=rows_field,
         predictions_field=predictions_field,
-        columns=_read_columns(rows_field.message_type),
+        columns=_read_columns(message_of(rows_field)),
         outcome=outcome,
         outcome_columns=_read_columns(outcome),
-        prediction=_only_with(Role.PREDICTION, predictions_field.message_type),
+        prediction=_only_with(Role.PREDICTION, message_of(predictions_field)),
         rejected_budget=dataset.rejected_budget,
     )
     _only_with(Role.LABEL, outcome)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from google.protobuf.message import Message
@@ -10,6 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns, Kind
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 # Timestamp's own range is 0001-01-01 to 9999-12-31. What lies outside reads as the first instant after it, which
 # `validate` names as out of range, so that a wrong instant is neither an overflow nor a missing value.
@@ -52,7 +54,7 @@ def _microseconds(stamp: Timestamp) -> np.datetime64:
     return np.datetime64(stamp.seconds * 1_000_000 + stamp.nanos // 1_000 if in_range else OUT_OF_RANGE_US, "us")
 
 
-def to_messages(columns: Sequence[Column], values: Columns, message_class: type[Message]) -> list[Message]:
+def to_messages(columns: Sequence[Column], values: Columns, message_class: type[AnyMessage]) -> list[AnyMessage]:
     """Writes arrays of length `n` into `n` messages. Missing values leave their field unset."""
     length = len(values[columns[0].name])
     messages = [message_class() for _ in range(length)]
@@ -78,4 +80,4 @@ def is_missing(column: Column, values: NDArray[Any]) -> NDArray[np.bool_]:
     """Where an array of a column's kind has no value. Infinities are values."""
     if column.kind is Kind.TEXT:
         return np.fromiter((not value for value in values), dtype=np.bool_, count=len(values))
-    return np.isnat(values) if column.kind is Kind.TIMESTAMP else np.isnan(values)
+    return np.asarray(np.isnat(values) if column.kind is Kind.TIMESTAMP else np.isnan(values))

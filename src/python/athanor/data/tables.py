@@ -45,7 +45,7 @@ def _from_series(column: Column, series: "pd.Series[Any]") -> NDArray[Any]:
         if column.kind is Kind.TIMESTAMP:
             if not isinstance(series.dtype, pd.DatetimeTZDtype):
                 raise TypeError("it is no instant with a time zone")
-            return series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(dtype="M8[us]")
+            return np.asarray(series.dt.tz_convert("UTC").dt.tz_localize(None), dtype="M8[us]")
         if not pd.api.types.is_numeric_dtype(series.dtype) and series.dtype != bool:
             raise TypeError("it is no number")
         return series.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -101,4 +101,4 @@ def undeploy() -> None:
     """Stops replicas and doors, after the requests they are answering."""
     from ray import serve
 
-    serve.shutdown()
+    serve.shutdown()  # type: ignore[no-untyped-call]

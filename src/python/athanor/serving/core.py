@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
@@ -37,13 +37,15 @@ class Core:
         """Answers a request.
 
         Args:
-            request: message of the contract's request type.
+            request: message of the contract's request type, or the error that its bytes gave.
             request_id: goes into the answer.
 
         Raises:
             ModelNotFoundError: another model or version is asked for than is served.
             InvalidRequestError: no rows, too many rows, or rows that break the contract; names every violation.
         """
+        if isinstance(request, DecodeError):
+            raise InvalidRequestError(f"the bytes are no {self.contract.predict.input_type.full_name}: {request}")
         self._check_model(request.model_name, request.semantic_version)
         rows = getattr(request, self.contract.rows_field.name)
         self._check_count(len(rows))

@@ -1,8 +1,10 @@
 """What stands on a replica's gRPC server: the typed service of each project, health and reflection."""
 
+from collections.abc import Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
@@ -15,9 +17,9 @@ from athanor.projects import find_projects, load
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 
-# One for each process. Serve's fallback proxy has one too: it has no model, and says that it does not serve.
-health_servicer = health.aio.HealthServicer()
-health_servicer._server_status[""] = health_pb2.HealthCheckResponse.NOT_SERVING
+# One for each process. Serve's fallback proxy has one too: it has no model, and never says that it serves.
+_health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs know no aio
+_health._server_status[""] = health_pb2.HealthCheckResponse.NOT_SERVING  # it starts as SERVING, and `set` is async
 
 
 def add_services(servicer: Any, server: Any) -> None:
@@ -30,30 +32,42 @@ def add_services(servicer: Any, server: Any) -> None:
     for contract in contracts:
         server.add_generic_rpc_handlers((_typed_handler(contract, servicer),))
     server.add_passthrough_service(HEALTH)
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(_health, server)
     server.add_passthrough_service(REFLECTION_V1)
     names = [*(contract.service.full_name for contract in contracts), HEALTH, REFLECTION_V1, reflection.SERVICE_NAME]
     server.add_generic_rpc_handlers((_reflection_handler(names),))
 
 
-def report_serving(contract: Contract) -> None:
+async def report_serving(contract: Contract) -> None:
     """Tells `grpc.health.v1` that this process answers."""
     for name in ("", contract.service.full_name):
-        health_servicer._server_status[name] = health_pb2.HealthCheckResponse.SERVING
+        await _health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
 
-def _typed_handler(contract: Contract, servicer: Any) -> grpc.GenericRpcHandler:
+def _typed_handler(contract: Contract, servicer: Any) -> Any:
     """What the generated `add_…Servicer_to_server` registers, for any contract."""
     predict = contract.predict
     method = grpc.unary_unary_rpc_method_handler(
         servicer.Predict,
-        request_deserializer=GetMessageClass(predict.input_type).FromString,
+        request_deserializer=_lenient(GetMessageClass(predict.input_type).FromString),
         response_serializer=GetMessageClass(predict.output_type).SerializeToString,
     )
     return grpc.method_handlers_generic_handler(contract.service.full_name, {predict.name: method})
 
 
-def _reflection_handler(names: list[str]) -> grpc.GenericRpcHandler:
+def _lenient(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Hands bytes that are no message on as the error, for the method to refuse: gRPC itself would say UNKNOWN."""
+
+    def parse_or_return_error(content: bytes) -> Any:
+        try:
+            return parse(content)
+        except DecodeError as error:
+            return error
+
+    return parse_or_return_error
+
+
+def _reflection_handler(names: list[str]) -> Any:
     """`grpc.reflection.v1`, as new clients ask for it, beside the v1alpha that Serve registers: the same messages."""
     method = grpc.stream_stream_rpc_method_handler(
         ReflectionServicer(names).ServerReflectionInfo,

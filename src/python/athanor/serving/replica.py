@@ -1,5 +1,7 @@
 """The deployment: one process that answers gRPC and REST from one core."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +33,27 @@ class Replica:
 
     def __init__(self, project: str, store: str, max_rows: int) -> None:
         self._core = Core(load(project, "model", Model), ReleaseStore(Path(store)), max_rows)
-        report_serving(self._core.contract)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_rest(self._core)
+        return build_rest(self._core, self._on_start)
 
-    async def Predict(self, request: Message, grpc_context: RayServegRPCContext) -> Message:  # noqa: N802
+    @asynccontextmanager
+    async def _on_start(self, app: FastAPI) -> AsyncIterator[None]:
+        await report_serving(self._core.contract)
+        yield
+
+    async def Predict(self, request: Any, grpc_context: RayServegRPCContext) -> Message:  # noqa: N802
         """The typed gRPC door; named as the method in the proto."""
         request_id = make_request_id(dict(grpc_context.invocation_metadata()).get(REQUEST_ID))
+        metadata: list[tuple[str, Any]] = [(REQUEST_ID, request_id)]
         try:
             response = self._core.predict(request, request_id)
-            metadata = [(REQUEST_ID, request_id)]
         except AthanorError as error:
             # Serve keeps the trailing metadata of what returns, not of what raises.
             status = to_rpc_status(error)
             grpc_context.set_code(to_grpc_code(error))
             grpc_context.set_details(status.message)
-            metadata = [(REQUEST_ID, request_id), ("grpc-status-details-bin", status.SerializeToString())]
+            metadata.append(("grpc-status-details-bin", status.SerializeToString()))
             response = self._core.response_class()
         grpc_context.set_trailing_metadata(metadata)
         return response
@@ -55,7 +61,7 @@ class Replica:
 
 def bind(settings: ServingSettings) -> Any:
     """The Serve application."""
-    deployment = serve.deployment(
+    deployment: Any = serve.deployment(
         serve.ingress()(Replica),
         name=settings.project,
         num_replicas=settings.replicas,

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from google.protobuf import json_format
 from starlette.exceptions import HTTPException
+from starlette.types import Lifespan
 
 from athanor.errors import AthanorError, InvalidRequestError
 from athanor.serving.core import Core
@@ -21,9 +22,15 @@ def make_request_id(given: str | None) -> str:
     return given or uuid.uuid4().hex
 
 
-def build_rest(core: Core) -> FastAPI:
-    """The web application of one model. Its health endpoints answer 200 as soon as it exists: it is made when ready."""
-    app = FastAPI(openapi_url=None, exception_handlers={AthanorError: _refuse, HTTPException: _refuse_http})
+def build_rest(core: Core, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """The web application of one model. Its health endpoints answer 200 as soon as it exists: it is made when ready.
+
+    Args:
+        lifespan: entered when the application starts.
+    """
+    app = FastAPI(
+        openapi_url=None, lifespan=lifespan, exception_handlers={AthanorError: _refuse, HTTPException: _refuse_http}
+    )
 
     @app.post("/v1/models/{name}:predict")
     async def predict(name: str, request: Request) -> Response:
@@ -40,7 +47,7 @@ def build_rest(core: Core) -> FastAPI:
     return app
 
 
-def _parse(core: Core, body: bytes) -> "json_format.Message":
+def _parse(core: Core, body: bytes) -> Any:
     try:
         return json_format.Parse(body, core.request_class())
     except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:

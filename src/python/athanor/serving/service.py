@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -117,7 +116,12 @@ def up(settings: ServingSettings, place: ServicePlace, command: Sequence[str], p
                 start_new_session=True,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             )
-        state = _wait_until_answering(place, process)
+        try:
+            state = _wait_until_answering(place, process)
+        except BaseException:
+            process.terminate()
+            process.wait(_STOP_TIMEOUT_S)
+            raise
         advance(f"gRPC {state.grpc}, REST {state.http}")
     return state
 
@@ -139,9 +143,6 @@ def _wait_until_answering(place: ServicePlace, process: "subprocess.Popen[bytes]
         if process.poll() is not None:
             break
         time.sleep(_POLL_S)
-    else:
-        process.terminate()
-        process.wait(_STOP_TIMEOUT_S)
     end = place.log.read_text(errors="replace")[-2000:]
     raise ServiceError(f"the service did not start; its log {place.log} ends with\n{end}")
 
@@ -173,26 +174,35 @@ def run(settings: ServingSettings, place: ServicePlace) -> None:
     """
     place.folder.mkdir(parents=True, exist_ok=True)
     with _hold(place), _scratch_folder() as scratch, local_ray(scratch):
-        stopped = _on_stop_signal()
-        deploy(settings)
-        state = ServiceState(
-            settings.project,
-            os.getpid(),
-            grpc=f"{settings.host}:{settings.grpc_port}",
-            http=f"{settings.host}:{settings.http_port}",
-        )
-        replace_file(place.state, json.dumps(asdict(state)).encode())
-        stopped.wait()
-        place.state.unlink(missing_ok=True)
-        undeploy()
+        # Only now: Ray sets handlers of its own when it starts.
+        for number in _STOP_SIGNALS:
+            signal.signal(number, _stop)
+        try:
+            deploy(settings)
+            state = ServiceState(
+                settings.project,
+                os.getpid(),
+                grpc=f"{settings.host}:{settings.grpc_port}",
+                http=f"{settings.host}:{settings.http_port}",
+            )
+            replace_file(place.state, json.dumps(asdict(state)).encode())
+            while True:
+                signal.pause()
+        except _Stopped:
+            pass
+        finally:
+            for number in _STOP_SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+            place.state.unlink(missing_ok=True)
+            undeploy()
 
 
-def _on_stop_signal() -> threading.Event:
-    """An event that SIGTERM and SIGINT set. After Ray has started, which sets handlers of its own."""
-    stopped = threading.Event()
-    for number in _STOP_SIGNALS:
-        signal.signal(number, lambda *_: stopped.set())
-    return stopped
+class _Stopped(BaseException):
+    """Somebody told this process to end. No error: nothing on the way may take it for one."""
+
+
+def _stop(number: int, frame: object) -> None:
+    raise _Stopped
 
 
 @contextmanager
