@@ -184,7 +184,7 @@ def _tables(snapshot: "Snapshot", training: "Training", version: "Registered", c
         facts("", {"digest": version.digest, "graph against pipeline": f"largest difference {training.parity:.1e}"}),
         listing(
             "Three real flights",
-            ("flight", "route", "scheduled, UTC", "probability of 15 minutes late", "it was"),
+            ("flight", "route", "scheduled, UTC", "P(late)", "it was"),
             [
                 (
                     flight["flight"],

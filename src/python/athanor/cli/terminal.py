@@ -12,7 +12,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from athanor.errors import AthanorError
 from athanor.home import VARIABLE
@@ -61,12 +61,13 @@ def watch() -> Iterator[TerminalProgress]:
     """Shows progress on standard error for as long as the context lasts."""
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=12),
         TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[words]}"),
+        # What does not fit is cut here, so that the other columns stay whole.
+        TextColumn("[dim]{task.fields[words]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
-    with Progress(*columns, console=err) as bars:
+    with Progress(*columns, console=err, expand=True) as bars:
         yield TerminalProgress(bars)
 
 
@@ -118,7 +119,7 @@ def _to_json(value: Any) -> Any:
 
 def facts(title: str, rows: Mapping[str, object]) -> Table:
     """A table of two columns."""
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(Column(no_wrap=True), Column(overflow="fold"), title=title, title_justify="left", show_header=False)
     for name, value in rows.items():
         table.add_row(name, escape(str(value)))
     return table
@@ -126,7 +127,7 @@ def facts(title: str, rows: Mapping[str, object]) -> Table:
 
 def listing(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     """A table with a header."""
-    table = Table(*header, title=title, title_justify="left")
+    table = Table(*(Column(name, overflow="fold") for name in header), title=title, title_justify="left")
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     return table
