@@ -1,0 +1,22 @@
+"""Makes the home that the slow tests share: the real data, and a real release that takes traffic."""
+
+import sys
+from pathlib import Path
+
+from athanor.data.build import build_snapshot
+from athanor.home import Home
+from athanor.registry.registry import Registry
+from athanor.release.store import ReleaseStore
+from athanor.training.train import train
+from projects.flight_delay.recipe import RECIPE
+
+
+def prepare(home: Home) -> None:
+    snapshot, _ = build_snapshot(RECIPE.model.contract, RECIPE.source, home)
+    registry = Registry(home.registry, ReleaseStore(home.store))
+    version, _ = registry.register(train(RECIPE, snapshot, home).release)
+    registry.promote(RECIPE.model.name, version.semantic_version)
+
+
+if __name__ == "__main__":
+    prepare(Home.find(Path(sys.argv[1])))
