@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from athanor.serving.settings import MAX_REPLICAS, ServingSettings, find_free_ports
+from athanor.serving.settings import INNER_PORTS, MAX_REPLICAS, ServingSettings, find_free_ports
 
 _OBJECT_STORE_BYTES: Final = 80 * 1024 * 1024
 _OTHER_PORTS: Final = 4
@@ -20,7 +20,7 @@ def environment(scratch: Path) -> dict[str, str]:
     Args:
         scratch: folder for sockets. Its path must be short: a socket's may have 107 bytes.
     """
-    first = find_free_ports(_OTHER_PORTS + 2 * MAX_REPLICAS)
+    first = find_free_ports(_OTHER_PORTS + 2 * MAX_REPLICAS, INNER_PORTS)
     replica_http, replica_grpc = first + _OTHER_PORTS, first + _OTHER_PORTS + MAX_REPLICAS
     haproxy = scratch / "h"
     return {

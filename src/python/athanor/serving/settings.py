@@ -1,5 +1,6 @@
 """Settings of a service: closed, checked at start, never replaced by a default when wrong."""
 
+import os
 import socket
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,10 @@ from athanor.errors import SettingsError
 DEFAULT_HTTP_PORT: Final = 8000
 DEFAULT_GRPC_PORT: Final = 9000
 MAX_REPLICAS: Final = 64
+
+# Where free ports are looked for: doors never stand where a service on this machine keeps its inner ports.
+DOOR_PORTS: Final = range(10_000, 16_000)
+INNER_PORTS: Final = range(16_000, 32_000)
 
 
 class ServingSettings(BaseModel):
@@ -63,9 +68,20 @@ def is_free(port: int) -> bool:
     return True
 
 
-def find_free_ports(count: int) -> int:
-    """The first of `count` free ports in a row, below those that the system gives to outgoing connections."""
-    for first in range(10_000, 32_000, 100):
-        if all(is_free(first + offset) for offset in range(count)):
+def find_free_ports(count: int, among: range = DOOR_PORTS) -> int:
+    """The first of `count` free ports in a row.
+
+    Where the search begins depends on the process, so that two that search at once do not find the same.
+
+    Args:
+        among: below those that the system gives to outgoing connections.
+
+    Raises:
+        SettingsError: there are none.
+    """
+    firsts = among[:: max(count, 100)]
+    begin = os.getpid() % len(firsts)
+    for first in (*firsts[begin:], *firsts[:begin]):
+        if first + count <= among.stop and all(is_free(first + offset) for offset in range(count)):
             return first
-    raise SettingsError(f"no {count} free ports in a row between 10000 and 32000")
+    raise SettingsError(f"no {count} free ports in a row from {among.start} to {among.stop - 1}")
