@@ -173,7 +173,8 @@ def run(settings: ServingSettings, place: ServicePlace) -> None:
         SettingsError: a service of this project runs already.
     """
     place.folder.mkdir(parents=True, exist_ok=True)
-    with _hold(place), _scratch_folder() as scratch, local_ray(scratch):
+    _hold(place)
+    with _scratch_folder() as scratch, local_ray(scratch):
         # Only now: Ray sets handlers of its own when it starts.
         for number in _STOP_SIGNALS:
             signal.signal(number, _stop)
@@ -205,14 +206,14 @@ def _stop(number: int, frame: object) -> None:
     raise _Stopped
 
 
-@contextmanager
-def _hold(place: ServicePlace) -> Iterator[None]:
-    with place.lock.open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SettingsError(f"a service of {place.project} runs from {place.folder} already") from None
-        yield
+def _hold(place: ServicePlace) -> None:
+    """Takes the lock. It is never closed: only the end of this process releases it."""
+    lock = os.open(place.lock, os.O_WRONLY | os.O_CREAT)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise SettingsError(f"a service of {place.project} runs from {place.folder} already") from None
 
 
 @contextmanager
