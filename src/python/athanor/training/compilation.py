@@ -34,6 +34,8 @@ def compile_pipeline(pipeline: Any, features: FeatureArrays) -> bytes:
         options={"zipmap": False},
         target_opset=_OPSET,
     )
+    # They come out of a set: their order would change with PYTHONHASHSEED, and the release's digest with it.
+    graph.opset_import.sort(key=lambda opset: opset.domain)
     return bytes(graph.SerializeToString(deterministic=True))
 
 
