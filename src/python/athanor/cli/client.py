@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
 
-from athanor.cli.terminal import JsonOption, ProjectArgument, listing, make_app, run, show
+from athanor.cli.terminal import JsonOption, ProjectArgument, facts, listing, make_app, run, show
 from athanor.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ def predict(
     result = json_format.MessageToDict(answer, preserving_proto_field_name=True)
     predictions = result.pop("predictions")
     header = ("row", *predictions[0])
-    cells = [(i, *prediction.values()) for i, prediction in enumerate(predictions)]
-    title = ", ".join(f"{name}: {value}" for name, value in result.items())
-    show({"predictions": predictions, **result}, json, lambda: listing(title, header, cells))
+    cells = [(row, *prediction.values()) for row, prediction in enumerate(predictions)]
+    tables = Group(listing("Predictions", header, cells), facts("Answered by", result))
+    show({"predictions": predictions, **result}, json, lambda: tables)
 
 
 def _read_rows(path: Path, client: "Client") -> list[Any]:
