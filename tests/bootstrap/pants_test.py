@@ -1,0 +1,81 @@
+"""The bootstrap script, as far as it goes without a package index: what it does around an installation."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path("pants").resolve()
+VERSION = "2.17.1"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A machine with the usual commands and no interpreter."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("bash", "cat", "env", "cut", "dirname", "mkdir", "readlink", "sha256sum"):
+        (commands / name).symlink_to(f"/usr/bin/{name}")
+    return {"PATH": str(commands), "HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+
+def run(
+    environment: dict[str, str], *arguments: str, folder: Path, text: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    command = ["/usr/bin/bash", str(SCRIPT), *arguments]
+    return subprocess.run(
+        command, env=environment, cwd=folder, input=text, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def installation(environment: dict[str, str]) -> Path:
+    """The folder that the script would install into: named by version and locks."""
+    locks = b"".join((SCRIPT.parent / "3rdparty/tools" / name).read_bytes() for name in ("pants.lock", "pex.lock"))
+    name = f"{VERSION}-{hashlib.sha256(locks).hexdigest()[:12]}"
+    return Path(environment["XDG_CACHE_HOME"]) / "athanor/pants" / name
+
+
+def install_recorder(environment: dict[str, str]) -> None:
+    """An installation whose Pants tells how it was called."""
+    folder = installation(environment)
+    for name in ("bin/python", "interpreters/python3.9", "interpreters/python3.11"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('#!/usr/bin/bash\nprintf "%s\\n" "$PWD" "$@"; cat; exit 42\n')
+        path.chmod(0o755)
+    (folder / "pex.digest").write_text(f"{'0' * 64}|1")
+
+
+def test_without_an_interpreter_one_message_names_the_remedies(environment: dict[str, str], tmp_path: Path) -> None:
+    done = run(environment, "--version", folder=tmp_path)
+    assert done.returncode == 69
+    assert "CPython 3.9 is needed" in done.stderr
+    assert "uv python install 3.9" in done.stderr
+    assert "pyenv install 3.9" in done.stderr
+    assert not installation(environment).exists()
+
+
+def test_a_shim_that_fails_is_no_interpreter(environment: dict[str, str], tmp_path: Path) -> None:
+    shim = Path(environment["PATH"]) / "python3.9"
+    shim.write_text("#!/usr/bin/bash\necho 'pyenv: python3.9: command not found' >&2\nexit 127\n")
+    shim.chmod(0o755)
+    done = run(environment, "--version", folder=tmp_path)
+    assert done.returncode == 69
+    assert "none was found that works" in done.stderr
+
+
+def test_arguments_input_and_exit_status_pass_through(environment: dict[str, str], tmp_path: Path) -> None:
+    install_recorder(environment)
+    done = run(environment, "run", "a b", "--", "*", folder=tmp_path, text="typed\n")
+    assert done.returncode == 42
+    assert done.stdout.splitlines() == [str(SCRIPT.parent), "-m", "pants", "run", "a b", "--", "*", "typed"]
+    assert done.stderr == ""
+
+
+def test_what_was_interrupted_is_not_trusted(environment: dict[str, str], tmp_path: Path) -> None:
+    install_recorder(environment)
+    whole = installation(environment)
+    whole.rename(whole.with_name(f"{whole.name}.part"))
+    done = run(environment, "--version", folder=tmp_path)
+    assert done.returncode == 69
