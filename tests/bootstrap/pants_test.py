@@ -1,6 +1,7 @@
 """The bootstrap script, as far as it goes without a package index: what it does around an installation."""
 
 import hashlib
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -16,14 +17,16 @@ def environment(tmp_path: Path) -> dict[str, str]:
     commands = tmp_path / "bin"
     commands.mkdir()
     for name in ("bash", "cat", "env", "cut", "dirname", "mkdir", "readlink", "sha256sum"):
-        (commands / name).symlink_to(f"/usr/bin/{name}")
+        found = shutil.which(name)
+        assert found
+        (commands / name).symlink_to(found)
     return {"PATH": str(commands), "HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
 
 def run(
     environment: dict[str, str], *arguments: str, folder: Path, text: str = ""
 ) -> "subprocess.CompletedProcess[str]":
-    command = ["/usr/bin/bash", str(SCRIPT), *arguments]
+    command = ["bash", str(SCRIPT), *arguments]
     return subprocess.run(
         command, env=environment, cwd=folder, input=text, capture_output=True, text=True, check=False, timeout=60
     )
@@ -42,7 +45,7 @@ def install_recorder(environment: dict[str, str]) -> None:
     for name in ("bin/python", "interpreters/python3.9", "interpreters/python3.11"):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text('#!/usr/bin/bash\nprintf "%s\\n" "$PWD" "$@"; cat; exit 42\n')
+        path.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$PWD" "$@"; cat; exit 42\n')
         path.chmod(0o755)
     (folder / "pex.digest").write_text(f"{'0' * 64}|1")
 
@@ -58,7 +61,7 @@ def test_without_an_interpreter_one_message_names_the_remedies(environment: dict
 
 def test_a_shim_that_fails_is_no_interpreter(environment: dict[str, str], tmp_path: Path) -> None:
     shim = Path(environment["PATH"]) / "python3.9"
-    shim.write_text("#!/usr/bin/bash\necho 'pyenv: python3.9: command not found' >&2\nexit 127\n")
+    shim.write_text("#!/usr/bin/env bash\necho 'pyenv: python3.9: command not found' >&2\nexit 127\n")
     shim.chmod(0o755)
     done = run(environment, "--version", folder=tmp_path)
     assert done.returncode == 69
