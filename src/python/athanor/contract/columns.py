@@ -58,13 +58,16 @@ _KINDS = {
     FieldDescriptor.TYPE_STRING: Kind.TEXT,
 }
 
+# What a message can carry of them.
+_TYPE_LIMITS = {FieldDescriptor.TYPE_INT32: (-(2**31), 2**31 - 1), FieldDescriptor.TYPE_UINT32: (0, 2**32 - 1)}
+
 
 @dataclass(frozen=True)
 class Column:
     """One scalar field of a contract. The attributes are the options of `options.proto`, with their defaults filled in.
 
     Attributes:
-        minimum, maximum: inclusive bounds; -inf and inf where there is none.
+        minimum, maximum: inclusive bounds; those of the field's type at least, -inf and inf where there is none.
         missing_budget: largest share of rows in which it may be missing; 0 where it may not.
         drift_budget: largest population stability index; None where drift is not checked.
     """
@@ -93,7 +96,7 @@ class Column:
         unit = f" {self.unit}" if self.unit else ""
         whole = "whole number" if self.kind is Kind.INTEGER else "number"
         if self.kind in (Kind.NUMBER, Kind.INTEGER):
-            return f"a {whole} from {self.minimum:g} to {self.maximum:g}{unit}"
+            return f"a {whole} from {self.minimum:.15g} to {self.maximum:.15g}{unit}"
         return f"a {self.kind.value}"
 
 
@@ -110,23 +113,31 @@ def read_column(field: FieldDescriptor) -> Column:
     if not is_column(field):
         raise ContractError(f"{field.full_name} has no (athanor.contract.v1.column); give it at least a description")
     options = field.GetOptions().Extensions[options_pb2.column]
+    lowest, highest = _TYPE_LIMITS.get(field.type, (-np.inf, np.inf))
     column = Column(
         name=field.name,
         number=field.number,
         kind=_read_kind(field),
         description=options.description,
         unit=options.unit,
-        minimum=options.minimum if options.HasField("minimum") else -np.inf,
-        maximum=options.maximum if options.HasField("maximum") else np.inf,
+        minimum=max(options.minimum, lowest) if options.HasField("minimum") else lowest,
+        maximum=min(options.maximum, highest) if options.HasField("maximum") else highest,
         categories=tuple(options.categories),
         pattern=options.pattern,
         may_be_missing=options.may_be_missing,
         missing_budget=options.missing_budget if options.HasField("missing_budget") else float(options.may_be_missing),
         drift_budget=options.drift_budget if options.HasField("drift_budget") else None,
-        roles=frozenset(Role(role) for role in options.roles if role != options_pb2.ROLE_UNSPECIFIED),
+        roles=_read_roles(field, options),
     )
     _check(field, column)
     return column
+
+
+def _read_roles(field: FieldDescriptor, options: options_pb2.ColumnOptions) -> frozenset[Role]:
+    known = {role.value for role in Role}
+    if unknown := set(options.roles) - known - {options_pb2.ROLE_UNSPECIFIED}:
+        raise ContractError(f"{field.full_name}: role {', '.join(map(str, sorted(unknown)))} is unknown")
+    return frozenset(Role(role) for role in options.roles if role in known)
 
 
 def _read_kind(field: FieldDescriptor) -> Kind:
@@ -144,7 +155,8 @@ def _read_kind(field: FieldDescriptor) -> Kind:
 
 
 def _check(field: FieldDescriptor, column: Column) -> None:
-    bounded = np.isfinite(column.minimum) or np.isfinite(column.maximum)
+    options = field.GetOptions().Extensions[options_pb2.column]
+    bounds = {name: getattr(options, name) for name in ("minimum", "maximum") if options.HasField(name)}
     budgets = (column.missing_budget, column.drift_budget or 0.0)
     try:
         re.compile(column.pattern)
@@ -155,7 +167,8 @@ def _check(field: FieldDescriptor, column: Column) -> None:
     problems = {
         "description is empty": not column.description,
         f"minimum {column.minimum:g} is above maximum {column.maximum:g}": column.minimum > column.maximum,
-        "minimum and maximum are for numbers": bounded and column.kind not in (Kind.NUMBER, Kind.INTEGER),
+        f"a bound is not finite: {bounds}": not all(map(np.isfinite, bounds.values())),
+        "minimum and maximum are for numbers": bool(bounds) and column.kind not in (Kind.NUMBER, Kind.INTEGER),
         "categories and pattern are for text": column.kind is not Kind.TEXT
         and bool(column.categories or column.pattern),
         "categories and pattern exclude each other": bool(column.categories and column.pattern),

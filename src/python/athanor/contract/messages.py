@@ -17,6 +17,7 @@ AnyMessage = TypeVar("AnyMessage", bound=Message)
 # `validate` names as out of range, so that a wrong instant is neither an overflow nor a missing value.
 _FIRST_SECOND = -62_135_596_800
 _LAST_SECOND = 253_402_300_799
+FIRST_US = _FIRST_SECOND * 1_000_000
 OUT_OF_RANGE_US = (_LAST_SECOND + 1) * 1_000_000
 
 

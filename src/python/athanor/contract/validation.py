@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns, Kind
-from athanor.contract.messages import OUT_OF_RANGE_US, is_missing
+from athanor.contract.messages import FIRST_US, OUT_OF_RANGE_US, is_missing
 from athanor.errors import ContractError
 
 _LONGEST_SHOWN_VALUE = 100
@@ -106,7 +106,7 @@ def _check_arrays(columns: Sequence[Column], values: Columns) -> None:
     for column in columns:
         if values[column.name].dtype != column.kind.dtype:
             found = values[column.name].dtype
-            raise ContractError(f"{column.name} has dtype {found}; a {column.kind.value} is {column.kind.dtype}")
+            raise ContractError(f"{column.name} has dtype {found}; kind {column.kind.value} is {column.kind.dtype}")
     lengths = {column.name: len(values[column.name]) for column in columns}
     if len(set(lengths.values())) > 1:
         raise ContractError(f"columns differ in length: {lengths}")
@@ -169,6 +169,7 @@ def _validate_text(column: Column, values: NDArray[Any]) -> list[Breach]:
 
 
 def _validate_timestamps(column: Column, values: NDArray[Any]) -> list[Breach]:
-    out_of_range = values >= np.datetime64(OUT_OF_RANGE_US, "us")
+    # Comparisons with NaT are false.
+    out_of_range = (values < np.datetime64(FIRST_US, "us")) | (values >= np.datetime64(OUT_OF_RANGE_US, "us"))
     missing = is_missing(column, values) & (not column.may_be_missing)
     return _breach(column, Rule.REQUIRED, missing, values) + _breach(column, Rule.TIMESTAMP, out_of_range, values)

@@ -1,0 +1,157 @@
+"""Messages to arrays and back."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+from support.flights import make_columns, make_flight
+from support.properties import PROPERTY
+from support.protos import Toy
+
+from athanor.contract.columns import Column, Kind
+from athanor.contract.messages import is_missing, to_columns, to_messages
+from athanor.contract.validation import Rule, validate
+from flight_delay.v1 import flight_delay_pb2
+from projects.flight_delay.model import MODEL
+
+_COLUMNS = MODEL.contract.columns
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+
+
+def test_arrays_have_the_types_of_their_kinds() -> None:
+    values = to_columns(_COLUMNS, [make_flight(), make_flight(carrier="AA", aircraft_seats=100)])
+    assert {name: array.dtype for name, array in values.items()} == {c.name: c.kind.dtype for c in _COLUMNS}
+    assert values["carrier"].tolist() == ["UA", "AA"]
+    assert values["flight_number"].tolist() == [1545.0, 1545.0]
+    assert values["scheduled_departure"].tolist() == [np.datetime64("2013-01-01T10:15:00", "us").tolist()] * 2
+    np.testing.assert_array_equal(values["aircraft_seats"], [np.nan, 100.0])
+
+
+def test_what_is_not_given_is_missing_as_its_kind_says() -> None:
+    values = to_columns(_COLUMNS, [flight_delay_pb2.Flight()])
+    for column in _COLUMNS:
+        (value,) = values[column.name]
+        if column.kind is Kind.TEXT:
+            assert value == ""
+        elif column.kind is Kind.TIMESTAMP:
+            assert np.isnat(value)
+        else:
+            assert np.isnan(value)
+        assert is_missing(column, values[column.name]).tolist() == [True]
+
+
+def test_zero_is_a_value_and_not_missing() -> None:
+    values = to_columns(_COLUMNS, [make_flight(temperature=0.0, scheduled_arrival_minute=0, distance=-0.0)])
+    assert values["temperature"].tolist() == [0.0]
+    assert values["scheduled_arrival_minute"].tolist() == [0.0]
+    assert np.signbit(values["distance"]).tolist() == [True]
+
+
+def test_false_is_a_value_and_not_missing() -> None:
+    outcome = MODEL.contract.outcome_columns
+    messages = [flight_delay_pb2.FlightOutcome(arrived_late=late) for late in (False, True)]
+    values = to_columns(outcome, [*messages, flight_delay_pb2.FlightOutcome()])
+    np.testing.assert_array_equal(values["arrived_late"], [0.0, 1.0, np.nan])
+
+
+def test_nan_and_empty_text_in_a_message_are_missing() -> None:
+    values = to_columns(_COLUMNS, [make_flight(temperature=float("nan"), carrier="")])
+    assert np.isnan(values["temperature"][0])
+    assert is_missing(MODEL.contract.column("carrier"), values["carrier"]).tolist() == [True]
+
+
+def test_no_messages_make_empty_arrays_of_the_right_types() -> None:
+    values = to_columns(_COLUMNS, [])
+    assert {name: (len(array), array.dtype) for name, array in values.items()} == {
+        column.name: (0, column.kind.dtype) for column in _COLUMNS
+    }
+    assert to_messages(_COLUMNS, values, flight_delay_pb2.Flight) == []
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        Timestamp(seconds=_LAST_US // 1_000_000 + 1),
+        Timestamp(seconds=_FIRST_US // 1_000_000 - 1),
+        Timestamp(seconds=2**63 - 1),
+        Timestamp(seconds=-(2**63)),
+        Timestamp(seconds=0, nanos=1_000_000_000),
+        Timestamp(seconds=0, nanos=-1),
+    ],
+)
+def test_an_instant_that_no_timestamp_may_hold_is_named_as_out_of_range(stamp: Timestamp) -> None:
+    """Neither an overflow, nor a missing value, nor another instant."""
+    values = to_columns(_COLUMNS, [make_flight(scheduled_departure=stamp)])
+    (breach,) = validate(_COLUMNS, values)
+    assert (breach.column.name, breach.rule) == ("scheduled_departure", Rule.TIMESTAMP)
+
+
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.5Z"])
+def test_the_first_and_last_instants_are_valid_and_come_back(instant: str) -> None:
+    stamp = Timestamp()
+    stamp.FromJsonString(instant)
+    values = to_columns(_COLUMNS, [make_flight(scheduled_departure=stamp)])
+    assert validate(_COLUMNS, values) == ()
+    (flight,) = to_messages(_COLUMNS, values, flight_delay_pb2.Flight)
+    assert flight.scheduled_departure == stamp
+
+
+def test_less_than_a_microsecond_is_cut_off() -> None:
+    values = to_columns(_COLUMNS, [make_flight(scheduled_departure=Timestamp(seconds=1, nanos=2_999))])
+    assert values["scheduled_departure"].astype(np.int64).tolist() == [1_000_002]
+
+
+def test_synthetic_flights_come_back_as_they_were() -> None:
+    values = make_columns(50)
+    back = to_columns(_COLUMNS, to_messages(_COLUMNS, values, flight_delay_pb2.Flight))
+    for column in _COLUMNS:
+        np.testing.assert_array_equal(back[column.name], values[column.name], err_msg=column.name)
+
+
+def test_the_same_works_for_classes_made_from_a_descriptor() -> None:
+    contract = Toy().read()
+    values = {
+        "at": np.array(["2013-01-01T00:00:00", "NaT"], dtype="M8[us]"),
+        "id": np.array([1.0, 2.0]),
+        "amount": np.array([np.nan, 0.0]),
+        "count": np.array([4_294_967_295.0, np.nan]),
+        "color": np.array(["red", ""], dtype=object),
+        "code": np.array(["", "A"], dtype=object),
+        "is_new": np.array([0.0, np.nan]),
+    }
+    messages: list[Any] = to_messages(contract.columns, values, GetMessageClass(contract.row))
+    assert [m.HasField("amount") for m in messages] == [False, True]
+    assert messages[0].count == 4_294_967_295
+    assert [m.HasField("is_new") for m in messages] == [True, False]
+    back = to_columns(contract.columns, messages)
+    for name, array in values.items():
+        np.testing.assert_array_equal(back[name], array, err_msg=name)
+
+
+def _values(column: Column) -> st.SearchStrategy[Any]:
+    if column.kind is Kind.TIMESTAMP:
+        return st.none() | st.integers(_FIRST_US, _LAST_US)
+    if column.kind is Kind.TEXT:
+        return st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+    if column.kind is Kind.INTEGER:
+        return st.just(np.nan) | st.integers(-(2**31), 2**31 - 1).map(float)
+    return st.floats()
+
+
+@PROPERTY
+@given(st.data())
+def test_whatever_the_values_arrays_come_back_as_they_were(data: st.DataObject) -> None:
+    length = data.draw(st.integers(1, 4))
+    values = {}
+    for column in _COLUMNS[:9]:
+        drawn = data.draw(st.lists(_values(column), min_size=length, max_size=length))
+        if column.kind is Kind.TIMESTAMP:
+            drawn = [np.datetime64("NaT") if us is None else np.datetime64(us, "us") for us in drawn]
+        values[column.name] = np.array(drawn, dtype=column.kind.dtype)
+    back = to_columns(_COLUMNS[:9], to_messages(_COLUMNS[:9], values, flight_delay_pb2.Flight))
+    for name, array in values.items():
+        np.testing.assert_array_equal(back[name], array, err_msg=name)

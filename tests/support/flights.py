@@ -1,0 +1,59 @@
+"""Flights that never were: valid by the contract, and quick to make."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flight_delay.v1 import flight_delay_pb2
+from projects.flight_delay.model import MODEL
+
+_FIRST: Final = np.datetime64("2013-01-01T05:00:00", "us")
+_STEP: Final = np.timedelta64(37, "m")
+_FLIGHT: Final = {
+    "scheduled_departure": datetime(2013, 1, 1, 10, 15, tzinfo=UTC),
+    "carrier": "UA",
+    "flight_number": 1545,
+    "origin": "EWR",
+    "destination": "IAH",
+    "scheduled_arrival_minute": 819,
+    "distance": 1400.0,
+    "temperature": 39.0,
+}
+
+
+def make_columns(count: int, seed: int = 0) -> dict[str, NDArray[Any]]:
+    """All dataset columns of valid rows in the order of their departure; the label follows distance and wind."""
+    random = np.random.default_rng(seed)
+    values: dict[str, NDArray[Any]] = {
+        "scheduled_departure": _FIRST + np.arange(count) * _STEP,
+        "carrier": _choose(random, count, "AA", "B6", "DL", "UA"),
+        "flight_number": 1.0 + np.arange(count) % 9_999,
+        "origin": _choose(random, count, "EWR", "JFK", "LGA"),
+        "destination": _choose(random, count, "ATL", "BOS", "LAX", "ORD", "SFO"),
+    }
+    for column in MODEL.contract.columns:
+        if column.kind.is_numeric and column.name not in values:
+            drawn = random.uniform(column.minimum, column.maximum, count).round(
+                0 if column.kind.value != "number" else 2
+            )
+            values[column.name] = np.where(_is_left_out(random, column.missing_budget, count), np.nan, drawn)
+    score = values["distance"] / 3_000 + np.nan_to_num(values["wind_speed"]) / 100
+    values["arrived_late"] = (score + random.normal(0, 0.5, count) > 2.3).astype(np.float64)
+    return values
+
+
+def _choose(random: np.random.Generator, count: int, *choices: str) -> NDArray[Any]:
+    return random.choice(np.array(choices, dtype=object), count)
+
+
+def _is_left_out(random: np.random.Generator, budget: float, count: int) -> NDArray[np.bool_]:
+    """Less often than the budget allows, whatever the draw."""
+    return random.permutation(count) < int(budget * count / 2)
+
+
+def make_flight(**values: Any) -> flight_delay_pb2.Flight:
+    """A valid flight, with the given values instead; None leaves a field out."""
+    given = {**_FLIGHT, **values}
+    return flight_delay_pb2.Flight(**{name: value for name, value in given.items() if value is not None})
