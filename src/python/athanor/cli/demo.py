@@ -64,8 +64,8 @@ def demo(
     with watch() as progress:
         snapshot, is_new_snapshot = build_snapshot(recipe.model.contract, recipe.source, place, progress)
         training = train(recipe, snapshot, place, progress)
+        registry = open_registry(place, progress)
         with progress.step("Register and promote") as advance:
-            registry = open_registry(place)
             version, is_new_version = registry.register(training.release)
             registry.promote(_PROJECT, version.semantic_version)
             advance(f"{version.semantic_version}, {'new' if is_new_version else 'unchanged'}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, listing, make_app, show
+from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, listing, make_app, show, watch
 from athanor.errors import GateError
 from athanor.home import Home
 from athanor.projects import load
@@ -32,11 +32,13 @@ def drift(
     place, model = Home.find(home), load(project, "model", Model)
     store = ReleaseStore(place.store)
     release = store.read(project, store.read_traffic(project).champion.digest)
-    columns = read_snapshot(model.contract, place.datasets, find_snapshot(project, place.datasets))
-    times = columns[model.contract.event_time.name]
-    begin, end = (np.datetime64(moment.replace(tzinfo=None), "us") for moment in (since, until))
-    chosen = (times >= begin) & (times < end)
-    found = measure_drift(model.contract, release, {name: values[chosen] for name, values in columns.items()})
+    with watch() as progress, progress.step("Measure drift") as advance:
+        columns = read_snapshot(model.contract, place.datasets, find_snapshot(project, place.datasets))
+        times = columns[model.contract.event_time.name]
+        begin, end = (np.datetime64(moment.replace(tzinfo=None), "us") for moment in (since, until))
+        chosen = (times >= begin) & (times < end)
+        found = measure_drift(model.contract, release, {name: values[chosen] for name, values in columns.items()})
+        advance(f"{chosen.sum():,} rows")
     rows = [(d.column, f"{d.index:.3f}", f"{d.budget:g}", "yes" if d.has_drifted else "no") for d in found]
     title = f"Drift of {chosen.sum():,} rows of {project} from release {release.digest[:12]}"
     header = ("column", "population stability index", "budget", "drifted")

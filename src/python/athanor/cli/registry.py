@@ -1,13 +1,16 @@
 """Commands of the layer `registry`: which release answers, and how it came to that."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, show
+from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, show, watch
+from athanor.errors import NotFoundError
 from athanor.home import Home
 
 if TYPE_CHECKING:
+    from athanor.progress import Progress
     from athanor.registry.registry import Registry
 
 app = make_app("registry", "Semantic versions, the champion, and the history of both.")
@@ -15,33 +18,47 @@ app = make_app("registry", "Semantic versions, the champion, and the history of 
 VersionArgument = Annotated[str, typer.Argument(help="Semantic version, 1.0.0.")]
 
 
-def open_registry(home: Home) -> "Registry":
-    from athanor.registry.registry import Registry
-    from athanor.release.store import ReleaseStore
+def open_registry(home: Home, progress: "Progress") -> "Registry":
+    """Opens the registry of a home; makes its database, which takes some seconds, if there is none."""
+    with progress.step("Open the registry"):
+        from athanor.registry.registry import Registry
+        from athanor.release.store import ReleaseStore
 
-    return Registry(home.registry, ReleaseStore(home.store))
+        return Registry(home.registry, ReleaseStore(home.store))
+
+
+def _open(home: Path | None) -> "Registry":
+    with watch() as progress:
+        return open_registry(Home.find(home), progress)
 
 
 @app.command()
 def register(
     project: ProjectArgument,
-    digest: Annotated[str, typer.Argument(help="Digest of a release that training wrote.")],
+    digest: Annotated[str, typer.Argument(help="Digest of a release that training wrote, or how it begins.")],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Publish a release and give it its semantic version. An identical release keeps the one it has."""
     from athanor.release.files import read_release
 
-    place = Home.find(home)
-    version, is_new = open_registry(place).register(read_release(place.candidates / project / digest))
+    release = read_release(_find_candidate(Home.find(home).candidates / project, digest))
+    version, is_new = _open(home).register(release)
     rows = {"semantic version": version.semantic_version, "digest": version.digest, "new": is_new}
     show(rows, json, lambda: facts(f"Registered {project}", rows))
+
+
+def _find_candidate(folder: Path, digest: str) -> Path:
+    found = [path for path in folder.glob("*") if path.name.startswith(digest)]
+    if len(found) != 1:
+        raise NotFoundError(f"{len(found)} releases below {folder} begin with {digest!r}; give the digest of one")
+    return found[0]
 
 
 @app.command(name="list")
 def list_(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """List the versions of a model, newest first."""
-    versions = open_registry(Home.find(home)).list_versions(project)
+    versions = _open(home).list_versions(project)
     rows = [(v.semantic_version, v.digest[:12], ", ".join(v.aliases)) for v in versions]
     show(versions, json, lambda: listing(f"Versions of {project}", ("version", "digest", "alias"), rows))
 
@@ -49,7 +66,7 @@ def list_(project: ProjectArgument, home: HomeOption = None, json: JsonOption = 
 @app.command()
 def history(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """List every change of the champion, oldest first."""
-    moves = open_registry(Home.find(home)).list_moves(project)
+    moves = _open(home).list_moves(project)
     rows = [(m.revision, m.kind, m.semantic_version, m.digest[:12], m.by, m.at) for m in moves]
     header = ("revision", "move", "version", "digest", "by", "at")
     show(moves, json, lambda: listing(f"Moves of {project}", header, rows))
@@ -60,12 +77,12 @@ def promote(
     project: ProjectArgument, version: VersionArgument, home: HomeOption = None, json: JsonOption = False
 ) -> None:
     """Make a version champion and publish the traffic file."""
-    traffic = open_registry(Home.find(home)).promote(project, version)
+    traffic = _open(home).promote(project, version)
     show(traffic, json, lambda: facts(f"Traffic of {project}", traffic.champion.model_dump()))
 
 
 @app.command()
 def rollback(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Make the version champion again that was before the present one."""
-    traffic = open_registry(Home.find(home)).rollback(project)
+    traffic = _open(home).rollback(project)
     show(traffic, json, lambda: facts(f"Traffic of {project}", traffic.champion.model_dump()))

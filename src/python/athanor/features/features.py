@@ -57,10 +57,12 @@ class Features:
         if computed.keys() != {*self.numeric, *self.categorical}:
             differing = sorted(computed.keys() ^ {*self.numeric, *self.categorical})
             raise ContractError(f"declared and computed features differ: {', '.join(differing)}")
-        numeric = np.stack([np.asarray(computed[name], dtype=np.float32) for name in self.numeric], axis=1)
-        categorical = np.empty((len(numeric), len(self.categorical)), dtype=object)
-        for position, name in enumerate(self.categorical):
-            categorical[:, position] = computed[name]
+        length = len(next(iter(computed.values())))
+        numeric = np.empty((length, len(self.numeric)), dtype=np.float32)
+        categorical = np.empty((length, len(self.categorical)), dtype=object)
+        for array, names in ((numeric, self.numeric), (categorical, self.categorical)):
+            for position, name in enumerate(names):
+                array[:, position] = computed[name]
         return FeatureArrays(numeric, categorical)
 
     @cached_property
