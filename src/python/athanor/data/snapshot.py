@@ -17,7 +17,7 @@ from athanor.contract.columns import Columns, Kind
 from athanor.contract.contract import Contract
 from athanor.data.tables import from_arrow, to_arrow
 from athanor.data.validation import Accepted, sort_order
-from athanor.errors import NotFoundError
+from athanor.errors import DataError, NotFoundError
 
 _METADATA_KEY = "athanor"
 
@@ -28,7 +28,7 @@ class Snapshot:
 
     Attributes:
         dataset: the table's name, that of the project.
-        version: from 0.
+        version: from 0, the table's own; versions in between may be other work on the table, such as compaction.
         digest: sha256 of rows and types, in hexadecimal; file layout and row order do not matter.
         rows_in: rows that were read; `rows_out` plus all of `rejected`.
         rejected: rows that are not in the snapshot, by reason.
@@ -85,7 +85,7 @@ def commit(contract: Contract, accepted: Accepted, folder: Path, rows_in: int, r
         return latest, False
     snapshot = Snapshot(
         dataset=contract.name,
-        version=latest.version + 1 if latest else 0,
+        version=_next_version(folder / contract.name),
         digest=digest,
         rows_in=rows_in,
         rows_out=len(accepted.columns[contract.label.name]),
@@ -104,13 +104,21 @@ def commit(contract: Contract, accepted: Accepted, folder: Path, rows_in: int, r
     return snapshot, True
 
 
+def _next_version(table: Path) -> int:
+    try:
+        return DeltaTable(table).version() + 1
+    except TableNotFoundError:
+        return 0
+
+
 def list_snapshots(dataset: str, folder: Path) -> list[Snapshot]:
     """All versions of a dataset, newest first; empty where there is no such table."""
     try:
         history = DeltaTable(folder / dataset).history()
     except TableNotFoundError:
         return []
-    return [Snapshot(**json.loads(entry[_METADATA_KEY])) for entry in history if _METADATA_KEY in entry]
+    found = ((json.loads(entry[_METADATA_KEY]), entry["version"]) for entry in history if _METADATA_KEY in entry)
+    return [Snapshot(**{**recorded, "version": version}) for recorded, version in found]
 
 
 def latest_snapshot(dataset: str, folder: Path) -> Snapshot | None:
@@ -132,7 +140,16 @@ def find_snapshot(dataset: str, folder: Path, version: int | None = None) -> Sna
 
 
 def read_snapshot(contract: Contract, folder: Path, snapshot: Snapshot) -> dict[str, NDArray[Any]]:
-    """The columns of a snapshot, in the dataset's one order."""
+    """The columns of a snapshot, in the dataset's one order.
+
+    Raises:
+        DataError: it was made under another contract, so that nobody knows whether its rows keep this one.
+    """
+    if snapshot.contract != contract.fingerprint:
+        raise DataError(
+            f"snapshot {snapshot.version} of {snapshot.dataset} was made under contract {snapshot.contract}, this is "
+            f"{contract.fingerprint}; make a new one with `data build`"
+        )
     table = DeltaTable(folder / snapshot.dataset, version=snapshot.version).to_pyarrow_table()
     values = from_arrow(contract.dataset_columns, table)
     order = sort_order(contract, values)

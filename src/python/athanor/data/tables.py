@@ -26,10 +26,12 @@ def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> dict[str, NDAr
     """Converts a frame into contract columns; pandas' missing values become those of the column's kind.
 
     Raises:
-        DataError: the frame lacks a column, has one more, or one whose type does not fit its kind.
+        DataError: the frame lacks a column, has one more or twice, or one whose type does not fit its kind.
     """
     expected = {column.name for column in columns}
     found = set(frame.columns)
+    if twice := sorted(set(frame.columns[frame.columns.duplicated()])):
+        raise DataError(f"the table has columns twice: {twice}")
     if expected != found:
         absent, further = sorted(expected - found), sorted(found - expected)
         raise DataError(f"the table does not have the contract's columns; absent: {absent}, unknown: {further}")
@@ -39,9 +41,10 @@ def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> dict[str, NDAr
 def _from_series(column: Column, series: "pd.Series[Any]") -> NDArray[Any]:
     try:
         if column.kind is Kind.TEXT:
-            if not pd.api.types.is_string_dtype(series.dtype):
+            texts = series.astype(object).where(series.notna(), "").to_numpy(dtype=object)
+            if not all(isinstance(text, str) for text in texts):
                 raise TypeError("it is no text")
-            return series.astype(object).where(series.notna(), "").to_numpy(dtype=object)
+            return texts
         if column.kind is Kind.TIMESTAMP:
             if not isinstance(series.dtype, pd.DatetimeTZDtype):
                 raise TypeError("it is no instant with a time zone")

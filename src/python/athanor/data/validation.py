@@ -58,9 +58,8 @@ def accept(contract: Contract, values: Columns) -> Accepted:
 def sort_order(contract: Contract, values: Columns) -> NDArray[np.int64]:
     """The one order of a dataset's rows: by event time, then by key. Total, since keys are unique."""
     columns = [contract.event_time, *(column for column in contract.key if column != contract.event_time)]
-    # lexsort takes the last array as the most significant, and needs fixed-width text.
-    arrays = (values[c.name].astype(str) if values[c.name].dtype == object else values[c.name] for c in columns)
-    return np.lexsort(tuple(arrays)[::-1])
+    # lexsort takes the last array as the most significant.
+    return np.lexsort([_sortable(values[column.name]) for column in reversed(columns)])
 
 
 def _over_budget(contract: Contract, breaches: tuple[Breach, ...], broken: NDArray[np.bool_]) -> Iterator[str]:
@@ -92,9 +91,15 @@ def _find_problems(contract: Contract, values: Columns) -> Iterator[str]:
 
 
 def _count_repeated_keys(contract: Contract, values: Columns) -> int:
-    order = sort_order(contract, values)
+    # By the key alone: between two rows of one key may lie others in time.
+    order = np.lexsort([_sortable(values[column.name]) for column in contract.key])
     same: Any = True
     for column in contract.key:
         sorted_values = values[column.name][order]
         same = same & (sorted_values[1:] == sorted_values[:-1])
     return int(np.sum(same))
+
+
+def _sortable(values: NDArray[Any]) -> NDArray[Any]:
+    """As lexsort needs text: of fixed width."""
+    return values.astype(str) if values.dtype == object else values

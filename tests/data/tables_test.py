@@ -1,0 +1,171 @@
+"""Frames and Arrow tables to contract columns and back."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.properties import PROPERTY
+from support.protos import Toy
+
+from athanor.contract.columns import Column, Kind
+from athanor.data.tables import from_arrow, from_frame, join_blocks, to_arrow
+from athanor.errors import DataError
+
+_COLUMNS = Toy().read().columns
+
+
+def _frame(**changed: Any) -> pd.DataFrame:
+    """Two rows; of the second, all that may be missing is."""
+    values: dict[str, Any] = {
+        "at": pd.to_datetime(["2013-01-01T05:00:00-05:00", "2013-01-02T00:00:00Z"], utc=True),
+        "id": [1, 2],
+        "amount": [1.5, np.nan],
+        "count": [3, None],
+        "color": ["red", None],
+        "code": ["A", np.nan],
+        "is_new": [True, False],
+    }
+    return pd.DataFrame({**values, **changed})
+
+
+def _assert_read(frame: pd.DataFrame) -> None:
+    values = from_frame(_COLUMNS, frame)
+    assert {name: array.dtype for name, array in values.items()} == {c.name: c.kind.dtype for c in _COLUMNS}
+    assert values["at"].astype(str).tolist() == ["2013-01-01T10:00:00.000000", "2013-01-02T00:00:00.000000"]
+    assert values["color"].tolist() == ["red", ""]
+    assert values["code"].tolist() == ["A", ""]
+    np.testing.assert_array_equal(values["id"], [1.0, 2.0])
+    np.testing.assert_array_equal(values["amount"], [1.5, np.nan])
+    np.testing.assert_array_equal(values["count"], [3.0, np.nan])
+    np.testing.assert_array_equal(values["is_new"], [1.0, 0.0])
+
+
+def test_pandas_missing_values_become_those_of_the_kind() -> None:
+    _assert_read(_frame())
+
+
+def test_each_way_in_which_pandas_says_the_same_is_read() -> None:
+    _assert_read(
+        _frame(
+            at=pd.to_datetime(["2013-01-01T05:00:00", "2013-01-01T19:00:00"]).tz_localize("America/New_York"),
+            id=pd.array([1, 2], dtype="Int32"),
+            amount=pd.array([1.5, pd.NA], dtype="Float64"),
+            count=pd.array([3, pd.NA], dtype="UInt8"),
+            color=pd.array(["red", pd.NA], dtype="string"),
+            code=np.array(["A", None], dtype=object),
+            is_new=pd.array([True, False], dtype="boolean"),
+        )
+    )
+
+
+def test_missing_instants_and_truths_are_read_too() -> None:
+    values = from_frame(
+        _COLUMNS, _frame(at=pd.to_datetime([None, None], utc=True), is_new=pd.array([True, pd.NA], dtype="boolean"))
+    )
+    assert np.isnat(values["at"]).all()
+    np.testing.assert_array_equal(values["is_new"], [1.0, np.nan])
+
+
+def test_an_empty_frame_makes_empty_columns() -> None:
+    assert {len(array) for array in from_frame(_COLUMNS, _frame().iloc[:0]).values()} == {0}
+
+
+def test_absent_and_unknown_columns_are_named() -> None:
+    frame = _frame().rename(columns={"amount": "weight"}).assign(dep_delay=1)
+    with pytest.raises(DataError, match=r"absent: \['amount'\], unknown: \['dep_delay', 'weight'\]"):
+        from_frame(_COLUMNS, frame)
+
+
+def test_a_column_that_is_there_twice_is_named() -> None:
+    frame = pd.concat([_frame(), _frame()[["color"]]], axis=1)
+    with pytest.raises(DataError, match=r"twice: \['color'\]"):
+        from_frame(_COLUMNS, frame)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"amount": ["1.5", "2"]}, "amount has type str; the contract says number: it is no number"),
+        ({"amount": pd.to_datetime(["2013-01-01", "2013-01-01"])}, "amount has type datetime64.*: it is no number"),
+        ({"amount": np.array([1.5, "x"], dtype=object)}, "amount has type object; the contract says number"),
+        ({"is_new": ["yes", "no"]}, "is_new has type str; the contract says boolean: it is no number"),
+        ({"color": [1, 2]}, "color has type int64; the contract says text: it is no text"),
+        ({"color": np.array(["red", 2], dtype=object)}, "color has type object; the contract says text: it is no text"),
+        ({"at": ["2013-01-01", "2013-01-02"]}, "at has type str; the contract says timestamp: it is no instant"),
+        ({"at": pd.to_datetime(["2013-01-01", "2013-01-02"])}, "it is no instant with a time zone"),
+        ({"at": [1, 2]}, "at has type int64; the contract says timestamp"),
+    ],
+)
+def test_a_column_of_another_type_is_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        from_frame(_COLUMNS, _frame(**changed))
+
+
+def test_values_of_the_right_type_are_read_valid_or_not() -> None:
+    """Whether a value keeps the contract is for validation to say, which counts rows."""
+    values = from_frame(_COLUMNS, _frame(amount=[np.inf, -5.0], id=[1.5, 2.0], is_new=[7, 8], color=["blue", "?"]))
+    assert values["amount"].tolist() == [np.inf, -5.0]
+    assert values["id"].tolist() == [1.5, 2.0]
+    assert values["is_new"].tolist() == [7.0, 8.0]
+
+
+def test_arrow_tables_have_types_of_their_own_and_nulls() -> None:
+    table = to_arrow(_COLUMNS, from_frame(_COLUMNS, _frame()))
+    assert {name: str(table.schema.field(name).type) for name in table.column_names} == {
+        "at": "timestamp[us, tz=UTC]",
+        "id": "int64",
+        "amount": "double",
+        "count": "int64",
+        "color": "string",
+        "code": "string",
+        "is_new": "bool",
+    }
+    assert {name: table[name].null_count for name in table.column_names} == {
+        **dict.fromkeys(("at", "id", "is_new"), 0),
+        **dict.fromkeys(("amount", "count", "color", "code"), 1),
+    }
+
+
+def test_a_table_that_lacks_a_column_was_made_under_another_contract() -> None:
+    table = to_arrow(_COLUMNS, from_frame(_COLUMNS, _frame())).drop_columns(["amount", "code"])
+    with pytest.raises(DataError, match="the snapshot has no column amount, code"):
+        from_arrow(_COLUMNS, table)
+
+
+def _values(column: Column) -> st.SearchStrategy[Any]:
+    if column.kind is Kind.TEXT:
+        return st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+    if column.kind is Kind.TIMESTAMP:
+        return st.none() | st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)
+    whole = st.integers(0, 1) if column.kind is Kind.BOOLEAN else st.integers(-(2**31), 2**31 - 1)
+    return st.floats() if column.kind is Kind.NUMBER else st.just(np.nan) | whole.map(float)
+
+
+@PROPERTY
+@given(st.data(), st.integers(0, 4))
+def test_whatever_the_values_columns_come_back_from_arrow_as_they_were(data: st.DataObject, length: int) -> None:
+    values = {}
+    for column in _COLUMNS:
+        drawn = data.draw(st.lists(_values(column), min_size=length, max_size=length))
+        if column.kind is Kind.TIMESTAMP:
+            drawn = [np.datetime64("NaT") if us is None else np.datetime64(us, "us") for us in drawn]
+        values[column.name] = np.array(drawn, dtype=column.kind.dtype)
+    table = to_arrow(_COLUMNS, values)
+    parts = pa.concat_tables([table.slice(0, 1), table.slice(1)])
+    back = from_arrow(_COLUMNS, parts)
+    for column in _COLUMNS:
+        assert back[column.name].dtype == column.kind.dtype
+        np.testing.assert_array_equal(back[column.name], values[column.name], err_msg=column.name)
+
+
+def test_blocks_stand_beside_each_other_with_types_of_their_own() -> None:
+    frame = join_blocks(
+        (("a", "b"), np.ones((2, 2), dtype=np.float32)), (("c",), np.array([["x"], [""]], dtype=object))
+    )
+    assert list(frame.columns) == ["a", "b", "c"]
+    assert [str(dtype) for dtype in frame.dtypes[:2]] == ["float32", "float32"]
+    assert frame["c"].tolist() == ["x", ""]
