@@ -64,7 +64,7 @@ def test_each_way_in_which_pandas_says_the_same_is_read() -> None:
 
 def test_missing_instants_and_truths_are_read_too() -> None:
     values = from_frame(
-        _COLUMNS, _frame(at=pd.to_datetime([None, None], utc=True), is_new=pd.array([True, pd.NA], dtype="boolean"))
+        _COLUMNS, _frame(at=pd.to_datetime(["NaT", "NaT"], utc=True), is_new=pd.array([True, pd.NA], dtype="boolean"))
     )
     assert np.isnat(values["at"]).all()
     np.testing.assert_array_equal(values["is_new"], [1.0, np.nan])

@@ -83,6 +83,8 @@ class Registry:
             The version, and whether it is new: an identical release keeps the version it has.
         """
         model = release.identity.model
+        # Before anything refers to it; and a known one again, for its copy may have been damaged and removed.
+        self._store.publish(release)
         versions = self.list_versions(model)
         known = next((version for version in versions if version.digest == release.digest), None)
         if known:
@@ -90,7 +92,6 @@ class Registry:
         latest = versions[0] if versions else None
         before = (latest.semantic_version, self._store.read(model, latest.digest)) if latest else None
         semantic_version = next_version(before, release)
-        self._store.publish(release)
         if not versions:
             self._create_model(model)
         created = self._client.create_model_version(

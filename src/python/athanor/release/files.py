@@ -52,9 +52,8 @@ def write_release(folder: Path, identity: Identity, provenance: Provenance, file
     Args:
         identity: its `files` are the digests of `files`.
     """
-    manifest = Manifest(digest=identity.digest, identity=identity, provenance=provenance)
-    written = {**files, MANIFEST: (manifest.model_dump_json(indent=2) + "\n").encode()}
-    place_files(folder / manifest.digest, written)
+    manifest = Manifest.seal(identity, provenance)
+    place_files(folder / manifest.digest, {**files, MANIFEST: manifest.content})
     return read_release(folder / manifest.digest)
 
 
@@ -81,11 +80,8 @@ def read_release(folder: Path, digest: str | None = None) -> Release:
     digest = digest or folder.name
     if not folder.is_dir():
         raise NotFoundError(f"there is no release {digest} at {folder}")
-    manifest = _read_manifest(folder)
-    actual = manifest.identity.digest
-    if not digest == manifest.digest == actual:
-        _refuse(folder / MANIFEST, f"it says digest {manifest.digest}, its content has {actual}, expected is {digest}")
-    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != MANIFEST}
+    manifest = _read_manifest(folder / MANIFEST, digest)
+    files = {path.name: _read(path) for path in folder.iterdir() if path.name != MANIFEST}
     expected, found = manifest.identity.files, digests(files)
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
@@ -94,12 +90,30 @@ def read_release(folder: Path, digest: str | None = None) -> Release:
     return Release(folder, manifest, files)
 
 
-def _read_manifest(folder: Path) -> Manifest:
+def _read_manifest(path: Path, digest: str) -> Manifest:
+    content = _read(path)
     try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except (OSError, ValidationError) as error:
-        raise ReleaseError(f"{folder / MANIFEST} cannot be read: {error}") from None
+        manifest = Manifest.model_validate_json(content)
+    except ValidationError as error:
+        raise ReleaseError(f"{path}, of release {digest}, cannot be read: {error}") from None
+    actual = manifest.identity.digest
+    if not digest == manifest.digest == actual:
+        _refuse(path, f"it says digest {manifest.digest}, its content has {actual}, expected is {digest}")
+    as_written = Manifest.seal(manifest.identity, manifest.provenance).content
+    if content != as_written:
+        found, expected = (hashlib.sha256(written).hexdigest() for written in (content, as_written))
+        _refuse(path, f"its sha256 is {found}, what it says would be written with {expected}")
+    return manifest
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ReleaseError(f"{path} cannot be read: {error}") from None
 
 
 def _refuse(path: Path, reason: str) -> None:
-    raise ReleaseError(f"{path} is corrupted or was tampered with: {reason}. Publish the release again")
+    raise ReleaseError(
+        f"{path} is corrupted or was tampered with: {reason}. Remove {path.parent} and register the release again"
+    )

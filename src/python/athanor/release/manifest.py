@@ -14,6 +14,11 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def _digest(model: BaseModel) -> str:
+    canonical = json.dumps(model.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
 class Identity(_Frozen):
     """All that makes the model what it is. Two trainings that agree in it made the same release.
 
@@ -45,8 +50,7 @@ class Identity(_Frozen):
     @property
     def digest(self) -> str:
         """sha256, in hexadecimal, of the canonical JSON: the release's digest."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return _digest(self)
 
 
 class Provenance(_Frozen):
@@ -71,8 +75,25 @@ class Provenance(_Frozen):
 
 
 class Manifest(_Frozen):
-    """`manifest.json`."""
+    """`manifest.json`.
+
+    Attributes:
+        digest: of the identity.
+        provenance_digest: sha256 of the provenance, which `digest` does not cover: shows damage, and proves no origin.
+    """
 
     digest: str
     identity: Identity
     provenance: Provenance
+    provenance_digest: str
+
+    @classmethod
+    def seal(cls, identity: Identity, provenance: Provenance) -> "Manifest":
+        return cls(
+            digest=identity.digest, identity=identity, provenance=provenance, provenance_digest=_digest(provenance)
+        )
+
+    @property
+    def content(self) -> bytes:
+        """The one way to write it."""
+        return (self.model_dump_json(indent=2) + "\n").encode()

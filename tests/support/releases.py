@@ -1,0 +1,121 @@
+"""Releases without training: a graph made by hand whose answer a line of Python knows."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from google.protobuf import json_format
+from onnx import TensorProto, helper
+from support.flights import make_columns
+
+from athanor.contract.messages import to_messages
+from athanor.data.profile import profile
+from athanor.release.files import (
+    CONTRACT,
+    GRAPH,
+    MODEL_CARD,
+    REFERENCE_PROFILE,
+    REFERENCE_ROWS,
+    Release,
+    digests,
+    write_release,
+)
+from athanor.release.manifest import Identity, Provenance
+from flight_delay.v1 import flight_delay_pb2
+from projects.flight_delay.model import MODEL
+
+MIDDLE: Final = 1_000.0
+PROVENANCE: Final = Provenance(
+    snapshot_version=0,
+    commit="0123456789abcdef",
+    is_clean=True,
+    athanor="0.1.0",
+    python="3.11.0",
+    platform="Linux x86_64",
+    libraries={"numpy": "2.0.0"},
+    created_at="2013-12-31T00:00:00+00:00",
+)
+
+
+def expected_probability(distance: float, middle: float = MIDDLE) -> float:
+    """What a hand-made graph answers for a flight: the farther, the likelier; even at `middle` miles."""
+    return 1 / (1 + math.exp(-(distance - middle) / 1_000))
+
+
+def make_graph(middle: float = MIDDLE, width: int | None = None, output: str = "probabilities") -> bytes:
+    """A graph that looks at the distance alone.
+
+    Args:
+        width: of its input `numeric`; as many as the features of a flight when not given.
+    """
+    position = MODEL.features.position("distance")[0]
+    nodes = [
+        helper.make_node("Gather", ["numeric", "position"], ["distance"], axis=1),
+        helper.make_node("Sub", ["distance", "middle"], ["beyond"]),
+        helper.make_node("Div", ["beyond", "scale"], ["score"]),
+        helper.make_node("Sigmoid", ["score"], ["late"]),
+        helper.make_node("Sub", ["one", "late"], ["in_time"]),
+        helper.make_node("Concat", ["in_time", "late"], [output], axis=1),
+    ]
+    constants = [
+        helper.make_tensor("position", TensorProto.INT64, [1], [position]),
+        helper.make_tensor("middle", TensorProto.FLOAT, [1], [middle]),
+        helper.make_tensor("scale", TensorProto.FLOAT, [1], [1_000.0]),
+        helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "by_distance",
+        [helper.make_tensor_value_info("numeric", TensorProto.FLOAT, [None, width or len(MODEL.features.numeric)])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, 2])],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def make_files(middle: float = MIDDLE, **replaced: bytes | Any) -> dict[str, bytes]:
+    """The files of a release, but for its manifest.
+
+    Args:
+        replaced: contents to put instead, by file name without its ending: `contract`, `model`…
+    """
+    columns = make_columns(20)
+    rows = to_messages(MODEL.contract.columns, columns, flight_delay_pb2.Flight)
+    reference = {
+        "rows": [json_format.MessageToDict(row, preserving_proto_field_name=True) for row in rows],
+        "predictions": [expected_probability(distance, middle) for distance in columns["distance"].tolist()],
+    }
+    files = {
+        CONTRACT: json.dumps(MODEL.contract.promises, sort_keys=True).encode(),
+        GRAPH: make_graph(middle),
+        REFERENCE_PROFILE: profile(MODEL.contract.dataset_columns, columns).model_dump_json().encode(),
+        REFERENCE_ROWS: json.dumps(reference).encode(),
+        MODEL_CARD: b"# flight_delay\n",
+    }
+    return {name: replaced.get(name.split(".")[0], content) for name, content in files.items()}
+
+
+def make_identity(files: Mapping[str, bytes], **changed: Any) -> Identity:
+    values: dict[str, Any] = {
+        "model": MODEL.name,
+        "contract": MODEL.contract.fingerprint,
+        "snapshot": "5" * 64,
+        "features": MODEL.features.digest,
+        "recipe": "7" * 64,
+        "algorithm": "by distance",
+        "parameters": {"middle": MIDDLE},
+        "seed": 0,
+        "metrics": {"roc_auc": 0.75},
+        "baseline": {"roc_auc": 0.5},
+        "files": digests(files),
+    }
+    return Identity.model_validate({**values, **changed})
+
+
+def make_release(folder: Path, files: Mapping[str, bytes] | None = None, **changed: Any) -> Release:
+    """A release of the example project below a folder, with some parts of its identity changed."""
+    files = files if files is not None else make_files()
+    return write_release(folder, make_identity(files, **changed), PROVENANCE, files)
