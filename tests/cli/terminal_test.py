@@ -1,0 +1,106 @@
+"""What every command promises: exit statuses, results on one stream, all else on the other."""
+
+import json
+import sys
+
+import pytest
+import typer
+
+from athanor.cli import app as composed
+from athanor.cli.terminal import JsonOption, facts, make_app, run, show, watch
+from athanor.errors import DataError, FieldViolation, GateError, InvalidRequestError, ServiceError
+from athanor.version import VERSION
+
+ERRORS = {
+    "data": DataError("[column] is wrong"),
+    "gate": GateError("roc_auc is 0.5"),
+    "service": ServiceError("it did not start"),
+    "request": InvalidRequestError("1 value", (FieldViolation("rows[0].x", "MAXIMUM", "rows[0].x 9 is too much"),)),
+}
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    made = make_app("example", "An example.")
+
+    @made.command()
+    def fail(kind: str) -> None:
+        with watch() as progress, progress.step("Work"):
+            raise ERRORS[kind]
+
+    @made.command()
+    def work(json: JsonOption = False) -> None:
+        with watch() as progress, progress.step("Work", total=2) as advance:
+            advance("half")
+            advance("whole")
+        show({"rows": 3}, json, lambda: facts("Result", {"rows": 3}))
+
+    return made
+
+
+def call(app: typer.Typer, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["program", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run(app)
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize(("kind", "status"), [("service", 1), ("data", 2), ("request", 2), ("gate", 3)])
+def test_an_error_becomes_its_exit_status_and_one_message(
+    app: typer.Typer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    status: int,
+) -> None:
+    assert call(app, monkeypatch, "fail", kind) == status
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"{ERRORS[kind].code} {ERRORS[kind]}" in err
+    assert "Traceback" not in err
+
+
+def test_violations_are_listed(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(app, monkeypatch, "fail", "request")
+    assert "rows[0].x 9 is too much" in capsys.readouterr().err
+
+
+def test_a_wrong_option_is_bad_input(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call(app, monkeypatch, "work", "--no-such-option") == 2
+
+
+def test_json_alone_stands_on_standard_output(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(app, monkeypatch, "work", "--json") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"rows": 3}
+    assert "Work" in err
+
+
+def test_people_get_a_table(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(app, monkeypatch, "work") == 0
+    assert "Result" in capsys.readouterr().out
+
+
+def test_the_version_is_that_of_the_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(composed.app, monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"{VERSION}\n"
+
+
+def test_commands_of_every_layer_are_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(composed.app, monkeypatch, "--help") == 0
+    out = capsys.readouterr().out
+    for command in ("demo", "train", "predict", "data", "registry", "serve", "monitor"):
+        assert command in out
+
+
+def test_an_unknown_project_is_bad_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(composed.app, monkeypatch, "train", "no_such_project") == 2
+    assert "no project 'no_such_project'" in capsys.readouterr().err
