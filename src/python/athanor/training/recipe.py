@@ -39,12 +39,16 @@ class Gate:
 
     Attributes:
         metric: name of a metric of `evaluate`, or `<metric> gain` for how much better it is than the baseline's.
-        at_least, at_most: bounds, inclusive; None for none.
+        at_least, at_most: bounds, inclusive; None for none, but not both.
     """
 
     metric: str
     at_least: float | None = None
     at_most: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.at_least is None and self.at_most is None:
+            raise ContractError(f"gate on {self.metric} has no bound; a gate that cannot fail is none")
 
 
 @dataclass(frozen=True)

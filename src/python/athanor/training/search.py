@@ -36,6 +36,7 @@ class Trial:
 def search(recipe: Recipe, frame: Any, labels: NDArray[Any], progress: Progress | None = None) -> tuple[Trial, ...]:
     """Tries every candidate with every combination of its parameters, best first; ties keep the recipe's order.
 
+    A score that is NaN comes last.
     Runs in processes on all cores, each fit on one thread: the result does not depend on how many there are.
 
     Args:
@@ -57,7 +58,7 @@ def search(recipe: Recipe, frame: Any, labels: NDArray[Any], progress: Progress 
         Trial(candidate, parameters, tuple(scores[i * len(folds) : (i + 1) * len(folds)]))
         for i, (candidate, parameters) in enumerate(settings)
     ]
-    return tuple(sorted(trials, key=lambda trial: -trial.score))
+    return tuple(sorted(trials, key=lambda trial: (np.isnan(trial.score), -trial.score)))
 
 
 def fit(pipeline: BaseEstimator, parameters: Mapping[str, Any], frame: Any, labels: NDArray[Any]) -> Any:

@@ -10,11 +10,12 @@ from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
-from athanor.contract.columns import Columns
+from athanor.contract.columns import Columns, Role
 from athanor.contract.messages import to_messages
 from athanor.data.profile import profile
 from athanor.data.snapshot import Snapshot, read_snapshot
 from athanor.data.tables import join_blocks
+from athanor.errors import DataError
 from athanor.features.features import FeatureArrays
 from athanor.home import Home
 from athanor.progress import Progress, Unwatched
@@ -70,8 +71,11 @@ class _Rows:
     @classmethod
     def take(cls, recipe: Recipe, columns: Columns, chosen: NDArray[Any]) -> "_Rows":
         taken = {name: values[chosen] for name, values in columns.items()}
-        features = recipe.model.features(taken)
-        labels = taken[recipe.model.contract.label.name].astype(np.int64)
+        contract = recipe.model.contract
+        # What serving will not have, or what is no feature, is not there to be looked at.
+        visible = {column.name: taken[column.name] for column in contract.columns if Role.FEATURE in column.roles}
+        features = recipe.model.features(visible)
+        labels = taken[contract.label.name].astype(np.int64)
         names = recipe.model.features
         frame = join_blocks((names.numeric, features.numeric), (names.categorical, features.categorical))
         return cls(taken, features, frame, labels)
@@ -84,12 +88,14 @@ def train(recipe: Recipe, snapshot: Snapshot, home: Home, progress: Progress | N
 
     Raises:
         GateError: a gate or the parity of graph and pipeline said no; nothing was written.
-        DataError: the snapshot was made under another contract.
+        DataError: the snapshot was made under another contract, or has only one label before or after `test_from`.
     """
     progress = progress or Unwatched()
     with progress.step("Read the snapshot, make features") as advance:
         columns = read_snapshot(recipe.model.contract, home.datasets, snapshot)
         is_test = recipe.is_test(columns)
+        _demand_both_labels(recipe, columns, ~is_test, "before")
+        _demand_both_labels(recipe, columns, is_test, "from")
         past, later = _Rows.take(recipe, columns, ~is_test), _Rows.take(recipe, columns, is_test)
         advance(f"{len(past.labels):,} rows to train, {len(later.labels):,} later ones to evaluate")
     trials = search(recipe, past.frame, past.labels, progress)
@@ -120,6 +126,15 @@ def train(recipe: Recipe, snapshot: Snapshot, home: Home, progress: Progress | N
         )
         advance(f"digest {release.digest[:12]}")
     return Training(release, trials, evaluation, gates, parity)
+
+
+def _demand_both_labels(recipe: Recipe, columns: Columns, rows: NDArray[np.bool_], part: str) -> None:
+    found = np.unique(columns[recipe.model.contract.label.name][rows])
+    if len(found) < 2:
+        raise DataError(
+            f"{rows.sum()} rows {part} {recipe.test_from.isoformat()} have {len(found)} different labels, "
+            "needed are 2; choose another test_from, or take more data"
+        )
 
 
 def _evaluate(recipe: Recipe, pipeline: Any, baseline: Any, later: _Rows) -> Evaluation:

@@ -1,0 +1,51 @@
+"""Recipes: checked where they are declared, and named by their code."""
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from support.flights import make_columns
+
+from athanor.errors import ContractError
+from athanor.training.recipe import Recipe
+
+
+def test_a_split_without_a_time_zone_is_refused(make_recipe: Callable[..., Recipe]) -> None:
+    with pytest.raises(ContractError, match="test_from 2013-10-01 00:00:00 has no time zone"):
+        make_recipe(test_from=datetime(2013, 10, 1))  # noqa: DTZ001 - that is the point
+
+
+def test_a_slice_by_an_unknown_column_is_refused(make_recipe: Callable[..., Recipe]) -> None:
+    with pytest.raises(ContractError, match="has no column 'airline'"):
+        make_recipe(slices=("origin", "airline"))
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=-5))])
+def test_rows_from_the_split_on_are_for_evaluation(make_recipe: Callable[..., Recipe], zone: timezone) -> None:
+    instants = [datetime(2013, 1, 1, 5, 36, 59, tzinfo=UTC), datetime(2013, 1, 1, 5, 37, tzinfo=UTC)]
+    recipe = make_recipe(test_from=instants[1].astimezone(zone))
+    columns = {
+        **make_columns(2),
+        "scheduled_departure": np.array([at.replace(tzinfo=None) for at in instants], "M8[us]"),
+    }
+    assert recipe.is_test(columns).tolist() == [False, True]
+
+
+def test_the_digest_sees_code_and_neither_comments_nor_layout(
+    make_recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def digest(name: str, code: str) -> str:
+        path = tmp_path / f"{name}.py"
+        path.write_text(code)
+        module = ModuleType(name)
+        module.__file__ = str(path)
+        monkeypatch.setitem(sys.modules, name, module)
+        return make_recipe(declared_in=name).digest
+
+    one = digest("recipe_one", "SEED = 0\n")
+    assert digest("recipe_two", "# The seed.\n\nSEED  =  0\n") == one
+    assert digest("recipe_three", "SEED = 1\n") != one
