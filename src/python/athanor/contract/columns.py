@@ -156,7 +156,8 @@ def _read_kind(field: FieldDescriptor) -> Kind:
 
 def _check(field: FieldDescriptor, column: Column) -> None:
     options = field.GetOptions().Extensions[options_pb2.column]
-    bounds = {name: getattr(options, name) for name in ("minimum", "maximum") if options.HasField(name)}
+    given = {set_field.name: value for set_field, value in options.ListFields()}
+    bounds = {name: given[name] for name in ("minimum", "maximum") if name in given}
     budgets = (column.missing_budget, column.drift_budget or 0.0)
     try:
         re.compile(column.pattern)

@@ -83,5 +83,5 @@ def find_free_ports(count: int, among: range = DOOR_PORTS) -> int:
     begin = os.getpid() % len(firsts)
     for first in (*firsts[begin:], *firsts[:begin]):
         if first + count <= among.stop and all(is_free(first + offset) for offset in range(count)):
-            return first
+            return int(first)
     raise SettingsError(f"no {count} free ports in a row from {among.start} to {among.stop - 1}")
