@@ -4,8 +4,7 @@ import importlib.util
 
 import pytest
 
-import athanor.serving.replica  # noqa: F401 - its sandbox is what is looked at
-import athanor.serving.service  # noqa: F401
+from athanor.serving import replica, service  # noqa: F401 - their sandbox is what is looked at
 
 
 @pytest.mark.parametrize("library", ["deltalake", "mlflow", "pandas", "pyarrow", "skl2onnx", "sklearn"])
