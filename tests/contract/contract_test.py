@@ -171,6 +171,7 @@ def test_a_field_without_a_message_is_refused_as_one() -> None:
         (lambda t: _set(t, "count", missing_budget=1.5), r"missing_budget 1\.5 is no share from 0 to 1"),
         (lambda t: _set(t, "count", missing_budget=math.nan), "missing_budget nan is no share from 0 to 1"),
         (lambda t: _set(t, "count", missing_budget=-0.5), r"missing_budget -0\.5 is no share from 0 to 1"),
+        (lambda t: _set(t, "at", drift_budget=0.1), "drift of a Timestamp cannot be budgeted"),
         (lambda t: _set(t, "color", drift_budget=-0.1), "a budget is negative or not finite"),
         (lambda t: _set(t, "color", drift_budget=math.inf), "a budget is negative or not finite"),
         (lambda t: _set(t, "id", may_be_missing=True), r"Row\.id: a key may not be missing"),

@@ -49,6 +49,11 @@ def test_features_that_are_not_those_declared_are_refused(names: tuple[str, ...]
         Features(names, ("text",), _compute)(_COLUMNS)
 
 
+def test_a_column_that_is_no_feature_is_not_there_to_be_looked_at() -> None:
+    with pytest.raises(ContractError, match="look at 'label', which is no column of ROLE_FEATURE"):
+        Features(("twice",), (), lambda columns: {"twice": columns["label"]})(_COLUMNS)
+
+
 def test_positions_count_numbers_before_texts() -> None:
     features = Features(("sum", "twice"), ("text",), _compute)
     assert features.position("text", "sum") == [2, 0]

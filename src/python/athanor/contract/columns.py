@@ -176,6 +176,8 @@ def _check(field: FieldDescriptor, column: Column) -> None:
         "missing_budget needs may_be_missing": not column.may_be_missing and column.missing_budget > 0,
         f"missing_budget {column.missing_budget:g} is no share from 0 to 1": not 0 <= column.missing_budget <= 1,
         f"a budget is negative or not finite: {budgets}": any(not np.isfinite(b) or b < 0 for b in budgets),
+        "drift of a Timestamp cannot be budgeted: it only moves forward": column.kind is Kind.TIMESTAMP
+        and column.drift_budget is not None,
         "an event time must be a Timestamp": Role.EVENT_TIME in column.roles and column.kind is not Kind.TIMESTAMP,
         "a key may not be missing": Role.KEY in column.roles and column.may_be_missing,
     }

@@ -51,9 +51,12 @@ class Features:
         """Computes the features.
 
         Raises:
-            ContractError: `compute` returned other names than those declared.
+            ContractError: `compute` looked at a column that is not there, or returned other names than those declared.
         """
-        computed = self.compute(columns)
+        try:
+            computed = self.compute(columns)
+        except KeyError as error:
+            raise ContractError(f"the features look at {error}, which is no column of ROLE_FEATURE") from None
         if computed.keys() != {*self.numeric, *self.categorical}:
             differing = sorted(computed.keys() ^ {*self.numeric, *self.categorical})
             raise ContractError(f"declared and computed features differ: {', '.join(differing)}")
