@@ -104,7 +104,10 @@ class Registry:
 
     def list_versions(self, model: str) -> list[Registered]:
         """All versions, newest first; empty for a model that was never registered."""
-        aliases = self._aliases(model)
+        registered = self._registered_model(model)
+        if registered is None:
+            return []
+        aliases = dict(registered.aliases)
         found = self._client.search_model_versions(f"name = '{model}'", max_results=10_000)
         versions = [_to_registered(v, tuple(a for a, n in aliases.items() if int(n) == int(v.version))) for v in found]
         return sorted(versions, key=lambda version: -version.number)
@@ -187,13 +190,10 @@ class Registry:
         try:
             return self._client.get_registered_model(model)
         except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            # The second is what it says of a name that no model can have.
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise
-
-    def _aliases(self, model: str) -> dict[str, Any]:
-        found = self._registered_model(model)
-        return dict(found.aliases) if found else {}
 
     def _model_tags(self, model: str) -> dict[str, str]:
         found = self._registered_model(model)
