@@ -15,7 +15,7 @@ from support.flights import make_columns
 from athanor.data.profile import Profile
 from athanor.data.snapshot import Snapshot, commit
 from athanor.data.validation import Accepted
-from athanor.errors import DataError, GateError
+from athanor.errors import ContractError, DataError, GateError
 from athanor.features.features import Features, Model
 from athanor.home import Home
 from athanor.release.files import CONTRACT, MODEL_CARD, REFERENCE_PROFILE, REFERENCE_ROWS, read_release
@@ -164,7 +164,7 @@ def test_features_see_only_columns_that_are_for_features(
     """The label above all: serving does not have it, and a model that saw it would pass every gate."""
     leaking = Features(("leak",), (), lambda columns: {"leak": columns[column]})
     model = Model(MODEL.contract, leaking)
-    with pytest.raises(KeyError, match=column):
+    with pytest.raises(ContractError, match=column):
         train(make_recipe(model=model, candidates=(Candidate("dummy", DummyClassifier(), {}),)), snapshot, home)
 
 

@@ -60,7 +60,7 @@ class Provenance(_Frozen):
         snapshot_version: of the dataset in its table.
         commit: of the repository, "" where there was none.
         is_clean: whether all of the repository was committed.
-        libraries: versions by name.
+        libraries: versions of all that were there, by name.
         created_at: ISO 8601, UTC.
     """
 

@@ -4,12 +4,9 @@ import platform
 import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Final
 
 from athanor.release.manifest import Provenance
 from athanor.version import VERSION
-
-_LIBRARIES: Final = ("numpy", "onnx", "onnxruntime", "pandas", "protobuf", "scikit-learn", "skl2onnx")
 
 
 def describe_provenance(snapshot_version: int) -> Provenance:
@@ -21,7 +18,7 @@ def describe_provenance(snapshot_version: int) -> Provenance:
         athanor=VERSION,
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
-        libraries={name: metadata.version(name) for name in _LIBRARIES},
+        libraries={found.name: found.version for found in sorted(metadata.distributions(), key=lambda d: d.name)},
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
