@@ -25,6 +25,8 @@ _CODES: Final[tuple[tuple[type[AthanorError], grpc.StatusCode, int], ...]] = (
 
 # gRPC clients accept 8 KiB of metadata unless told otherwise. REST's body has no such limit and names all.
 _MOST_DETAIL_BYTES: Final = 5_000
+# A character may take twelve bytes there. What comes with violations is short; the rest may quote what was asked for.
+_LONGEST_MESSAGE: Final = 300
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
@@ -44,7 +46,10 @@ def _violations(error: AthanorError) -> tuple[FieldViolation, ...]:
 def to_rpc_status(error: AthanorError) -> status_pb2.Status:
     """`google.rpc.Status` with `ErrorInfo` and, for a broken contract, `BadRequest`: as many violations as fit."""
     name = to_grpc_code(error).name
-    status = status_pb2.Status(code=code_pb2.Code.Value(name), message=str(error))
+    message = str(error)
+    if len(message) > _LONGEST_MESSAGE:
+        message = f"{message[:_LONGEST_MESSAGE]}…"
+    status = status_pb2.Status(code=code_pb2.Code.Value(name), message=message)
     _attach(status, error_details_pb2.ErrorInfo(reason=error.code, domain="athanor"))
     bad_request = error_details_pb2.BadRequest()
     violations = _violations(error)

@@ -1,0 +1,83 @@
+"""Settings are checked at start, and what is wrong is named with its value."""
+
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from athanor.errors import SettingsError
+from athanor.serving import settings
+from athanor.serving.settings import MAX_REPLICAS, find_free_ports, is_free, make_settings
+
+_RIGHT: dict[str, Any] = {"project": "flight_delay", "store": "store"}
+
+
+def test_what_is_not_given_has_its_default() -> None:
+    made = make_settings(**_RIGHT)
+    assert (made.host, made.http_port, made.grpc_port) == ("127.0.0.1", 8000, 9000)
+    assert (made.replicas, made.max_rows, made.store) == (1, 10_000, Path("store"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"http_port": 0}, "http_port: .* (given: 0)"),
+        ({"http_port": 65_536}, "http_port: .* (given: 65536)"),
+        ({"grpc_port": "many"}, "grpc_port: .* (given: 'many')"),
+        ({"replicas": 0}, "replicas: .* (given: 0)"),
+        ({"replicas": MAX_REPLICAS + 1}, "replicas: .* (given: 65)"),
+        ({"replicas": 1.5}, "replicas: .* (given: 1.5)"),
+        ({"max_rows": -1}, "max_rows: .* (given: -1)"),
+        ({"store": None}, "store: .* (given: None)"),
+        ({"replica": 2}, "replica: .* (given: 2)"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named_with_its_value(wrong: dict[str, Any], message: str) -> None:
+    pattern = re.escape(message).replace(r"\.\*", ".*")
+    with pytest.raises(SettingsError, match=pattern):
+        make_settings(**{**_RIGHT, **wrong})
+
+
+def test_a_required_setting_that_is_absent_is_named() -> None:
+    with pytest.raises(SettingsError, match="project: Field required"):
+        make_settings(store="store")
+
+
+def test_two_doors_need_two_ports() -> None:
+    with pytest.raises(SettingsError, match="http_port and grpc_port are both 9000; they must differ"):
+        make_settings(**_RIGHT, http_port=9_000)
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"http_port: .*; replicas: .*; typo: "):
+        make_settings(**_RIGHT, http_port=0, replicas=0, typo=1)
+
+
+def test_settings_do_not_change() -> None:
+    made = make_settings(**_RIGHT)
+    with pytest.raises(ValidationError, match="frozen"):
+        made.replicas = 2
+
+
+def test_a_port_that_somebody_listens_on_is_not_free() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        assert not is_free(server.getsockname()[1])
+
+
+def test_free_ports_lie_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = {10_000, 10_102}
+    monkeypatch.setattr(settings, "is_free", lambda port: port not in taken)
+    assert find_free_ports(3, range(10_000, 10_300)) == 10_200
+    assert find_free_ports(2, range(10_000, 10_200)) == 10_100
+
+
+@pytest.mark.parametrize("taken", [{10_001}, set()])
+def test_without_enough_free_ports_it_says_so(monkeypatch: pytest.MonkeyPatch, taken: set[int]) -> None:
+    monkeypatch.setattr(settings, "is_free", lambda port: port not in taken)
+    with pytest.raises(SettingsError, match="no 9 free ports in a row from 10000 to 10007"):
+        find_free_ports(9, range(10_000, 10_008))
