@@ -75,13 +75,13 @@ def test_every_changed_byte_of_every_file_is_refused_by_file_and_digests(release
         assert digests(_FILES)[name] in text
 
 
-@pytest.mark.parametrize("bit", range(8))
-def test_every_changed_byte_of_the_manifest_is_refused(release: Release, bit: int) -> None:
+def test_every_changed_byte_of_the_manifest_is_refused(release: Release) -> None:
     path = release.folder / MANIFEST
     content = path.read_bytes()
     for position in range(len(content)):
         changed = bytearray(content)
-        changed[position] ^= 1 << bit
+        # Each bit has its turn: some leave a digit a digit, others make no JSON.
+        changed[position] ^= 1 << position % 8
         path.write_bytes(changed)
         with pytest.raises(ReleaseError, match=re.escape(str(path))):
             read_release(release.folder)
