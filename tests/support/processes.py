@@ -4,9 +4,9 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -20,20 +20,16 @@ class Process:
     """A process that has not ended.
 
     Attributes:
+        command: with its arguments; it may rename itself.
+        parent: changes when the parent ends, and the process is still the same.
         started: in ticks since the machine started; together with `pid` it never occurs again.
     """
 
     pid: int
-    parent: int
+    parent: int = field(compare=False)
     session: int
     started: int
-
-    @property
-    def command(self) -> str:
-        try:
-            return Path(f"/proc/{self.pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            return "(ended)"
+    command: str = field(compare=False)
 
 
 def list_processes() -> list[Process]:
@@ -45,11 +41,12 @@ def _read(folder: Path) -> Process | None:
     try:
         # The command's name, in parentheses, may hold spaces and parentheses.
         fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return None
     if fields[0] in "ZX":
         return None
-    return Process(int(folder.name), parent=int(fields[1]), session=int(fields[3]), started=int(fields[19]))
+    return Process(int(folder.name), int(fields[1]), session=int(fields[3]), started=int(fields[19]), command=command)
 
 
 def find_session(leader: int) -> set[Process]:
@@ -77,31 +74,44 @@ def nothing_survives() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        _kill(before)
+        _kill_descendants(before)
         raise
-    left = _kill(before) if _still_lives(before) else []
+    # Helpers that end when a pipe closes may need a moment.
+    wait_until(lambda: find_descendants(os.getpid()) <= before, _GRACE_S)
+    left = find_descendants(os.getpid()) - before
+    _kill_descendants(before)
     assert not left, f"still alive: {left}"
 
 
-def _still_lives(before: set[Process]) -> bool:
-    """Helpers that end when a pipe closes may need a moment."""
-    deadline = time.monotonic() + _GRACE_S
-    while alive := bool(find_descendants(os.getpid()) - before):
-        if time.monotonic() > deadline:
-            break
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Whether a condition comes true in time.
+
+    Meanwhile it takes notice of every child that ends, as the first process of a machine does: to Ray's processes one
+    that nobody has taken notice of still lives.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not (is_true := condition()) and time.monotonic() < deadline:
+        while _reap():
+            pass
         time.sleep(_POLL_S)
-    return alive
+    return is_true
 
 
-def _kill(but: set[Process]) -> list[str]:
-    """Kills all descendants of this process, those too that appear meanwhile; returns their commands."""
-    killed = []
+def _reap() -> bool:
+    try:
+        return os.waitpid(-1, os.WNOHANG)[0] > 0
+    except ChildProcessError:
+        return False
+
+
+def kill(processes: Iterable[Process]) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+
+
+def _kill_descendants(but: set[Process]) -> None:
+    """Those too that appear meanwhile."""
     while left := find_descendants(os.getpid()) - but:
-        for process in left:
-            killed.append(process.command)
-            try:
-                os.kill(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        kill(left)
         time.sleep(_POLL_S)
-    return killed

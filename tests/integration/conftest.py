@@ -1,0 +1,57 @@
+"""A real service of the real release, started and stopped by the command line, and what others call it with."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from integration.service import Service, running_service
+from prepared.place import PREPARED, copy_prepared
+from support.processes import nothing_survives
+
+from athanor.release.files import REFERENCE_ROWS, Release
+from athanor.release.store import ReleaseStore, Traffic
+from flight_delay.v1 import flight_delay_pb2_grpc
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    home = copy_prepared(tmp_path_factory.mktemp("service") / "home")
+    with nothing_survives(), running_service(home) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def channel(service: Service) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(service.grpc) as channel:
+        yield channel
+
+
+@pytest.fixture(scope="session")
+def stub(channel: grpc.Channel) -> flight_delay_pb2_grpc.FlightDelayServiceStub:
+    return flight_delay_pb2_grpc.FlightDelayServiceStub(channel)
+
+
+@pytest.fixture(scope="session")
+def rest(service: Service) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"http://{service.http}", timeout=20, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def traffic() -> Traffic:
+    """What the service was told to answer with."""
+    return ReleaseStore(PREPARED.store).read_traffic("flight_delay")
+
+
+@pytest.fixture(scope="session")
+def release(traffic: Traffic) -> Release:
+    return ReleaseStore(PREPARED.store).read("flight_delay", traffic.champion.digest)
+
+
+@pytest.fixture(scope="session")
+def reference(release: Release) -> dict[str, Any]:
+    """A hundred real flights as JSON, `rows`, and the `predictions` that training had for them."""
+    found: dict[str, Any] = release.json(REFERENCE_ROWS)
+    return found

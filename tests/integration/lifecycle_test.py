@@ -1,0 +1,181 @@
+"""A service from `up` to `down`, and all that keeps it from coming up."""
+
+import json
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+from integration.service import PROJECT, Service, running_service
+from prepared.place import PREPARED, copy_prepared
+from support.commands import run
+from support.processes import Process, find_session, kill, list_processes, nothing_survives, wait_until
+
+from athanor.home import Home
+from athanor.release.files import GRAPH, MANIFEST, MODEL_CARD
+from athanor.release.store import ReleaseStore
+from athanor.serving.settings import find_free_ports, is_free
+
+_REFUSED: Final = 2
+_CLOSED_AFTER_S: Final = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _nothing_survives() -> Iterator[None]:
+    with nothing_survives():
+        yield
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return copy_prepared(tmp_path / "home")
+
+
+def _up(home: Home, *flags: object) -> tuple[int, str]:
+    """Exit status and standard error of an `up` on ports that are free, if nothing says otherwise."""
+    first = find_free_ports(2)
+    ports = () if "--http-port" in flags else ("--http-port", first, "--grpc-port", first + 1)
+    done = run("serving", "up", PROJECT, "--home", home.path, *ports, *flags)
+    return done.returncode, done.stderr
+
+
+def _status(home: Home) -> int:
+    return run("serving", "status", PROJECT, "--home", home.path).returncode
+
+
+def _scratch_folders(processes: set[Process]) -> set[Path]:
+    """The folders below /tmp that Ray and HAProxy were told to use."""
+    return {Path(found) for process in processes for found in re.findall(r"/tmp/ath-\w+", process.command)}  # noqa: S108
+
+
+def test_one_service_from_up_to_down(home: Home, tmp_path: Path) -> None:
+    with running_service(home) as service:
+        _it_is_told_about(service)
+        _a_second_one_is_refused(service, tmp_path)
+        started = find_session(service.pid)
+        folders = _scratch_folders(started)
+        assert {process.pid for process in started} > {service.pid}
+        assert folders
+        assert all(folder.is_dir() for folder in folders)
+        down = run("serving", "down", PROJECT, "--home", home.path)
+        # Right now: `down` has said so by returning.
+        left = (started & set(list_processes())) | find_session(service.pid)
+    assert down.returncode == 0, down.stderr
+    assert not left, left
+    assert all(is_free(port) for port in service.ports)
+    assert not any(folder.exists() for folder in folders)
+    assert _status(home) == _REFUSED
+    again = run("serving", "down", PROJECT, "--home", home.path)
+    assert again.returncode == _REFUSED
+    assert "no service of flight_delay runs" in again.stderr
+
+
+def _it_is_told_about(service: Service) -> None:
+    status = run("serving", "status", PROJECT, "--home", service.home.path, "--json")
+    assert status.returncode == 0
+    assert json.loads(status.stdout) == {
+        "project": PROJECT,
+        "pid": service.pid,
+        "grpc": service.grpc,
+        "http": service.http,
+    }
+
+
+def _a_second_one_is_refused(service: Service, tmp_path: Path) -> None:
+    status, told = _up(service.home)
+    assert status == _REFUSED
+    assert "runs from" in told
+    assert "serve down" in told
+    elsewhere = copy_prepared(tmp_path / "elsewhere")
+    http_port, grpc_port = service.ports
+    status, told = _up(elsewhere, "--http-port", http_port, "--grpc-port", grpc_port)
+    assert status == _REFUSED
+    assert f"port {http_port} and {grpc_port} is taken" in told
+    assert _status(elsewhere) == _REFUSED
+    assert httpx.get(f"http://{service.http}/readyz", trust_env=False).status_code == 200
+
+
+def test_a_service_that_is_killed_leaves_its_doors_to_the_next(home: Home) -> None:
+    with running_service(home) as service:
+        started = find_session(service.pid)
+        os.kill(service.pid, signal.SIGKILL)
+        are_closed = wait_until(lambda: all(is_free(port) for port in service.ports), _CLOSED_AFTER_S)
+        # Some of Ray's helpers try to tell of the end for a minute, to processes that have ended too.
+        kill(started & set(list_processes()))
+    assert are_closed
+    assert _status(home) == _REFUSED
+
+
+def _change_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def _change_a_metric(path: Path) -> None:
+    manifest = json.loads(path.read_text())
+    manifest["identity"]["metrics"]["roc_auc"] = 0.99
+    path.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("name", "tamper", "told"),
+    [
+        pytest.param(GRAPH, _change_a_byte, r"sha256 is [0-9a-f]{64}, the manifest says [0-9a-f]{64}", id="changed"),
+        pytest.param(MODEL_CARD, Path.unlink, r"sha256 is absent, the manifest says [0-9a-f]{64}", id="absent"),
+        pytest.param("more.py", Path.touch, r"sha256 is [0-9a-f]{64}, .*not part of the release", id="unknown"),
+        pytest.param(
+            MANIFEST, _change_a_metric, r"says digest [0-9a-f]{64}, its content has [0-9a-f]{64}", id="manifest"
+        ),
+    ],
+)
+def test_a_tampered_release_is_refused(home: Home, name: str, tamper: Callable[[Path], None], told: str) -> None:
+    store = ReleaseStore(home.store)
+    folder = store.read(PROJECT, store.read_traffic(PROJECT).champion.digest).folder
+    tamper(folder / name)
+    status, message = _up(home)
+    assert status == _REFUSED
+    assert str(folder / name) in message
+    assert re.search(told, message)
+    assert not home.service.exists()
+
+
+def test_nothing_promoted_is_refused(tmp_path: Path) -> None:
+    status, told = _up(Home(tmp_path / "empty"))
+    assert status == _REFUSED
+    assert "no release of flight_delay takes traffic" in told
+
+
+def test_a_champion_that_the_store_lacks_is_refused(home: Home) -> None:
+    traffic = home.store / "traffic" / f"{PROJECT}.json"
+    digest = ReleaseStore(home.store).read_traffic(PROJECT).champion.digest
+    traffic.write_text(traffic.read_text().replace(digest, "0" * 64))
+    status, told = _up(home)
+    assert status == _REFUSED
+    assert f"no release {'0' * 64}" in told
+
+
+def test_a_project_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    done = run("serving", "up", "no_such_project", "--home", tmp_path)
+    assert done.returncode == _REFUSED
+    assert "no project 'no_such_project'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (("--http-port", 9_999, "--grpc-port", 9_999), "they must differ"),
+        (("--http-port", 70_000), "http_port"),
+        (("--replicas", 0), "replicas"),
+        (("--max-rows", 0), "max_rows"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(flags: tuple[object, ...], told: str) -> None:
+    """Before anything is read: the home is that of all tests."""
+    status, message = _up(PREPARED, *flags)
+    assert status == _REFUSED
+    assert told in message
