@@ -186,6 +186,7 @@ def test_a_field_without_a_message_is_refused_as_one() -> None:
         (lambda t: t.column("id").ClearField("roles"), r"Row has no column of ROLE_KEY"),
         (lambda t: t.column("won").ClearField("roles"), r"Outcome needs exactly one column of ROLE_LABEL, it has 0"),
         (lambda t: t.column("probability").ClearField("roles"), "exactly one column of ROLE_PREDICTION, it has 0"),
+        (lambda t: _set(t, "won", may_be_missing=True), r"Outcome\.won: a label is a bool that may not be missing"),
         (lambda t: _set_rejected_budget(t, 1.5), r"Row: rejected_budget 1\.5 is no share from 0 to 1"),
         (lambda t: _set_rejected_budget(t, -0.1), r"rejected_budget -0\.1 is no share"),
         (lambda t: _set_rejected_budget(t, math.nan), "rejected_budget nan is no share"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
-from athanor.contract.columns import Column, Role, is_column, read_column
+from athanor.contract.columns import Column, Kind, Role, is_column, read_column
 from athanor.contract.v1 import options_pb2
 from athanor.errors import ContractError
 
@@ -194,5 +194,8 @@ def _check(contract: Contract) -> None:
         raise ContractError(f"{row} needs exactly one column of ROLE_EVENT_TIME, it has {len(event_times)}")
     if not contract.key:
         raise ContractError(f"{row} has no column of ROLE_KEY")
+    if contract.label.kind is not Kind.BOOLEAN or contract.label.may_be_missing:
+        label = f"{contract.outcome.full_name}.{contract.label.name}"
+        raise ContractError(f"{label}: a label is a bool that may not be missing; models classify into two classes")
     if not 0 <= contract.rejected_budget <= 1:
         raise ContractError(f"{row}: rejected_budget {contract.rejected_budget:g} is no share from 0 to 1")
