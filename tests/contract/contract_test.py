@@ -258,7 +258,7 @@ def _rename(toy: Toy, name: str) -> None:
         lambda t: t.column("color").ClearField("drift_budget"),
         lambda t: t.column("color").roles.append(options_pb2.ROLE_FEATURE),
         lambda t: _set(t, "probability", unit="%"),
-        lambda t: _set(t, "won", may_be_missing=True),
+        lambda t: _set(t, "probability", may_be_missing=True),
         lambda t: _set_rejected_budget(t, 0.5),
     ],
 )
