@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,6 +107,9 @@ def test_a_service_that_is_killed_leaves_its_doors_to_the_next(home: Home) -> No
         are_closed = wait_until(lambda: all(is_free(port) for port in service.ports), _CLOSED_AFTER_S)
         # Some of Ray's helpers try to tell of the end for a minute, to processes that have ended too.
         kill(started & set(list_processes()))
+        # Nobody is left who would.
+        for folder in _scratch_folders(started):
+            shutil.rmtree(folder)
     assert are_closed
     assert _status(home) == _REFUSED
 

@@ -50,7 +50,7 @@ def _start(home: Home) -> Service:
     started = _up(home)
     for _ in range(_RETRIES):
         # Somebody else may have taken a port since it was found free.
-        if "is taken" in started.stderr:
+        if "is taken" in started.stderr or "Address already in use" in started.stderr:
             started = _up(home)
     assert started.returncode == 0, started.stderr
     state = json.loads(started.stdout)

@@ -1,6 +1,6 @@
 """Settings of a service: closed, checked at start, never replaced by a default when wrong."""
 
-import os
+import secrets
 import socket
 from pathlib import Path
 from typing import Final
@@ -71,7 +71,7 @@ def is_free(port: int) -> bool:
 def find_free_ports(count: int, among: range = DOOR_PORTS) -> int:
     """The first of `count` free ports in a row.
 
-    Where the search begins depends on the process, so that two that search at once do not find the same.
+    It begins anywhere, so that two that search at once hardly ever find the same.
 
     Args:
         among: below those that the system gives to outgoing connections.
@@ -79,8 +79,8 @@ def find_free_ports(count: int, among: range = DOOR_PORTS) -> int:
     Raises:
         SettingsError: there are none.
     """
-    firsts = among[:: max(count, 100)]
-    begin = os.getpid() % len(firsts)
+    firsts = among[::count]
+    begin = secrets.randbelow(len(firsts))
     for first in (*firsts[begin:], *firsts[:begin]):
         if first + count <= among.stop and all(is_free(first + offset) for offset in range(count)):
             return int(first)
