@@ -1,6 +1,8 @@
 """The registry: versions, champions, and a history that only grows."""
 
+import getpass
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,3 +256,13 @@ def test_models_are_numbered_each_by_itself(registered: Registry, tmp_path: Path
     version, _ = registered.register(make_release(tmp_path / "other", model="weather"))
     assert (version.model, version.semantic_version) == ("weather", "1.0.0")
     assert len(_versions(registered)) == 3
+
+
+def test_who_has_no_name_is_recorded_by_number(filled: _Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_nobody() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", find_nobody)
+    registry = filled.copy(tmp_path).open()
+    registry.promote(_MODEL, "1.0.0")
+    assert registry.list_moves(_MODEL)[-1].by == f"uid {os.getuid()}"

@@ -192,7 +192,7 @@ def test_with_nothing_optional_it_answers(predictor: Predictor, winter: Columns)
 
 
 @pytest.mark.parametrize(
-    "unknown", [{"carrier": "ZZ"}, {"destination": "XXX"}, {"carrier": "ZZ", "destination": "XXX"}]
+    "unknown", [{"carrier": "ZZ"}, {"destination": "QQQ"}, {"carrier": "ZZ", "destination": "QQQ"}]
 )
 def test_carriers_and_destinations_never_seen_are_answered(
     predictor: Predictor, winter: Columns, unknown: Mapping[str, str]

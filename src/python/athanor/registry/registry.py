@@ -148,9 +148,7 @@ class Registry:
         moves = self.list_moves(version.model)
         if not moves or moves[-1].digest != version.digest:
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            moves.append(
-                Move(len(moves) + 1, kind, version.semantic_version, version.digest, by=getpass.getuser(), at=now)
-            )
+            moves.append(Move(len(moves) + 1, kind, version.semantic_version, version.digest, by=_user(), at=now))
             move = moves[-1]
             self._client.set_registered_model_tag(
                 version.model, f"{_MOVE_TAG}{move.revision:06d}", json.dumps(asdict(move))
@@ -198,6 +196,14 @@ class Registry:
     def _model_tags(self, model: str) -> dict[str, str]:
         found = self._registered_model(model)
         return dict(found.tags) if found else {}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # In a container a user may have no name.
+        return f"uid {os.getuid()}"
 
 
 def _to_registered(version: ModelVersion, aliases: Iterable[str]) -> Registered:
