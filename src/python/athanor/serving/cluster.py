@@ -29,8 +29,7 @@ def environment(scratch: Path) -> dict[str, str]:
     haproxy = scratch / "h"
     return {
         # HAProxy in front of the replicas' own servers, instead of Serve's Python proxy: 2,340 requests/s, not 305.
-        # Its package exists for Linux alone.
-        "RAY_SERVE_ENABLE_HA_PROXY": "1" if sys.platform == "linux" else "0",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         # Ports and files of this instance alone, so that several can run on one machine.
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(first),
