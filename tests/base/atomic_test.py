@@ -1,11 +1,13 @@
 """Files and folders appear whole or not at all."""
 
+import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from athanor.atomic import place_folder, replace_file
+from athanor.atomic import arriving_folder, place_folder, remove_abandoned, replace_file, settle
 
 
 def _fill(folder: Path) -> None:
@@ -68,6 +70,45 @@ def test_of_two_at_once_one_wins_and_neither_fails(tmp_path: Path) -> None:
         thread.join()
     assert failures == []
     assert _names(tmp_path) == ["final"]
+
+
+def test_a_folder_is_filled_before_its_name_is_known(tmp_path: Path) -> None:
+    with arriving_folder(tmp_path / "deep") as arriving:
+        _fill(arriving)
+        assert settle(arriving, tmp_path / "deep" / "final")
+    assert _names(tmp_path / "deep") == ["final"]
+
+
+def test_a_folder_does_not_settle_where_one_is(tmp_path: Path) -> None:
+    place_folder(tmp_path / "final", _fill)
+    with arriving_folder(tmp_path) as arriving:
+        (arriving / "b").write_text("two")
+        assert not settle(arriving, tmp_path / "final")
+    assert _names(tmp_path) == ["final"]
+    assert _names(tmp_path / "final") == ["a"]
+
+
+def test_a_folder_that_cannot_settle_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="gone"), arriving_folder(tmp_path) as arriving:
+        settle(arriving, tmp_path / "gone" / "final")
+    assert _names(tmp_path) == []
+
+
+def test_what_was_abandoned_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    (tmp_path / ".arriving-folder" / "deep").mkdir(parents=True)
+    (tmp_path / ".arriving-file").write_text("half")
+    (tmp_path / "final").mkdir()
+    remove_abandoned(tmp_path, older_than_s=60)
+    assert _names(tmp_path) == [".arriving-file", ".arriving-folder", "final"]
+    then = time.time() - 61
+    for path in (*tmp_path.rglob("*"), tmp_path):
+        os.utime(path, (then, then))
+    remove_abandoned(tmp_path, older_than_s=60)
+    assert _names(tmp_path) == ["final"]
+
+
+def test_where_nothing_was_ever_placed_nothing_is_abandoned(tmp_path: Path) -> None:
+    remove_abandoned(tmp_path / "never", older_than_s=0)
 
 
 def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@
     │   ├── NotFoundError        a project, snapshot or release that does not exist
     │   ├── ReleaseError         a release that is corrupted, tampered with or not whole
     │   └── SettingsError        a setting that cannot be
+    ├── ConflictError            somebody else wrote meanwhile; nothing was committed
     ├── GateError                exit status 3: a gate said no
     └── ServiceError             a service did not start, stop or answer
 
@@ -80,6 +81,10 @@ class ReleaseError(InputError):
 
 class SettingsError(InputError):
     code = "INVALID_SETTING"
+
+
+class ConflictError(AthanorError):
+    code = "CONFLICT"
 
 
 class GateError(AthanorError):

@@ -30,6 +30,16 @@ class Home:
         return self.path / "datasets"
 
     @property
+    def quarantine(self) -> Path:
+        """Rows that were set aside, by project."""
+        return self.path / "quarantine"
+
+    @property
+    def reports(self) -> Path:
+        """Pages about data, by project."""
+        return self.path / "reports"
+
+    @property
     def candidates(self) -> Path:
         """Releases as training wrote them, before one is registered."""
         return self.path / "candidates"

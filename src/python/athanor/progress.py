@@ -1,11 +1,15 @@
 """How long work tells how far it is, without knowing who watches."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-Advance: TypeAlias = Callable[[str], None]
-"""Called after each unit of work, with a few words on how it stands ("" for none)."""
+
+class Advance(Protocol):
+    """Called after some work."""
+
+    def __call__(self, words: str, amount: int = 1) -> None:
+        """Tells that `amount` units more are done, and in a few words how it stands ("" for none)."""
 
 
 class Progress(Protocol):
@@ -20,4 +24,4 @@ class Unwatched:
 
     @contextmanager
     def step(self, description: str, total: int = 1) -> Iterator[Advance]:
-        yield lambda words: None
+        yield lambda words, amount=1: None

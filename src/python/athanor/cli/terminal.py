@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,11 +12,20 @@ from typing import Annotated, Any, TypeAlias
 import typer
 from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Column, Table
 
 from athanor.errors import AthanorError
 from athanor.home import VARIABLE
+from athanor.progress import Advance
 from athanor.version import VERSION
 
 # Results go to standard output, all about how they came to be to standard error.
@@ -36,13 +46,15 @@ class TerminalProgress:
         self._bars = bars
 
     @contextmanager
-    def step(self, description: str, total: int = 1) -> Iterator[Callable[[str], None]]:
+    def step(self, description: str, total: int = 1) -> Iterator[Advance]:
         task = self._bars.add_task(description, total=total, words="")
+        done = 0
 
-        def advance(words: str) -> None:
+        def advance(words: str, amount: int = 1) -> None:
+            nonlocal done
+            done += amount
             # The last unit is counted when the step ends: a bar that is full is a step that is done.
-            at_last = self._bars.tasks[task].completed >= total - 1
-            self._bars.update(task, advance=0 if at_last else 1, words=escape(words))
+            self._bars.update(task, completed=min(done, total - 1), words=escape(words))
 
         try:
             yield advance
@@ -63,6 +75,7 @@ def watch() -> Iterator[TerminalProgress]:
         SpinnerColumn(finished_text="[green]✓"),
         TextColumn("{task.description}", table_column=Column(no_wrap=True)),
         BarColumn(bar_width=12),
+        TaskProgressColumn(),
         TimeElapsedColumn(),
         # What does not fit is cut here, so that the other columns stay whole.
         TextColumn("[dim]{task.fields[words]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
@@ -106,9 +119,22 @@ def run(app: typer.Typer) -> None:
 def show(result: Any, as_json: bool, table: Callable[[], RenderableType]) -> None:
     """Prints a result: for machines as JSON, for people as a table."""
     if as_json:
-        typer.echo(json.dumps(result, default=_to_json, indent=2))
+        typer.echo(to_json(result))
     else:
         out.print(table())
+
+
+def to_json(result: Any) -> str:
+    """A result as machines read it: dataclasses and models are objects; what is no number is null."""
+    return json.dumps(_finite(json.loads(json.dumps(result, default=_to_json))), indent=2)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(held) for name, held in value.items()}
+    if isinstance(value, list):
+        return [_finite(held) for held in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _to_json(value: Any) -> Any:

@@ -1,6 +1,5 @@
 """The registry: MLflow on SQLite remembers versions, aliases and moves, and the release store publishes them."""
 
-import getpass
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from athanor.errors import NotFoundError
 from athanor.registry.versioning import next_version
 from athanor.release.files import Release
 from athanor.release.store import ReleaseStore, Served, Traffic
+from athanor.user import user_name
 
 CHAMPION: Final = "champion"
 _MOVE_TAG: Final = "move."
@@ -148,7 +148,7 @@ class Registry:
         moves = self.list_moves(version.model)
         if not moves or moves[-1].digest != version.digest:
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            moves.append(Move(len(moves) + 1, kind, version.semantic_version, version.digest, by=_user(), at=now))
+            moves.append(Move(len(moves) + 1, kind, version.semantic_version, version.digest, by=user_name(), at=now))
             move = moves[-1]
             self._client.set_registered_model_tag(
                 version.model, f"{_MOVE_TAG}{move.revision:06d}", json.dumps(asdict(move))
@@ -196,14 +196,6 @@ class Registry:
     def _model_tags(self, model: str) -> dict[str, str]:
         found = self._registered_model(model)
         return dict(found.tags) if found else {}
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # In a container a user may have no name.
-        return f"uid {os.getuid()}"
 
 
 def _to_registered(version: ModelVersion, aliases: Iterable[str]) -> Registered:
