@@ -77,7 +77,7 @@ def test_a_right_contract_is_read_as_it_stands() -> None:
     assert contract.event_time.name == "at"
     assert [column.name for column in contract.key] == ["id"]
     assert contract.prediction.name == "probability"
-    assert contract.rejected_budget == 0.25
+    assert contract.rules.rejected_budget == 0.25
 
 
 def test_columns_carry_their_options_with_defaults_filled_in() -> None:
@@ -187,9 +187,9 @@ def test_a_field_without_a_message_is_refused_as_one() -> None:
         (lambda t: t.column("won").ClearField("roles"), r"Outcome needs exactly one column of ROLE_LABEL, it has 0"),
         (lambda t: t.column("probability").ClearField("roles"), "exactly one column of ROLE_PREDICTION, it has 0"),
         (lambda t: _set(t, "won", may_be_missing=True), r"Outcome\.won: a label is a bool that may not be missing"),
-        (lambda t: _set_rejected_budget(t, 1.5), r"Row: rejected_budget 1\.5 is no share from 0 to 1"),
-        (lambda t: _set_rejected_budget(t, -0.1), r"rejected_budget -0\.1 is no share"),
-        (lambda t: _set_rejected_budget(t, math.nan), "rejected_budget nan is no share"),
+        (lambda t: _set_rejected_budget(t, 1.5), r"Row: rejected_budget 1\.5 is not from 0 to 1"),
+        (lambda t: _set_rejected_budget(t, -0.1), r"rejected_budget -0\.1 is not from 0 to 1"),
+        (lambda t: _set_rejected_budget(t, math.nan), "rejected_budget nan is not from 0 to 1"),
     ],
 )
 def test_what_is_no_contract_is_refused_with_place_and_reason(bend: Callable[[Toy], object], message: str) -> None:

@@ -5,61 +5,77 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from hypothesis import given
-from hypothesis import strategies as st
+from deltalake.exceptions import DeltaError
 from numpy.typing import NDArray
 from support.flights import make_columns
-from support.properties import PROPERTY
-from support.protos import Toy
+from support.snapshots import commit_columns, stage_columns
 
 from athanor.contract.columns import Columns
+from athanor.contract.contract import Contract
+from athanor.data import snapshot as snapshot_module
+from athanor.data.digest import content_digest
 from athanor.data.snapshot import (
+    Origin,
     Snapshot,
     commit,
-    content_digest,
     find_snapshot,
     latest_snapshot,
     list_snapshots,
+    read_column,
+    read_slice,
     read_snapshot,
+    restore,
 )
 from athanor.data.tables import to_arrow
-from athanor.data.validation import Accepted
-from athanor.errors import DataError, NotFoundError
+from athanor.errors import ConflictError, DataError, NotFoundError
+from athanor.user import user_name
 from projects.flight_delay.model import MODEL
 
 _CONTRACT = MODEL.contract
 _NAME = _CONTRACT.name
 
 
-def _commit(folder: Path, columns: Columns, rejected: dict[str, int] | None = None) -> tuple[Snapshot, bool]:
-    rejected = rejected or {}
-    rows_in = len(columns["carrier"]) + sum(rejected.values())
-    return commit(_CONTRACT, Accepted(columns, rejected), folder, rows_in, raw="raw digest")
+def _commit(folder: Path, columns: Columns, **origin: Any) -> tuple[Snapshot, bool]:
+    return commit_columns(_CONTRACT, columns, folder, **origin)
 
 
 def _take(columns: Columns, chosen: Any) -> dict[str, NDArray[Any]]:
     return {name: values[chosen] for name, values in columns.items()}
 
 
+def _files(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / _NAME).glob("*.parquet"))
+
+
 def test_a_snapshot_tells_all_about_itself(tmp_path: Path) -> None:
     columns = make_columns(30)
-    snapshot, is_new = _commit(tmp_path, columns, {"cancelled": 3})
+    snapshot, is_new = _commit(tmp_path, columns, rows_in=33, rejected={"cancelled": 3}, why="the first")
     assert is_new
     assert dataclasses.replace(snapshot, created_at="") == Snapshot(
         dataset="flight_delay",
         version=0,
-        digest=content_digest(_CONTRACT, columns),
+        digest=content_digest(_CONTRACT, to_arrow(_CONTRACT.dataset_columns, columns)),
         rows_in=33,
         rows_out=30,
         rejected={"cancelled": 3},
         contract=_CONTRACT.fingerprint,
         raw="raw digest",
         created_at="",
+        first_event="2013-01-01T05:00:00.000000Z",
+        last_event="2013-01-01T22:53:00.000000Z",
+        by=user_name(),
+        why="the first",
     )
     assert snapshot.created_at.endswith("+00:00")
     assert list_snapshots(_NAME, tmp_path) == [snapshot]
+
+
+def test_a_version_names_its_parent(tmp_path: Path) -> None:
+    first, second = (_commit(tmp_path, make_columns(length))[0] for length in (30, 31))
+    assert (first.parent, second.parent) == (None, 0)
 
 
 def test_it_comes_back_as_it_was_committed(tmp_path: Path) -> None:
@@ -89,10 +105,15 @@ def test_changed_rows_make_a_new_version_and_leave_the_old_one(tmp_path: Path) -
 
 def test_another_contract_makes_a_new_version_of_the_same_rows(tmp_path: Path) -> None:
     first, _ = _commit(tmp_path, make_columns(30))
-    stricter = dataclasses.replace(_CONTRACT, rejected_budget=0.0)
-    assert stricter.fingerprint != _CONTRACT.fingerprint
-    second, is_new = commit(stricter, Accepted(make_columns(30), {}), tmp_path, 30, raw="raw digest")
+    second, is_new = commit_columns(_stricter(), make_columns(30), tmp_path)
     assert (second.version, second.digest, is_new) == (1, first.digest, True)
+
+
+def _stricter() -> Contract:
+    rules = dataclasses.replace(_CONTRACT.rules, rejected_budget=0.0)
+    stricter = dataclasses.replace(_CONTRACT, rules=rules)
+    assert stricter.fingerprint != _CONTRACT.fingerprint
+    return stricter
 
 
 def test_versions_are_found_and_listed_newest_first(tmp_path: Path) -> None:
@@ -122,70 +143,121 @@ def test_compacting_the_table_changes_no_snapshot_and_not_the_next_either(tmp_pa
     DeltaTable(tmp_path / _NAME).optimize.compact()
     second, _ = _commit(tmp_path, make_columns(31))
     assert list_snapshots(_NAME, tmp_path) == [second, first]
-    for snapshot in (first, second):
-        assert content_digest(_CONTRACT, read_snapshot(_CONTRACT, tmp_path, snapshot)) == snapshot.digest
+    assert (second.version, second.parent) == (3, 0)
+    for snapshot, length in ((first, 30), (second, 31)):
+        assert len(read_snapshot(_CONTRACT, tmp_path, snapshot)["carrier"]) == length
+
+
+def _replace_file(folder: Path, columns: Columns) -> None:
+    """Puts other rows where the only file of the table is, and their size where the log says it."""
+    (name,) = _files(folder)
+    path, (log,) = folder / _NAME / name, (folder / _NAME / "_delta_log").glob("*.json")
+    before = path.stat().st_size
+    pq.write_table(to_arrow(_CONTRACT.dataset_columns, columns), path)
+    log.write_text(log.read_text().replace(f'"size":{before}', f'"size":{path.stat().st_size}'))
+
+
+def test_rows_that_are_not_those_that_were_committed_are_refused(tmp_path: Path) -> None:
+    snapshot, _ = _commit(tmp_path, make_columns(30))
+    changed = make_columns(30)
+    changed["distance"][7] += 1
+    _replace_file(tmp_path, changed)
+    with pytest.raises(DataError, match=f"corrupted or was tampered with.*committed was {snapshot.digest}"):
+        read_snapshot(_CONTRACT, tmp_path, snapshot)
+
+
+def test_a_file_that_is_no_table_any_more_is_named(tmp_path: Path) -> None:
+    snapshot, _ = _commit(tmp_path, make_columns(30))
+    (name,) = _files(tmp_path)
+    (tmp_path / _NAME / name).write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match=f"corrupted or was tampered with: a file cannot be read.*{name}"):
+        read_snapshot(_CONTRACT, tmp_path, snapshot)
+
+
+def test_a_slice_of_time_holds_its_begin_and_not_its_end(tmp_path: Path) -> None:
+    columns = make_columns(400)
+    times = columns["scheduled_departure"]
+    snapshot, _ = _commit(tmp_path, columns)
+    found = read_slice(_CONTRACT, tmp_path, snapshot, times[100], times[300])
+    for name, values in columns.items():
+        np.testing.assert_array_equal(found[name], values[100:300], err_msg=name)
+    assert len(read_slice(_CONTRACT, tmp_path, snapshot, None, times[100])["carrier"]) == 100
+    assert len(read_slice(_CONTRACT, tmp_path, snapshot, times[100], None)["carrier"]) == 300
+    assert len(read_slice(_CONTRACT, tmp_path, snapshot, times[0] - np.timedelta64(9, "D"), times[0])["carrier"]) == 0
+
+
+def test_one_column_can_be_read_by_itself(tmp_path: Path) -> None:
+    columns = make_columns(50)
+    snapshot, _ = _commit(tmp_path, columns)
+    for name in ("carrier", "distance", "scheduled_departure", "arrived_late"):
+        np.testing.assert_array_equal(np.sort(read_column(_CONTRACT, tmp_path, snapshot, name)), np.sort(columns[name]))
+
+
+def test_of_two_who_start_from_the_same_version_the_second_is_told(tmp_path: Path) -> None:
+    first, _ = _commit(tmp_path, make_columns(30))
+    _commit(tmp_path, make_columns(31))
+    before = _files(tmp_path)
+    with pytest.raises(ConflictError, match="flight_delay: somebody else committed a version meanwhile"):
+        _commit(tmp_path, make_columns(32), based_on=first)
+    assert [s.rows_out for s in list_snapshots(_NAME, tmp_path)] == [31, 30]
+    assert _files(tmp_path) == before
+
+
+def test_a_version_committed_between_reading_the_log_and_writing_it_is_never_covered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other writer is let in at the last moment: when this one describes what it is about to commit."""
+    _commit(tmp_path, make_columns(30))
+    describe = snapshot_module._describe
+
+    def describe_late(*arguments: Any) -> Snapshot:
+        monkeypatch.setattr(snapshot_module, "_describe", describe)
+        _commit(tmp_path, make_columns(31))
+        return describe(*arguments)
+
+    monkeypatch.setattr(snapshot_module, "_describe", describe_late)
+    with pytest.raises(ConflictError):
+        _commit(tmp_path, make_columns(32))
+    assert [s.rows_out for s in list_snapshots(_NAME, tmp_path)] == [31, 30]
+
+
+def test_an_earlier_version_can_be_restored_as_a_new_one(tmp_path: Path) -> None:
+    first, _ = _commit(tmp_path, make_columns(30))
+    _commit(tmp_path, make_columns(31))
+    restored = restore(_NAME, tmp_path, 0, why="31 was a mistake")
+    assert (restored.version, restored.parent, restored.why) == (2, 1, "31 was a mistake")
+    assert (restored.digest, restored.rows_out) == (first.digest, 30)
+    assert latest_snapshot(_NAME, tmp_path) == restored
+    assert len(read_snapshot(_CONTRACT, tmp_path, restored)["carrier"]) == 30
+
+
+def test_a_version_that_never_was_cannot_be_restored(tmp_path: Path) -> None:
+    _commit(tmp_path, make_columns(30))
+    with pytest.raises(NotFoundError, match="no snapshot 7"):
+        restore(_NAME, tmp_path, 7, why="?")
+
+
+def test_staged_files_of_unchanged_rows_are_gone(tmp_path: Path) -> None:
+    _commit(tmp_path, make_columns(30))
+    before = _files(tmp_path)
+    _commit(tmp_path, make_columns(30))
+    assert _files(tmp_path) == before
+
+
+def test_a_commit_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any) -> None:
+        raise DeltaError("disk full")
+
+    staged = stage_columns(_CONTRACT, make_columns(30), tmp_path)
+    monkeypatch.setattr(snapshot_module, "_write_log", fail)
+    with pytest.raises(DeltaError, match="disk full"):
+        commit(tmp_path, staged, Origin(30, "raw digest", "a test"))
+    assert _files(tmp_path) == []
 
 
 def test_a_snapshot_of_another_contract_is_refused(tmp_path: Path) -> None:
     """Its rows were never checked against this one."""
     snapshot, _ = _commit(tmp_path, make_columns(30))
-    stricter = dataclasses.replace(_CONTRACT, rejected_budget=0.0)
+    stricter = _stricter()
     with pytest.raises(DataError, match=f"under contract {_CONTRACT.fingerprint}, this is {stricter.fingerprint}"):
         read_snapshot(stricter, tmp_path, snapshot)
-
-
-@PROPERTY
-@given(st.permutations(range(12)))
-def test_the_digest_does_not_depend_on_the_order_of_rows(order: list[int]) -> None:
-    columns = make_columns(12)
-    assert content_digest(_CONTRACT, _take(columns, order)) == content_digest(_CONTRACT, columns)
-
-
-@pytest.mark.parametrize("cuts", [(1,), (3, 4), (2, 5, 9)])
-def test_the_digest_does_not_depend_on_the_layout_of_files(tmp_path: Path, cuts: tuple[int, ...]) -> None:
-    """The rows in several files, newest first: as one table they have the digest of the snapshot in one."""
-    columns = make_columns(12)
-    whole, _ = _commit(tmp_path / "whole", columns)
-    for part in np.split(np.arange(12)[::-1], cuts):
-        write_deltalake(
-            tmp_path / "parts" / _NAME, to_arrow(_CONTRACT.dataset_columns, _take(columns, part)), mode="append"
-        )
-    version = DeltaTable(tmp_path / "parts" / _NAME).version()
-    back = read_snapshot(_CONTRACT, tmp_path / "parts", dataclasses.replace(whole, version=version))
-    assert content_digest(_CONTRACT, back) == whole.digest
-
-
-@pytest.mark.parametrize("name", [column.name for column in _CONTRACT.dataset_columns])
-def test_the_digest_sees_a_change_of_one_value_in_any_column(name: str) -> None:
-    columns = make_columns(12)
-    changed = columns[name].copy()
-    if changed.dtype == object:
-        changed[5] = {"carrier": "ZZ", "origin": "", "destination": "ZZZ"}[name]
-    elif changed.dtype.kind == "M":
-        changed[5] += np.timedelta64(1, "us")
-    else:
-        changed[5] = 1 - changed[5] if np.isfinite(changed[5]) else 1
-    assert content_digest(_CONTRACT, {**columns, name: changed}) != content_digest(_CONTRACT, columns)
-
-
-def test_the_digest_knows_one_zero_and_one_missing_value() -> None:
-    contract, bits = Toy().read(), np.array([0x7FF8_0000_0000_0001], dtype=np.uint64)
-    rows: Columns = {
-        "at": np.array(["2013-01-01"], dtype="M8[us]"),
-        "id": np.array([1.0]),
-        "amount": np.array([0.0]),
-        "count": np.array([np.nan]),
-        "color": np.array(["red"], dtype=object),
-        "code": np.array([""], dtype=object),
-        "is_new": np.array([0.0]),
-        "won": np.array([1.0]),
-    }
-    same = {**rows, "amount": np.array([-0.0]), "count": bits.view(np.float64)}
-    assert content_digest(contract, same) == content_digest(contract, rows)
-
-
-def test_the_digest_sees_where_one_text_ends_and_the_next_begins() -> None:
-    columns = make_columns(2)
-    one = {**columns, "destination": np.array(["AB", "C"], dtype=object)}
-    two = {**columns, "destination": np.array(["A", "BC"], dtype=object)}
-    assert content_digest(_CONTRACT, one) != content_digest(_CONTRACT, two)

@@ -1,5 +1,6 @@
 """Frames and Arrow tables to contract columns and back."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from support.properties import PROPERTY
 from support.protos import Toy
 
 from athanor.contract.columns import Column, Kind
-from athanor.data.tables import from_arrow, from_frame, join_blocks, to_arrow
+from athanor.contract.messages import is_missing
+from athanor.data.tables import arrow_schema, from_arrow, from_frame, join_blocks, to_arrow, to_lenient_arrow
 from athanor.errors import DataError
 
 _COLUMNS = Toy().read().columns
@@ -33,7 +35,8 @@ def _frame(**changed: Any) -> pd.DataFrame:
 
 
 def _assert_read(frame: pd.DataFrame) -> None:
-    values = from_frame(_COLUMNS, frame)
+    values, mistyped = from_frame(_COLUMNS, frame)
+    assert mistyped == ()
     assert {name: array.dtype for name, array in values.items()} == {c.name: c.kind.dtype for c in _COLUMNS}
     assert values["at"].astype(str).tolist() == ["2013-01-01T10:00:00.000000", "2013-01-02T00:00:00.000000"]
     assert values["color"].tolist() == ["red", ""]
@@ -63,7 +66,7 @@ def test_each_way_in_which_pandas_says_the_same_is_read() -> None:
 
 
 def test_missing_instants_and_truths_are_read_too() -> None:
-    values = from_frame(
+    values, _ = from_frame(
         _COLUMNS, _frame(at=pd.to_datetime(["NaT", "NaT"], utc=True), is_new=pd.array([True, pd.NA], dtype="boolean"))
     )
     assert np.isnat(values["at"]).all()
@@ -71,7 +74,7 @@ def test_missing_instants_and_truths_are_read_too() -> None:
 
 
 def test_an_empty_frame_makes_empty_columns() -> None:
-    assert {len(array) for array in from_frame(_COLUMNS, _frame().iloc[:0]).values()} == {0}
+    assert {len(array) for array in from_frame(_COLUMNS, _frame().iloc[:0])[0].values()} == {0}
 
 
 def test_absent_and_unknown_columns_are_named() -> None:
@@ -86,35 +89,62 @@ def test_a_column_that_is_there_twice_is_named() -> None:
         from_frame(_COLUMNS, frame)
 
 
+_NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("name", "given", "wrong"),
     [
-        ({"amount": ["1.5", "2"]}, "amount has type str; the contract says number: it is no number"),
-        ({"amount": pd.to_datetime(["2013-01-01", "2013-01-01"])}, "amount has type datetime64.*: it is no number"),
-        ({"amount": np.array([1.5, "x"], dtype=object)}, "amount has type object; the contract says number"),
-        ({"is_new": ["yes", "no"]}, "is_new has type str; the contract says boolean: it is no number"),
-        ({"color": [1, 2]}, "color has type int64; the contract says text: it is no text"),
-        ({"color": np.array(["red", 2], dtype=object)}, "color has type object; the contract says text: it is no text"),
-        ({"at": ["2013-01-01", "2013-01-02"]}, "at has type str; the contract says timestamp: it is no instant"),
-        ({"at": pd.to_datetime(["2013-01-01", "2013-01-02"])}, "it is no instant with a time zone"),
-        ({"at": [1, 2]}, "at has type int64; the contract says timestamp"),
+        ("amount", ["1.5", "2"], [0, 1]),
+        ("amount", pd.to_datetime(["2013-01-01", "2013-01-01"]), [0, 1]),
+        ("amount", np.array([1.5, "x"], dtype=object), [1]),
+        ("amount", np.array([None, "x"], dtype=object), [1]),
+        ("is_new", ["yes", "no"], [0, 1]),
+        ("color", [1, 2], [0, 1]),
+        ("color", np.array(["red", 2], dtype=object), [1]),
+        ("at", ["2013-01-01", None], [0]),
+        ("at", pd.to_datetime(["2013-01-01", "2013-01-02"]), [0, 1]),
+        ("at", [1, 2], [0, 1]),
+        ("at", np.array([_NOON, _NOON.replace(tzinfo=None)], dtype=object), [1]),
     ],
 )
-def test_a_column_of_another_type_is_refused(changed: dict[str, Any], message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        from_frame(_COLUMNS, _frame(**changed))
+def test_values_of_another_type_are_told_and_count_as_missing(name: str, given: Any, wrong: list[int]) -> None:
+    frame = _frame(**{name: given})
+    values, (mistyped,) = from_frame(_COLUMNS, frame)
+    assert (mistyped.column.name, mistyped.rows.tolist()) == (name, wrong)
+    assert list(mistyped.values) == frame[name].iloc[wrong].tolist()
+    assert is_missing(mistyped.column, values[name])[wrong].all()
+
+
+def test_values_of_the_right_type_beside_wrong_ones_are_read() -> None:
+    frame = _frame(
+        amount=np.array([1.5, "x"], dtype=object),
+        color=np.array(["red", 2], dtype=object),
+        at=np.array([_NOON, "noon"], dtype=object),
+    )
+    values, mistyped = from_frame(_COLUMNS, frame)
+    assert [found.column.name for found in mistyped] == ["at", "amount", "color"]
+    assert (values["amount"][0], values["color"].tolist()) == (1.5, ["red", ""])
+    assert str(values["at"][0]) == "2013-01-01T12:00:00.000000"
+
+
+def test_missing_values_of_any_type_are_missing_and_nothing_else() -> None:
+    for name in ("amount", "color", "count", "is_new"):
+        values, mistyped = from_frame(_COLUMNS, _frame(**{name: np.array([None, np.nan], dtype=object)}))
+        assert mistyped == ()
+        assert is_missing(next(c for c in _COLUMNS if c.name == name), values[name]).all()
 
 
 def test_values_of_the_right_type_are_read_valid_or_not() -> None:
     """Whether a value keeps the contract is for validation to say, which counts rows."""
-    values = from_frame(_COLUMNS, _frame(amount=[np.inf, -5.0], id=[1.5, 2.0], is_new=[7, 8], color=["blue", "?"]))
+    values, _ = from_frame(_COLUMNS, _frame(amount=[np.inf, -5.0], id=[1.5, 2.0], is_new=[7, 8], color=["blue", "?"]))
     assert values["amount"].tolist() == [np.inf, -5.0]
     assert values["id"].tolist() == [1.5, 2.0]
     assert values["is_new"].tolist() == [7.0, 8.0]
 
 
 def test_arrow_tables_have_types_of_their_own_and_nulls() -> None:
-    table = to_arrow(_COLUMNS, from_frame(_COLUMNS, _frame()))
+    table = to_arrow(_COLUMNS, from_frame(_COLUMNS, _frame())[0])
     assert {name: str(table.schema.field(name).type) for name in table.column_names} == {
         "at": "timestamp[us, tz=UTC]",
         "id": "int64",
@@ -130,8 +160,19 @@ def test_arrow_tables_have_types_of_their_own_and_nulls() -> None:
     }
 
 
+def test_the_schema_is_known_without_rows() -> None:
+    assert arrow_schema(_COLUMNS) == to_arrow(_COLUMNS, from_frame(_COLUMNS, _frame())[0]).schema
+
+
+def test_columns_that_do_not_keep_the_contract_can_be_written_too() -> None:
+    values, _ = from_frame(_COLUMNS, _frame(is_new=[0.5, np.nan], id=[1.5, np.inf]))
+    table = to_lenient_arrow(_COLUMNS, values)
+    assert (table["is_new"].to_pylist(), table["id"].to_pylist()) == ([0.5, None], [1.5, np.inf])
+    assert (table["code"].to_pylist(), str(table["at"].type)) == (["A", None], "timestamp[us, tz=UTC]")
+
+
 def test_a_table_that_lacks_a_column_was_made_under_another_contract() -> None:
-    table = to_arrow(_COLUMNS, from_frame(_COLUMNS, _frame())).drop_columns(["amount", "code"])
+    table = to_arrow(_COLUMNS, from_frame(_COLUMNS, _frame())[0]).drop_columns(["amount", "code"])
     with pytest.raises(DataError, match="the snapshot has no column amount, code"):
         from_arrow(_COLUMNS, table)
 

@@ -12,7 +12,7 @@ from projects.flight_delay.recipe import RECIPE
 
 
 def prepare(home: Home) -> None:
-    snapshot, _ = build_snapshot(RECIPE.model.contract, RECIPE.source, home)
+    snapshot = build_snapshot(RECIPE.model.contract, RECIPE.dataset, home).snapshot
     registry = Registry(home.registry, ReleaseStore(home.store))
     version, _ = registry.register(train(RECIPE, snapshot, home).release)
     registry.promote(RECIPE.model.name, version.semantic_version)

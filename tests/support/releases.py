@@ -91,7 +91,7 @@ def make_files(middle: float = MIDDLE, **replaced: bytes | Any) -> dict[str, byt
     files = {
         CONTRACT: json.dumps(MODEL.contract.promises, sort_keys=True).encode(),
         GRAPH: make_graph(middle),
-        REFERENCE_PROFILE: profile(MODEL.contract.dataset_columns, columns).model_dump_json().encode(),
+        REFERENCE_PROFILE: profile(MODEL.contract.dataset_columns, columns).to_json().encode(),
         REFERENCE_ROWS: json.dumps(reference).encode(),
         MODEL_CARD: b"# flight_delay\n",
     }

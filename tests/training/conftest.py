@@ -13,10 +13,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from support.flights import make_columns
+from support.snapshots import commit_columns
 
-from athanor.data.snapshot import Snapshot, commit
-from athanor.data.source import Source, Transformed
-from athanor.data.validation import Accepted
+from athanor.data.dataset import Dataset, Transformed
+from athanor.data.snapshot import Snapshot
+from athanor.data.sources.delimited import DelimitedFiles
 from athanor.home import Home
 from athanor.training.recipe import Candidate, Gate, Recipe
 from projects.flight_delay.model import MODEL
@@ -27,7 +28,7 @@ TEST_FROM: Final = datetime(2013, 1, 8, tzinfo=UTC)
 MakeRecipe: TypeAlias = Callable[..., Recipe]
 
 
-def _transform(files: Any) -> Transformed:
+def _transform(tables: Any) -> Transformed:
     raise AssertionError("training reads snapshots, never sources")
 
 
@@ -53,7 +54,7 @@ def make_recipe() -> MakeRecipe:
         parts: dict[str, Any] = {
             "declared_in": __name__,
             "model": MODEL,
-            "source": Source(dict, _transform),
+            "dataset": Dataset({"flights": DelimitedFiles("nowhere.csv")}, "flights", _transform),
             "test_from": TEST_FROM,
             "candidates": (
                 Candidate("visibility", _make_pipeline("visibility"), {}),
@@ -75,5 +76,4 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def snapshot(home: Home) -> Snapshot:
-    columns = make_columns(ROWS)
-    return commit(MODEL.contract, Accepted(columns, {}), home.datasets, ROWS, raw="raw digest")[0]
+    return commit_columns(MODEL.contract, make_columns(ROWS), home.datasets)[0]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
 from support.flights import make_columns
+from support.snapshots import commit_columns
 
 from athanor.data.profile import Profile
-from athanor.data.snapshot import Snapshot, commit
-from athanor.data.validation import Accepted
+from athanor.data.snapshot import Snapshot
 from athanor.errors import ContractError, DataError, GateError
 from athanor.features.features import Features, Model
 from athanor.home import Home
@@ -76,7 +76,7 @@ def test_it_is_evaluated_on_the_later_rows_alone(
     assert training.evaluation.rows == later.sum()
     assert training.evaluation.label_rate == pytest.approx(columns["arrived_late"][later].mean())
     assert sum(row["rows"] for row in training.evaluation.slices["origin"].values()) == later.sum()
-    reference = Profile.model_validate_json(training.release.files[REFERENCE_PROFILE])
+    reference = Profile.from_json(training.release.files[REFERENCE_PROFILE])
     assert reference.rows == (~later).sum()
 
 
@@ -110,7 +110,7 @@ def test_the_same_recipe_and_snapshot_give_the_same_release(
     first = train(make_recipe(), snapshot, home)
     other = Home(tmp_path / "other")
     columns = {name: values[::-1] for name, values in make_columns(snapshot.rows_out).items()}
-    same, _ = commit(MODEL.contract, Accepted(columns, {}), other.datasets, snapshot.rows_out, raw="elsewhere")
+    same, _ = commit_columns(MODEL.contract, columns, other.datasets, raw="elsewhere")
     # In processes this time, as everybody else does.
     again = module.train(make_recipe(), same, other)
     assert again.release.digest == first.release.digest
@@ -119,8 +119,7 @@ def test_the_same_recipe_and_snapshot_give_the_same_release(
 
 def test_other_rows_give_another_release(make_recipe: Callable[..., Recipe], snapshot: Snapshot, home: Home) -> None:
     first = train(make_recipe(), snapshot, home)
-    accepted = Accepted(make_columns(snapshot.rows_out, seed=1), {})
-    other, _ = commit(MODEL.contract, accepted, home.datasets, snapshot.rows_out, raw="raw digest")
+    other, _ = commit_columns(MODEL.contract, make_columns(snapshot.rows_out, seed=1), home.datasets)
     assert train(make_recipe(), other, home).release.digest != first.release.digest
     assert train(make_recipe(), snapshot, home).release.digest == first.release.digest
 

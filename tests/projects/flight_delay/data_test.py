@@ -38,7 +38,7 @@ _WEATHER = {
 
 def _raw(name: str) -> Path:
     """The raw file as it was kept: exactly one version of it."""
-    (path,) = PREPARED.raw.glob(f"{MODEL.name}/*/{name}")
+    (path,) = PREPARED.raw.glob(f"{MODEL.name}/*/*/{name}")
     return path
 
 

@@ -1,37 +1,194 @@
-"""Command-line app of the layer `data`: from raw tables to snapshots."""
+"""Command-line app of the layer `data`: from raw tables to snapshots, and what there is to know about them."""
 
+import math
+from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Annotated
 
+import typer
+from rich.console import Group
+
+from athanor.cli import data_reports
+from athanor.cli.data_jobs import AddressOption, EngineName, EngineOption, FullOption, load_job, make_options
 from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, run, show, watch
+from athanor.errors import SettingsError
 from athanor.home import Home
-from athanor.projects import load
 
 app = make_app("data", "Raw tables to validated, immutable snapshots.")
+app.command()(data_reports.validate)
+app.command()(data_reports.profile)
+app.command()(data_reports.drift)
+
+
+WhyOption = Annotated[str, typer.Option(help="Why, for the history.")]
+AsOfOption = Annotated[
+    datetime | None, typer.Option(help="UTC; rows of later events are from the future and set aside. Now by default.")
+]
+VersionArgument = Annotated[int, typer.Argument(help="Version of the dataset, see `data log`.")]
 
 
 @app.command()
-def build(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
-    """Ingest, clean, validate and commit a project's data. Unchanged data makes no second version."""
+def build(
+    project: ProjectArgument,
+    *,
+    engine: EngineOption = EngineName.PANDAS,
+    address: AddressOption = None,
+    full: FullOption = False,
+    as_of: AsOfOption = None,
+    why: WhyOption = "data build",
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Ingest, transform, validate and commit a project's data. Unchanged data makes no second version."""
     from athanor.data.build import build_snapshot
-    from athanor.data.source import Source
-    from athanor.features.features import Model
 
-    model, source = load(project, "model", Model), load(project, "source", Source)
-    with watch() as progress:
-        snapshot, is_new = build_snapshot(model.contract, source, Home.find(home), progress)
-    rows = {**asdict(snapshot), "new": is_new}
+    job = load_job(project)
+    with ExitStack() as stack:
+        progress = stack.enter_context(watch())
+        options = make_options(stack, project, engine, address, is_full=full, as_of=as_of, why=why)
+        built = build_snapshot(job.contract, job.dataset, Home.find(home), progress, options)
+    rows = {**asdict(built.snapshot), "new": built.is_new, "raw is new": built.is_raw_new}
+    if built.quarantine:
+        rows["set aside rows"] = str(built.quarantine)
     show(rows, json, lambda: facts(f"Snapshot of {project}", rows))
 
 
 @app.command()
 def log(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """List the versions of a project's dataset, newest first."""
-    from athanor.data.snapshot import list_snapshots
+    from athanor.data.snapshot import is_whole, list_snapshots
 
-    found = list_snapshots(project, Home.find(home).datasets)
-    header = ("version", "rows", "set aside", "digest", "made")
-    rows = [(s.version, s.rows_out, s.rows_in - s.rows_out, s.digest[:12], s.created_at) for s in found]
+    folder = Home.find(home).datasets
+    found = [{**asdict(s), "is_whole": is_whole(folder, s)} for s in list_snapshots(project, folder)]
+    header = ("version", "parent", "rows", "set aside", "digest", "made", "by", "why")
+    rows = [
+        (
+            s["version"],
+            "" if s["parent"] is None else s["parent"],
+            f"{s['rows_out']:,}",
+            f"{sum(s['rejected'].values()):,}",
+            s["digest"][:8],
+            s["created_at"][:16].replace("T", " "),
+            s["by"],
+            s["why"] if s["is_whole"] else f"vacuumed; {s['why']}",
+        )
+        for s in found
+    ]
     show(found, json, lambda: listing(f"Snapshots of {project}", header, rows))
+
+
+@app.command(name="show")
+def show_(
+    project: ProjectArgument,
+    version: Annotated[int | None, typer.Argument(help="Version of the dataset; the latest by default.")] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Tell all about one version."""
+    from athanor.data.snapshot import find_snapshot
+
+    snapshot = find_snapshot(project, Home.find(home).datasets, version)
+    rows = {name: value for name, value in asdict(snapshot).items() if value not in ("", None, {})}
+    show(snapshot, json, lambda: facts(f"Snapshot {snapshot.version} of {project}", rows))
+
+
+@app.command()
+def diff(
+    project: ProjectArgument,
+    before: VersionArgument,
+    after: VersionArgument,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare two versions: columns, rows by key, statistics."""
+    from athanor.data.difference import compare
+    from athanor.data.snapshot import find_snapshot
+
+    folder, contract = Home.find(home).datasets, load_job(project).contract
+    with watch() as progress:
+        sides = [find_snapshot(project, folder, version) for version in (before, after)]
+        found = compare(contract, folder, sides[0], sides[1], progress)
+    schema = {
+        **{name: f"added, {kind}" for name, kind in found.columns_added.items()},
+        **{name: f"removed, {kind}" for name, kind in found.columns_removed.items()},
+        **{name: f"{was} became {now}" for name, (was, now) in found.columns_retyped.items()},
+    }
+    header = ("column", "changed", "missing", "mean", "minimum", "maximum")
+    columns = [
+        (name, f"{c.changed:,}", _pair(c.missing, ".2%"), *(_pair(p, ".4g") for p in (c.mean, c.minimum, c.maximum)))
+        for name, c in found.columns.items()
+    ]
+    tables = Group(
+        facts(f"Rows of {project}, version {before} to {after}", {n: f"{c:,}" for n, c in found.rows.items()}),
+        facts("Columns that one of them lacks", schema or {"none": ""}),
+        listing("Columns of both, before → after", header, columns),
+    )
+    show(found, json, lambda: tables)
+
+
+def _pair(values: tuple[float, float], form: str) -> str:
+    before, after = ("-" if math.isnan(value) else format(value, form) for value in values)
+    return before if before == after else f"{before} → {after}"
+
+
+@app.command()
+def restore(
+    project: ProjectArgument,
+    version: VersionArgument,
+    why: Annotated[str, typer.Option(help="Why, for the history.")],
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make an earlier version the latest again. It becomes a new version; nothing is rewritten."""
+    from athanor.data.snapshot import restore as restore_version
+
+    restored = restore_version(project, Home.find(home).datasets, version, why)
+    show(restored, json, lambda: facts(f"Restored {project}", asdict(restored)))
+
+
+@app.command()
+def vacuum(
+    project: ProjectArgument,
+    keep: Annotated[str, typer.Option(help="Versions superseded for less than this stay: 30d, 12h.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Remove the files of old versions, never of the latest nor of one that a registered release names."""
+    from athanor.data.snapshot import list_snapshots
+    from athanor.data.vacuum import vacuum as vacuum_versions
+    from athanor.release.store import ReleaseStore
+
+    place = Home.find(home)
+    digests = {manifest.identity.snapshot for manifest in ReleaseStore(place.store).list_manifests(project)}
+    named = {s.version for s in list_snapshots(project, place.datasets) if s.digest in digests}
+    done = vacuum_versions(project, place.datasets, _read_age(keep), named, dry_run)
+    rows = {
+        "versions removed": ", ".join(map(str, done.versions)) or "none",
+        "versions kept for a release": ", ".join(map(str, done.kept)) or "none",
+        "files": done.files,
+        "size": f"{done.bytes / 2**20:,.1f} MiB",
+    }
+    title = f"{'Would vacuum' if dry_run else 'Vacuumed'} {project}"
+    show({**asdict(done), "dry_run": dry_run}, json, lambda: facts(title, rows))
+
+
+def _read_age(text: str) -> timedelta:
+    unit = {"d": "days", "h": "hours"}.get(text[-1:])
+    if unit is None or not text[:-1].isdecimal():
+        raise SettingsError(f"--keep {text!r} is no length of time; write days or hours, as 30d or 12h")
+    return timedelta(**{unit: int(text[:-1])})
+
+
+@app.command()
+def quarantine(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+    """List the rows that ingests set aside, by file and reason."""
+    from athanor.data.quarantine import list_quarantined
+
+    found = list(list_quarantined(Home.find(home).quarantine / project))
+    rows = [(str(q.path), f"{q.rows:,}", ", ".join(f"{r}: {n:,}" for r, n in q.reasons.items())) for q in found]
+    show(found, json, lambda: listing(f"Rows of {project} that were set aside", ("file", "rows", "reasons"), rows))
 
 
 def main() -> None:

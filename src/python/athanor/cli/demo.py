@@ -62,7 +62,8 @@ def demo(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     place, recipe = Home.find(home), load(_PROJECT, "recipe", Recipe)
     with watch() as progress:
-        snapshot, is_new_snapshot = build_snapshot(recipe.model.contract, recipe.source, place, progress)
+        built = build_snapshot(recipe.model.contract, recipe.dataset, place, progress)
+        snapshot = built.snapshot
         training = train(recipe, snapshot, place, progress)
         registry = open_registry(place, progress)
         with progress.step("Register and promote") as advance:
@@ -72,7 +73,7 @@ def demo(
         with _service(place, progress, keep) as service:
             calls = _call(recipe, snapshot, place, service, progress)
     result = {
-        "snapshot": {**asdict(snapshot), "new": is_new_snapshot},
+        "snapshot": {**asdict(snapshot), "new": built.is_new},
         "metrics": dict(training.evaluation.metrics),
         "baseline": dict(training.evaluation.baseline),
         "release": {"digest": version.digest, "semantic_version": version.semantic_version, "new": is_new_version},

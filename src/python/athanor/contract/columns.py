@@ -61,6 +61,8 @@ _KINDS = {
 # What a message can carry of them.
 _TYPE_LIMITS = {FieldDescriptor.TYPE_INT32: (-(2**31), 2**31 - 1), FieldDescriptor.TYPE_UINT32: (0, 2**32 - 1)}
 
+_SHARES = ("distance_budget", "missing_drift_budget", "rate_drift_budget")
+
 
 @dataclass(frozen=True)
 class Column:
@@ -69,7 +71,12 @@ class Column:
     Attributes:
         minimum, maximum: inclusive bounds; those of the field's type at least, -inf and inf where there is none.
         missing_budget: largest share of rows in which it may be missing; 0 where it may not.
-        drift_budget: largest population stability index; None where drift is not checked.
+        drift_budget: largest population stability index against a reference.
+        distance_budget: largest Kolmogorov-Smirnov (numbers) or Jensen-Shannon (text) distance from a reference.
+        missing_drift_budget: largest change of the share of missing values.
+        rate_drift_budget: largest change of the share of true values.
+
+    A drift budget is None where that drift is not checked.
     """
 
     name: str
@@ -84,6 +91,9 @@ class Column:
     may_be_missing: bool
     missing_budget: float
     drift_budget: float | None
+    distance_budget: float | None
+    missing_drift_budget: float | None
+    rate_drift_budget: float | None
     roles: frozenset[Role]
 
     @property
@@ -127,6 +137,9 @@ def read_column(field: FieldDescriptor) -> Column:
         may_be_missing=options.may_be_missing,
         missing_budget=options.missing_budget if options.HasField("missing_budget") else float(options.may_be_missing),
         drift_budget=options.drift_budget if options.HasField("drift_budget") else None,
+        distance_budget=options.distance_budget if options.HasField("distance_budget") else None,
+        missing_drift_budget=options.missing_drift_budget if options.HasField("missing_drift_budget") else None,
+        rate_drift_budget=options.rate_drift_budget if options.HasField("rate_drift_budget") else None,
         roles=_read_roles(field, options),
     )
     _check(field, column)
@@ -159,6 +172,7 @@ def _check(field: FieldDescriptor, column: Column) -> None:
     given = {set_field.name: value for set_field, value in options.ListFields()}
     bounds = {name: given[name] for name in ("minimum", "maximum") if name in given}
     budgets = (column.missing_budget, column.drift_budget or 0.0)
+    shares = {name: given[name] for name in _SHARES if name in given}
     try:
         re.compile(column.pattern)
     except re.error as error:
@@ -175,11 +189,17 @@ def _check(field: FieldDescriptor, column: Column) -> None:
         "categories and pattern exclude each other": bool(column.categories and column.pattern),
         "missing_budget needs may_be_missing": not column.may_be_missing and column.missing_budget > 0,
         f"missing_budget {column.missing_budget:g} is no share from 0 to 1": not 0 <= column.missing_budget <= 1,
+        f"a drift budget is no share from 0 to 1: {shares}": not all(0 <= share <= 1 for share in shares.values()),
+        "missing_drift_budget needs may_be_missing": not column.may_be_missing and "missing_drift_budget" in given,
+        "rate_drift_budget is for truth values": column.kind is not Kind.BOOLEAN and "rate_drift_budget" in given,
+        "distance_budget is for numbers and text": column.kind in (Kind.BOOLEAN, Kind.TIMESTAMP)
+        and "distance_budget" in given,
         f"a budget is negative or not finite: {budgets}": any(not np.isfinite(b) or b < 0 for b in budgets),
         "drift of a Timestamp cannot be budgeted: it only moves forward": column.kind is Kind.TIMESTAMP
         and column.drift_budget is not None,
         "an event time must be a Timestamp": Role.EVENT_TIME in column.roles and column.kind is not Kind.TIMESTAMP,
         "a key may not be missing": Role.KEY in column.roles and column.may_be_missing,
+        "an event time may not be missing": Role.EVENT_TIME in column.roles and column.may_be_missing,
     }
     if found := [problem for problem, is_so in problems.items() if is_so]:
         raise ContractError(f"{field.full_name}: {'; '.join(found)}")

@@ -18,6 +18,25 @@ _QUESTION_FIELDS = ("model_name", "semantic_version")
 
 
 @dataclass(frozen=True)
+class DatasetRules:
+    """What the contract asks of a dataset as a whole: `DatasetOptions` of `options.proto`, checked.
+
+    Attributes:
+        rejected_budget: largest share of a dataset's rows that may be set aside.
+        largest_gap_s: longest stretch of event time without a row; None for any.
+        disorder_budget: largest share of the source's rows that come after a row with a later event time; None for any.
+        leakage_budget: largest area under the ROC curve with which one feature may tell the label; None for any.
+        drift_significance: probability that rows which have not drifted are called drifted, over all columns together.
+    """
+
+    rejected_budget: float
+    largest_gap_s: float | None
+    disorder_budget: float | None
+    leakage_budget: float | None
+    drift_significance: float
+
+
+@dataclass(frozen=True)
 class Contract:
     """What a service is asked and answers, as columns.
 
@@ -29,7 +48,7 @@ class Contract:
         columns: of the row, in the order of their field numbers.
         outcome: message of what turns out afterwards; its columns stand in `outcome_columns`.
         prediction: the column of the prediction message that the model answers.
-        rejected_budget: largest share of a dataset's rows that may be set aside.
+        rules: what holds for a dataset of these rows.
     """
 
     name: str
@@ -40,7 +59,7 @@ class Contract:
     outcome: Descriptor
     outcome_columns: tuple[Column, ...]
     prediction: Column
-    rejected_budget: float
+    rules: DatasetRules
 
     @property
     def service(self) -> ServiceDescriptor:
@@ -82,7 +101,7 @@ class Contract:
 
     @cached_property
     def promises(self) -> dict[str, Any]:
-        """All that the contract promises, as JSON values: method, fields of the messages, columns by name, budget.
+        """All that the contract promises, as JSON values: method, fields of the messages, columns by name, rules.
 
         Descriptions and comments are left out: words may be mended without making another contract.
         """
@@ -93,7 +112,7 @@ class Contract:
             "messages": {m.full_name: {field.name: _wire(field) for field in m.fields} for m in messages},
             "row_columns": {column.name: _promise(column) for column in self.columns},
             "other_columns": {column.name: _promise(column) for column in (*self.outcome_columns, self.prediction)},
-            "rejected_budget": self.rejected_budget,
+            "dataset": asdict(self.rules),
         }
 
 
@@ -138,7 +157,6 @@ def read_contract(service: ServiceDescriptor, outcome: Descriptor) -> Contract:
     _require_text(predict.output_type, _ANSWER_FIELDS)
     rows_field = _only_repeated_message(predict.input_type)
     predictions_field = _only_repeated_message(predict.output_type)
-    dataset = message_of(rows_field).GetOptions().Extensions[options_pb2.dataset]
     contract = Contract(
         name=service.file.package.split(".")[0],
         predict=predict,
@@ -148,11 +166,34 @@ def read_contract(service: ServiceDescriptor, outcome: Descriptor) -> Contract:
         outcome=outcome,
         outcome_columns=_read_columns(outcome),
         prediction=_only_with(Role.PREDICTION, message_of(predictions_field)),
-        rejected_budget=dataset.rejected_budget,
+        rules=_read_rules(message_of(rows_field)),
     )
     _only_with(Role.LABEL, outcome)
     _check(contract)
     return contract
+
+
+def _read_rules(row: Descriptor) -> DatasetRules:
+    options = row.GetOptions().Extensions[options_pb2.dataset]
+    rules = DatasetRules(
+        rejected_budget=options.rejected_budget,
+        largest_gap_s=options.largest_gap_s if options.HasField("largest_gap_s") else None,
+        disorder_budget=options.disorder_budget if options.HasField("disorder_budget") else None,
+        leakage_budget=options.leakage_budget if options.HasField("leakage_budget") else None,
+        drift_significance=options.drift_significance if options.HasField("drift_significance") else 0.05,
+    )
+    ranges = {
+        "rejected_budget": (0, 1),
+        "largest_gap_s": (0, float("inf")),
+        "disorder_budget": (0, 1),
+        "leakage_budget": (0.5, 1),
+        "drift_significance": (0, 1),
+    }
+    for name, (lowest, highest) in ranges.items():
+        value = getattr(rules, name)
+        if value is not None and not lowest <= value <= highest:
+            raise ContractError(f"{row.full_name}: {name} {value:g} is not from {lowest:g} to {highest:g}")
+    return rules
 
 
 def _read_columns(message: Descriptor) -> tuple[Column, ...]:
@@ -197,5 +238,3 @@ def _check(contract: Contract) -> None:
     if contract.label.kind is not Kind.BOOLEAN or contract.label.may_be_missing:
         label = f"{contract.outcome.full_name}.{contract.label.name}"
         raise ContractError(f"{label}: a label is a bool that may not be missing; models classify into two classes")
-    if not 0 <= contract.rejected_budget <= 1:
-        raise ContractError(f"{row}: rejected_budget {contract.rejected_budget:g} is no share from 0 to 1")

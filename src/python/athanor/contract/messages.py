@@ -80,5 +80,5 @@ def _write(column: Column, message: Any, value: Any) -> None:
 def is_missing(column: Column, values: NDArray[Any]) -> NDArray[np.bool_]:
     """Where an array of a column's kind has no value. Infinities are values."""
     if column.kind is Kind.TEXT:
-        return np.fromiter((not value for value in values), dtype=np.bool_, count=len(values))
+        return np.asarray(values == "", dtype=np.bool_)
     return np.asarray(np.isnat(values) if column.kind is Kind.TIMESTAMP else np.isnan(values))

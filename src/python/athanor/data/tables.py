@@ -1,6 +1,7 @@
 """Contract columns as pandas frames come in and as Arrow tables are stored."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,35 @@ _ARROW_TYPES = {
 }
 
 
-def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> dict[str, NDArray[Any]]:
+@dataclass(frozen=True)
+class Mistyped:
+    """Values of a column that are not of its kind; in the columns they are missing.
+
+    Attributes:
+        rows: positions in ascending order.
+        values: as they came, of the same length.
+    """
+
+    column: Column
+    rows: NDArray[np.int64]
+    values: Sequence[Any]
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """A raw table as pandas has it. Each column stays by itself: gathering those of one type would copy them all."""
+    frame: pd.DataFrame = table.to_pandas(split_blocks=True)
+    return frame
+
+
+def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> tuple[dict[str, NDArray[Any]], tuple[Mistyped, ...]]:
     """Converts a frame into contract columns; pandas' missing values become those of the column's kind.
 
+    Returns:
+        The columns, and what is not of its column's kind: no value is parsed or rounded to make it fit. Numbers, truth
+        values and whole numbers are all numbers; an instant has a time zone.
+
     Raises:
-        DataError: the frame lacks a column, has one more or twice, or one whose type does not fit its kind.
+        DataError: the frame lacks a column, has one more or has one twice.
     """
     expected = {column.name for column in columns}
     found = set(frame.columns)
@@ -35,27 +60,79 @@ def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> dict[str, NDAr
     if expected != found:
         absent, further = sorted(expected - found), sorted(found - expected)
         raise DataError(f"the table does not have the contract's columns; absent: {absent}, unknown: {further}")
-    return {column.name: _from_series(column, frame[column.name]) for column in columns}
+    values: dict[str, NDArray[Any]] = {}
+    mistyped = []
+    for column in columns:
+        series = frame[column.name]
+        if _is_of_kind(column.kind, series):
+            values[column.name] = _from_series(column.kind, series)
+            continue
+        wrong = _find_mistyped(column.kind, series)
+        if len(wrong):
+            mistyped.append(Mistyped(column, wrong, series.iloc[wrong].tolist()))
+        values[column.name] = _from_objects(column.kind, series, wrong)
+    return values, tuple(mistyped)
 
 
-def _from_series(column: Column, series: "pd.Series[Any]") -> NDArray[Any]:
-    try:
-        if column.kind is Kind.TEXT:
-            texts = series.astype(object).where(series.notna(), "").to_numpy(dtype=object)
-            if not all(isinstance(text, str) for text in texts):
-                raise TypeError("it is no text")
-            return texts
-        if column.kind is Kind.TIMESTAMP:
-            if not isinstance(series.dtype, pd.DatetimeTZDtype):
-                raise TypeError("it is no instant with a time zone")
-            return np.asarray(series.dt.tz_convert("UTC").dt.tz_localize(None), dtype="M8[us]")
-        if not pd.api.types.is_numeric_dtype(series.dtype) and series.dtype != bool:
-            raise TypeError("it is no number")
-        return series.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{column.name} has type {series.dtype}; the contract says {column.kind.value}: {error}"
-        ) from None
+def _is_of_kind(kind: Kind, series: "pd.Series[Any]") -> bool:
+    """Whether its type alone says that every value is of the kind."""
+    if kind is Kind.TEXT:
+        return isinstance(series.dtype, pd.StringDtype)
+    if kind is Kind.TIMESTAMP:
+        return isinstance(series.dtype, pd.DatetimeTZDtype)
+    return pd.api.types.is_numeric_dtype(series.dtype)
+
+
+def _from_series(kind: Kind, series: "pd.Series[Any]") -> NDArray[Any]:
+    if kind is Kind.TEXT:
+        return to_texts(pa.array(series, from_pandas=True))
+    if kind is Kind.TIMESTAMP:
+        return np.asarray(series.dt.tz_convert("UTC").dt.tz_localize(None), dtype="M8[us]")
+    if isinstance(series.dtype, np.dtype):
+        return np.asarray(series, dtype=np.float64)
+    return series.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def to_texts(array: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
+    """An object array of `str`, "" for null; equal texts are one object, which makes what follows quick."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    encoded = pc.fill_null(array, "").dictionary_encode()
+    distinct = np.array(encoded.dictionary.to_pylist(), dtype=object)
+    return np.asarray(distinct[encoded.indices.to_numpy()] if len(distinct) else distinct)
+
+
+def _find_mistyped(kind: Kind, series: "pd.Series[Any]") -> NDArray[np.int64]:
+    present = series.notna().to_numpy()
+    if series.dtype != object:
+        return np.flatnonzero(present)
+    fits = {Kind.TEXT: _is_text, Kind.TIMESTAMP: _is_instant}.get(kind, _is_number)
+    wrong = np.fromiter((not fits(value) for value in series), np.bool_, len(series))
+    return np.flatnonzero(present & wrong)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number | np.bool_)
+
+
+def _is_instant(value: Any) -> bool:
+    return getattr(value, "tzinfo", None) is not None
+
+
+def _from_objects(kind: Kind, series: "pd.Series[Any]", wrong: NDArray[np.int64]) -> NDArray[Any]:
+    """A column of values of any type, of which those at `wrong` count as missing."""
+    objects = series.astype(object).to_numpy(copy=True)
+    objects[wrong] = None
+    objects[pd.isna(objects)] = None
+    if kind is Kind.TEXT:
+        return np.asarray(np.where(pd.isna(objects), "", objects), dtype=object)
+    if kind is Kind.TIMESTAMP:
+        return np.asarray(pd.DatetimeIndex(pd.to_datetime(objects, utc=True)).tz_localize(None), dtype="M8[us]")
+    return objects.astype(np.float64)
 
 
 def to_arrow(columns: Sequence[Column], values: Columns) -> pa.Table:
@@ -63,11 +140,26 @@ def to_arrow(columns: Sequence[Column], values: Columns) -> pa.Table:
     return pa.table({column.name: _to_arrow(column, values[column.name]) for column in columns})
 
 
+def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
+    """The schema of what `to_arrow` writes."""
+    return pa.schema([(column.name, _ARROW_TYPES[column.kind]) for column in columns])
+
+
+def to_lenient_arrow(columns: Sequence[Column], values: Columns) -> pa.Table:
+    """Writes columns that need not keep the contract: all numbers as float64, for half a truth value is one too."""
+    return pa.table({column.name: _to_lenient_arrow(column, values[column.name]) for column in columns})
+
+
+def _to_lenient_arrow(column: Column, values: NDArray[Any]) -> pa.Array:
+    array = pa.array(values, mask=is_missing(column, values))
+    return array.cast(pa.float64() if column.kind.is_numeric else _ARROW_TYPES[column.kind])
+
+
 def _to_arrow(column: Column, values: NDArray[Any]) -> pa.Array:
+    if column.kind.is_numeric:
+        return pa.array(values, from_pandas=True).cast(_ARROW_TYPES[column.kind])
     missing = is_missing(column, values)
-    if column.kind in (Kind.INTEGER, Kind.BOOLEAN):
-        values = np.where(missing, 0.0, values).astype(np.int64 if column.kind is Kind.INTEGER else np.bool_)
-    return pa.array(values, mask=missing).cast(_ARROW_TYPES[column.kind])
+    return pa.array(values, mask=missing if missing.any() else None).cast(_ARROW_TYPES[column.kind])
 
 
 def from_arrow(columns: Sequence[Column], table: pa.Table) -> dict[str, NDArray[Any]]:
@@ -83,7 +175,7 @@ def from_arrow(columns: Sequence[Column], table: pa.Table) -> dict[str, NDArray[
 
 def _from_arrow(column: Column, array: pa.ChunkedArray) -> NDArray[Any]:
     if column.kind is Kind.TEXT:
-        return np.asarray(pc.fill_null(array, "").to_numpy(zero_copy_only=False), dtype=object)
+        return to_texts(array)
     if column.kind is Kind.TIMESTAMP:
         return np.asarray(array.to_numpy(zero_copy_only=False)).astype("M8[us]")
     return np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False))

@@ -80,7 +80,7 @@ def read_release(folder: Path, digest: str | None = None) -> Release:
     digest = digest or folder.name
     if not folder.is_dir():
         raise NotFoundError(f"there is no release {digest} at {folder}")
-    manifest = _read_manifest(folder / MANIFEST, digest)
+    manifest = read_manifest(folder, digest)
     files = {path.name: _read(path) for path in folder.iterdir() if path.name != MANIFEST}
     expected, found = manifest.identity.files, digests(files)
     for name in sorted(expected.keys() | found.keys()):
@@ -90,7 +90,9 @@ def read_release(folder: Path, digest: str | None = None) -> Release:
     return Release(folder, manifest, files)
 
 
-def _read_manifest(path: Path, digest: str) -> Manifest:
+def read_manifest(folder: Path, digest: str | None = None) -> Manifest:
+    """Reads and verifies the manifest of a release, and none of its files; see `read_release`."""
+    path, digest = folder / MANIFEST, digest or folder.name
     content = _read(path)
     try:
         manifest = Manifest.model_validate_json(content)

@@ -4,13 +4,15 @@
 <store>/traffic/<model>.json          which of them answers, replaced as a whole
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from athanor.atomic import replace_file
 from athanor.errors import NotFoundError, ReleaseError
-from athanor.release.files import MANIFEST, Release, place_files, read_release
+from athanor.release.files import MANIFEST, Release, place_files, read_manifest, read_release
+from athanor.release.manifest import Manifest
 
 _DIGEST = r"^[0-9a-f]{64}$"
 
@@ -53,6 +55,11 @@ class ReleaseStore:
     def read(self, model: str, digest: str) -> Release:
         """Raises NotFoundError or ReleaseError as `read_release` does."""
         return read_release(self._release_folder(model, digest), digest)
+
+    def list_manifests(self, model: str) -> Iterator[Manifest]:
+        """Those of all releases of a model. Raises ReleaseError if one is not as it was written."""
+        for folder in sorted((self.folder / "releases" / model).glob("[0-9a-f]*")):
+            yield read_manifest(folder)
 
     def write_traffic(self, traffic: Traffic) -> None:
         """Replaces the traffic file at once; a reader sees the old or the new one, never a part."""

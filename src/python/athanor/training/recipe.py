@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from athanor.contract.columns import Columns
-from athanor.data.source import Source
+from athanor.data.dataset import Dataset
 from athanor.errors import ContractError
 from athanor.features.features import Model
 
@@ -66,7 +66,7 @@ class Recipe:
 
     declared_in: str
     model: Model
-    source: Source
+    dataset: Dataset
     test_from: datetime
     candidates: tuple[Candidate, ...]
     baseline: BaseEstimator

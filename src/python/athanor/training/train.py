@@ -164,7 +164,7 @@ def _files(recipe: Recipe, graph: bytes, past: _Rows, card: str) -> Mapping[str,
     return {
         CONTRACT: json.dumps(contract.promises, sort_keys=True).encode(),
         GRAPH: graph,
-        REFERENCE_PROFILE: profile(contract.dataset_columns, past.columns).model_dump_json().encode(),
+        REFERENCE_PROFILE: profile(contract.dataset_columns, past.columns).to_json().encode(),
         REFERENCE_ROWS: json.dumps(reference_rows).encode(),
         MODEL_CARD: card.encode(),
     }

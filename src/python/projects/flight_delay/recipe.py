@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, TargetEncoder
 
 from athanor.training.recipe import Candidate, Gate, Recipe
+from projects.flight_delay.dataset import DATASET
 from projects.flight_delay.model import MODEL
-from projects.flight_delay.source import SOURCE
 
 _SEED: Final = 0
 _NUMERIC: Final = MODEL.features.position(*MODEL.features.numeric)
@@ -59,7 +59,7 @@ _BASELINE: Final = make_pipeline(
 RECIPE: Final = Recipe(
     declared_in=__name__,
     model=MODEL,
-    source=SOURCE,
+    dataset=DATASET,
     test_from=datetime(2013, 10, 1, tzinfo=UTC),
     candidates=(
         Candidate("logistic regression", _LOGISTIC_REGRESSION, {"logisticregression__C": (0.1, 1.0)}),

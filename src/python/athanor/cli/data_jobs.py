@@ -1,0 +1,53 @@
+"""What the commands of the layer `data` share: how a project's data is found, and what runs its transform."""
+
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from athanor.errors import SettingsError
+from athanor.projects import load
+
+if TYPE_CHECKING:
+    from athanor.data.build import Options
+    from athanor.data.engine import Job
+
+
+class EngineName(StrEnum):
+    """What runs the transform."""
+
+    PANDAS = "pandas"
+    RAY = "ray"
+
+
+EngineOption = Annotated[EngineName, typer.Option(help="pandas in this process, or Ray Data on all cores.")]
+AddressOption = Annotated[str | None, typer.Option(help="Ray cluster to run on, host:port; one of its own by default.")]
+FullOption = Annotated[bool, typer.Option("--full", help="Read all rows, where a source could read only what is new.")]
+
+
+def load_job(project: str) -> "Job":
+    """What a project declares about its data. Also called by the workers of a cluster."""
+    from athanor.data.dataset import Dataset
+    from athanor.data.engine import Job
+    from athanor.features.features import Model
+
+    return Job(load(project, "model", Model).contract, load(project, "dataset", Dataset), datetime.now(UTC))
+
+
+def make_options(
+    stack: ExitStack, project: str, engine: EngineName, address: str | None, **options: object
+) -> "Options":
+    """Starts what the engine needs, for as long as the stack lasts."""
+    from athanor.data.build import Options
+
+    if engine is EngineName.PANDAS:
+        if address is not None:
+            raise SettingsError("--address is that of a Ray cluster; say --engine ray as well")
+        return Options(**options)  # type: ignore[arg-type]
+    from athanor.data.ray_engine import RayEngine, local_ray
+
+    stack.enter_context(local_ray(address))
+    return Options(engine=RayEngine(partial(load_job, project)), **options)  # type: ignore[arg-type]

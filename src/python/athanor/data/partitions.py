@@ -1,0 +1,157 @@
+"""Rows grouped by a whole number, in its order and in bounded memory: what does not fit goes to disk.
+
+The first pass of an external bucket sort (Knuth 1998, "The Art of Computer Programming", volume 3, 5.4): sorted runs on
+disk, of which one group after the other is read.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from athanor.atomic import remove_abandoned
+
+_PREFIX = ".arriving-partitions-"
+_ABANDONED_S = 86_400.0
+_COMPRESSION = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A file of record batches, each the rows of one group.
+
+    Attributes:
+        groups: ascending; that of each batch.
+        rows: of each batch.
+    """
+
+    path: Path
+    groups: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+class Partitions:
+    """Tables go in with a group for each row; the groups come out in order. A context: leaving it removes its files.
+
+    Files that killed processes left in the folder more than a day ago are removed too.
+
+    Args:
+        folder: where runs are written; made when it is needed.
+        memory_bytes: how much is held before it is written.
+    """
+
+    def __init__(self, folder: Path, memory_bytes: int = 512 * 2**20) -> None:
+        self._parent = folder
+        self._folder: Path | None = None
+        self._memory_bytes = memory_bytes
+        self._held: list[tuple[pa.Table, NDArray[np.int64]]] = []
+        self._held_bytes = 0
+        self._runs: list[_Run] = []
+        self.rows = 0
+
+    def __enter__(self) -> "Partitions":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def add(self, table: pa.Table, groups: NDArray[np.int64]) -> None:
+        """Takes rows; `groups` has one number for each."""
+        if table.num_rows:
+            self._held.append((table, groups))
+            self._held_bytes += table.nbytes
+            self.rows += table.num_rows
+        if self._held_bytes > self._memory_bytes:
+            self._write_run()
+
+    def read(self, least_rows: int) -> Iterator[pa.Table]:
+        """Whole groups in ascending order, as many in each table as make `least_rows`; the order within is any."""
+        if not self._runs:
+            yield from self._read_held(least_rows)
+            return
+        if self._held:
+            self._write_run()
+        yield from self._read_runs(least_rows)
+
+    def _take_held(self) -> tuple[pa.Table, NDArray[np.int64]]:
+        """All that is held, in the order of its groups."""
+        table = pa.concat_tables([table for table, _ in self._held])
+        groups = np.concatenate([groups for _, groups in self._held])
+        self._held, self._held_bytes = [], 0
+        if np.all(groups[1:] >= groups[:-1]):
+            return table, groups
+        order = np.argsort(groups, kind="stable")
+        return table.take(pa.array(order)), groups[order]
+
+    def _read_held(self, least_rows: int) -> Iterator[pa.Table]:
+        if self.rows <= least_rows:
+            if self._held:
+                yield pa.concat_tables([table for table, _ in self._held])
+            return
+        table, groups = self._take_held()
+        ends = _ends(groups)
+        start = 0
+        for end in _cut(ends, least_rows):
+            yield table.slice(start, end - start)
+            start = end
+
+    def _write_run(self) -> None:
+        table, groups = self._take_held()
+        if self._folder is None:
+            self._parent.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(self._parent, _ABANDONED_S)
+            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
+        path = self._folder / f"{len(self._runs):06}.arrow"
+        ends = _ends(groups)
+        rows = np.diff(ends, prepend=0)
+        table = table.combine_chunks()
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema, options=_COMPRESSION) as writer:
+            for end, count in zip(ends.tolist(), rows.tolist(), strict=True):
+                writer.write_table(table.slice(end - count, count))
+        self._runs.append(_Run(path, groups[ends - 1], rows))
+
+    def _read_runs(self, least_rows: int) -> Iterator[pa.Table]:
+        groups, inverse = np.unique(np.concatenate([run.groups for run in self._runs]), return_inverse=True)
+        rows = np.bincount(inverse, weights=np.concatenate([run.rows for run in self._runs])).astype(np.int64)
+        at = [0] * len(self._runs)
+        for last in _cut(np.cumsum(rows), least_rows, positions=True):
+            batches: list[Any] = []
+            for index, run in enumerate(self._runs):
+                end = int(np.searchsorted(run.groups, groups[last], side="right"))
+                batches += _read_batches(run, at[index], end)
+                at[index] = end
+            yield pa.Table.from_batches(batches)
+
+
+def _read_batches(run: _Run, start: int, end: int) -> list[Any]:
+    # Opened anew each time: there may be more runs than a process may have open files.
+    if start == end:
+        return []
+    with pa.OSFile(str(run.path), "rb") as file:
+        reader = pa.ipc.open_file(file)
+        return [reader.get_batch(batch) for batch in range(start, end)]
+
+
+def _ends(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each run of equal numbers ends, exclusive."""
+    return np.append(np.flatnonzero(groups[1:] != groups[:-1]) + 1, len(groups)).astype(np.int64)
+
+
+def _cut(ends: NDArray[np.int64], least_rows: int, positions: bool = False) -> Iterator[int]:
+    """Those of the ascending `ends` that lie at least `least_rows` behind the one before, and the last; or where."""
+    start = 0
+    last = len(ends) - 1
+    for position, end in enumerate(ends.tolist()):
+        if end - start >= least_rows or position == last:
+            yield position if positions else end
+            start = end

@@ -1,0 +1,134 @@
+"""The engine on Ray Data: batches are transformed and judged in parallel, here or on a cluster.
+
+What it gives is what `engine.run_here` gives, in the same order: who commits it cannot tell them apart.
+"""
+
+import logging
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, Final, TypeAlias
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from athanor.data.engine import Batch, Job, Reading
+from athanor.data.sources.raw import Raw
+
+LoadJob: TypeAlias = Callable[[], Job]
+"""Gives the job on any node: a contract cannot be sent, but the modules that declare it are in every worker."""
+
+_AMOUNT: Final = "athanor.amount"
+_OBJECT_STORE_BYTES: Final = 1024**3
+
+
+@dataclass(frozen=True)
+class RayEngine:
+    """Runs a job on Ray Data. Ray must be running: see `local_ray`.
+
+    Attributes:
+        load_job: importable in every worker.
+    """
+
+    load_job: LoadJob
+
+    def __call__(self, job: Job, raw: Raw) -> Reading:
+        size = job.dataset.sources[job.dataset.main].open(raw.table(job.dataset.main), job.dataset.batch_rows).size
+        return Reading(size, self._run(job, raw))
+
+    def _run(self, job: Job, raw: Raw) -> Iterator[Batch]:
+        import ray.data
+
+        context = ray.data.DataContext.get_current()
+        context.execution_options.preserve_order = True
+        context.enable_progress_bars = False
+        rows = ray.data.read_datasource(_make_datasource(partial(_read_main, self.load_job, raw)))
+        judge = partial(_judge, pickle.dumps((self.load_job, raw)))
+        judged = rows.map_batches(judge, batch_size=None, batch_format="pyarrow")
+        for row in judged.iter_rows():
+            yield pickle.loads(row["batch"])
+
+
+def _make_datasource(read: Callable[[], Iterator[pa.Table]]) -> Any:
+    """One read task: the order of the source is that of its blocks."""
+    from ray.data import Datasource, ReadTask
+    from ray.data.block import BlockMetadata
+
+    class MainTable(Datasource):
+        def estimate_inmemory_data_size(self) -> int | None:
+            return None
+
+        def get_read_tasks(self, parallelism: int, *limits: Any, **context: Any) -> list[ReadTask]:
+            return [ReadTask(read, BlockMetadata(num_rows=None, size_bytes=None, exec_stats=None))]
+
+    return MainTable()  # type: ignore[no-untyped-call]
+
+
+def _read_main(load_job: LoadJob, raw: Raw) -> Iterator[pa.Table]:
+    """The batches of the main table, each row with its part of the batch's amount."""
+    dataset = load_job().dataset
+    for table, amount in dataset.sources[dataset.main].open(raw.table(dataset.main), dataset.batch_rows).batches:
+        share = amount / max(table.num_rows, 1)
+        yield table.append_column(_AMOUNT, pa.array([share] * table.num_rows, pa.float64()))
+
+
+def _judge(prepared: bytes, table: pa.Table) -> pa.Table:
+    """Processes a batch in a worker."""
+    job, others = _prepare(prepared)
+    amount = round(pc.sum(table[_AMOUNT]).as_py() or 0)
+    batch = job.process(table.drop_columns([_AMOUNT]), amount, others)
+    return pa.table({"batch": pa.array([pickle.dumps(batch)], pa.large_binary())})
+
+
+@lru_cache(maxsize=1)
+def _prepare(prepared: bytes) -> tuple[Job, dict[str, pd.DataFrame]]:
+    """The job and the tables that are joined: read once in each worker."""
+    load_job, raw = pickle.loads(prepared)
+    job: Job = load_job()
+    return job, job.read_others(raw)
+
+
+@contextmanager
+def local_ray(address: str | None = None) -> Iterator[None]:
+    """Runs Ray on this machine, or joins the cluster at an address, for as long as the context lasts.
+
+    Args:
+        address: as Ray has it, "host:port"; a Ray of its own when not given, of which nothing is reachable from other
+            machines. On a cluster the home must lie in a folder that all nodes share.
+    """
+    os.environ.update(
+        {
+            # Keeps the node on 127.0.0.1: Ray's own servers then listen there only.
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+            "RAY_DATA_LOG_LEVEL": "ERROR",
+            # Workers are new interpreters: what this one finds, they must find.
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        }
+    )
+    import ray
+
+    # The paths of sockets may have 107 bytes: they lie in a short one.
+    scratch = tempfile.mkdtemp(prefix="athanor-", dir="/tmp")
+    own: dict[str, Any] = {
+        "object_store_memory": _OBJECT_STORE_BYTES,
+        "include_dashboard": False,
+        "_temp_dir": scratch,
+    }
+    try:
+        ray.init(
+            address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else own)
+        )
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(scratch, ignore_errors=True)

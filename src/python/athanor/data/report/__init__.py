@@ -1,0 +1,1 @@
+"""The page that tells people what is in a dataset."""

@@ -1,0 +1,79 @@
+"""Bins in which the distribution of numbers is easy to see, and how much is in each."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from athanor.data.profile import NumberProfile
+
+_BINS: Final = 40
+_RARE: Final = 0.001
+# Beyond it, sums and differences of values may be more than a number can hold.
+_LARGEST: Final = 1e300
+
+
+def choose_edges(profiles: Sequence[NumberProfile], *, is_whole: bool) -> NDArray[np.float64] | None:
+    """Edges of equally wide bins, ascending, for all of some profiles together; None where no scale can hold them.
+
+    Where values lie on a lattice, as rounded ones do, each bin holds equally many of its points: no bin is fuller than
+    its neighbour only because of where the edges are.
+
+    Args:
+        profiles: at least one, each with a value.
+        is_whole: whether all values are whole numbers.
+    """
+    lowest, highest = _range(profiles)
+    if not max(abs(lowest), abs(highest)) < _LARGEST:
+        return None
+    if lowest == highest:
+        half = max(0.5, float(np.spacing(abs(lowest))))
+        return np.array([lowest - half, lowest + half])
+    origin, step = (lowest, 1.0) if is_whole else _find_lattice(profiles)
+    if not step:
+        return np.linspace(lowest, highest, _BINS + 1)
+    width = step * max(np.ceil((highest - lowest) / step / _BINS), 1)
+    begin = origin - step / 2
+    begin -= width * np.ceil((begin - lowest) / width)
+    return np.asarray(begin + width * np.arange(np.ceil((highest - begin) / width) + 1), dtype=np.float64)
+
+
+def _range(profiles: Sequence[NumberProfile]) -> tuple[float, float]:
+    """Smallest and largest value; but far outliers, which would leave one bar for all others, lie beyond it."""
+    lowest, highest = min(p.knots[0] for p in profiles), max(p.knots[-1] for p in profiles)
+    inner = np.array([profile.quantiles((0.005, 0.995)) for profile in profiles])
+    low, high = inner[:, 0].min(), inner[:, 1].max()
+    if max(abs(low), abs(high)) < _LARGEST:
+        margin = (high - low) / 2
+        # In parts, for the whole may be more than a number can hold.
+        if margin and highest / 8 - lowest / 8 > margin:
+            lowest, highest = max(lowest, low - margin), min(highest, high + margin)
+    return float(lowest), float(highest)
+
+
+def _find_lattice(profiles: Sequence[NumberProfile]) -> tuple[float, float]:
+    """A point of it and the distance to the next; 0 as the distance where there is none. A few strays do no harm."""
+    usual = [_usual_values(profile) for profile in profiles]
+    points = np.unique(np.concatenate(usual))
+    steps = np.diff(points)
+    if any(not len(values) for values in usual) or not 0 < len(steps) <= 10 * _BINS or steps.min() < steps.max() / 1e6:
+        return 0.0, 0.0
+    multiples = steps / steps.min()
+    is_lattice = np.allclose(multiples, np.round(multiples), atol=0.02)
+    return float(points[0]), float(steps.min()) if is_lattice else 0.0
+
+
+def _usual_values(profile: NumberProfile) -> NDArray[np.float64]:
+    """Those that are not rare; none where they are not nearly all that there is."""
+    counts = np.diff(profile.at_most, prepend=0)
+    is_usual = counts >= _RARE * profile.present
+    is_most = profile.is_exact and counts[is_usual].sum() >= 0.99 * profile.present
+    return profile.knots[is_usual] if is_most else np.empty(0)
+
+
+def bin_shares(profile: NumberProfile, edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of the present values, in each bin; a bin holds its upper edge, the first its lower one too. 0 without values."""
+    counts = profile.count_at_most(edges)
+    counts[0] = profile.count_at_most(np.nextafter(edges[0], -np.inf))
+    return np.asarray(np.diff(counts) / max(profile.present, 1), dtype=np.float64)

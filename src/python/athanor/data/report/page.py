@@ -1,0 +1,209 @@
+"""The page that tells people what is in a dataset, what is wrong with it and how far it has drifted.
+
+One HTML file with all that it needs in it: no script, no font, nothing from elsewhere. The same report is the same
+bytes.
+"""
+
+import importlib.resources
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+from athanor.atomic import replace_file
+from athanor.contract.columns import Column
+from athanor.data.drift import DriftReport, Statistic
+from athanor.data.findings import Finding
+from athanor.data.profile import Profile
+from athanor.data.report import wording
+from athanor.data.report.cards import Card, Shift, make_card, make_shift
+
+_TEMPLATE: Final = "report.html.jinja"
+
+# Each column has one of the two distances at most: they share a place in the table.
+_DRIFT_HEADINGS: Final[Mapping[str, tuple[Statistic, ...]]] = {
+    "Stability index": (Statistic.POPULATION_STABILITY,),
+    "Distance": (Statistic.KOLMOGOROV_SMIRNOV, Statistic.JENSEN_SHANNON),
+    "Missing": (Statistic.MISSING_RATE,),
+    "True": (Statistic.TRUE_RATE,),
+}
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What a page is made of.
+
+    Attributes:
+        title: of the page.
+        facts: about the dataset, by name, in the order in which they are shown: rows, digest, contract…
+        contract_columns: all columns of the dataset.
+        findings: what was found wrong.
+        profile: of the dataset.
+        reference: what it is compared with; None for nothing.
+        reference_name: how people call that; "" where there is none.
+        drift: how far the dataset has drifted from the reference; None where that was not measured.
+    """
+
+    title: str
+    facts: Mapping[str, str]
+    contract_columns: Sequence[Column]
+    findings: Sequence[Finding]
+    profile: Profile
+    reference: Profile | None = None
+    reference_name: str = ""
+    drift: DriftReport | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How it ended: `kind` is accepted, drifted or refused."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A row of the table of violations: what is `allowed`, "" where that is no value, and what was found."""
+
+    finding: Finding
+    allowed: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DriftRow:
+    """A row of the table of drift: for each heading the statistic of the column, or None where it is not checked."""
+
+    column: str
+    has_drifted: bool
+    cells: tuple[Shift | None, ...]
+
+
+def write_report(path: Path, report: DataReport) -> None:
+    """Writes the page as a file, or replaces it: a reader sees the old page or the new."""
+    replace_file(path, render(report).encode())
+
+
+def render(report: DataReport) -> str:
+    """The page as HTML. All text of the report is escaped, and characters that cannot be seen are shown as escapes."""
+    environment = Environment(
+        loader=FunctionLoader(_read_resource),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    environment.filters.update(count=wording.count, number=wording.number, percent=_percent, share=wording.share)
+    headings = _headings(report.drift)
+    cards = _make_cards(report)
+    return environment.get_template(_TEMPLATE).render(
+        report=report,
+        verdict=judge(report),
+        violations=list(_list_violations(report)),
+        headings=headings,
+        drift_rows=list(_list_drift(report.drift, headings)),
+        cards=cards,
+        names={card.column.name for card in cards},
+        reference_name=report.reference_name or "the reference",
+    )
+
+
+def _read_resource(name: str) -> str:
+    return importlib.resources.files("athanor.data.report").joinpath(name).read_text("utf-8")
+
+
+def _percent(share: float) -> str:
+    """As a length in a drawing that is 100 wide."""
+    return f"{100 * share:.4g}"
+
+
+def _finalize(value: Any) -> Any:
+    """What is Markup already, charts above all, is not touched."""
+    return wording.printable(value) if type(value) is str else value
+
+
+def judge(report: DataReport) -> Verdict:
+    """Refused for a finding that refuses, else drifted for a column that has."""
+    kind = "accepted"
+    if report.drift is not None and report.drift.has_drifted:
+        kind = "drifted"
+    if any(finding.refuses for finding in report.findings):
+        kind = "refused"
+    return Verdict(kind, " ".join(_explain(report)))
+
+
+def _explain(report: DataReport) -> Iterator[str]:
+    refusing = sum(finding.refuses for finding in report.findings)
+    if refusing:
+        are_broken = f"{wording.plural(refusing, 'rule')} {'is' if refusing == 1 else 'are'} broken"
+        yield f"{are_broken} beyond what the contract allows."
+    else:
+        yield "The rows keep the contract."
+    if within := len(report.findings) - refusing:
+        yield f"Rows that break {wording.plural(within, 'rule')} were set aside, within the budget."
+    if report.drift is not None:
+        compared = {found.column for found in report.drift.columns}
+        drifted = len({found.column for found in report.drift.columns if found.has_drifted})
+        have = f"{drifted} of {len(compared)} compared columns {'has' if drifted == 1 else 'have'}"
+        reference = report.reference_name or "the reference"
+        yield f"{have if drifted else 'No compared column has'} drifted from {reference}."
+
+
+def _list_violations(report: DataReport) -> Iterator[Violation]:
+    """Those for which the dataset is refused first, each group in its order."""
+    columns = {column.name: column for column in report.contract_columns}
+    for finding in sorted(report.findings, key=lambda finding: not finding.refuses):
+        is_about_values = _only_counts(finding) and finding.column in columns
+        allowed = columns[finding.column].allowed if is_about_values else ""
+        yield Violation(finding, allowed, tuple(_tell(finding, allowed)))
+
+
+def _only_counts(finding: Finding) -> bool:
+    """Whether its message says no more than the cells of its row: how many rows of a column break a rule."""
+    counted = f"{finding.column} {finding.rule}: {finding.count} rows ({finding.share:.2%})"
+    return finding.message == counted.strip()
+
+
+def _tell(finding: Finding, allowed: str) -> Iterator[str]:
+    """Message and samples, without what stands in the other cells of the row."""
+    if not _only_counts(finding):
+        yield finding.message
+    for sample in finding.samples:
+        yield sample.removesuffix(f"; give {allowed}").removesuffix(f" is not allowed ({finding.rule})")
+
+
+def _headings(drift: DriftReport | None) -> tuple[str, ...]:
+    """Those under which there is anything."""
+    measured = {found.statistic for found in drift.columns} if drift else set()
+    return tuple(heading for heading, statistics in _DRIFT_HEADINGS.items() if measured & set(statistics))
+
+
+def _list_drift(drift: DriftReport | None, headings: Sequence[str]) -> Iterator[DriftRow]:
+    """One for each column, in the order in which the report first names it."""
+    found = drift.columns if drift else ()
+    for name in dict.fromkeys(each.column for each in found):
+        of_column = {each.statistic: make_shift(each) for each in found if each.column == name}
+        cells = (
+            next((of_column[statistic] for statistic in _DRIFT_HEADINGS[heading] if statistic in of_column), None)
+            for heading in headings
+        )
+        yield DriftRow(name, any(each.has_drifted for each in of_column.values()), tuple(cells))
+
+
+def _make_cards(report: DataReport) -> list[Card]:
+    drift = report.drift.columns if report.drift else ()
+    return [
+        make_card(
+            column,
+            own=report.profile.columns[column.name],
+            reference=report.reference.columns.get(column.name) if report.reference else None,
+            findings=[finding for finding in report.findings if finding.column == column.name],
+            drift=[found for found in drift if found.column == column.name],
+        )
+        for column in report.contract_columns
+        if column.name in report.profile.columns
+    ]

@@ -1,0 +1,1 @@
+"""Where raw tables come from, and how they are kept as they came."""

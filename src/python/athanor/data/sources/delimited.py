@@ -1,0 +1,253 @@
+"""Delimited text as Arrow tables: streamed, in parallel, with one type for each column from beginning to end."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.csv
+
+from athanor.data.sources.batches import Batches, read_ahead, rebatch
+from athanor.data.sources.files import Location, copy_files
+from athanor.data.sources.parquet import require_single
+from athanor.data.sources.source import Opened
+from athanor.data.sources.text import Chunk, Text, compile_rows, cut, find_texts, read_head
+from athanor.errors import DataError, SettingsError
+
+_INFERRED_BYTES: Final = 64 << 20
+_BLOCK_BYTES: Final = 1 << 20  # what one thread parses at a time
+_LADDERS: Final = (
+    (pa.int64(), pa.float64()),
+    (pa.date32(), pa.timestamp("s"), pa.timestamp("ns")),
+    (pa.timestamp("s", tz="UTC"), pa.timestamp("ns", tz="UTC")),
+)
+
+
+@dataclass(frozen=True)
+class DelimitedFiles:
+    """Text with a header, one row a line: CSV and its like, in UTF-8, compressed or not.
+
+    Files are kept as they are, zipped if they are zipped. All of them, and all members of a .zip, are one table, in the
+    order of their names, and have the same header. Also read: .gz, .bz2, .zst, .lz4.
+
+    A column has one type from beginning to end. Where it is not declared, it is told from the first 64 MiB; a later
+    value that does not fit is an error, never another type. A quoted value may hold line ends.
+
+    Attributes:
+        path: a path, a glob, a folder or a URL that fsspec knows, or a function that finds one when files are fetched.
+        delimiter: one character.
+        columns: names of those to read; all when empty. Reading few is quicker.
+        null_values: texts that stand for a missing value, in every column.
+        types: of columns, as pyarrow names them: "string", "float64", "timestamp[us, tz=UTC]", "decimal128(10, 2)".
+    """
+
+    path: Location
+    delimiter: str = ","
+    columns: tuple[str, ...] = ()
+    null_values: tuple[str, ...] = ("", "NA")
+    types: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.delimiter.encode()) != 1 or self.delimiter in '"\r\n':
+            raise SettingsError(
+                f"delimiter {self.delimiter!r} is not one ASCII character, other than a quote or line end"
+            )
+        _require_texts(self.null_values)
+        for name, declared in self.types.items():
+            _read_type(name, declared)
+        if self.columns and (unread := sorted(set(self.types) - set(self.columns))):
+            raise SettingsError(f"types declares {unread}, which columns leaves out; it reads {list(self.columns)}")
+
+    @property
+    def is_incremental(self) -> bool:
+        return False
+
+    def fetch(self, folder: Path, since: datetime | None) -> None:
+        copy_files(self.path, folder)
+
+    def open(self, folder: Path, batch_rows: int) -> Opened:
+        types = {name: _read_type(name, declared) for name, declared in self.types.items()}
+        size, tables = open_texts(folder, Form(self.delimiter, self.columns, self.null_values, types))
+        return Opened(size, rebatch(tables, batch_rows))
+
+
+def _require_texts(null_values: object) -> None:
+    # A text is a sequence of texts too, and not what was meant.
+    if not isinstance(null_values, tuple | list) or not all(isinstance(value, str) for value in null_values):
+        raise SettingsError(f"null_values {null_values!r} is no tuple of texts, such as ('', 'NA')")
+
+
+def _read_type(name: str, declared: str) -> pa.DataType:
+    if zoned := re.fullmatch(r"timestamp\[(s|ms|us|ns), ?tz=([\w/+:-]+)\]", declared):
+        return pa.timestamp(zoned[1], tz=zoned[2])
+    if decimal := re.fullmatch(r"decimal128\((\d+), ?(\d+)\)", declared):
+        return pa.decimal128(int(decimal[1]), int(decimal[2]))
+    try:
+        return pa.type_for_alias(declared)
+    except ValueError:
+        raise SettingsError(
+            f"types[{name!r}] is {declared!r}, which is no type; use string, bool, int64, float64, date32, "
+            "timestamp[us], timestamp[us, tz=UTC] or another of pyarrow's names"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the text is written.
+
+    Attributes:
+        columns: those to read; all when empty.
+        types: of columns, where they are declared; others are told from the text.
+    """
+
+    delimiter: str
+    columns: tuple[str, ...]
+    null_values: tuple[str, ...]
+    types: Mapping[str, pa.DataType]
+
+
+def open_texts(folder: Path, form: Form) -> tuple[int, Batches]:
+    """All texts below a folder as one stream of tables with one schema, and their size in bytes.
+
+    Raises:
+        DataError: a file cannot be read, headers differ or lack a column whose type is declared; or, as the stream is
+            taken, a row or a value does not fit.
+    """
+    texts = find_texts(folder)
+    names = _read_names(texts, form)
+    return sum(text.size for text in texts), read_ahead(_read(texts, form, names))
+
+
+def _read_names(texts: Sequence[Text], form: Form) -> tuple[str, ...]:
+    """The one header of all texts."""
+    rows = compile_rows(form.delimiter)
+    first, *others = ((text, _parse_header(text.name, read_head(text, rows), form.delimiter)) for text in texts)
+    for text, names in others:
+        if names != first[1]:
+            raise DataError(f"{text.name} has columns {list(names)}, {first[0].name} has {list(first[1])}")
+    for said, wanted in (("columns names", form.columns), ("types declares", form.types)):
+        if absent := [name for name in wanted if name not in first[1]]:
+            raise DataError(f"{said} {absent}; {first[0].name} has columns {list(first[1])}")
+    return first[1]
+
+
+def _parse_header(text: str, head: bytes, delimiter: str) -> tuple[str, ...]:
+    try:
+        lines = csv.reader(io.StringIO(head.decode("utf-8-sig"), newline=""), delimiter=delimiter)
+        names = next((tuple(line) for line in lines if line), ())
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{text} is no delimited text in UTF-8: {error}; convert it") from None
+    if not names:
+        raise DataError(f"{text} is empty; its first row should name its columns")
+    require_single(names, text)
+    return names
+
+
+def _read(texts: Sequence[Text], form: Form, names: Sequence[str]) -> Batches:
+    """Types are declared, or come from the head of the text; nothing is read twice where all of the head agrees."""
+    chunks = read_ahead(_cut_all(texts, form))
+    parser = _Parser(form, names)
+    head: list[tuple[pa.Table, int]] = []
+    length = 0
+    for chunk in chunks:
+        head.append((parser.parse(chunk, form.types), chunk.amount))
+        length += len(chunk.rows)
+        if length >= _INFERRED_BYTES:
+            break
+    types = {name: _common_type({table.schema.field(name).type for table, _ in head}) for name in form.columns or names}
+    if all(field.type in (pa.null(), types[field.name]) for table, _ in head for field in table.schema):
+        yield from ((table.cast(pa.schema(types)), amount) for table, amount in head)
+    else:
+        chunks = read_ahead(_cut_all(texts, form))
+    head.clear()
+    for chunk in chunks:
+        yield parser.parse(chunk, types), chunk.amount
+
+
+def _cut_all(texts: Sequence[Text], form: Form) -> Iterator[Chunk]:
+    rows = compile_rows(form.delimiter)
+    for text in texts:
+        yield from cut(text, rows)
+
+
+def _common_type(types: set[pa.DataType]) -> pa.DataType:
+    """The narrowest type that reads all that was told to be of these, text if there is no other."""
+    found = types - {pa.null()}
+    for ladder in _LADDERS:
+        if found <= set(ladder):
+            return max(found, key=ladder.index, default=pa.null())
+    return found.pop() if len(found) == 1 else pa.string()
+
+
+class _Parser:
+    """Parses chunks in their order, and knows how many rows of the text came before."""
+
+    def __init__(self, form: Form, names: Sequence[str]) -> None:
+        self._form = form
+        self._names = list(names)
+        self._read = list(form.columns or names)
+        self._rows_before = 0
+
+    def parse(self, chunk: Chunk, types: Mapping[str, pa.DataType]) -> pa.Table:
+        """A table of the chunk's rows; columns without a type get one that fits.
+
+        Raises:
+            DataError: a row has more or fewer values than the header, or a value is not of its column's type.
+        """
+        if chunk.is_first:
+            self._rows_before = 0
+        if not chunk.rows:
+            return pa.schema([(name, types.get(name, pa.null())) for name in self._read]).empty_table()
+        try:
+            table = self._convert(chunk, types, pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES))
+        except pa.ArrowInvalid:
+            # A row may be longer than a block; and only a single thread knows the number of a wrong one.
+            whole = pyarrow.csv.ReadOptions(block_size=len(chunk.rows) + 1, use_threads=False)
+            try:
+                table = self._convert(chunk, types, whole)
+            except pa.ArrowInvalid as error:
+                raise self._explain(chunk, str(error)) from None
+        self._require_utf8(chunk, table)
+        self._rows_before += table.num_rows + chunk.is_first
+        return table
+
+    def _convert(self, chunk: Chunk, types: Mapping[str, pa.DataType], reading: pyarrow.csv.ReadOptions) -> pa.Table:
+        if not chunk.is_first:
+            reading.column_names = self._names
+        return pyarrow.csv.read_csv(
+            pa.BufferReader(chunk.rows),
+            read_options=reading,
+            parse_options=pyarrow.csv.ParseOptions(delimiter=self._form.delimiter, newlines_in_values=chunk.has_quotes),
+            convert_options=pyarrow.csv.ConvertOptions(
+                include_columns=self._read,
+                null_values=list(self._form.null_values),
+                strings_can_be_null=True,
+                column_types=dict(types),
+            ),
+        )
+
+    def _require_utf8(self, chunk: Chunk, table: pa.Table) -> None:
+        for column in table.schema:
+            if column.type == pa.binary() and column.name not in self._form.types:
+                raise DataError(f"{chunk.text.name}: column {column.name!r} is not written in UTF-8; convert the file")
+
+    def _explain(self, chunk: Chunk, words: str) -> DataError:
+        numbered = re.search(r"Row #(\d+): ", words)
+        where = chunk.text.name
+        if numbered:
+            words = words.replace(numbered[0], "")
+            where += f", row {self._rows_before + int(numbered[1]):,} (the header is row 1)"
+        unfit = re.match(r"In CSV column #(\d+): CSV conversion error to (.+?): (.*)", words, re.DOTALL)
+        if unfit is None:
+            return DataError(f"{where}: {words}")
+        name = self._names[int(unfit[1])]
+        why = "is declared" if name in self._form.types else "was told from the text before"
+        return DataError(
+            f"{where}: column {name!r}: {unfit[3]}; its type {unfit[2]} {why}. "
+            f"Declare one that fits all its values, such as types={{{name!r}: 'string'}}"
+        )

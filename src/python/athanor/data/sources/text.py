@@ -1,0 +1,187 @@
+"""Texts in kept files, compressed or not, cut into chunks of whole rows."""
+
+import re
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Final, TypeAlias
+from zipfile import BadZipFile, ZipFile
+
+import pyarrow as pa
+
+from athanor.data.sources.files import is_hidden, list_files, name_of
+from athanor.errors import DataError
+
+_READ_BYTES: Final = 256 << 10
+_CHUNK_BYTES: Final = 4 << 20
+_LONGEST_ROW_BYTES: Final = 64 << 20
+_LONGEST_HEAD_BYTES: Final = 1 << 20
+_COMPRESSIONS: Final = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
+
+Blocks: TypeAlias = Generator[tuple[bytes, int]]
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text, in a file of its own or a member of an archive.
+
+    Attributes:
+        size: bytes of text; of a compressed file, whose text's length nobody knows, its own bytes.
+        blocks: opens it, and gives its bytes with how much of `size` they are.
+    """
+
+    name: str
+    size: int
+    blocks: Callable[[], Blocks]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Whole rows of one text, each with its line end; the first is the header if the chunk `is_first`.
+
+    Attributes:
+        amount: how much of the text's size it is.
+    """
+
+    text: Text
+    rows: memoryview
+    is_first: bool
+    has_quotes: bool
+    amount: int
+
+
+def find_texts(folder: Path) -> list[Text]:
+    """All texts below a folder, in the order of their names; members of an archive in the archive's order.
+
+    Raises:
+        DataError: an archive cannot be read, or is empty.
+    """
+    return [text for path in list_files(folder) for text in _find_in_file(path, name_of(path, folder))]
+
+
+def _find_in_file(path: Path, name: str) -> Iterator[Text]:
+    if path.suffix == ".zip":
+        yield from _find_members(path, name)
+    elif compression := _COMPRESSIONS.get(path.suffix):
+        yield Text(name, path.stat().st_size, partial(_read_compressed, path, name, compression))
+    else:
+        yield Text(name, path.stat().st_size, partial(_read_plain, path, name))
+
+
+def _find_members(path: Path, name: str) -> Iterator[Text]:
+    with _readable(name), ZipFile(path) as archive:
+        members = [
+            member
+            for member in archive.infolist()
+            if not member.is_dir() and not is_hidden(PurePosixPath(member.filename))
+        ]
+    if not members:
+        raise DataError(f"{name} is an archive with nothing in it")
+    for member in members:
+        full = f"{name}/{member.filename}"
+        yield Text(full, member.file_size, partial(_read_member, path, full, member.filename))
+
+
+def _read_plain(path: Path, name: str) -> Blocks:
+    with _readable(name), path.open("rb", buffering=0) as file:
+        while block := file.read(_READ_BYTES):
+            yield block, len(block)
+
+
+def _read_member(path: Path, name: str, member: str) -> Blocks:
+    with _readable(name), ZipFile(path) as archive, archive.open(member) as file:
+        while block := file.read(_READ_BYTES):
+            yield block, len(block)
+
+
+def _read_compressed(path: Path, name: str, compression: str) -> Blocks:
+    with _readable(name), pa.OSFile(str(path)) as stored, pa.CompressedInputStream(stored, compression) as file:
+        before = 0
+        while block := file.read(_READ_BYTES):
+            now = stored.tell()
+            yield block, now - before
+            before = now
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, BadZipFile, RuntimeError, zlib.error, pa.ArrowException) as error:
+        raise DataError(f"{name} cannot be read: {error}") from None
+
+
+def compile_rows(delimiter: str) -> re.Pattern[bytes]:
+    """Matches as many whole rows as there are, as Arrow's parser sees them.
+
+    A quote opens a value only where a value begins, and two in a row do not close it; elsewhere it is only a quote.
+    """
+    inside = rb"[^" + re.escape(delimiter.encode()) + rb"\r\n]"
+    quoted = rb"(?<!" + inside + rb')"[^"]*+(?:""[^"]*+)*+"'
+    return re.compile(rb'(?:(?:[^"\n]++|' + quoted + rb"|(?<=" + inside + rb')")*+\n)*+')
+
+
+def read_head(text: Text, rows: re.Pattern[bytes]) -> bytes:
+    """The first whole rows of a text, the first that is not blank among them; all of it if it has none.
+
+    Raises:
+        DataError: it cannot be read, or the row does not end.
+    """
+    begin = b""
+    blocks = text.blocks()
+    with closing(blocks):
+        for block, _ in blocks:
+            begin += block
+            end, _ = _end_of_rows(begin, rows)
+            if begin[:end].strip():
+                return begin[:end]
+            if len(begin) > _LONGEST_HEAD_BYTES:
+                raise _endless_row(text, begin)
+    return begin
+
+
+def cut(text: Text, rows: re.Pattern[bytes]) -> Iterator[Chunk]:
+    """The text in chunks; their amounts add up to its size. The line end that a last row lacks is added.
+
+    Raises:
+        DataError: it cannot be read, or a row does not end.
+    """
+    held: list[bytes] = []
+    length, wanted, amount, left, is_first = 0, _CHUNK_BYTES, 0, text.size, True
+    for block, share in text.blocks():
+        held.append(block)
+        length, amount = length + len(block), amount + share
+        if length < wanted:
+            continue
+        whole = b"".join(held)
+        end, has_quotes = _end_of_rows(whole, rows)
+        if end:
+            yield Chunk(text, memoryview(whole)[:end], is_first, has_quotes, amount)
+            left, amount, is_first = left - amount, 0, False
+        elif length >= _LONGEST_ROW_BYTES:
+            raise _endless_row(text, whole)
+        held, length, wanted = [whole[end:]], length - end, _CHUNK_BYTES if end else 2 * length
+    whole = b"".join(held)
+    if whole and not whole.endswith(b"\n"):
+        whole += b"\n"
+    end, has_quotes = _end_of_rows(whole, rows)
+    if end < len(whole):
+        raise _endless_row(text, whole[end:])
+    if whole or left:
+        yield Chunk(text, memoryview(whole), is_first, has_quotes, left)
+
+
+def _end_of_rows(text: bytes, rows: re.Pattern[bytes]) -> tuple[int, bool]:
+    """Where the last whole row ends, and whether there are quotes: without any, that is where the last line ends."""
+    if b'"' not in text:
+        return text.rfind(b"\n") + 1, False
+    found = rows.match(text)
+    return found.end() if found else 0, True
+
+
+def _endless_row(text: Text, begin: bytes) -> DataError:
+    shown = begin[:80].decode(errors="replace")
+    return DataError(f"{text.name}: a row does not end; it begins {shown!r}. Is a quote opened there and never closed?")

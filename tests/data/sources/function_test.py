@@ -1,0 +1,104 @@
+"""Functions of a project's own are sources."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from support.sources import ingest
+
+from athanor.data.sources.function import FunctionSource
+from athanor.errors import DataError, SettingsError
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """Where input lies."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """Where it is kept."""
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    return folder
+
+
+def test_a_function_gives_tables_of_any_kind(kept: Path) -> None:
+    def read() -> Iterable[Any]:
+        yield pd.DataFrame({"id": [1, 2], "name": ["a", None]})
+        yield pa.table({"id": [3], "name": ["c"]})
+        yield pa.RecordBatch.from_pydict({"id": [4], "name": pa.array([None], pa.null())})
+
+    source = FunctionSource(read)
+    assert not source.is_incremental
+    assert ingest(source, kept).to_pydict() == {"id": [1, 2, 3, 4], "name": ["a", None, "c", None]}
+
+
+def test_a_function_with_since_is_incremental_and_told_it(kept: Path) -> None:
+    given_: list[datetime | None] = []
+
+    def read(since: datetime | None) -> Iterable[pa.Table]:
+        given_.append(since)
+        return [pa.table({"id": [1]})]
+
+    source = FunctionSource(read)
+    assert source.is_incremental
+    since = datetime(2013, 1, 1, tzinfo=UTC)
+    source.fetch(kept, None)
+    source.fetch(kept, since)
+    assert given_ == [None, since]
+
+
+def test_the_same_rows_make_the_same_bytes_however_they_were_cut(tmp_path: Path) -> None:
+    whole = pa.table({"id": range(300_000), "name": [f"name {number % 1000}" for number in range(300_000)]})
+    contents = set()
+    for rows in (300_000, 100_000, 7_777):
+        folder = tmp_path / str(rows)
+        folder.mkdir()
+        FunctionSource(lambda rows=rows: whole.to_batches(max_chunksize=rows)).fetch(folder, None)
+        contents.add((folder / "result.parquet").read_bytes())
+    assert len(contents) == 1
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ([], "no table came; where there are no rows, give one without rows"),
+        (pd.DataFrame({"id": [1]}), "gave a str; it gives an iterable, such as a list, of pandas frames"),
+        ([{"id": 1}], "gave a dict"),
+        ([pd.DataFrame({"id": [1, "x"]})], "table 1 of the source's function cannot be kept"),
+        ([pa.table([[1], [2]], names=["id", "id"])], "the table has columns twice: 'id'"),
+        ([pa.table({"id": [1]}), pa.table({"key": [1]})], "table 2 .* the first has id: int64, this has key: int64"),
+        ([pa.table({"id": [1]}), pa.table({"id": ["x"]})], "table 2 of the source's function does not fit the first"),
+    ],
+)
+def test_what_a_function_must_not_give_is_refused(kept: Path, tables: Any, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        FunctionSource(lambda: tables).fetch(kept, None)
+
+
+def test_a_type_that_parquet_does_not_know_is_refused(kept: Path) -> None:
+    interval = pa.array([(1, 2, 3)], pa.month_day_nano_interval())
+    with pytest.raises(DataError, match=r"a column has a type that cannot be kept: .*cast it to text or a number"):
+        FunctionSource(lambda: [pa.table({"wait": interval})]).fetch(kept, None)
+
+
+def test_an_error_of_the_function_is_its_own(kept: Path) -> None:
+    def read() -> Iterable[pa.Table]:
+        yield pa.table({"id": [1]})
+        raise LookupError("no such endpoint")
+
+    with pytest.raises(LookupError, match="no such endpoint"):
+        FunctionSource(read).fetch(kept, None)
+
+
+def test_a_function_source_needs_a_function() -> None:
+    with pytest.raises(SettingsError, match="reads by a function, not by 'read'"):
+        FunctionSource("read")  # type: ignore[arg-type]

@@ -1,0 +1,88 @@
+"""Parquet files are streamed as one table, if they are of one schema."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from support.sources import ingest, write
+
+from athanor.data.sources.parquet import ParquetFiles
+from athanor.errors import DataError
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """Where input lies."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """Where it is kept."""
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    return folder
+
+
+def _parquet(path: Path, **columns: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path, row_group_size=100)
+    return path
+
+
+def test_parquet_files_are_one_table_in_the_order_of_their_names(here: Path, kept: Path) -> None:
+    _parquet(here / "b.parquet", id=range(250, 400))
+    _parquet(here / "a.parquet", id=range(250))
+    source = ParquetFiles(here)
+    assert ingest(source, kept)["id"].to_pylist() == list(range(400))
+    opened = source.open(kept, 150)
+    assert opened.size == 400
+    assert [(table.num_rows, amount) for table, amount in opened.batches] == [(150, 150), (150, 150), (100, 100)]
+
+
+def test_parquet_comes_from_urls_and_globs_too(here: Path, kept: Path) -> None:
+    _parquet(here / "a.parquet", id=[1, 2])
+    assert ingest(ParquetFiles(f"file://{here}/*.parquet"), kept)["id"].to_pylist() == [1, 2]
+
+
+def test_parquet_without_rows_has_columns(here: Path, kept: Path) -> None:
+    table = ingest(ParquetFiles(_parquet(here / "a.parquet", id=pa.array([], pa.int64()))), kept)
+    assert (table.schema, table.num_rows) == (pa.schema([("id", pa.int64())]), 0)
+
+
+def test_what_pandas_notes_in_a_file_makes_no_difference(here: Path, kept: Path) -> None:
+    pd.DataFrame({"id": [1]}).to_parquet(here / "a.parquet")
+    _parquet(here / "b.parquet", id=[2])
+    assert ingest(ParquetFiles(here), kept)["id"].to_pylist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"id": ["x"]}, r"b\.parquet has other columns than a\.parquet: 'id' is string, not int64; 'y' is absent"),
+        ({"y": [1.0], "id": [1]}, "they come in another order"),
+    ],
+)
+def test_parquet_files_of_other_columns_are_refused(here: Path, kept: Path, other: dict[str, Any], words: str) -> None:
+    _parquet(here / "a.parquet", id=[1], y=[1.0])
+    _parquet(here / "b.parquet", **other)
+    with pytest.raises(DataError, match=words):
+        ingest(ParquetFiles(here), kept)
+
+
+def test_what_is_no_parquet_is_refused(here: Path, kept: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.parquet is no Parquet file"):
+        ingest(ParquetFiles(write(here / "a.parquet", b"nothing")), kept)
+
+
+def test_damaged_parquet_is_refused(here: Path, kept: Path) -> None:
+    path = _parquet(here / "a.parquet", id=range(1000))
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"\xff" * 400 + content[404:])
+    with pytest.raises(DataError, match=r"a\.parquet cannot be read"):
+        ingest(ParquetFiles(path), kept)

@@ -1,0 +1,205 @@
+"""Opens a page in a headless browser and says what happened there: console, requests, the document, a picture.
+
+The browser is Debian's Chromium, steered by the Chrome DevTools protocol through a pipe. Its log would not do: that
+lacks the level of a console message, and says nothing of a resource that could not be loaded.
+"""
+
+import base64
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+needs_browser: Final = pytest.mark.skipif(
+    shutil.which("chromium") is None, reason="needs a browser; apt-get install chromium"
+)
+
+_TIMEOUT_S: Final = 60.0
+# What the picture of a page can hold.
+_TALLEST_PX: Final = 16_000
+_FLAGS: Final = (
+    "--headless",
+    # Its sandbox refuses to run as root, as containers often do. The pages are our own.
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-breakpad",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
+# The browser reads commands from file descriptor 3 and answers on 4.
+_ON_THE_PIPE: Final = 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null'
+
+
+@dataclass(frozen=True)
+class PageVisit:
+    """What one visit to a page saw.
+
+    Attributes:
+        console: messages in their order, each with its level: "error: …", "warning: …", "log: …". Uncaught errors of
+            scripts and resources that could not be loaded are among them.
+        requests: addresses that were asked for, the page's own first.
+        screenshot: the whole page as PNG.
+        dom: the document as HTML, after its scripts have run.
+        width: of the content, in CSS pixels; more than that of the window where the page would have to be scrolled
+            sideways.
+    """
+
+    console: tuple[str, ...]
+    requests: tuple[str, ...]
+    screenshot: Path
+    dom: str
+    width: int
+
+
+@dataclass
+class _Browser:
+    """A running browser, of which one page is used."""
+
+    process: "subprocess.Popen[bytes]"
+    session: str = ""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    unread: bytes = b""
+    calls: int = 0
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Sends a command and waits for its result; events that come meanwhile are kept."""
+        self.calls += 1
+        command = {"id": self.calls, "method": method, "params": parameters}
+        if self.session:
+            command["sessionId"] = self.session
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(command).encode() + b"\0")
+        self.process.stdin.flush()
+        deadline = time.monotonic() + _TIMEOUT_S
+        while (answer := self._receive(deadline)).get("id") != self.calls:
+            self.events.append(answer)
+        if "error" in answer:
+            raise RuntimeError(f"{method}: {answer['error']}")
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def wait_until_loaded(self, loader: str) -> None:
+        """Until the page and all that it asks for is there or has failed, and half a second has passed in silence."""
+        deadline = time.monotonic() + _TIMEOUT_S
+        while not any(
+            parameters["loaderId"] == loader and parameters["name"] == "networkIdle"
+            for parameters in self.find("Page.lifecycleEvent")
+        ):
+            self.events.append(self._receive(deadline))
+
+    def find(self, method: str) -> Iterator[dict[str, Any]]:
+        return (event["params"] for event in self.events if event.get("method") == method)
+
+    def evaluate(self, expression: str) -> Any:
+        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]
+
+    def _receive(self, deadline: float) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        source = self.process.stdout.fileno()
+        while b"\0" not in self.unread:
+            if not select.select([source], [], [], max(deadline - time.monotonic(), 0))[0]:
+                raise TimeoutError(f"the browser has said nothing for {_TIMEOUT_S:g} s")
+            arrived = os.read(source, 1 << 20)
+            if not arrived:
+                raise RuntimeError("the browser has ended")
+            self.unread += arrived
+        document, _, self.unread = self.unread.partition(b"\0")
+        message: dict[str, Any] = json.loads(document)
+        return message
+
+
+def open_page(
+    page: Path | str, folder: Path, *, width: int = 1200, is_dark: bool = False, is_printed: bool = False
+) -> PageVisit:
+    """Opens a page in a new browser, which has ended when this returns.
+
+    Args:
+        page: a file, or an address.
+        folder: for the profile of the browser, its log and the picture.
+        width: of the window, in CSS pixels.
+        is_dark: whether the reader prefers a dark page.
+        is_printed: whether it looks as it would on paper.
+    """
+    address = page.resolve().as_uri() if isinstance(page, Path) else page
+    with _browse(folder) as browser:
+        browser.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
+        browser.call("Emulation.setEmulatedMedia", media="print" if is_printed else "screen", features=[scheme])
+        arrived = browser.call("Page.navigate", url=address)
+        if "errorText" in arrived:
+            raise RuntimeError(f"{address}: {arrived['errorText']}")
+        browser.wait_until_loaded(arrived["loaderId"])
+        return PageVisit(
+            dom=browser.evaluate("document.documentElement.outerHTML"),
+            width=browser.evaluate("document.documentElement.scrollWidth"),
+            screenshot=_take_screenshot(browser, folder / "page.png"),
+            console=tuple(_list_console(browser)),
+            requests=tuple(sent["request"]["url"] for sent in browser.find("Network.requestWillBeSent")),
+        )
+
+
+@contextmanager
+def _browse(folder: Path) -> Iterator[_Browser]:
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["sh", "-c", _ON_THE_PIPE, "sh", "chromium", *_FLAGS, f"--user-data-dir={folder / 'profile'}"]
+    with (folder / "chromium.log").open("wb") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, "HOME": str(folder)},
+            start_new_session=True,
+        )
+    try:
+        browser = _Browser(process)
+        target = browser.call("Target.createTarget", url="about:blank")["targetId"]
+        browser.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            browser.call(f"{domain}.enable")
+        browser.call("Page.setLifecycleEventsEnabled", enabled=True)
+        yield browser
+        browser.session = ""
+        browser.call("Browser.close")
+        process.wait(_TIMEOUT_S)
+    finally:
+        # Its whole session, if it has not ended in peace.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        shutil.rmtree(folder / "profile", ignore_errors=True)
+
+
+def _take_screenshot(browser: _Browser, path: Path) -> Path:
+    size = browser.call("Page.getLayoutMetrics")["cssContentSize"]
+    clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], _TALLEST_PX), "scale": 1}
+    picture = browser.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
+    path.write_bytes(base64.b64decode(picture["data"]))
+    return path
+
+
+def _list_console(browser: _Browser) -> Iterator[str]:
+    for event in browser.events:
+        match event:
+            case {"method": "Runtime.consoleAPICalled", "params": {"type": level, "args": values}}:
+                texts = (str(value.get("value", value.get("description", value["type"]))) for value in values)
+                yield f"{level}: {' '.join(texts)}"
+            case {"method": "Runtime.exceptionThrown", "params": {"exceptionDetails": details}}:
+                yield f"error: {details['text']} {details.get('exception', {}).get('description', '')}"
+            case {"method": "Log.entryAdded", "params": {"entry": entry}}:
+                yield f"{entry['level']}: {entry['text']} {entry.get('url', '')}"

@@ -1,0 +1,28 @@
+"""Columns straight to a snapshot: what a build does, less the ingest."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from athanor.contract.columns import Columns
+from athanor.contract.contract import Contract
+from athanor.data.snapshot import Origin, Snapshot, commit
+from athanor.data.staging import Staged, Staging
+from athanor.data.tables import to_arrow
+
+MEMORY_BYTES: Final = 64 * 2**20
+
+
+def stage_columns(contract: Contract, columns: Columns, folder: Path, memory_bytes: int = MEMORY_BYTES) -> Staged:
+    """Rows that keep the contract, staged in the table below `folder`."""
+    with Staging(contract, folder / contract.name, memory_bytes) as staging:
+        staging.add(to_arrow(contract.dataset_columns, columns))
+        return staging.stage(lambda words, amount=1: None)
+
+
+def commit_columns(
+    contract: Contract, columns: Columns, folder: Path, based_on: Snapshot | None = None, **origin: Any
+) -> tuple[Snapshot, bool]:
+    """Rows that keep the contract, committed below `folder`, and whether they make a new version."""
+    staged = stage_columns(contract, columns, folder)
+    said = {"rows_in": staged.rows, "raw": "raw digest", "why": "a test", **origin}
+    return commit(folder, staged, Origin(**said), based_on)

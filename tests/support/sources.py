@@ -1,0 +1,44 @@
+"""Sources from their input to a table, as an ingest takes them."""
+
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa
+
+from athanor.data.sources.source import Opened, Source
+
+
+def write(path: Path, content: bytes) -> Path:
+    """Writes a file, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def write_zip(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
+    """Writes an archive with members by name, in their order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def list_names(folder: Path) -> list[str]:
+    """The names of all files below a folder."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def take(opened: Opened) -> pa.Table:
+    """All rows of an opened source; its parts must add up to its size, and have one schema."""
+    batches = list(opened.batches)
+    assert sum(amount for _, amount in batches) == opened.size
+    assert all(table.schema == batches[0][0].schema for table, _ in batches)
+    return pa.concat_tables([table for table, _ in batches])
+
+
+def ingest(source: Source, folder: Path, batch_rows: int = 1000) -> pa.Table:
+    """Fetches a source into a folder, which is made, and reads all of it."""
+    folder.mkdir(exist_ok=True)
+    source.fetch(folder, None)
+    return take(source.open(folder, batch_rows))
