@@ -43,6 +43,7 @@ def _tool(name: str, python: str = "3.11", *options: str) -> Lock:
 
 LOCKS = (
     Lock("3rdparty/python/requirements.txt", "3rdparty/python/default.lock"),
+    Lock("3rdparty/benchmarks/data-peers.txt", "3rdparty/benchmarks/data-peers.lock"),
     _tool("locks"),
     _tool("mypy"),
     _tool("pants", "3.9"),
