@@ -39,7 +39,8 @@ def _build(home: Home, dataset: Dataset, **options: Any) -> Built:
 
 
 def _examine(home: Home, dataset: Dataset) -> Examined:
-    return examine(_CONTRACT, dataset, home, Unwatched(), OPTIONS)
+    with examine(_CONTRACT, dataset, home, Unwatched(), OPTIONS) as examined:
+        return examined
 
 
 def _spoil(name: str, value: Any, count: int) -> pd.DataFrame:
@@ -236,6 +237,15 @@ def test_without_its_raw_files_nothing_is_built(home: Home) -> None:
 def test_a_dataset_that_cannot_be_is_refused_when_it_is_declared(declared: dict[str, Any], message: str) -> None:
     with pytest.raises(ContractError, match=message):
         replace(make_dataset(make_frame(1)), **declared)
+
+
+def test_an_error_in_a_check_leaves_nothing_behind(home: Home) -> None:
+    def fail(committed: CommittedColumns) -> str | None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        _build(home, make_dataset(make_frame(_ROWS), checks=(fail,)))
+    assert _files(home) == []
 
 
 def test_an_error_on_the_way_leaves_nothing_behind(home: Home) -> None:

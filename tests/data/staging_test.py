@@ -258,9 +258,9 @@ def test_discarding_removes_all_files(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(staging_module, "_CHUNK_ROWS", 50)
     staged = _stage(_CONTRACT, tmp_path, [make_columns(300)])
     assert len(_names(tmp_path)) == len(staged.files) > 2
-    staged.discard()
+    staged.close()
     assert _names(tmp_path) == []
-    staged.discard()
+    staged.close()
 
 
 @pytest.mark.parametrize("memory_bytes", _MEMORIES)

@@ -89,8 +89,7 @@ def validate(
     with ExitStack() as stack:
         progress = stack.enter_context(watch())
         options = make_options(stack, project, engine, address, is_full=full)
-        examined = examine(job.contract, job.dataset, place, progress, options)
-        stack.callback(examined.staged.discard)
+        examined = stack.enter_context(examine(job.contract, job.dataset, place, progress, options))
         own = profile_committed(job.contract, examined.staged, progress, most_knots=None)
         name, reference = _find_reference(job.contract, place, against, progress)
         report = DataReport(

@@ -1,7 +1,8 @@
 """From raw tables to a snapshot."""
 
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 from athanor.contract.contract import Contract
 from athanor.data.dataset import Dataset
-from athanor.data.engine import Batch, Engine, Job, run_here
+from athanor.data.engine import Batch, Engine, Job, Reading, run_here
 from athanor.data.findings import Finding
 from athanor.data.merge import Merged, merge
 from athanor.data.quarantine import Quarantine
@@ -107,52 +108,59 @@ def build_snapshot(
         ConflictError: somebody else committed a version meanwhile; nothing was committed.
     """
     progress = progress or Unwatched()
-    examined = examine(contract, dataset, home, progress, options)
-    try:
+    with examine(contract, dataset, home, progress, options) as examined:
         examined.demand()
-    except DataError:
-        examined.staged.discard()
-        raise
-    with progress.step("Commit the snapshot") as advance:
-        snapshot, is_new = commit(home.datasets, examined.staged, examined.origin, examined.based_on)
-        advance(f"version {snapshot.version}, {'new' if is_new else 'unchanged'}")
+        with progress.step("Commit the snapshot") as advance:
+            snapshot, is_new = commit(home.datasets, examined.staged, examined.origin, examined.based_on)
+            advance(f"version {snapshot.version}, {'new' if is_new else 'unchanged'}")
     return Built(snapshot, is_new, examined.raw.is_new, examined.findings, examined.quarantine)
 
 
+@contextmanager
 def examine(
     contract: Contract, dataset: Dataset, home: Home, progress: Progress, options: Options = _DEFAULTS
-) -> Examined:
-    """Does all that `build_snapshot` does but for the verdict and the commit: whoever calls it commits or discards."""
+) -> Iterator[Examined]:
+    """Does all that `build_snapshot` does but for verdict and commit. What is not committed within goes away."""
     parent = _find_parent(contract, dataset, home, options)
     with progress.step("Ingest raw tables") as advance:
         raw = keep_raw(dataset.sources, home.raw / contract.name, _since(parent))
         advance(f"{'new' if raw.is_new else 'unchanged'}, digest {raw.digest[:12]}")
-    with ExitStack() as stack:
-        staging = stack.enter_context(Staging(contract, home.datasets / contract.name, options.memory_bytes))
-        quarantine = stack.enter_context(Quarantine(home.quarantine / contract.name))
-        read = _Read()
+    with (
+        Staging(contract, home.datasets / contract.name, options.memory_bytes) as staging,
+        Quarantine(home.quarantine / contract.name) as quarantine,
+    ):
         reading = options.engine(Job(contract, dataset, options.as_of or datetime.now(UTC)), raw)
-        with progress.step("Transform and validate", reading.size) as advance:
-            for batch in reading.batches:
-                read.add(batch)
-                quarantine.add(batch.judged.rejected)
-                if parent:
-                    read.kept.append(batch.judged.kept)
-                else:
-                    staging.add(batch.judged.kept)
-                advance(f"{read.rows:,} rows, {read.tally.rejected.total():,} set aside", batch.amount)
+        read = _take_batches(reading, staging, quarantine, progress, is_whole=parent is None)
         merged = _merge(contract, home, parent, read, staging, progress)
         with progress.step("Sort, digest and write", staging.rows) as advance:
             staged = staging.stage(advance)
-        for repeated in (*merged.repeated, *staged.repeated):
-            quarantine.add(read.tally.reject_repeated(contract, repeated))
-        findings = [*read.tally.findings(contract), *check_whole(dataset, staged)]
-        place = quarantine.keep(raw.digest, contract.fingerprint)
-    if staged.read_range:
-        record_time_range(raw, *map(_to_datetime, staged.read_range))
-    origin = Origin(read.rows, raw.digest, options.why, read.rejected, merged.carried, merged.changes)
-    by_weight = sorted(findings, key=lambda finding: not finding.refuses)
-    return Examined(raw, staged, origin, tuple(by_weight), place, parent)
+        with closing(staged):
+            for repeated in (*merged.repeated, *staged.repeated):
+                quarantine.add(read.tally.reject_repeated(contract, repeated))
+            findings = [*read.tally.findings(contract), *check_whole(dataset, staged)]
+            place = quarantine.keep(raw.digest, contract.fingerprint)
+            if staged.read_range:
+                record_time_range(raw, *map(_to_datetime, staged.read_range))
+            origin = Origin(read.rows, raw.digest, options.why, read.rejected, merged.carried, merged.changes)
+            by_weight = sorted(findings, key=lambda finding: not finding.refuses)
+            yield Examined(raw, staged, origin, tuple(by_weight), place, parent)
+
+
+def _take_batches(
+    reading: Reading, staging: Staging, quarantine: Quarantine, progress: Progress, is_whole: bool
+) -> "_Read":
+    """Takes every batch; the accepted rows go to the staging, unless they wait for those of a parent."""
+    read = _Read()
+    with progress.step("Transform and validate", reading.size) as advance:
+        for batch in reading.batches:
+            read.add(batch)
+            quarantine.add(batch.judged.rejected)
+            if is_whole:
+                staging.add(batch.judged.kept)
+            else:
+                read.kept.append(batch.judged.kept)
+            advance(f"{read.rows:,} rows, {read.tally.rejected.total():,} set aside", batch.amount)
+    return read
 
 
 def _find_parent(contract: Contract, dataset: Dataset, home: Home, options: Options) -> Snapshot | None:

@@ -108,19 +108,20 @@ def commit(folder: Path, staged: Staged, origin: Origin, based_on: Snapshot | No
     table = _open(folder / contract.name)
     latest = latest_snapshot(contract.name, folder)
     if based_on is not None and latest != based_on:
-        staged.discard()
+        staged.close()
         raise _conflict(contract.name)
     if latest and (latest.digest, latest.contract) == (staged.digest, contract.fingerprint):
-        staged.discard()
+        staged.close()
         return latest, False
     snapshot = _describe(staged, origin, table, latest)
     try:
         _write_log(folder / contract.name, table, staged, snapshot)
     except DeltaError as error:
-        staged.discard()
+        staged.close()
         if _version(_open(folder / contract.name)) == _version(table):
             raise
         raise _conflict(contract.name) from error
+    staged.is_committed = True
     return snapshot, True
 
 

@@ -66,6 +66,7 @@ class Staged:
         read_range: event times of the earliest and the latest of these, None without any.
         disordered: of these, those that came after one with a later event time.
         repeated: rows that share their key with another; they are not in the files.
+        is_committed: whether the files are part of a snapshot.
     """
 
     contract: Contract
@@ -80,6 +81,7 @@ class Staged:
     read_range: tuple[np.datetime64, np.datetime64] | None = None
     disordered: int = 0
     repeated: list[pa.Table] = field(default_factory=list)
+    is_committed: bool = False
 
     @property
     def rows(self) -> int:
@@ -102,10 +104,11 @@ class Staged:
         parts = [from_arrow([column], pq.read_table(file.path, columns=[name]))[name] for file in self.files]
         return np.concatenate(parts) if parts else np.empty(0, column.kind.dtype)
 
-    def discard(self) -> None:
-        """Removes the files."""
-        for file in self.files:
-            file.path.unlink(missing_ok=True)
+    def close(self) -> None:
+        """Removes the files, unless they are part of a snapshot by now."""
+        if not self.is_committed:
+            for file in self.files:
+                file.path.unlink(missing_ok=True)
 
 
 class Staging:
