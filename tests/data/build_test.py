@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from athanor.data.snapshot import list_snapshots, read_snapshot
 from athanor.data.sources.delimited import DelimitedFiles
 from athanor.data.sources.raw import read_record
 from athanor.data.validation import REASONS
-from athanor.errors import ContractError, DataError, NotFoundError
+from athanor.errors import ContractError, DataError, NotFoundError, SettingsError
 from athanor.home import Home
 from athanor.progress import Unwatched
 from projects.flight_delay.model import MODEL
@@ -133,6 +134,8 @@ def _half_missing(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(pressure=frame["pressure"].where(frame.index % 2 == 0))
 
 
+_HALF_MISSING = r"pressure MISSING_BUDGET: missing in \d+ rows \(\d\d\.\d\d%\), allowed are 25\.00%, for example \(2013"
+_CONSTANT = "arrived_late CONSTANT_LABEL: the label is false in all 2000 rows"
 _POISONS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     "a value out of range": (lambda f: f.assign(distance=-1.0), r"distance MINIMUM: 2000 rows \(100\.00%\), for exam"),
     "a number as text": (lambda f: f.assign(distance=f["distance"].astype(str)), r"distance TYPE: 2000 rows \(100"),
@@ -145,7 +148,10 @@ _POISONS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     "a required value missing": (lambda f: f.assign(distance=np.nan), "distance REQUIRED: 2000 rows"),
     "an infinite value": (lambda f: f.assign(temperature=np.inf), "temperature FINITE: 2000 rows"),
     "half a seat": (lambda f: f.assign(aircraft_seats=99.5), "aircraft_seats WHOLE: 2000 rows"),
-    "a column half missing": (_half_missing, r"pressure is missing in \d\d\.\d\d% of rows, allowed are 25\.00%"),
+    "a column half missing": (
+        _half_missing,
+        _HALF_MISSING,
+    ),
     "rows from the future": (
         lambda f: f.assign(scheduled_departure=f["scheduled_departure"] + pd.Timedelta(days=365)),
         r"scheduled_departure FUTURE: 2000 rows .*is after 2014-01-01T00:00:00.000000 \(FUTURE\)",
@@ -156,13 +162,16 @@ _POISONS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     ),
     "a label that leaks": (
         _leak,
-        "visibility alone tells the label arrived_late with an area .* of 1.000, allowed are 0.9",
+        "visibility LEAKAGE: it alone tells the label arrived_late with an area .* of 1.000, allowed are 0.9",
     ),
     "a day that was lost": (
         lambda f: f[(f["scheduled_departure"].dt.day_of_year < 9) | (f["scheduled_departure"].dt.day_of_year > 10)],
-        r"scheduled_departure has no row for 1\d{5} s from 2013-01-08T\S+ on, allowed are 86400 s",
+        r"scheduled_departure GAP: there is no row for 1\d{5} s from 2013-01-08T\S+ on, allowed are 86400 s",
     ),
-    "a label that never varies": (lambda f: f.assign(arrived_late=0.0), "label arrived_late is false in every row"),
+    "a label that never varies": (
+        lambda f: f.assign(arrived_late=0.0),
+        _CONSTANT,
+    ),
     "one airport alone": (
         lambda f: f.assign(origin="JFK"),
         "three_origins: only JFK, of 2000 rows",
@@ -255,4 +264,37 @@ def test_an_error_on_the_way_leaves_nothing_behind(home: Home) -> None:
     with pytest.raises(RuntimeError, match="a bug"):
         _build(home, replace(make_dataset(make_frame(_ROWS)), transform=fail))
     assert _files(home) == []
+    assert not home.quarantine.exists()
+
+
+def test_a_reason_of_the_transform_that_is_called_like_a_rule_is_counted_with_it(home: Home) -> None:
+    contract = replace(_CONTRACT, rules=replace(_CONTRACT.rules, rejected_budget=0.1))
+    frame = pd.concat([make_frame(_ROWS), make_frame(_ROWS).iloc[[9]]])
+    dataset = replace(make_dataset(frame), transform=lambda t: Transformed(t["flights"].iloc[3:], {"UNIQUE": 3}))
+    snapshot = build_snapshot(contract, dataset, home, options=OPTIONS).snapshot
+    assert snapshot.rejected == {"UNIQUE": 3 + 2}
+    assert snapshot.rows_in == snapshot.rows_out + 5
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_snapshot_of_which_a_file_is_damaged_is_built_again(home: Home, is_gone: bool) -> None:
+    first = _build(home, make_dataset(make_frame(_ROWS)))
+    (path,) = _files(home)
+    path.unlink()
+    if not is_gone:
+        path.write_bytes(b"PAR1")
+    again = _build(home, make_dataset(make_frame(_ROWS)))
+    assert (again.is_new, again.snapshot.digest) == (True, first.snapshot.digest)
+    assert len(read_snapshot(_CONTRACT, home.datasets, again.snapshot)["carrier"]) == _ROWS
+
+
+def test_a_moment_without_a_zone_is_refused() -> None:
+    with pytest.raises(SettingsError, match="as_of 2013-01-01 00:00:00 has no time zone"):
+        replace(OPTIONS, as_of=datetime(2013, 1, 1))  # noqa: DTZ001 - that is the point
+
+
+def test_rejected_rows_can_go_elsewhere(home: Home, tmp_path: Path) -> None:
+    built = _build(home, make_dataset(_spoil("distance", -1.0, 2)), quarantine=tmp_path / "elsewhere")
+    assert built.quarantine is not None
+    assert built.quarantine.parent == tmp_path / "elsewhere"
     assert not home.quarantine.exists()

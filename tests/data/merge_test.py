@@ -1,5 +1,6 @@
 """Ingests that read only what is new: rows go over those before them by key, and every one is counted."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,10 @@ from support.datasets import OPTIONS, make_dataset, make_frame, make_incremental
 from support.properties import SLOW_PROPERTY
 
 from athanor.data.build import Built, build_snapshot
+from athanor.data.dataset import Tables, Transformed
 from athanor.data.digest import content_digest
+from athanor.data.snapshot import read_snapshot
+from athanor.data.sources.function import FunctionSource
 from athanor.data.tables import from_frame, to_arrow
 from athanor.errors import ContractError
 from athanor.home import Home
@@ -95,6 +99,27 @@ def test_all_is_read_again_when_that_is_asked_for(home: Home) -> None:
     second = database.build(home, is_full=True).snapshot
     assert database.asked == [None, None]
     assert (second.rows_out, second.carried) == (590, 0)
+
+
+def test_all_is_read_again_when_what_is_joined_has_changed(home: Home) -> None:
+    """Rows that were carried over would not know of it."""
+    database, factors = Database(make_frame(600)), [1.0]
+
+    def read_factors() -> Iterator[pd.DataFrame]:
+        yield pd.DataFrame({"factor": factors})
+
+    def transform(tables: Tables) -> Transformed:
+        return Transformed(tables["flights"].assign(distance=1_000.0 * tables["factors"]["factor"].iloc[0]))
+
+    incremental = make_incremental(database.read)
+    sources = {**incremental.sources, "factors": FunctionSource(read_factors)}
+    dataset = replace(incremental, sources=sources, transform=transform)
+    for factor in (1.0, 2.0):
+        factors[0] = factor
+        snapshot = build_snapshot(_CONTRACT, dataset, home, options=OPTIONS).snapshot
+        rows = read_snapshot(_CONTRACT, home.datasets, snapshot)
+        assert set(rows["distance"]) == {1_000.0 * factor}
+        assert len(rows["distance"]) == 600
 
 
 def test_all_is_read_again_under_another_contract(home: Home) -> None:

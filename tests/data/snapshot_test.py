@@ -1,6 +1,7 @@
 """Snapshots: immutable versions, named by their content."""
 
 import dataclasses
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +262,34 @@ def test_a_snapshot_of_another_contract_is_refused(tmp_path: Path) -> None:
     stricter = _stricter()
     with pytest.raises(DataError, match=f"under contract {_CONTRACT.fingerprint}, this is {stricter.fingerprint}"):
         read_snapshot(stricter, tmp_path, snapshot)
+
+
+def test_a_version_is_there_whatever_fails_after_its_line_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Delta writes a checkpoint after some commits, which may fail on a full disk."""
+    write_log = snapshot_module._write_log
+
+    def write_and_fail(*arguments: Any) -> None:
+        write_log(*arguments)
+        raise OSError("no space left for the checkpoint")
+
+    monkeypatch.setattr(snapshot_module, "_write_log", write_and_fail)
+    snapshot, is_new = _commit(tmp_path, make_columns(30))
+    assert (is_new, list_snapshots(_NAME, tmp_path)) == (True, [snapshot])
+    assert len(read_snapshot(_CONTRACT, tmp_path, snapshot)["carrier"]) == 30
+
+
+def test_nobody_removes_files_that_may_be_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_log = snapshot_module._write_log
+
+    def write_and_be_told_to_stop(*arguments: Any) -> None:
+        write_log(*arguments)
+        raise KeyboardInterrupt
+
+    staged = stage_columns(_CONTRACT, make_columns(30), tmp_path)
+    monkeypatch.setattr(snapshot_module, "_write_log", write_and_be_told_to_stop)
+    with closing(staged), pytest.raises(KeyboardInterrupt):
+        commit(tmp_path, staged, Origin(30, "raw digest", "a test"))
+    (snapshot,) = list_snapshots(_NAME, tmp_path)
+    assert len(read_snapshot(_CONTRACT, tmp_path, snapshot)["carrier"]) == 30

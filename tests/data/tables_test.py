@@ -128,6 +128,32 @@ def test_values_of_the_right_type_beside_wrong_ones_are_read() -> None:
     assert str(values["at"][0]) == "2013-01-01T12:00:00.000000"
 
 
+def test_what_looks_right_and_cannot_be_kept_is_told_too() -> None:
+    """A number beyond all floats, one with two parts, and half of a character."""
+    frame = _frame(amount=np.array([1.5, 10**400], dtype=object), count=np.array([1, 2 + 1j]))
+    frame["color"] = pd.Series(["red", "\ud800"], dtype=object)
+    _, mistyped = from_frame(_COLUMNS, frame)
+    found = {found.column.name: found.rows.tolist() for found in mistyped}
+    assert found == {"amount": [1], "count": [0, 1], "color": [1]}
+
+
+def test_categories_and_arrows_own_types_are_read_too() -> None:
+    _assert_read(
+        _frame(
+            at=pd.array(
+                [_NOON.replace(hour=10), datetime(2013, 1, 2, tzinfo=UTC)], dtype=_arrow(pa.timestamp("us", "UTC"))
+            ),
+            amount=pd.array([1.5, None], dtype=_arrow(pa.float64())),
+            color=pd.Categorical(["red", None]),
+            code=pd.array(["A", None], dtype=_arrow(pa.string())),
+        )
+    )
+
+
+def _arrow(kind: pa.DataType) -> Any:
+    return pd.ArrowDtype(kind)
+
+
 def test_missing_values_of_any_type_are_missing_and_nothing_else() -> None:
     for name in ("amount", "color", "count", "is_new"):
         values, mistyped = from_frame(_COLUMNS, _frame(**{name: np.array([None, np.nan], dtype=object)}))

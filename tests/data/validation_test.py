@@ -170,7 +170,7 @@ def test_beyond_the_budget_column_rule_count_share_and_three_samples_are_named()
     rows = _spoil("amount", -1.5, count=6)
     rows["color"][5] = "blue"
     whole, amount, color = _refusals(_judge(rows).tally)
-    assert str(whole) == "6 of 20 rows (30.00%) break the contract, allowed are 25.00%"
+    assert str(whole) == "REJECTED_BUDGET: 6 of 20 rows (30.00%) break a rule, allowed are 25.00%"
     assert amount.message == "amount MINIMUM: 6 rows (30.00%)"
     assert amount.samples[0] == "(1): -1.5 is not allowed (MINIMUM); give a number from 0 to 9 kg"
     assert len(amount.samples) == 3

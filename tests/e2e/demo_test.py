@@ -111,7 +111,16 @@ def test_it_tells_digests_in_full(runs: _Runs) -> None:
 
 def test_it_shows_every_step(runs: _Runs) -> None:
     # A terminal of unknown width shortens them.
-    for step in ("Ingest raw", "Transform and", "Sort, digest", "Commit the", "Search", "Evaluate", "Gates", "Compile to"):
+    for step in (
+        "Ingest raw",
+        "Transform and",
+        "Sort, digest",
+        "Commit the",
+        "Search",
+        "Evaluate",
+        "Gates",
+        "Compile to",
+    ):
         assert step in runs.first_progress
 
 

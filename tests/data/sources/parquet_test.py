@@ -86,3 +86,14 @@ def test_damaged_parquet_is_refused(here: Path, kept: Path) -> None:
     path.write_bytes(content[:4] + b"\xff" * 400 + content[404:])
     with pytest.raises(DataError, match=r"a\.parquet cannot be read"):
         ingest(ParquetFiles(path), kept)
+
+
+def test_some_columns_can_be_read_alone(here: Path, kept: Path) -> None:
+    _parquet(here / "a.parquet", id=[1, 2], name=["x", "y"], size=[3, 4])
+    assert ingest(ParquetFiles(here, columns=("size", "id")), kept).to_pydict() == {"size": [3, 4], "id": [1, 2]}
+
+
+def test_columns_that_are_not_there_are_named(here: Path, kept: Path) -> None:
+    _parquet(here / "a.parquet", id=[1])
+    with pytest.raises(DataError, match=r"columns names \['size'\]; a\.parquet has columns \['id'\]"):
+        ingest(ParquetFiles(here, columns=("size",)), kept)

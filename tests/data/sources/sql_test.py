@@ -206,3 +206,12 @@ def test_a_setting_that_cannot_be_is_refused_at_once(settings: dict[str, Any], w
 
 def test_a_source_does_not_show_its_database() -> None:
     assert "hunter2" not in repr(SqlQuery("postgresql://me:hunter2@host/x", "SELECT 1"))
+
+
+def test_instants_that_are_written_otherwise_are_compared_by_datetime(
+    path: Path, kept: Path, insert: Callable[..., None]
+) -> None:
+    insert((5, "UA", 1.0, "2013-01-02 20:00:00"), (6, "UA", 1.0, "2013-01-02 16:00:00"))
+    query = "SELECT id FROM flights WHERE datetime(at) >= datetime(:since) ORDER BY id"
+    source = SqlQuery(f"sqlite:///{path}", query)
+    assert _ids(source, kept, datetime(2013, 1, 2, 17, 30, tzinfo=UTC)) == [3, 5]

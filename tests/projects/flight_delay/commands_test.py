@@ -13,13 +13,16 @@ from prepared.place import copy_prepared
 from support.snapshots import commit_columns
 
 from athanor.cli.data import app
+from athanor.cli.data import log as app_log
 from athanor.cli.monitoring import app as monitor
 from athanor.cli.terminal import run
 from athanor.data.snapshot import Snapshot, find_snapshot, read_snapshot
+from athanor.errors import NotFoundError
 from athanor.home import Home
 from projects.flight_delay.model import MODEL
 
 _PROJECT = "flight_delay"
+_IN_SEPTEMBER = ("--since", "2013-09-01", "--until", "2013-10-01")
 _SEPTEMBER, _DECEMBER = "2013-09-01..2013-10-01", ("--since", "2013-12-01", "--until", "2014-01-01")
 
 
@@ -112,7 +115,7 @@ def test_a_version_that_no_release_names_does_not(call: Call, home: Home, smalle
     assert "were vacuumed" in call("drift", "--against", 0).err
 
 
-@pytest.mark.parametrize("keep", ["30", "d", "-1d", "30w", ""])
+@pytest.mark.parametrize("keep", ["30", "d", "-1d", "30w", "", "9999999999d"])
 def test_an_age_that_is_none_is_refused(call: Call, keep: str) -> None:
     answer = call("vacuum", f"--keep={keep}")
     assert answer.status == 2
@@ -129,6 +132,12 @@ def test_december_has_drifted_from_september(call: Call) -> None:
 
 def test_nothing_has_drifted_from_itself(call: Call) -> None:
     assert call("drift", "--against", 0).status == 0
+    assert call("drift", "--against", "0:2013-09-01..2013-10-01", *_IN_SEPTEMBER).status == 0
+
+
+def test_a_project_that_is_none_is_refused(home: Home) -> None:
+    with pytest.raises(NotFoundError, match="no project 'nope'"):
+        app_log("nope", home.path)
 
 
 def test_the_champion_sees_that_december_is_another_season(call: Call) -> None:
@@ -150,6 +159,9 @@ def test_a_profile_that_travels_with_a_release_is_a_reference(call: Call, home: 
         ("7", "NOT_FOUND no snapshot 7"),
         ("yesterday", "NOT_FOUND there is nothing to compare with at 'yesterday'; give a version"),
         ("2013-13-01..", "INVALID_DATA '2013-13-01' is no instant; write it as 2013-09-01"),
+        ("20130901..", "INVALID_DATA '20130901' is no instant"),
+        ("now..", "INVALID_DATA 'now' is no instant"),
+        ("7:2013-09-01..", "NOT_FOUND no snapshot 7"),
     ],
 )
 def test_a_reference_that_is_none_is_refused(call: Call, against: str, message: str) -> None:

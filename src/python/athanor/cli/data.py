@@ -1,16 +1,25 @@
 """Command-line app of the layer `data`: from raw tables to snapshots, and what there is to know about them."""
 
 import math
+import re
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Annotated
 
 import typer
 from rich.console import Group
 
 from athanor.cli import data_reports
-from athanor.cli.data_jobs import AddressOption, EngineName, EngineOption, FullOption, load_job, make_options
+from athanor.cli.data_jobs import (
+    AddressOption,
+    AsOfOption,
+    EngineName,
+    EngineOption,
+    FullOption,
+    load_job,
+    make_options,
+)
 from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, run, show, watch
 from athanor.errors import SettingsError
 from athanor.home import Home
@@ -22,9 +31,6 @@ app.command()(data_reports.drift)
 
 
 WhyOption = Annotated[str, typer.Option(help="Why, for the history.")]
-AsOfOption = Annotated[
-    datetime | None, typer.Option(help="UTC; rows of later events are from the future and set aside. Now by default.")
-]
 VersionArgument = Annotated[int, typer.Argument(help="Version of the dataset, see `data log`.")]
 
 
@@ -46,7 +52,8 @@ def build(
     job = load_job(project)
     with ExitStack() as stack:
         progress = stack.enter_context(watch())
-        options = make_options(stack, project, engine, address, is_full=full, as_of=as_of, why=why)
+        until = as_of.replace(tzinfo=UTC) if as_of else None
+        options = make_options(stack, project, engine, address, is_full=full, as_of=until, why=why)
         built = build_snapshot(job.contract, job.dataset, Home.find(home), progress, options)
     rows = {**asdict(built.snapshot), "new": built.is_new, "raw is new": built.is_raw_new}
     if built.quarantine:
@@ -60,6 +67,7 @@ def log(project: ProjectArgument, home: HomeOption = None, json: JsonOption = Fa
     from athanor.data.snapshot import is_whole, list_snapshots
 
     folder = Home.find(home).datasets
+    load_job(project)
     found = [{**asdict(s), "is_whole": is_whole(folder, s)} for s in list_snapshots(project, folder)]
     header = ("version", "parent", "rows", "set aside", "digest", "made", "by", "why")
     rows = [
@@ -176,7 +184,7 @@ def vacuum(
 
 def _read_age(text: str) -> timedelta:
     unit = {"d": "days", "h": "hours"}.get(text[-1:])
-    if unit is None or not text[:-1].isdecimal():
+    if unit is None or not re.fullmatch(r"\d{1,6}", text[:-1]):
         raise SettingsError(f"--keep {text!r} is no length of time; write days or hours, as 30d or 12h")
     return timedelta(**{unit: int(text[:-1])})
 

@@ -25,6 +25,9 @@ class EngineName(StrEnum):
 
 EngineOption = Annotated[EngineName, typer.Option(help="pandas in this process, or Ray Data on all cores.")]
 AddressOption = Annotated[str | None, typer.Option(help="Ray cluster to run on, host:port; one of its own by default.")]
+AsOfOption = Annotated[
+    datetime | None, typer.Option(help="UTC; rows of later events are from the future and set aside. Now by default.")
+]
 FullOption = Annotated[bool, typer.Option("--full", help="Read all rows, where a source could read only what is new.")]
 
 

@@ -4,13 +4,22 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
 
-from athanor.cli.data_jobs import AddressOption, EngineName, EngineOption, FullOption, load_job, make_options
+from athanor.cli.data_jobs import (
+    AddressOption,
+    AsOfOption,
+    EngineName,
+    EngineOption,
+    FullOption,
+    load_job,
+    make_options,
+)
 from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, out, show, to_json, watch
 from athanor.errors import GateError
 from athanor.home import Home
@@ -48,7 +57,7 @@ def profile(
     place, contract = Home.find(home), load_job(project).contract
     chosen = _choose(contract, place, snapshot, since, until)
     with watch() as progress:
-        own = profile_committed(contract, chosen, progress, most_knots=None)
+        own = profile_committed(contract, chosen, progress)
         name, reference = read_reference(contract, place.datasets, against, progress) if against else ("", None)
         report = DataReport(
             title=f"{project}: {chosen.name}",
@@ -72,6 +81,7 @@ def validate(
     engine: EngineOption = EngineName.PANDAS,
     address: AddressOption = None,
     full: FullOption = False,
+    as_of: AsOfOption = None,
     against: AgainstOption = None,
     output: OutputOption = None,
     home: HomeOption = None,
@@ -88,9 +98,11 @@ def validate(
     place, job = Home.find(home), load_job(project)
     with ExitStack() as stack:
         progress = stack.enter_context(watch())
-        options = make_options(stack, project, engine, address, is_full=full)
+        folder = output or place.reports / project
+        until = as_of.replace(tzinfo=UTC) if as_of else None
+        options = make_options(stack, project, engine, address, is_full=full, as_of=until, quarantine=folder)
         examined = stack.enter_context(examine(job.contract, job.dataset, place, progress, options))
-        own = profile_committed(job.contract, examined.staged, progress, most_knots=None)
+        own = profile_committed(job.contract, examined.staged, progress)
         name, reference = _find_reference(job.contract, place, against, progress)
         report = DataReport(
             title=f"{project}: validation",
@@ -102,7 +114,7 @@ def validate(
             reference_name=name,
             drift=_measure(job.contract, reference, own),
         )
-        page = _write(report, output or place.reports / project, "validate", progress)
+        page = _write(report, folder, "validate", progress)
     _tell(report, json, _findings_table(report.findings), page)
     examined.demand()
     if against and report.drift:
@@ -127,7 +139,7 @@ def drift(
     chosen = _choose(contract, place, snapshot, since, until)
     with watch() as progress:
         name, reference = read_reference(contract, place.datasets, against, progress)
-        own = profile_committed(contract, chosen, progress, most_knots=None)
+        own = profile_committed(contract, chosen, progress)
     report = measure_drift(contract, reference, own)
     show(report, json, lambda: drift_table(f"Drift of {project}, {chosen.name}, from {name}", report))
     demand_no_drift(report)

@@ -18,11 +18,11 @@ from athanor.data.findings import Finding
 from athanor.data.merge import Merged, merge
 from athanor.data.quarantine import Quarantine
 from athanor.data.snapshot import Origin, Snapshot, commit, latest_snapshot
-from athanor.data.sources.raw import Raw, keep_raw, record_time_range
+from athanor.data.sources.raw import Raw, keep_raw, read_record, record_time_range
 from athanor.data.staging import Staged, Staging
 from athanor.data.validation import Tally
 from athanor.data.whole import check_whole
-from athanor.errors import DataError
+from athanor.errors import DataError, SettingsError
 from athanor.home import Home
 from athanor.progress import Progress, Unwatched
 
@@ -37,6 +37,7 @@ class Options:
         as_of: an event after it has not happened; the present when not given.
         is_full: all rows are read, where a source could read only what is new.
         memory_bytes: how much of the accepted rows is held before it goes to disk.
+        quarantine: folder for rejected rows; that of the home when not given.
     """
 
     engine: Engine = run_here
@@ -44,6 +45,11 @@ class Options:
     as_of: datetime | None = None
     is_full: bool = False
     memory_bytes: int = 512 * 2**20
+    quarantine: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.as_of is not None and self.as_of.tzinfo is None:
+            raise SettingsError(f"as_of {self.as_of} has no time zone; give an instant")
 
 
 _DEFAULTS: Final = Options()
@@ -124,10 +130,14 @@ def examine(
     parent = _find_parent(contract, dataset, home, options)
     with progress.step("Ingest raw tables") as advance:
         raw = keep_raw(dataset.sources, home.raw / contract.name, _since(parent))
+        if parent and not _joins_the_same(dataset, raw, home.raw / contract.name, parent):
+            # Rows that were carried over would not know of what they are joined with now.
+            parent = None
+            raw = keep_raw(dataset.sources, home.raw / contract.name)
         advance(f"{'new' if raw.is_new else 'unchanged'}, digest {raw.digest[:12]}")
     with (
         Staging(contract, home.datasets / contract.name, options.memory_bytes) as staging,
-        Quarantine(home.quarantine / contract.name) as quarantine,
+        Quarantine(options.quarantine or home.quarantine / contract.name) as quarantine,
     ):
         reading = options.engine(Job(contract, dataset, options.as_of or datetime.now(UTC)), raw)
         read = _take_batches(reading, staging, quarantine, progress, is_whole=parent is None)
@@ -174,6 +184,15 @@ def _find_parent(contract: Contract, dataset: Dataset, home: Home, options: Opti
     return latest if latest and latest.contract == contract.fingerprint else None
 
 
+def _joins_the_same(dataset: Dataset, raw: Raw, folder: Path, parent: Snapshot) -> bool:
+    """Whether all raw tables but the main one are those that the parent was made of."""
+    before, after = (
+        {name: file for name, file in read_record(folder, digest).files.items() if name.split("/")[0] != dataset.main}
+        for digest in (parent.raw, raw.digest)
+    )
+    return before == after
+
+
 def _to_datetime(moment: np.datetime64) -> datetime:
     return datetime.fromisoformat(f"{moment}Z")
 
@@ -203,7 +222,7 @@ class _Read:
     @property
     def rejected(self) -> dict[str, int]:
         """All rows that are not in the snapshot, by reason."""
-        return {reason: count for reason, count in {**self.left_out, **self.tally.rejected}.items() if count}
+        return dict(self.left_out + self.tally.rejected)
 
 
 def _merge(

@@ -11,6 +11,7 @@ from athanor.contract.contract import Contract
 from athanor.data.keys import equal_values, is_among, key_names, repeated_keys
 from athanor.data.snapshot import Snapshot, scan
 from athanor.data.staging import Staging
+from athanor.data.tables import arrow_schema
 from athanor.progress import Advance
 
 
@@ -39,7 +40,7 @@ def merge(
         advance: is told of each row of the parent.
     """
     names = key_names(contract)
-    rows = pa.concat_tables(read)
+    rows = pa.concat_tables([arrow_schema(contract.dataset_columns).empty_table(), *read])
     is_repeated = is_among(rows, repeated_keys(rows.select(names)))
     new = rows.filter(pa.array(~is_repeated))
     staging.add(new)

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
 
@@ -21,11 +21,13 @@ import pyarrow.compute as pc
 
 from athanor.data.engine import Batch, Job, Reading
 from athanor.data.sources.raw import Raw
+from athanor.errors import AthanorError
 
 LoadJob: TypeAlias = Callable[[], Job]
 """Gives the job on any node: a contract cannot be sent, but the modules that declare it are in every worker."""
 
 _AMOUNT: Final = "athanor.amount"
+_RESULT: Final = "athanor.result"
 _OBJECT_STORE_BYTES: Final = 1024**3
 
 
@@ -50,10 +52,10 @@ class RayEngine:
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False
         rows = ray.data.read_datasource(_make_datasource(partial(_read_main, self.load_job, raw)))
-        judge = partial(_judge, pickle.dumps((self.load_job, raw)))
+        judge = partial(_judge, pickle.dumps((self.load_job, raw, job.as_of)))
         judged = rows.map_batches(judge, batch_size=None, batch_format="pyarrow")
         for row in judged.iter_rows():
-            yield pickle.loads(row["batch"])
+            yield _unpack(row[_RESULT])
 
 
 def _make_datasource(read: Callable[[], Iterator[pa.Table]]) -> Any:
@@ -74,24 +76,43 @@ def _make_datasource(read: Callable[[], Iterator[pa.Table]]) -> Any:
 def _read_main(load_job: LoadJob, raw: Raw) -> Iterator[pa.Table]:
     """The batches of the main table, each row with its part of the batch's amount."""
     dataset = load_job().dataset
-    for table, amount in dataset.sources[dataset.main].open(raw.table(dataset.main), dataset.batch_rows).batches:
-        share = amount / max(table.num_rows, 1)
-        yield table.append_column(_AMOUNT, pa.array([share] * table.num_rows, pa.float64()))
+    try:
+        for table, amount in dataset.sources[dataset.main].open(raw.table(dataset.main), dataset.batch_rows).batches:
+            share = amount / max(table.num_rows, 1)
+            yield table.append_column(_AMOUNT, pa.array([share] * table.num_rows, pa.float64()))
+    except AthanorError as error:
+        yield _pack(error)
 
 
 def _judge(prepared: bytes, table: pa.Table) -> pa.Table:
     """Processes a batch in a worker."""
-    job, others = _prepare(prepared)
-    amount = round(pc.sum(table[_AMOUNT]).as_py() or 0)
-    batch = job.process(table.drop_columns([_AMOUNT]), amount, others)
-    return pa.table({"batch": pa.array([pickle.dumps(batch)], pa.large_binary())})
+    if _RESULT in table.column_names:
+        return table
+    try:
+        job, others = _prepare(prepared)
+        amount = round(pc.sum(table[_AMOUNT]).as_py() or 0)
+        return _pack(job.process(table.drop_columns([_AMOUNT]), amount, others))
+    except AthanorError as error:
+        return _pack(error)
+
+
+def _pack(result: Batch | AthanorError) -> pa.Table:
+    """Errors of ours travel as results do: Ray would wrap them in one of its own, with a log of it."""
+    return pa.table({_RESULT: pa.array([pickle.dumps(result)], pa.large_binary())})
+
+
+def _unpack(packed: bytes) -> Batch:
+    result: Batch | AthanorError = pickle.loads(packed)
+    if isinstance(result, AthanorError):
+        raise result
+    return result
 
 
 @lru_cache(maxsize=1)
 def _prepare(prepared: bytes) -> tuple[Job, dict[str, pd.DataFrame]]:
     """The job and the tables that are joined: read once in each worker."""
-    load_job, raw = pickle.loads(prepared)
-    job: Job = load_job()
+    load_job, raw, as_of = pickle.loads(prepared)
+    job: Job = replace(load_job(), as_of=as_of)
     return job, job.read_others(raw)
 
 

@@ -92,7 +92,7 @@ class Origin:
 
 
 def commit(folder: Path, staged: Staged, origin: Origin, based_on: Snapshot | None = None) -> tuple[Snapshot, bool]:
-    """Commits staged rows as a new version, unless the latest holds the same rows already.
+    """Commits staged rows as a new version, unless the latest holds the same rows already, in files that are whole.
 
     Args:
         folder: of all datasets; the table is `folder/<contract.name>`, and the staged files lie in it.
@@ -110,18 +110,24 @@ def commit(folder: Path, staged: Staged, origin: Origin, based_on: Snapshot | No
     if based_on is not None and latest != based_on:
         staged.close()
         raise _conflict(contract.name)
-    if latest and (latest.digest, latest.contract) == (staged.digest, contract.fingerprint):
+    is_same = latest and (latest.digest, latest.contract) == (staged.digest, contract.fingerprint)
+    if latest and is_same and _is_intact(folder, latest):
         staged.close()
         return latest, False
     snapshot = _describe(staged, origin, table, latest)
+    # From here on the files may be the table's: whatever happens, nobody may remove what the log names.
+    staged.is_committed = True
     try:
         _write_log(folder / contract.name, table, staged, snapshot)
-    except DeltaError as error:
+    except (DeltaError, OSError) as error:
+        # What comes after the log's line, a checkpoint, may fail as well: then the version is there.
+        if snapshot in list_snapshots(contract.name, folder):
+            return snapshot, True
+        staged.is_committed = False
         staged.close()
         if _version(_open(folder / contract.name)) == _version(table):
             raise
         raise _conflict(contract.name) from error
-    staged.is_committed = True
     return snapshot, True
 
 
@@ -302,6 +308,15 @@ def is_whole(folder: Path, snapshot: Snapshot) -> bool:
 
 def _has_files(folder: Path, snapshot: Snapshot, table: DeltaTable) -> bool:
     return all((folder / snapshot.dataset / name).exists() for name in file_names(table))
+
+
+def _is_intact(folder: Path, snapshot: Snapshot) -> bool:
+    """Whether all files of a version are there and as long as they were."""
+    table = _open(folder / snapshot.dataset, snapshot.version)
+    if table is None or not _has_files(folder, snapshot, table):
+        return False
+    files = pa.table(table.get_add_actions()).select(["path", "size_bytes"]).to_pylist()
+    return all((folder / snapshot.dataset / f["path"]).stat().st_size == f["size_bytes"] for f in files)
 
 
 def file_names(table: DeltaTable) -> list[str]:

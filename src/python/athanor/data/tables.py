@@ -1,8 +1,11 @@
 """Contract columns as pandas frames come in and as Arrow tables are stored."""
 
-from collections.abc import Sequence
+import re
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -21,6 +24,9 @@ _ARROW_TYPES = {
     Kind.TEXT: pa.string(),
     Kind.TIMESTAMP: pa.timestamp("us", tz="UTC"),
 }
+
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+_LARGEST: Final = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -77,16 +83,26 @@ def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> tuple[dict[str
 def _is_of_kind(kind: Kind, series: "pd.Series[Any]") -> bool:
     """Whether its type alone says that every value is of the kind."""
     if kind is Kind.TEXT:
-        return isinstance(series.dtype, pd.StringDtype)
+        dtype = series.dtype.categories.dtype if isinstance(series.dtype, pd.CategoricalDtype) else series.dtype
+        return isinstance(dtype, pd.StringDtype) or _is_arrow(dtype, pa.types.is_string, pa.types.is_large_string)
     if kind is Kind.TIMESTAMP:
-        return isinstance(series.dtype, pd.DatetimeTZDtype)
-    return pd.api.types.is_numeric_dtype(series.dtype)
+        return isinstance(series.dtype, pd.DatetimeTZDtype) or _is_arrow(series.dtype, _has_zone)
+    return pd.api.types.is_numeric_dtype(series.dtype) and not pd.api.types.is_complex_dtype(series.dtype)
+
+
+def _is_arrow(dtype: Any, *are: Callable[[pa.DataType], bool]) -> bool:
+    return isinstance(dtype, pd.ArrowDtype) and any(is_one(dtype.pyarrow_dtype) for is_one in are)
+
+
+def _has_zone(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind)) and kind.tz is not None
 
 
 def _from_series(kind: Kind, series: "pd.Series[Any]") -> NDArray[Any]:
     if kind is Kind.TEXT:
         return to_texts(pa.array(series, from_pandas=True))
     if kind is Kind.TIMESTAMP:
+        # Nanoseconds are cut off: no column has them.
         return np.asarray(series.dt.tz_convert("UTC").dt.tz_localize(None), dtype="M8[us]")
     if isinstance(series.dtype, np.dtype):
         return np.asarray(series, dtype=np.float64)
@@ -97,6 +113,8 @@ def to_texts(array: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
     """An object array of `str`, "" for null; equal texts are one object, which makes what follows quick."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
     encoded = pc.fill_null(array, "").dictionary_encode()
     distinct = np.array(encoded.dictionary.to_pylist(), dtype=object)
     return np.asarray(distinct[encoded.indices.to_numpy()] if len(distinct) else distinct)
@@ -112,15 +130,18 @@ def _find_mistyped(kind: Kind, series: "pd.Series[Any]") -> NDArray[np.int64]:
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+    """Half a surrogate pair is no text: it cannot be written."""
+    return isinstance(value, str) and (value.isascii() or not _SURROGATES.search(value))
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number | np.bool_)
+    if not isinstance(value, int | float | np.number | np.bool_) or isinstance(value, np.complexfloating):
+        return False
+    return not isinstance(value, int) or abs(value) <= _LARGEST
 
 
 def _is_instant(value: Any) -> bool:
-    return getattr(value, "tzinfo", None) is not None
+    return isinstance(value, datetime) and value.tzinfo is not None
 
 
 def _from_objects(kind: Kind, series: "pd.Series[Any]", wrong: NDArray[np.int64]) -> NDArray[Any]:

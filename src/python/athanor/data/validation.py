@@ -23,7 +23,7 @@ TYPE: Final = "TYPE"
 FUTURE: Final = "FUTURE"
 UNIQUE: Final = "UNIQUE"
 REASONS: Final = "_reasons"
-_SAMPLES: Final = 3
+SAMPLES: Final = 3
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Tally:
     def count(self, column: str, rule: str, count: int, samples: Sequence[str]) -> None:
         self.broken[column, rule] += count
         known = self.samples.setdefault((column, rule), [])
-        known += samples[: _SAMPLES - len(known)]
+        known += samples[: SAMPLES - len(known)]
 
     def add(self, other: "Tally") -> None:
         self.rows += other.rows
@@ -77,7 +77,7 @@ class Tally:
     def reject_repeated(self, contract: Contract, rows: pa.Table) -> pa.Table:
         """Counts rows that keep the contract and share their key with another; gives them their reason."""
         if rows.num_rows:
-            samples = rows.slice(0, _SAMPLES)
+            samples = rows.slice(0, SAMPLES)
             values = from_arrow(contract.key, samples)
             named = [f"{row_name(contract, values, row)} is the key of another row" for row in range(samples.num_rows)]
             self.count("", UNIQUE, rows.num_rows, named)
@@ -92,7 +92,9 @@ class Tally:
         refuses = share > contract.rules.rejected_budget
         if refuses:
             allowed = f"{contract.rules.rejected_budget:.2%}"
-            message = f"{rejected} of {self.rows} rows ({share:.2%}) break the contract, allowed are {allowed}"
+            message = (
+                f"REJECTED_BUDGET: {rejected} of {self.rows} rows ({share:.2%}) break a rule, allowed are {allowed}"
+            )
             yield Finding("", "REJECTED_BUDGET", rejected, share, message)
         for (column, rule), count in self.broken.items():
             of_all = count / self.rows
@@ -223,7 +225,7 @@ def _count(contract: Contract, values: Columns, broken: Sequence[Broken], rows: 
     counted = np.zeros(rows, dtype=np.bool_)
     for found in broken:
         samples = [
-            f"{row_name(contract, values, row)}: {found.describe(i)}" for i, row in enumerate(found.rows[:_SAMPLES])
+            f"{row_name(contract, values, row)}: {found.describe(i)}" for i, row in enumerate(found.rows[:SAMPLES])
         ]
         tally.count(found.column, found.rule, len(found.rows), samples)
         if new := int((~counted[found.rows]).sum()):

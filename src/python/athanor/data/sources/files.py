@@ -90,13 +90,17 @@ def _find(system: Any, root: str) -> Mapping[str, str]:
     if system.isfile(root):
         return {PurePosixPath(root).name: root}
     if system.isdir(root):
-        base, files = root, system.find(root)
+        base, found = root, system.find(root, detail=True)
     elif has_magic(root):
-        about = system.glob(root, detail=True)
-        base, files = _fixed_part(root), [file for file, details in about.items() if details["type"] == "file"]
+        base, found = _fixed_part(root), system.glob(root, detail=True)
+        found = {file: about for file, about in found.items() if about["type"] != "directory"}
     else:
         return {}
-    names = {file: PurePosixPath(file).relative_to(base) for file in files}
+    # A link has another type than what it leads to.
+    links = [file for file, about in found.items() if about["type"] != "file" and not system.isfile(file)]
+    if links:
+        raise DataError(f"{links[0]} is no file, and a link to a folder is not followed; name the folder itself")
+    names = {file: PurePosixPath(file).relative_to(base) for file in found}
     if outside := [file for file, name in names.items() if ".." in name.parts]:
         raise DataError(f"{outside[0]} would be kept outside of its folder; rename it")
     return {str(name): file for file, name in names.items() if not is_hidden(name)}

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final
 from urllib.parse import quote, unquote
 
 import adbc_driver_manager
@@ -38,8 +38,6 @@ _SETTING: Final = "athanor.since"
 # SQLite has no types of columns that bind: the driver tells them from the first rows.
 _SQLITE_ROWS: Final = {"adbc.sqlite.query.batch_rows": "65536"}
 
-_Connection: TypeAlias = Any
-
 
 def from_environment(variable: str) -> Callable[[], str]:
     """A database's URL that is read from the environment, when it is needed.
@@ -64,8 +62,8 @@ class SqlQuery:
     contract's columns can be made from; others, `numeric` among them, are refused with the cast to write.
 
     A query with `:since` is incremental. For PostgreSQL that is a timestamptz; for SQLite a text such as
-    2013-05-01T17:30:00, in UTC, which compares rightly with such texts, with or without fractions and Z, and with
-    `datetime(…)` of others.
+    2013-05-01T17:30:00, in UTC, which compares rightly with such texts, with or without fractions and Z. What is
+    written otherwise is compared by `datetime(at) >= datetime(:since)`.
 
     Attributes:
         database: sqlite:///relative/path, sqlite:////absolute/path or postgresql://user:password@host:port/name; or a
