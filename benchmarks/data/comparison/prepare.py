@@ -26,7 +26,7 @@ _BROKEN: Final[tuple[tuple[str, float | str | None, str, int], ...]] = (
     ("distance", 0.0, inputs.RANGE, 20),
     ("aircraft_year", 1500.0, inputs.RANGE, 35),
     ("aircraft_seats", 12.5, inputs.WHOLE, 10),
-    ("origin", "XXX", inputs.CATEGORY, 15),
+    ("origin", "ZZZ", inputs.CATEGORY, 15),
     ("carrier", "a1", inputs.PATTERN, 20),
     ("destination", "BOSS", inputs.PATTERN, 12),
     ("destination", None, inputs.REQUIRED, 10),

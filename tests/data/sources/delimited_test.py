@@ -25,22 +25,6 @@ _ROWS = [
 ]
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    """Where input lies."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Path:
-    """Where it is kept."""
-    folder = tmp_path / "kept"
-    folder.mkdir()
-    return folder
-
-
 def _zstd(content: bytes) -> bytes:
     return pa.compress(content, codec="zstd", asbytes=True)  # type: ignore[no-any-return]
 

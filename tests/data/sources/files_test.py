@@ -22,22 +22,6 @@ _ROWS = [
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Path:
-    """Where input lies."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Path:
-    """Where it is kept."""
-    folder = tmp_path / "kept"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def memory() -> Iterator[Any]:
     """Fsspec's file system in memory, with a folder of its own."""
     system = fsspec.filesystem("memory")

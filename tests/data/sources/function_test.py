@@ -14,22 +14,6 @@ from athanor.data.sources.function import FunctionSource
 from athanor.errors import DataError, SettingsError
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    """Where input lies."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Path:
-    """Where it is kept."""
-    folder = tmp_path / "kept"
-    folder.mkdir()
-    return folder
-
-
 def test_a_function_gives_tables_of_any_kind(kept: Path) -> None:
     def read() -> Iterable[Any]:
         yield pd.DataFrame({"id": [1, 2], "name": ["a", None]})

@@ -13,22 +13,6 @@ from athanor.data.sources.parquet import ParquetFiles
 from athanor.errors import DataError
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    """Where input lies."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Path:
-    """Where it is kept."""
-    folder = tmp_path / "kept"
-    folder.mkdir()
-    return folder
-
-
 def _parquet(path: Path, **columns: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), path, row_group_size=100)

@@ -54,13 +54,6 @@ def flights() -> None:
     _execute("INSERT INTO flights SELECT n, make_timestamptz(2013, 1, n, 10, 0, 0, 'UTC') FROM generate_series(1, 3) n")
 
 
-@pytest.fixture
-def kept(tmp_path: Path) -> Path:
-    folder = tmp_path / "kept"
-    folder.mkdir()
-    return folder
-
-
 def _query(query: str, lookback: timedelta = timedelta(0)) -> SqlQuery:
     return SqlQuery(from_environment(_VARIABLE), query, lookback)
 

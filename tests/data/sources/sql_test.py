@@ -40,13 +40,6 @@ def insert(path: Path) -> Callable[..., None]:
     return insert
 
 
-@pytest.fixture
-def kept(tmp_path: Path) -> Path:
-    folder = tmp_path / "kept"
-    folder.mkdir()
-    return folder
-
-
 def _ids(source: SqlQuery, folder: Path, since: datetime | None) -> list[int]:
     source.fetch(folder, since)
     return take(source.open(folder, 1000))["id"].to_pylist()  # type: ignore[no-any-return]

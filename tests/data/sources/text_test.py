@@ -22,23 +22,6 @@ from athanor.data.sources.delimited import DelimitedFiles, Form, open_texts
 from athanor.data.sources.source import Opened
 from athanor.errors import DataError
 
-
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    """Where input lies."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Path:
-    """Where it is kept."""
-    folder = tmp_path / "kept"
-    folder.mkdir()
-    return folder
-
-
 _ALPHABET = st.text(st.sampled_from(list('ab",\n')), max_size=6)
 _PIECES = ("a,", "b\n", "c", ",", "\n", '"', '"",', '"d\n",', '"e""f"\n', '5" g,', '"h" "i"\n')
 
