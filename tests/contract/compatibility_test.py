@@ -1,131 +1,332 @@
-"""What breaks those who call by an older contract, and what does not."""
+"""Every difference of two contracts, and which of them break those who call by the older one."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, TypeAlias
 
 import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
+from hypothesis import given
+from hypothesis import strategies as st
+from support.properties import PROPERTY
 from support.protos import Toy, make_field
 
-from athanor.contract.compatibility import find_breaking_changes
+from athanor.contract.compatibility import CAN_GO_ON, Change, Level, compare
+from athanor.contract.v1 import options_pb2
+
+Edit: TypeAlias = Callable[[Toy], object]
 
 
-def _find(change: Callable[[Toy], object], before: Callable[[Toy], object] | None = None) -> tuple[str, ...]:
-    old, new = Toy(), Toy()
-    if before:
-        before(old)
-    change(new)
-    return find_breaking_changes(old.read().promises, new.read().promises)
+def _set(name: str, **options: object) -> Edit:
+    """Sets options of a column; a list replaces what is there, None clears it."""
+
+    def edit(toy: Toy) -> None:
+        column: Any = toy.column(name)
+        for option, value in options.items():
+            column.ClearField(option)
+            if isinstance(value, list):
+                getattr(column, option).extend(value)
+            elif value is not None:
+                setattr(column, option, value)
+
+    return edit
 
 
-def _set(toy: Toy, name: str, **options: object) -> None:
-    for option, value in options.items():
-        setattr(toy.column(name), option, value)
+def _set_rule(**rules: float) -> Edit:
+    return lambda toy: toy.row.options.Extensions[options_pb2.dataset].MergeFrom(options_pb2.DatasetOptions(**rules))
 
 
-def _add(toy: Toy, **options: object) -> None:
-    toy.row.field.append(make_field("weight", 20, "double", description="How heavy", **options))
+def _set_field(name: str, /, **values: Any) -> Edit:
+    return lambda toy: toy.field(name).MergeFrom(FieldDescriptorProto(**values))
 
 
-def _rename(toy: Toy, name: str) -> None:
-    toy.field(name).name = f"other_{name}"
+def _remove(name: str) -> Edit:
+    return lambda toy: toy.remove(name)
 
 
-def _restrict(toy: Toy) -> None:
-    toy.column("code").ClearField("pattern")
-    toy.column("code").categories.extend(["A", "B"])
+def _add(message: str, **options: object) -> Edit:
+    return lambda toy: getattr(toy, message).field.append(make_field("weight", 20, "double", **options))
 
 
-def _free(toy: Toy) -> None:
-    toy.column("color").ClearField("categories")
+def _all(*edits: Edit) -> Edit:
+    return lambda toy: [edit(toy) for edit in edits]
 
 
-def _lose_red(toy: Toy) -> None:
-    toy.column("color").categories.remove("red")
+def _unchanged(toy: Toy) -> None:
+    pass
 
 
-def _match(toy: Toy) -> None:
-    _free(toy)
-    toy.column("color").pattern = "red|green"
+def _rename_service(toy: Toy) -> None:
+    toy.service.name = "Other"
 
 
-def _make_float(toy: Toy) -> None:
-    toy.field("amount").type = FieldDescriptorProto.TYPE_FLOAT
+def _repeat(toy: Toy) -> None:
+    """A field of the request that is no column: a repeated column is no contract."""
+    toy.request.field.append(FieldDescriptorProto(name="tags", number=9, label=FieldDescriptorProto.LABEL_REPEATED))
+    toy.request.field[-1].type = FieldDescriptorProto.TYPE_STRING
 
 
-def _renumber(toy: Toy) -> None:
-    toy.field("amount").number = 30
+def _say_once(toy: Toy) -> None:
+    toy.request.field.append(make_field("tags", 9, "string"))
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (lambda t: setattr(t.service, "name", "Other"), "method toy.v1.ToyService/Predict became toy.v1.Other/Predict"),
-        (lambda t: t.remove("count"), "field toy.v1.Row.count was removed or changed on the wire"),
-        (_make_float, "field toy.v1.Row.amount was removed or changed on the wire"),
-        (_renumber, "field toy.v1.Row.amount was removed or changed on the wire"),
-        (_add, "column weight is new and required"),
-        (lambda t: _set(t, "amount", unit="g"), "column amount changed its unit from 'kg' to 'g'"),
-        (lambda t: _set(t, "probability", unit="%"), "column probability changed its unit from '' to '%'"),
-        (lambda t: _set(t, "code", may_be_missing=False), "column code became required"),
-        (lambda t: _set(t, "amount", minimum=0.5), "column amount raised its minimum to 0.5"),
-        (lambda t: _set(t, "amount", maximum=8), "column amount lowered its maximum to 8"),
-        (lambda t: _set(t, "id", maximum=8), "column id lowered its maximum to 8"),
-        (_lose_red, "column color lost categories: red"),
-        (_restrict, "column code became restricted to categories"),
-        (lambda t: _set(t, "code", pattern="[A-Z]"), "column code changed its pattern"),
-        (_match, "column color changed its pattern"),
-    ],
+def _promises(*edits: Edit) -> dict[str, Any]:
+    """As a release keeps them."""
+    toy = Toy()
+    for edit in edits:
+        edit(toy)
+    promises: dict[str, Any] = json.loads(json.dumps(toy.read().promises))
+    return promises
+
+
+def _compare(edit: Edit, before: Edit = _unchanged) -> tuple[Change, ...]:
+    return compare(_promises(before), _promises(edit))
+
+
+def _tell(changes: Sequence[Change], level: Level) -> list[str]:
+    return [str(change) for change in changes if change.level is level]
+
+
+_FLOAT: Final = FieldDescriptorProto.TYPE_FLOAT
+_BREAKING: Final[list[tuple[Edit, Edit, str]]] = [
+    # What is on the wire.
+    (
+        _unchanged,
+        _rename_service,
+        "the method changed its name from toy.v1.ToyService/Predict to toy.v1.Other/Predict",
+    ),
+    (_unchanged, _remove("count"), "field toy.v1.Row.count was removed"),
+    (_unchanged, _remove("count"), "column count was removed"),
+    (
+        _unchanged,
+        _set_field("amount", number=30),
+        "field toy.v1.Row.amount changed its wire format from double = 3 to double = 30",
+    ),
+    (
+        _unchanged,
+        _set_field("amount", type=_FLOAT),
+        "field toy.v1.Row.amount changed its wire format from double = 3 to float = 3",
+    ),
+    (
+        _say_once,
+        _repeat,
+        "field toy.v1.PredictRequest.tags changed its wire format from string = 9 to repeated string = 9",
+    ),
+    # JSON knows fields by their names.
+    (_unchanged, _set_field("rows", name="flights"), "field toy.v1.PredictRequest.rows was removed"),
+    (_unchanged, _set_field("predictions", name="answers"), "field toy.v1.PredictResponse.predictions was removed"),
+    (_unchanged, _set_field("probability", name="p"), "field toy.v1.Prediction.probability was removed"),
+    (_unchanged, _set_field("probability", name="p"), "column probability was removed"),
+    (_unchanged, _set_field("amount", number=30), "column amount changed its number from 3 to 30"),
+    # What callers send.
+    (_unchanged, _add("row", description="How heavy"), "column weight is new and required"),
+    (
+        _unchanged,
+        _set_field("amount", type=FieldDescriptorProto.TYPE_INT32),
+        "column amount changed its kind from number to integer",
+    ),
+    (_unchanged, _set("amount", unit="g"), "column amount changed its unit from kg to g"),
+    (_unchanged, _set("amount", unit=None), "column amount changed its unit from kg to none"),
+    (_unchanged, _set("code", may_be_missing=False), "column code was optional and became required"),
+    (_unchanged, _set("amount", minimum=0.5), "column amount changed its minimum from 0 to 0.5"),
+    (_set("amount", minimum=None), _unchanged, "column amount changed its minimum from none to 0"),
+    (_unchanged, _set("amount", maximum=8), "column amount changed its maximum from 9 to 8"),
+    (_set("amount", maximum=None), _unchanged, "column amount changed its maximum from none to 9"),
+    (_unchanged, _set("color", categories=["green"]), "column color changed its categories from green, red to green"),
+    (
+        _set("code", pattern=None),
+        _set("code", pattern=None, categories=["A", "B"]),
+        "column code changed its categories from none to A, B",
+    ),
+    (_unchanged, _set("code", pattern="[A-Z]"), "column code changed its pattern from [A-Z]+ to [A-Z]"),
+    (_set("code", pattern=None), _unchanged, "column code changed its pattern from none to [A-Z]+"),
+    # What callers read.
+    (_unchanged, _set("probability", unit="%"), "column probability changed its unit from none to %"),
+    (
+        _set("probability", minimum=0),
+        _set("probability", minimum=-1),
+        "column probability changed its minimum from 0 to -1",
+    ),
+    (
+        _set("probability", maximum=1),
+        _set("probability", maximum=2),
+        "column probability changed its maximum from 1 to 2",
+    ),
+    (_set("probability", maximum=1), _unchanged, "column probability changed its maximum from 1 to none"),
+    (
+        _unchanged,
+        _set_field("probability", type=_FLOAT),
+        "field toy.v1.Prediction.probability changed its wire format from double = 1 to float = 1",
+    ),
+    (_unchanged, _set("probability", may_be_missing=True), "column probability was required and became optional"),
+]
+
+_COMPATIBLE: Final[list[tuple[Edit, Edit, str]]] = [
+    # What callers may send beyond what they could.
+    (_unchanged, _add("row", description="How heavy", may_be_missing=True), "column weight is new and optional"),
+    (_unchanged, _add("response"), "field toy.v1.PredictResponse.weight is new"),
+    (_unchanged, _set("color", may_be_missing=True), "column color was required and became optional"),
+    (_unchanged, _set("amount", minimum=-1), "column amount changed its minimum from 0 to -1"),
+    (_unchanged, _set("amount", minimum=None), "column amount changed its minimum from 0 to none"),
+    (_unchanged, _set("amount", maximum=10), "column amount changed its maximum from 9 to 10"),
+    (_unchanged, _set("amount", maximum=None), "column amount changed its maximum from 9 to none"),
+    (
+        _unchanged,
+        _set("color", categories=["red", "green", "blue"]),
+        "column color changed its categories from green, red to blue, green, red",
+    ),
+    (_unchanged, _set("color", categories=None), "column color changed its categories from green, red to none"),
+    (_unchanged, _set("code", pattern=None), "column code changed its pattern from [A-Z]+ to none"),
+    # What is said of data sets alone.
+    (_unchanged, _set("count", missing_budget=0.1), "column count changed its missing budget from 0.5 to 0.1"),
+    (_unchanged, _set("color", drift_budget=0.5), "column color changed its drift budget from 0.1 to 0.5"),
+    (_unchanged, _set("color", distance_budget=0.5), "column color changed its distance budget from none to 0.5"),
+    (
+        _unchanged,
+        _set("count", missing_drift_budget=0.5),
+        "column count changed its missing drift budget from none to 0.5",
+    ),
+    (_unchanged, _set("is_new", rate_drift_budget=0.5), "column is_new changed its rate drift budget from none to 0.5"),
+    (_unchanged, _set("amount", roles=[]), "column amount changed its roles from FEATURE to none"),
+    (_unchanged, _set_rule(rejected_budget=1), "the dataset changed its rejected budget from 0.25 to 1"),
+    (_unchanged, _set_rule(largest_gap_s=60), "the dataset changed its largest gap s from none to 60"),
+    (_unchanged, _set_rule(disorder_budget=0.5), "the dataset changed its disorder budget from none to 0.5"),
+    (_unchanged, _set_rule(leakage_budget=0.75), "the dataset changed its leakage budget from none to 0.75"),
+    (_unchanged, _set_rule(drift_significance=0.5), "the dataset changed its drift significance from 0.05 to 0.5"),
+    # A prediction that says less than it could.
+    (_unchanged, _set("probability", maximum=0.9), "column probability changed its maximum from none to 0.9"),
+    (_set("probability", may_be_missing=True), _unchanged, "column probability was optional and became required"),
+    # What is known only afterwards is never sent.
+    (_unchanged, _set_field("won", name="lost"), "field toy.v1.Outcome.won was removed"),
+    (_unchanged, _set_field("won", name="lost"), "column won was removed"),
+    (
+        _unchanged,
+        _set_field("won", number=7),
+        "field toy.v1.Outcome.won changed its wire format from bool = 1 to bool = 7",
+    ),
+    (_unchanged, _set("won", unit="1"), "column won changed its unit from none to 1"),
+    (_unchanged, _add("outcome", description="How heavy"), "column weight is new and required"),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "told"), _BREAKING, ids=[told for *_, told in _BREAKING])
+def test_what_an_older_caller_would_stumble_over_is_breaking(before: Edit, after: Edit, told: str) -> None:
+    assert told in _tell(_compare(after, before), Level.BREAKING)
+
+
+@pytest.mark.parametrize(("before", "after", "told"), _COMPATIBLE, ids=[told for *_, told in _COMPATIBLE])
+def test_what_only_allows_more_is_told_and_breaks_nobody(before: Edit, after: Edit, told: str) -> None:
+    changes = _compare(after, before)
+    assert told in _tell(changes, Level.COMPATIBLE)
+    assert _tell(changes, Level.BREAKING) == []
+
+
+@pytest.mark.parametrize("edit", [_unchanged, _set("amount", description="Other words")])
+def test_where_nothing_is_promised_otherwise_there_is_no_change(edit: Edit) -> None:
+    assert _compare(edit) == ()
+
+
+def test_all_that_breaks_is_told_at_once_and_before_the_rest() -> None:
+    changes = _compare(_all(_remove("count"), _set("amount", minimum=1, maximum=10, unit="g")))
+    assert [(change.subject, change.level) for change in changes] == [
+        ("field toy.v1.Row.count", Level.BREAKING),
+        ("column amount", Level.BREAKING),
+        ("column amount", Level.BREAKING),
+        ("column count", Level.BREAKING),
+        ("column amount", Level.COMPATIBLE),
+    ]
+
+
+def test_a_message_that_is_there_no_more_is_told_with_its_fields() -> None:
+    old, new = _promises(), _promises()
+    new["messages"]["toy.v1.Line"] = new["messages"].pop("toy.v1.Row")
+    changes = compare(old, new)
+    assert "message toy.v1.Row was removed" in _tell(changes, Level.BREAKING)
+    assert "field toy.v1.Row.amount was removed" in _tell(changes, Level.BREAKING)
+    assert "message toy.v1.Line is new" in _tell(changes, Level.COMPATIBLE)
+
+
+def test_each_option_of_a_column_is_judged() -> None:
+    """Whoever adds an option decides what a change of it means."""
+    promises = _promises()
+    for column in (*promises["row_columns"].values(), *promises["other_columns"].values()):
+        assert column.keys() == CAN_GO_ON.keys()
+
+
+def test_each_part_of_a_contract_is_compared() -> None:
+    assert _promises().keys() == {"method", "messages", "row_columns", "other_columns", "dataset"}
+
+
+def test_an_option_that_nobody_has_judged_breaks() -> None:
+    old, new = _promises(), _promises()
+    new["row_columns"]["amount"]["flavour"] = new["other_columns"]["won"]["flavour"] = "sweet"
+    new["other_columns"]["probability"]["flavour"] = "sweet"
+    assert _tell(compare(old, new), Level.BREAKING) == [
+        "column amount changed its flavour from none to sweet",
+        "column probability changed its flavour from none to sweet",
+    ]
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Paths to all that is promised."""
+    if isinstance(value, dict):
+        for name, held in value.items():
+            yield from _leaves(held, (*path, name))
+    else:
+        yield path
+
+
+_LEAVES: Final = list(_leaves(_promises()))
+_WIRES: Final = st.builds(
+    lambda number, kind, is_repeated, referred: [number, kind, is_repeated, referred],
+    st.integers(1, 50),
+    st.integers(1, 18),
+    st.booleans(),
+    st.sampled_from(["", "toy.v1.Row"]),
 )
-def test_what_an_older_caller_would_stumble_over_is_told(change: Callable[[Toy], object], told: str) -> None:
-    assert _find(change) == (told,)
+_VALUES: Final[dict[str, st.SearchStrategy[Any]]] = {
+    "method": st.text(),
+    "kind": st.text(),
+    "unit": st.text(),
+    "pattern": st.text(),
+    "number": st.integers(1, 50),
+    "may_be_missing": st.booleans(),
+    "roles": st.lists(st.sampled_from(["FEATURE", "KEY", "LABEL", "PREDICTION"]), unique=True).map(sorted),
+    "categories": st.lists(st.text(), unique=True).map(sorted),
+}
+_NUMBERS: Final = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [("amount", "Row"), ("rows", "PredictRequest"), ("predictions", "PredictResponse"), ("probability", "Prediction")],
-)
-def test_a_renamed_field_is_a_removed_one(name: str, message: str) -> None:
-    """JSON knows fields by name."""
-    assert f"field toy.v1.{message}.{name} was removed or changed on the wire" in _find(lambda t: _rename(t, name))
+@st.composite
+def _edited(draw: st.DrawFn) -> dict[str, Any]:
+    """Promises of which a few are others, or are not there."""
+    promises = _promises()
+    for *outer, last in draw(st.lists(st.sampled_from(_LEAVES), max_size=3)):
+        held = promises
+        for name in outer:
+            held = held.get(name, {})
+        held[last] = draw(_WIRES if outer[:1] == ["messages"] else _VALUES.get(last, _NUMBERS))
+    for part in draw(st.sets(st.sampled_from(["messages", "row_columns", "other_columns", "dataset"]), max_size=1)):
+        promises[part].pop(draw(st.sampled_from(sorted(promises[part]))))
+    return promises
 
 
-@pytest.mark.parametrize("bound", ["minimum", "maximum"])
-def test_a_bound_where_there_was_none_is_narrower(bound: str) -> None:
-    def unbound(toy: Toy) -> None:
-        toy.column("amount").ClearField(bound)  # type: ignore[arg-type]  # one of two literals
-
-    (told,) = _find(lambda toy: None, before=unbound)
-    assert told.startswith("column amount ")
-    assert told.endswith({"minimum": "raised its minimum to 0", "maximum": "lowered its maximum to 9"}[bound])
+@PROPERTY
+@given(_edited(), _edited())
+def test_there_is_a_change_if_and_only_if_the_promises_differ(old: dict[str, Any], new: dict[str, Any]) -> None:
+    assert bool(compare(old, new)) == bool(compare(new, old)) == (old != new)
+    assert compare(old, old) == compare(new, new) == ()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda t: None,
-        lambda t: _set(t, "amount", description="Other words"),
-        lambda t: _add(t, may_be_missing=True),
-        lambda t: t.response.field.append(make_field("cost", 9, "double")),
-        lambda t: _set(t, "color", may_be_missing=True),
-        lambda t: _set(t, "amount", minimum=-1),
-        lambda t: _set(t, "amount", maximum=10),
-        lambda t: t.column("amount").ClearField("minimum"),
-        lambda t: t.column("amount").ClearField("maximum"),
-        lambda t: t.column("color").categories.append("blue"),
-        _free,
-        lambda t: t.column("code").ClearField("pattern"),
-        lambda t: _set(t, "count", missing_budget=0.1),
-        lambda t: _set(t, "color", drift_budget=0.5),
-    ],
-)
-def test_what_only_allows_more_breaks_nobody(change: Callable[[Toy], object]) -> None:
-    assert _find(change) == ()
-
-
-def test_everything_that_breaks_is_told_at_once() -> None:
-    def change(toy: Toy) -> None:
-        toy.remove("count")
-        _add(toy)
-        _set(toy, "amount", minimum=1, maximum=2)
-
-    assert len(_find(change)) == 4
+@pytest.mark.parametrize("path", _LEAVES, ids="/".join)
+def test_a_single_difference_is_told_once_in_either_direction(path: tuple[str, ...]) -> None:
+    old, new = _promises(), _promises()
+    *outer, last = path
+    held = new
+    for name in outer:
+        held = held[name]
+    others: dict[str, Any] = {"may_be_missing": not held[last], "roles": ["KEY", "LABEL"], "categories": ["blue"]}
+    held[last] = [97, 8, True, ""] if outer[:1] == ["messages"] else others.get(last, -12345.5)
+    for one, other in ((old, new), (new, old)):
+        (change,) = compare(one, other)
+        assert outer[-1] in change.subject if outer[1:] else change.subject

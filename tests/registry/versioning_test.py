@@ -31,6 +31,14 @@ def _widen(toy: Toy) -> None:
     toy.column("amount").maximum = 10
 
 
+def _answer_less(toy: Toy) -> None:
+    toy.column("probability").maximum = 1
+
+
+def _measure_label(toy: Toy) -> None:
+    toy.column("won").unit = "1"
+
+
 def _loosen(toy: Toy) -> None:
     toy.row.options.Extensions[options_pb2.dataset].rejected_budget = 0.5
 
@@ -48,6 +56,8 @@ def test_the_first_is_1_0_0(tmp_path: Path) -> None:
         # What makes the model changed, or the contract compatibly.
         (_widen, {}, "2.4.0"),
         (_loosen, {}, "2.4.0"),
+        (_answer_less, {}, "2.4.0"),
+        (_measure_label, {}, "2.4.0"),
         (Toy.read, {"features": "f" * 64}, "2.4.0"),
         (Toy.read, {"recipe": "f" * 64}, "2.4.0"),
         (Toy.read, {"algorithm": "other"}, "2.4.0"),
@@ -62,3 +72,8 @@ def test_the_largest_change_says_which_number_grows(
 ) -> None:
     before = ("2.3.9", _release(tmp_path))
     assert next_version(before, _release(tmp_path, change, **identity)) == version
+
+
+def test_a_prediction_that_callers_do_not_expect_is_a_new_major(tmp_path: Path) -> None:
+    before = ("2.3.9", _release(tmp_path, _answer_less))
+    assert next_version(before, _release(tmp_path)) == "3.0.0"

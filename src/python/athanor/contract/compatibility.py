@@ -1,55 +1,178 @@
-"""Whether callers of one version of a contract can go on under another."""
+"""What changed from one version of a contract to another, and whether callers of the old one can go on."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import enum
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto
+
+Promises: TypeAlias = Mapping[str, Any]
+"""`Contract.promises`, or a part of it."""
 
 
-def find_breaking_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a caller who keeps to the old contract would stumble over under the new one; empty if nothing.
+class Level(enum.Enum):
+    """What a change means for callers who keep to the old contract."""
+
+    BREAKING = "breaking"
+    COMPATIBLE = "compatible"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference of two contracts.
+
+    Attributes:
+        subject: what changed: "column distance", "field flight_delay.v1.Flight.distance".
+        what: how, with the old value and the new one.
+    """
+
+    subject: str
+    what: str
+    level: Level
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.what}"
+
+
+def compare(old: Promises, new: Promises) -> tuple[Change, ...]:
+    """Every difference of two contracts, breaking ones first; empty if and only if they promise the same.
+
+    What callers send must still be allowed and mean the same: it may be allowed more. What they read must be what they
+    expect: it may become less. What only data sets know of is nothing to them.
 
     Args:
         old, new: `Contract.promises`.
     """
-    return tuple(_breaking_changes(old, new))
+    return tuple(sorted(_compare(old, new), key=lambda change: change.level is Level.COMPATIBLE))
 
 
-def _breaking_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def _compare(old: Promises, new: Promises) -> Iterator[Change]:
     if old["method"] != new["method"]:
-        yield f"method {old['method']} became {new['method']}"
-    yield from _changed_on_the_wire(old["messages"], new["messages"])
-    for name, column in new["row_columns"].items():
-        if name in old["row_columns"]:
-            yield from _narrowed(name, old["row_columns"][name], column)
-        elif not column["may_be_missing"]:
-            yield f"column {name} is new and required"
-    for name, column in old["other_columns"].items():
-        yield from _changed_unit(name, column, new["other_columns"].get(name, column))
+        yield Change("the method", _changed("name", old["method"], new["method"]), Level.BREAKING)
+    unsent = _only_known_afterwards(old) | _only_known_afterwards(new)
+    yield from _compare_messages(old["messages"], new["messages"], unsent)
+    yield from _compare_columns(old["row_columns"], new["row_columns"], _judge_sent)
+    yield from _compare_columns(old["other_columns"], new["other_columns"], _judge_not_sent)
+    for name, before, after in _differences(old["dataset"], new["dataset"]):
+        yield Change("the dataset", _changed(name, before, after), Level.COMPATIBLE)
 
 
-def _changed_on_the_wire(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    for message, fields in old.items():
-        for field, wire in fields.items():
-            if new.get(message, {}).get(field) != wire:
-                yield f"field {message}.{field} was removed or changed on the wire"
+def _differences(old: Promises, new: Promises) -> Iterator[tuple[str, Any, Any]]:
+    """Name, old and new value of all that is not the same; None for what is not there."""
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name), new.get(name)
+        if before != after or (name in old) != (name in new):
+            yield name, before, after
 
 
-def _narrowed(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Values of a column that were allowed and are not any more, or that mean something else."""
-    yield from _changed_unit(name, old, new)
-    if old["may_be_missing"] and not new["may_be_missing"]:
-        yield f"column {name} became required"
-    if new["minimum"] is not None and (old["minimum"] is None or new["minimum"] > old["minimum"]):
-        yield f"column {name} raised its minimum to {new['minimum']:g}"
-    if new["maximum"] is not None and (old["maximum"] is None or new["maximum"] < old["maximum"]):
-        yield f"column {name} lowered its maximum to {new['maximum']:g}"
-    if new["categories"] and not set(old["categories"]) <= set(new["categories"]):
-        yield f"column {name} lost categories: {', '.join(sorted(set(old['categories']) - set(new['categories'])))}"
-    if new["categories"] and not old["categories"]:
-        yield f"column {name} became restricted to categories"
-    if new["pattern"] and new["pattern"] != old["pattern"]:
-        yield f"column {name} changed its pattern"
+def _compare_messages(old: Promises, new: Promises, unsent: set[str]) -> Iterator[Change]:
+    """What is on the wire. A message that is never sent breaks nobody."""
+    for message, before, after in _differences(old, new):
+        broken = Level.COMPATIBLE if message in unsent else Level.BREAKING
+        if before is None:
+            yield Change(f"message {message}", "is new", Level.COMPATIBLE)
+        if after is None:
+            yield Change(f"message {message}", "was removed", broken)
+        for field, wire, new_wire in _differences(before or {}, after or {}):
+            subject = f"field {message}.{field}"
+            if wire is None:
+                # Whether callers must give it is said of the column.
+                yield Change(subject, "is new", Level.COMPATIBLE)
+            elif new_wire is None:
+                yield Change(subject, "was removed", broken)
+            else:
+                yield Change(subject, _changed("wire format", _tell_wire(wire), _tell_wire(new_wire)), broken)
 
 
-def _changed_unit(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    if old["unit"] != new["unit"]:
-        yield f"column {name} changed its unit from {old['unit']!r} to {new['unit']!r}"
+def _only_known_afterwards(promises: Promises) -> set[str]:
+    """Messages of which every field is a column of the outcome."""
+    names = {name for name, column in promises["other_columns"].items() if not _is_prediction(column)}
+    return {message for message, fields in promises["messages"].items() if fields.keys() <= names}
+
+
+def _tell_wire(wire: Sequence[Any]) -> str:
+    """As a .proto file says it: "repeated toy.v1.Row = 1"."""
+    number, kind, is_repeated, referred = wire
+    type_name = referred or FieldDescriptorProto.Type.Name(kind).removeprefix("TYPE_").lower()
+    return f"{'repeated ' if is_repeated else ''}{type_name} = {number}"
+
+
+Judge: TypeAlias = Callable[[str, Promises, Promises], bool]
+"""Whether callers can go on after an option of a column changed; "" stands for the whole column, {} for none."""
+
+
+def _compare_columns(old: Promises, new: Promises, can_go_on: Judge) -> Iterator[Change]:
+    for name, before, after in _differences(old, new):
+        changes = [("", before, after)] if before is None or after is None else list(_differences(before, after))
+        for option, value, new_value in changes:
+            level = Level.COMPATIBLE if can_go_on(option, before or {}, after or {}) else Level.BREAKING
+            yield Change(f"column {name}", _tell_column(option, value, new_value), level)
+
+
+def _tell_column(option: str, old: Any, new: Any) -> str:
+    if option:
+        return _BECAME[bool(new)] if option == "may_be_missing" else _changed(option, old, new)
+    return "was removed" if new is None else f"is new and {'optional' if new['may_be_missing'] else 'required'}"
+
+
+_BECAME: Final = {True: "was required and became optional", False: "was optional and became required"}
+
+
+def _judge_sent(option: str, old: Promises, new: Promises) -> bool:
+    if not option:
+        return bool(new) and bool(new["may_be_missing"])
+    return CAN_GO_ON.get(option, _never)(old.get(option), new.get(option))
+
+
+def _judge_not_sent(option: str, old: Promises, new: Promises) -> bool:
+    """Of the prediction, which callers read, and of the outcome, which they never see."""
+    if not (_is_prediction(old) or _is_prediction(new)):
+        return True
+    # A prediction that is new is one that nobody reads yet.
+    return not old if not option else CAN_GO_ON.get(option, _never)(new.get(option), old.get(option))
+
+
+def _is_prediction(column: Promises) -> bool:
+    return "PREDICTION" in column.get("roles", ())
+
+
+def _never(old: Any, new: Any) -> bool:
+    return False
+
+
+def _always(old: Any, new: Any) -> bool:
+    return True
+
+
+CAN_GO_ON: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "number": _never,
+    "kind": _never,
+    "unit": _never,
+    "may_be_missing": lambda old, new: bool(new),
+    "minimum": lambda old, new: new is None or (old is not None and new < old),
+    "maximum": lambda old, new: new is None or (old is not None and new > old),
+    "categories": lambda old, new: not new or (bool(old) and set(old) <= set(new)),
+    "pattern": lambda old, new: not new,
+    # What is said of data sets alone.
+    "missing_budget": _always,
+    "drift_budget": _always,
+    "distance_budget": _always,
+    "missing_drift_budget": _always,
+    "rate_drift_budget": _always,
+    "roles": _always,
+}
+"""Whether a column still allows all that it did, by option; of what is read, with old and new the other way round.
+
+An option that is not here breaks whoever knew the old one.
+"""
+
+
+def _changed(what: str, old: Any, new: Any) -> str:
+    return f"changed its {what.replace('_', ' ')} from {_tell(old)} to {_tell(new)}"
+
+
+def _tell(value: Any) -> str:
+    if value is None or value in ("", []):
+        return "none"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value).removesuffix(".0")

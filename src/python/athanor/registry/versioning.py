@@ -1,6 +1,6 @@
 """Semantic versions: what a release's number says about the one before it."""
 
-from athanor.contract.compatibility import find_breaking_changes
+from athanor.contract.compatibility import Level, compare
 from athanor.release.files import CONTRACT, Release
 
 FIRST = "1.0.0"
@@ -19,7 +19,8 @@ def next_version(latest: tuple[str, Release] | None, release: Release) -> str:
         return FIRST
     version, before = latest
     major, minor, patch = map(int, version.split("."))
-    if find_breaking_changes(before.json(CONTRACT), release.json(CONTRACT)):
+    changes = compare(before.json(CONTRACT), release.json(CONTRACT))
+    if any(change.level is Level.BREAKING for change in changes):
         return f"{major + 1}.0.0"
     if any(getattr(before.identity, part) != getattr(release.identity, part) for part in _MINOR):
         return f"{major}.{minor + 1}.0"
