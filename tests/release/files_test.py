@@ -13,12 +13,19 @@ from athanor.errors import NotFoundError, ReleaseError
 from athanor.release.files import CONTRACT, GRAPH, MANIFEST, MODEL_CARD, Release, digests, read_release, write_release
 
 # Small, so that every byte can be tried.
-_FILES = {GRAPH: b"a graph", CONTRACT: b'{"a": 1}', MODEL_CARD: b"# card\n"}
+_FILES = {GRAPH: b"a graph", CONTRACT: b'{"a": 1}'}
+_DOCUMENTS = {MODEL_CARD: b"a card"}
+_ALL = {**_FILES, **_DOCUMENTS}
 
 
 @pytest.fixture
 def release(tmp_path: Path) -> Release:
-    return make_release(tmp_path, _FILES)
+    return write_release(tmp_path, make_identity(_FILES), PROVENANCE, _FILES, _DOCUMENTS)
+
+
+@pytest.fixture
+def folder(release: Release) -> Path:
+    return Path(release.location)
 
 
 def _names(folder: Path) -> set[str]:
@@ -26,16 +33,17 @@ def _names(folder: Path) -> set[str]:
 
 
 def test_it_lies_in_a_folder_named_by_its_digest(release: Release, tmp_path: Path) -> None:
-    assert release.folder == tmp_path / release.digest
+    assert release.location == str(tmp_path / release.digest)
     assert release.digest == make_identity(_FILES).digest
     assert _names(tmp_path) == {release.digest}
-    assert _names(release.folder) == {*_FILES, MANIFEST}
+    assert _names(tmp_path / release.digest) == {*_ALL, MANIFEST}
 
 
 def test_it_comes_back_as_it_was_written(release: Release) -> None:
-    back = read_release(release.folder)
+    back = read_release(Path(release.location))
     assert back == release
-    assert back.files == _FILES
+    assert back.files == _ALL
+    assert back.manifest.documents == digests(_DOCUMENTS)
     assert back.identity == make_identity(_FILES)
     assert back.manifest.provenance == PROVENANCE
     assert back.json(CONTRACT) == {"a": 1}
@@ -43,13 +51,13 @@ def test_it_comes_back_as_it_was_written(release: Release) -> None:
 
 def test_written_again_it_is_left_as_it_is(release: Release, tmp_path: Path) -> None:
     later = PROVENANCE.model_copy(update={"created_at": "2014-01-01T00:00:00+00:00"})
-    again = write_release(tmp_path, release.identity, later, _FILES)
-    assert again.manifest.provenance == PROVENANCE
+    again = write_release(tmp_path, release.identity, later, _FILES, {MODEL_CARD: b"another card"})
+    assert again == release
 
 
 def test_it_may_be_read_from_a_folder_of_another_name(release: Release, tmp_path: Path) -> None:
-    moved = shutil.copytree(release.folder, tmp_path / "moved")
-    assert read_release(moved, release.digest).files == _FILES
+    moved = shutil.copytree(release.location, tmp_path / "moved")
+    assert read_release(moved, release.digest).files == _ALL
     with pytest.raises(ReleaseError, match=f"it says digest {release.digest}.*, expected is moved"):
         read_release(moved)
 
@@ -59,95 +67,96 @@ def test_a_release_that_is_not_there_is_not_found(tmp_path: Path) -> None:
         read_release(tmp_path / ("a" * 64))
 
 
-@pytest.mark.parametrize("name", sorted(_FILES))
-def test_every_changed_byte_of_every_file_is_refused_by_file_and_digests(release: Release, name: str) -> None:
-    path = release.folder / name
+@pytest.mark.parametrize("name", sorted(_ALL))
+def test_every_changed_byte_of_every_file_is_refused_by_file_and_digests(folder: Path, name: str) -> None:
+    path = folder / name
     content = path.read_bytes()
     for position in range(len(content)):
         changed = bytearray(content)
         changed[position] ^= 1
         path.write_bytes(changed)
         with pytest.raises(ReleaseError) as caught:
-            read_release(release.folder)
+            read_release(folder)
         text = str(caught.value)
         assert str(path) in text
         assert digests({name: bytes(changed)})[name] in text
-        assert digests(_FILES)[name] in text
+        assert digests(_ALL)[name] in text
 
 
-def test_every_changed_byte_of_the_manifest_is_refused(release: Release) -> None:
-    path = release.folder / MANIFEST
+def test_every_changed_byte_of_the_manifest_is_refused(folder: Path) -> None:
+    path = folder / MANIFEST
     content = path.read_bytes()
     for position in range(len(content)):
         changed = bytearray(content)
         # Each bit has its turn: some leave a digit a digit, others make no JSON.
         changed[position] ^= 1 << position % 8
         path.write_bytes(changed)
-        with pytest.raises(ReleaseError, match=re.escape(str(path))):
-            read_release(release.folder)
+        # A document that it gives another name or digest is noticed by that document.
+        with pytest.raises(ReleaseError, match=re.escape(str(folder))):
+            read_release(folder)
 
 
-@pytest.mark.parametrize("name", [*sorted(_FILES), MANIFEST])
+@pytest.mark.parametrize("name", [*sorted(_ALL), MANIFEST])
 @pytest.mark.parametrize("damage", [lambda c: b"", lambda c: c[:-1], lambda c: c + b" ", lambda c: c + c])
-def test_files_cut_short_or_grown_are_refused(release: Release, name: str, damage: Callable[[bytes], bytes]) -> None:
-    path = release.folder / name
+def test_files_cut_short_or_grown_are_refused(folder: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+    path = folder / name
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ReleaseError, match=re.escape(str(path))):
-        read_release(release.folder)
+        read_release(folder)
 
 
-@pytest.mark.parametrize("name", sorted(_FILES))
-def test_an_absent_file_is_refused(release: Release, name: str) -> None:
-    path, digest = release.folder / name, digests(_FILES)[name]
+@pytest.mark.parametrize("name", sorted(_ALL))
+def test_an_absent_file_is_refused(folder: Path, name: str) -> None:
+    path, digest = folder / name, digests(_ALL)[name]
     path.unlink()
     with pytest.raises(ReleaseError, match=f"{re.escape(str(path))} .* is absent, the manifest says {digest}"):
-        read_release(release.folder)
+        read_release(folder)
 
 
-def test_an_absent_manifest_is_refused(release: Release) -> None:
-    (release.folder / MANIFEST).unlink()
+def test_an_absent_manifest_is_refused(folder: Path) -> None:
+    (folder / MANIFEST).unlink()
     with pytest.raises(ReleaseError, match=f"{MANIFEST} cannot be read"):
-        read_release(release.folder)
+        read_release(folder)
 
 
-def test_a_file_that_is_no_part_of_it_is_refused(release: Release) -> None:
-    (release.folder / "extra.py").write_bytes(b"")
+def test_a_file_that_is_no_part_of_it_is_refused(folder: Path) -> None:
+    (folder / "extra.py").write_bytes(b"")
     with pytest.raises(ReleaseError, match=r"extra\.py .* its sha256 is e3b0c442.*, the manifest says not part"):
-        read_release(release.folder)
+        read_release(folder)
 
 
-def test_what_is_no_file_is_refused(release: Release) -> None:
-    (release.folder / "extra").mkdir()
-    with pytest.raises(ReleaseError, match=f"{re.escape(str(release.folder / 'extra'))} cannot be read"):
-        read_release(release.folder)
+def test_what_is_no_file_is_refused(folder: Path) -> None:
+    (folder / "extra").mkdir()
+    with pytest.raises(ReleaseError, match=f"{re.escape(str(folder / 'extra'))} cannot be read"):
+        read_release(folder)
 
 
-def test_a_link_to_nowhere_is_refused(release: Release) -> None:
-    (release.folder / GRAPH).unlink()
-    (release.folder / GRAPH).symlink_to("nowhere")
-    with pytest.raises(ReleaseError, match=re.escape(str(release.folder / GRAPH))):
-        read_release(release.folder)
+def test_a_link_to_nowhere_is_refused(folder: Path) -> None:
+    (folder / GRAPH).unlink()
+    (folder / GRAPH).symlink_to("nowhere")
+    with pytest.raises(ReleaseError, match=re.escape(str(folder / GRAPH))):
+        read_release(folder)
 
 
-def test_a_manifest_that_was_made_to_fit_other_files_is_refused(release: Release) -> None:
+def test_a_manifest_that_was_made_to_fit_other_files_is_refused(release: Release, folder: Path) -> None:
     """Its digest is asked for by name: whoever changes the content changes the digest."""
     forged = make_identity({**_FILES, GRAPH: b"another"})
-    manifest = json.loads((release.folder / MANIFEST).read_bytes())
+    manifest = json.loads((folder / MANIFEST).read_bytes())
     manifest["identity"] = json.loads(forged.model_dump_json())
-    (release.folder / GRAPH).write_bytes(b"another")
+    (folder / GRAPH).write_bytes(b"another")
     for digest in (release.digest, forged.digest):
         manifest["digest"] = digest
-        (release.folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
         with pytest.raises(ReleaseError, match=f"its content has {forged.digest}, expected is {release.digest}"):
-            read_release(release.folder)
+            read_release(folder)
 
 
-def test_the_release_of_another_digest_is_refused(release: Release, tmp_path: Path) -> None:
+def test_the_release_of_another_digest_is_refused(release: Release, folder: Path, tmp_path: Path) -> None:
     other = make_release(tmp_path, _FILES, seed=1)
-    shutil.rmtree(release.folder)
-    other.folder.rename(release.folder)
+    shutil.rmtree(folder)
+    Path(other.location).rename(folder)
     with pytest.raises(ReleaseError, match=f"it says digest {other.digest}.*, expected is {release.digest}"):
-        read_release(release.folder)
+        read_release(folder)
 
 
 def test_an_interrupted_write_is_never_read(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from support.releases import PROVENANCE, make_files, make_identity
 
-from athanor.release.manifest import Identity, Manifest
+from athanor.release.manifest import Calibration, Identity, Manifest
 
 _IDENTITY = make_identity(make_files())
 
@@ -39,6 +39,7 @@ def test_the_digest_does_not_depend_on_the_order_of_what_is_named() -> None:
         {"algorithm": "other"},
         {"parameters": {"middle": 2.0}},
         {"parameters": {"middle": None}},
+        {"calibration": Calibration(slope=1.0, intercept=0.0)},
         {"seed": 1},
         {"metrics": {"roc_auc": 0.7500000000000001}},
         {"baseline": {}},
@@ -68,7 +69,7 @@ def test_metrics_are_numbers(value: float) -> None:
 
 
 def test_unknown_fields_and_other_formats_are_refused() -> None:
-    for changed in ({"more": 1}, {"format": 2}):
+    for changed in ({"more": 1}, {"format": 1}):
         with pytest.raises(ValidationError):
             Identity.model_validate({**_IDENTITY.model_dump(), **changed})
 
@@ -76,6 +77,6 @@ def test_unknown_fields_and_other_formats_are_refused() -> None:
 def test_provenance_is_not_part_of_the_digest() -> None:
     """The same release may be made again at another time, from another commit."""
     other = PROVENANCE.model_copy(update={"commit": "other", "created_at": "2014-01-01T00:00:00+00:00"})
-    manifests = [Manifest.seal(_IDENTITY, provenance) for provenance in (PROVENANCE, other)]
+    manifests = [Manifest.seal(_IDENTITY, provenance, {}) for provenance in (PROVENANCE, other)]
     assert {manifest.digest for manifest in manifests} == {_IDENTITY.digest}
     assert len({manifest.provenance_digest for manifest in manifests}) == 2

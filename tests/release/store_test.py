@@ -1,4 +1,4 @@
-"""The release store: what the registry publishes and serving reads."""
+"""The release store: what the registry publishes and serving reads, wherever it lies."""
 
 import re
 from pathlib import Path
@@ -8,37 +8,40 @@ import pytest
 from pydantic import ValidationError
 from support.releases import make_release
 
-from athanor.errors import NotFoundError, ReleaseError
-from athanor.release.files import GRAPH, Release
+from athanor.errors import NotFoundError, ReleaseError, SettingsError
+from athanor.release.files import MANIFEST, Release
+from athanor.release.places import open_place
 from athanor.release.store import ReleaseStore, Served, Traffic
 
 _DIGEST = "a" * 64
 _TRAFFIC = Traffic(model="flight_delay", revision=3, champion=Served(digest=_DIGEST, semantic_version="1.0.0"))
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ReleaseStore:
-    return ReleaseStore(tmp_path / "store")
-
-
-@pytest.fixture
-def release(tmp_path: Path) -> Release:
-    return make_release(tmp_path / "candidates")
+def _folder(release: Release) -> str:
+    return f"releases/flight_delay/{release.digest}"
 
 
 def test_a_published_release_is_read_as_it_was_written(store: ReleaseStore, release: Release) -> None:
     store.publish(release)
     back = store.read("flight_delay", release.digest)
-    assert back.folder == store.folder / "releases" / "flight_delay" / release.digest
+    assert back.location.endswith(f"/{_folder(release)}")
     assert (back.manifest, back.files) == (release.manifest, release.files)
 
 
-def test_publishing_twice_changes_nothing(store: ReleaseStore, release: Release) -> None:
+def test_it_lies_where_everybody_looks_for_it(store: ReleaseStore, location: str, release: Release) -> None:
     store.publish(release)
-    graph = store.folder / "releases" / "flight_delay" / release.digest / GRAPH
-    before = graph.stat().st_mtime_ns
-    store.publish(release)
-    assert graph.stat().st_mtime_ns == before
+    store.write_traffic(_TRAFFIC)
+    place = open_place(location)
+    assert place.list_names("") == ["releases", "traffic"]
+    assert place.list_names(_folder(release)) == sorted([*release.files, MANIFEST])
+    assert place.read(f"{_folder(release)}/{MANIFEST}") == Path(release.location, MANIFEST).read_bytes()
+    assert place.list_names("traffic") == ["flight_delay.json"]
+
+
+def test_a_path_may_be_a_path_or_words(tmp_path: Path, release: Release) -> None:
+    ReleaseStore(tmp_path / "store").publish(release)
+    for location in (tmp_path / "store", str(tmp_path / "store"), f"file://{tmp_path}/store"):
+        assert ReleaseStore(location).read("flight_delay", release.digest).files == release.files
 
 
 def test_a_release_that_was_never_published_is_not_found(store: ReleaseStore) -> None:
@@ -46,34 +49,60 @@ def test_a_release_that_was_never_published_is_not_found(store: ReleaseStore) ->
         store.read("flight_delay", _DIGEST)
 
 
-def test_a_release_that_was_tampered_with_in_the_store_is_refused(store: ReleaseStore, release: Release) -> None:
-    store.publish(release)
-    path = store.folder / "releases" / "flight_delay" / release.digest / GRAPH
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ReleaseError, match=re.escape(str(path))):
-        store.read("flight_delay", release.digest)
+@pytest.mark.parametrize("digest", ["", "..", "a" * 63, "A" * 64, "a" * 64 + "\n", f"../other/{'a' * 64}"])
+def test_what_is_no_digest_names_no_release(local: ReleaseStore, release: Release, digest: str) -> None:
+    local.publish(release)
+    for ask in (local.read, local.remove):
+        with pytest.raises(NotFoundError, match="is no digest of a release"):
+            ask("flight_delay", digest)
+    assert local.list_digests("flight_delay") == [release.digest]
 
 
-def test_the_remedy_that_a_refusal_names_works(store: ReleaseStore, release: Release) -> None:
+def test_what_has_no_manifest_is_not_there(store: ReleaseStore, location: str, release: Release) -> None:
     store.publish(release)
-    folder = store.folder / "releases" / "flight_delay" / release.digest
-    (folder / GRAPH).write_bytes(b"")
-    with pytest.raises(ReleaseError, match=f"Remove {re.escape(str(folder))} and register the release again"):
+    open_place(location).remove(f"{_folder(release)}/{MANIFEST}")
+    with pytest.raises(NotFoundError, match=release.digest):
         store.read("flight_delay", release.digest)
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
+    assert (store.list_models(), store.list_digests("flight_delay")) == ([], [])
+    assert list(store.list_manifests("flight_delay")) == []
+
+
+def test_releases_are_listed_by_model(store: ReleaseStore, release: Release, tmp_path: Path) -> None:
+    assert (store.list_models(), store.list_digests("flight_delay")) == ([], [])
+    later, other = make_release(tmp_path / "candidates", seed=1), make_release(tmp_path / "candidates", model="other")
+    for made in (release, later, other):
+        store.publish(made)
+    assert store.list_models() == ["flight_delay", "other"]
+    assert store.list_digests("flight_delay") == sorted([release.digest, later.digest])
+    assert [manifest.digest for manifest in store.list_manifests("other")] == [other.digest]
+
+
+def test_a_damaged_manifest_is_refused_where_manifests_are_listed(
+    store: ReleaseStore, location: str, release: Release
+) -> None:
     store.publish(release)
-    assert store.read("flight_delay", release.digest).files == release.files
+    open_place(location).write(f"{_folder(release)}/{MANIFEST}", b"{}")
+    with pytest.raises(ReleaseError, match=f"{MANIFEST}, of release {release.digest}, cannot be read"):
+        list(store.list_manifests("flight_delay"))
+
+
+def test_what_was_removed_is_not_there_and_the_rest_stays(
+    store: ReleaseStore, location: str, release: Release, tmp_path: Path
+) -> None:
+    later = make_release(tmp_path / "candidates", seed=1)
+    store.publish(release)
+    store.publish(later)
+    for _ in range(2):
+        store.remove("flight_delay", release.digest)
+    assert store.list_digests("flight_delay") == [later.digest]
+    assert open_place(location).list_names(_folder(release)) == []
 
 
 def test_traffic_is_written_replaced_and_read(store: ReleaseStore) -> None:
-    store.write_traffic(_TRAFFIC)
-    assert store.read_traffic("flight_delay") == _TRAFFIC
-    other = _TRAFFIC.model_copy(update={"revision": 4})
-    store.write_traffic(other)
-    assert store.read_traffic("flight_delay") == other
-    assert [path.name for path in (store.folder / "traffic").iterdir()] == ["flight_delay.json"]
+    for revision in (3, 4):
+        traffic = _TRAFFIC.model_copy(update={"revision": revision})
+        store.write_traffic(traffic)
+        assert store.read_traffic("flight_delay") == traffic
 
 
 def test_without_traffic_it_says_what_to_do(store: ReleaseStore) -> None:
@@ -94,12 +123,12 @@ def test_without_traffic_it_says_what_to_do(store: ReleaseStore) -> None:
         _TRAFFIC.model_dump_json().replace('"model"', '"more":1,"model"').encode(),
     ],
 )
-def test_a_file_that_is_no_traffic_file_is_refused(store: ReleaseStore, content: bytes) -> None:
-    path = store.folder / "traffic" / "flight_delay.json"
+def test_a_file_that_is_no_traffic_file_is_refused(local: ReleaseStore, content: bytes) -> None:
+    path = Path(local.location, "traffic", "flight_delay.json")
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     with pytest.raises(ReleaseError, match=f"{re.escape(str(path))} is no traffic file"):
-        store.read_traffic("flight_delay")
+        local.read_traffic("flight_delay")
 
 
 @pytest.mark.parametrize(
@@ -108,3 +137,23 @@ def test_a_file_that_is_no_traffic_file_is_refused(store: ReleaseStore, content:
 def test_what_cannot_be_served_cannot_be_written(changed: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Served.model_validate({"digest": _DIGEST, "semantic_version": "1.0.0", **changed})
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("s3://bucket/store", "nothing here knows URLs of s3://.*s3fs.*requirements and the lock"),
+        ("nosuch://x", "nothing here knows URLs of nosuch://.*add the library"),
+        ("file://host/store", "names no folder of this machine; give three slashes"),
+        ("file://", "names no folder of this machine"),
+    ],
+)
+def test_a_url_that_nothing_here_knows_is_refused_with_what_to_do(url: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        ReleaseStore(url)
+
+
+def test_a_password_in_a_url_is_not_told() -> None:
+    with pytest.raises(SettingsError) as caught:
+        ReleaseStore("nosuch://me:secret@host/store")
+    assert "secret" not in str(caught.value)

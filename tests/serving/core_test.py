@@ -1,16 +1,29 @@
 """The core that every door answers from."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from support.flights import make_flight
-from support.releases import expected_probability
+from support.releases import expected_probability, make_files, make_release
 
-from athanor.errors import FieldViolation, InvalidRequestError, ModelNotFoundError, NotFoundError, ReleaseError
-from athanor.release.files import GRAPH, Release
-from athanor.release.store import ReleaseStore
+from athanor.errors import (
+    FieldViolation,
+    InvalidRequestError,
+    ModelNotFoundError,
+    NotFoundError,
+    ReleaseError,
+    SettingsError,
+)
+from athanor.release.files import GRAPH, MANIFEST, Release
+from athanor.release.manifest import Manifest
+from athanor.release.signature import make_key, sign
+from athanor.release.store import ReleaseStore, Served, Traffic
 from athanor.serving.core import Core
 from flight_delay.v1 import flight_delay_pb2
 from projects.flight_delay.model import MODEL
@@ -117,7 +130,102 @@ def test_without_traffic_it_does_not_start(store: ReleaseStore) -> None:
 
 
 def test_on_a_release_that_was_tampered_with_it_does_not_start(store: ReleaseStore, release: Release) -> None:
-    path = store.folder / "releases" / MODEL.name / release.digest / GRAPH
+    path = Path(store.location, "releases", MODEL.name, release.digest, GRAPH)
     path.write_bytes(path.read_bytes().replace(b"Sigmoid", b"Softmax"))
     with pytest.raises(ReleaseError, match=f"{path.name} is corrupted or was tampered with"):
         Core(MODEL, store, max_rows=1)
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    make_key(tmp_path / "key")
+    return tmp_path / "key"
+
+
+@pytest.fixture
+def public(key: Path) -> Path:
+    return key.with_name("key.pub")
+
+
+def _sign(store: ReleaseStore, release: Release, key: Path) -> None:
+    store.write_signature(MODEL.name, release.digest, sign(release, key))
+
+
+def test_a_release_that_is_signed_is_served_where_that_is_demanded(
+    store: ReleaseStore, release: Release, key: Path, public: Path
+) -> None:
+    _sign(store, release, key)
+    response: Any = Core(MODEL, store, max_rows=1, require_signature=public).predict(_request(make_flight()), "id")
+    assert response.release_digest == release.digest
+
+
+def test_a_release_that_is_not_signed_is_not_served_where_that_is_demanded(
+    store: ReleaseStore, release: Release, public: Path
+) -> None:
+    with pytest.raises(ReleaseError, match=f"release {release.digest} of flight_delay is not signed by key"):
+        Core(MODEL, store, max_rows=1, require_signature=public)
+
+
+def test_a_release_that_another_signed_is_not_served(
+    store: ReleaseStore, release: Release, public: Path, tmp_path: Path
+) -> None:
+    make_key(tmp_path / "other")
+    _sign(store, release, tmp_path / "other")
+    with pytest.raises(ReleaseError, match=f"{release.digest} of flight_delay is not signed by key"):
+        Core(MODEL, store, max_rows=1, require_signature=public)
+
+
+def test_a_release_whose_provenance_was_changed_since_is_served_only_where_no_signature_is_demanded(
+    store: ReleaseStore, release: Release, key: Path, public: Path
+) -> None:
+    _sign(store, release, key)
+    manifest = release.manifest
+    changed = Manifest.seal(
+        manifest.identity, manifest.provenance.model_copy(update={"commit": "other"}), manifest.documents
+    )
+    Path(store.location, "releases", MODEL.name, release.digest, MANIFEST).write_bytes(changed.content)
+    Core(MODEL, store, max_rows=1)
+    with pytest.raises(ReleaseError, match=f"signature of release {release.digest} .* It was changed since"):
+        Core(MODEL, store, max_rows=1, require_signature=public)
+
+
+def test_a_release_that_must_be_signed_is_not_loaded_before_that_is_proved(
+    store: ReleaseStore, tmp_path: Path, public: Path
+) -> None:
+    """A graph is input of a stranger until then: nothing may parse it."""
+    broken = make_release(tmp_path / "candidates", make_files(model=b"no graph"))
+    store.publish(broken)
+    store.write_traffic(
+        Traffic(model=MODEL.name, revision=2, champion=Served(digest=broken.digest, semantic_version="1.2.4"))
+    )
+    with pytest.raises(ReleaseError, match="is no graph"):
+        Core(MODEL, store, max_rows=1)
+    with pytest.raises(ReleaseError, match="is not signed by key"):
+        Core(MODEL, store, max_rows=1, require_signature=public)
+
+
+def test_a_public_key_that_cannot_be_read_is_told(store: ReleaseStore, release: Release, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"absent\.pub is no public key that can be read"):
+        Core(MODEL, store, max_rows=1, require_signature=tmp_path / "absent.pub")
+
+
+def test_it_serves_from_a_store_at_a_url(release: Release, store: ReleaseStore) -> None:
+    served = Core(MODEL, ReleaseStore(Path(store.location).as_uri()), max_rows=1)
+    response: Any = served.predict(_request(make_flight()), "id")
+    assert response.release_digest == release.digest
+
+
+def test_who_demands_no_signature_and_gives_no_url_waits_for_neither_library(
+    store: ReleaseStore, release: Release
+) -> None:
+    program = (
+        "import sys; from athanor.projects import load; from athanor.features.features import Model; "
+        "from athanor.release.store import ReleaseStore; from athanor.serving.core import Core; "
+        "Core(load('flight_delay', 'model', Model), ReleaseStore(sys.argv[1]), 1); "
+        "print({'cryptography', 'fsspec'} & set(sys.modules))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program, store.location], capture_output=True, text=True, env=environment, check=False
+    )
+    assert (done.stdout, done.stderr) == ("set()\n", "")

@@ -18,7 +18,19 @@ _RIGHT: dict[str, Any] = {"project": "flight_delay", "store": "store"}
 def test_what_is_not_given_has_its_default() -> None:
     made = make_settings(**_RIGHT)
     assert (made.host, made.http_port, made.grpc_port) == ("127.0.0.1", 8000, 9000)
-    assert (made.replicas, made.max_rows, made.store) == (1, 10_000, Path("store"))
+    assert (made.replicas, made.max_rows, made.require_signature) == (1, 10_000, None)
+
+
+@pytest.mark.parametrize("store", ["s3://bucket/store", "memory://store", "file:///store", "/store"])
+def test_a_store_lies_at_a_path_or_a_url(store: str) -> None:
+    assert make_settings(**{**_RIGHT, "store": store}).store == store
+
+
+@pytest.mark.parametrize("store", ["store", Path("store")])
+def test_a_path_is_the_same_in_every_working_directory(store: str | Path, tmp_path: Path) -> None:
+    made = make_settings(**{**_RIGHT, "store": store}, require_signature="key.pub")
+    assert made.store == str(Path.cwd() / "store")
+    assert made.require_signature == Path.cwd() / "key.pub"
 
 
 @pytest.mark.parametrize(
@@ -32,6 +44,8 @@ def test_what_is_not_given_has_its_default() -> None:
         ({"replicas": 1.5}, "replicas: .* (given: 1.5)"),
         ({"max_rows": -1}, "max_rows: .* (given: -1)"),
         ({"store": None}, "store: .* (given: None)"),
+        ({"store": ""}, "store: .* (given: '')"),
+        ({"require_signature": 1}, "require_signature: .* (given: 1)"),
         ({"replica": 2}, "replica: .* (given: 2)"),
     ],
 )

@@ -13,16 +13,19 @@ from support.flights import make_columns
 from athanor.contract.messages import to_messages
 from athanor.data.profile import profile
 from athanor.release.files import (
+    ANSWERS,
     CONTRACT,
     GRAPH,
     MODEL_CARD,
     REFERENCE_PROFILE,
     REFERENCE_ROWS,
+    TRAINING,
     Release,
     digests,
     write_release,
 )
 from athanor.release.manifest import Identity, Provenance
+from athanor.release.record import TrainingRecord
 from flight_delay.v1 import flight_delay_pb2
 from projects.flight_delay.model import MODEL
 
@@ -31,9 +34,16 @@ PROVENANCE: Final = Provenance(
     snapshot_version=0,
     commit="0123456789abcdef",
     is_clean=True,
+    lock="1" * 64,
+    pex="",
+    trials=None,
+    engine="local",
+    threads=2,
     athanor="0.1.0",
     python="3.11.0",
     platform="Linux x86_64",
+    cpu="GenuineIntel 6",
+    host="nowhere",
     libraries={"numpy": "2.0.0"},
     created_at="2013-12-31T00:00:00+00:00",
 )
@@ -93,7 +103,6 @@ def make_files(middle: float = MIDDLE, **replaced: bytes | Any) -> dict[str, byt
         GRAPH: make_graph(middle),
         REFERENCE_PROFILE: profile(MODEL.contract.dataset_columns, columns).to_json().encode(),
         REFERENCE_ROWS: json.dumps(reference).encode(),
-        MODEL_CARD: b"# flight_delay\n",
     }
     return {name: replaced.get(name.split(".")[0], content) for name, content in files.items()}
 
@@ -116,6 +125,49 @@ def make_identity(files: Mapping[str, bytes], **changed: Any) -> Identity:
 
 
 def make_release(folder: Path, files: Mapping[str, bytes] | None = None, **changed: Any) -> Release:
-    """A release of the example project below a folder, with some parts of its identity changed."""
+    """A release of the example project below a folder, with some parts of its identity changed.
+
+    Args:
+        changed: `provenance` and `answers`, those it gave when it was evaluated, as well.
+    """
     files = files if files is not None else make_files()
-    return write_release(folder, make_identity(files, **changed), PROVENANCE, files)
+    provenance = PROVENANCE.model_copy(update=changed.pop("provenance", {}))
+    answers = changed.pop(
+        "answers", {"snapshot": "5" * 64, "test_from": "2013-10-01T00:00:00+00:00", "probabilities": ""}
+    )
+    documents = {
+        ANSWERS: json.dumps(answers).encode(),
+        MODEL_CARD: b"<!doctype html><title>flight_delay</title>\n",
+        TRAINING: make_record().model_dump_json().encode(),
+    }
+    return write_release(folder, make_identity(files, **changed), provenance, files, documents)
+
+
+def make_record(**changed: Any) -> TrainingRecord:
+    """What a training could have seen."""
+    values: dict[str, Any] = {
+        "model": MODEL.name,
+        "status": "passed",
+        "scoring": "average_precision",
+        "trials": [
+            {"algorithm": "by distance", "parameters": {"middle": MIDDLE}, "scores": [0.5, 0.75], "fit_s": 1.5},
+            {"algorithm": "by carrier", "parameters": {}, "scores": [0.25, None], "fit_s": 0.5},
+        ],
+        "rows_trained": 100,
+        "rows_evaluated": 20,
+        "label_rate": 0.25,
+        "metrics": {"roc_auc": {"value": 0.75, "low": 0.7, "high": 0.8}},
+        "baseline": {"roc_auc": {"value": 0.5, "low": 0.45, "high": 0.55}},
+        "slices": [{"slice": "origin", "value": "JFK", "rows": 20, "label_rate": 0.25, "metrics": {"roc_auc": 0.75}}],
+        "gates": [
+            {
+                "gate": "floor of roc_auc",
+                "passed": True,
+                "value": 0.75,
+                "wanted": "at least 0.66",
+                "explanation": "roc_auc is 0.75",
+            }
+        ],
+        "seconds": {"search": 2.0},
+    }
+    return TrainingRecord.model_validate({**values, **changed})

@@ -40,6 +40,11 @@ class Home:
         return self.path / "reports"
 
     @property
+    def searches(self) -> Path:
+        """What searches have found so far, by project: one that was interrupted goes on from there."""
+        return self.path / "searches"
+
+    @property
     def candidates(self) -> Path:
         """Releases as training wrote them, before one is registered."""
         return self.path / "candidates"

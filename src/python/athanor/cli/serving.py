@@ -17,11 +17,22 @@ if TYPE_CHECKING:
 
 app = make_app("serve", "Run the service of a project's champion.")
 
-StoreOption = Annotated[Path | None, typer.Option("--store", help="Release store; that of the home by default.")]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store", envvar="ATHANOR_STORE_URL", help="Release store, a folder or a URL; that of the home by default."
+    ),
+]
 HostOption = Annotated[str, typer.Option(envvar="ATHANOR_HOST", help="Address that the doors bind to.")]
 HttpPortOption = Annotated[int, typer.Option(envvar="ATHANOR_HTTP_PORT", help="Port of the REST door.")]
 GrpcPortOption = Annotated[int, typer.Option(envvar="ATHANOR_GRPC_PORT", help="Port of the gRPC door.")]
 ReplicasOption = Annotated[int, typer.Option(envvar="ATHANOR_REPLICAS", help="Processes that answer.")]
+RequireSignatureOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="ATHANOR_REQUIRE_SIGNATURE", help="File of a public key; only what it signed is served. None by default."
+    ),
+]
 MaxRowsOption = Annotated[int, typer.Option(envvar="ATHANOR_MAX_ROWS", help="Most rows in one request.")]
 
 
@@ -36,6 +47,7 @@ def up(
     grpc_port: GrpcPortOption = 9000,
     replicas: ReplicasOption = 1,
     max_rows: MaxRowsOption = 10_000,
+    require_signature: RequireSignatureOption = None,
     json: JsonOption = False,
 ) -> None:
     """Start the service in the background; returns when it answers."""
@@ -49,6 +61,7 @@ def up(
         grpc_port=grpc_port,
         replicas=replicas,
         max_rows=max_rows,
+        require_signature=require_signature,
     )
     with watch() as progress:
         state = start(settings, place, progress)
@@ -87,6 +100,7 @@ def run_(
     grpc_port: GrpcPortOption = 9000,
     replicas: ReplicasOption = 1,
     max_rows: MaxRowsOption = 10_000,
+    require_signature: RequireSignatureOption = None,
 ) -> None:
     """Run the service in the foreground, until SIGTERM or SIGINT."""
     from athanor.serving.service import ServicePlace
@@ -102,6 +116,7 @@ def run_(
         grpc_port=grpc_port,
         replicas=replicas,
         max_rows=max_rows,
+        require_signature=require_signature,
     )
     run_service(settings, ServicePlace(place.service, project))
 
@@ -119,6 +134,7 @@ def start(settings: "ServingSettings", home: Home, progress: "Progress") -> "Ser
         "--grpc-port": settings.grpc_port,
         "--replicas": settings.replicas,
         "--max-rows": settings.max_rows,
+        **({"--require-signature": settings.require_signature} if settings.require_signature else {}),
     }
     command = [sys.executable, "-m", "athanor.cli.serving", "run", settings.project]
     command += [str(part) for flag in flags.items() for part in flag]
@@ -133,7 +149,7 @@ def stop(project: str, home: Home, progress: "Progress") -> None:
     stop_service(ServicePlace(home.service, project), progress)
 
 
-def _settings(project: str, home: Home, store: Path | None, **values: object) -> "ServingSettings":
+def _settings(project: str, home: Home, store: str | None, **values: object) -> "ServingSettings":
     from athanor.serving.settings import make_settings
 
     return make_settings(project=project, store=store or home.store, **values)

@@ -9,23 +9,30 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from athanor.atomic import place_folder
 from athanor.errors import NotFoundError, ReleaseError
 from athanor.release.manifest import Identity, Manifest, Provenance
+from athanor.release.places import LocalPlace, Place
 
 CONTRACT: Final = "contract.json"
 GRAPH: Final = "model.onnx"
 MANIFEST: Final = "manifest.json"
 REFERENCE_PROFILE: Final = "reference_profile.json"
 REFERENCE_ROWS: Final = "reference_rows.json"
-MODEL_CARD: Final = "model_card.md"
+MODEL_CARD: Final = "model_card.html"
+TRAINING: Final = "training.json"
+ANSWERS: Final = "answers.json"
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release whose files were verified against its manifest. Attributes are contents; `folder` is where it lies."""
+    """A release whose files were verified against its manifest.
 
-    folder: Path
+    Attributes:
+        location: the folder or URL where it was read.
+        files: contents by name, of all but the manifest.
+    """
+
+    location: str
     manifest: Manifest
     files: Mapping[str, bytes]
 
@@ -46,25 +53,22 @@ def digests(files: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
 
 
-def write_release(folder: Path, identity: Identity, provenance: Provenance, files: Mapping[str, bytes]) -> Release:
-    """Writes `folder/<digest>`; if that release is there already it is left as it is.
+def write_release(
+    folder: Path,
+    identity: Identity,
+    provenance: Provenance,
+    files: Mapping[str, bytes],
+    documents: Mapping[str, bytes],
+) -> Release:
+    """Writes `folder/<digest>`; if that release is there already it is left as it is, with its first documents.
 
     Args:
         identity: its `files` are the digests of `files`.
+        documents: files that tell about the release and are not part of what it is.
     """
-    manifest = Manifest.seal(identity, provenance)
-    place_files(folder / manifest.digest, {**files, MANIFEST: manifest.content})
+    manifest = Manifest.seal(identity, provenance, digests(documents))
+    LocalPlace(folder).place(manifest.digest, {**files, **documents, MANIFEST: manifest.content})
     return read_release(folder / manifest.digest)
-
-
-def place_files(final: Path, files: Mapping[str, bytes]) -> None:
-    """Makes a folder of these files appear at once; does nothing if it is there."""
-
-    def fill(folder: Path) -> None:
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
-
-    place_folder(final, fill)
 
 
 def read_release(folder: Path, digest: str | None = None) -> Release:
@@ -80,42 +84,50 @@ def read_release(folder: Path, digest: str | None = None) -> Release:
     digest = digest or folder.name
     if not folder.is_dir():
         raise NotFoundError(f"there is no release {digest} at {folder}")
-    manifest = read_manifest(folder, digest)
-    files = {path.name: _read(path) for path in folder.iterdir() if path.name != MANIFEST}
-    expected, found = manifest.identity.files, digests(files)
+    return verify_release(LocalPlace(folder.parent), folder.name, digest)
+
+
+def verify_release(place: Place, folder: str, digest: str) -> Release:
+    """Reads and verifies the release in a folder of a place. Raises ReleaseError as `read_release` does."""
+    manifest = read_manifest(place, folder, digest)
+    names = [name for name in place.list_names(folder) if name != MANIFEST]
+    files = {name: _read(place, f"{folder}/{name}") for name in names}
+    expected, found = {**manifest.identity.files, **manifest.documents}, digests(files)
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             was, is_now = expected.get(name, "not part of the release"), found.get(name, "absent")
-            _refuse(folder / name, f"its sha256 is {is_now}, the manifest says {was}")
-    return Release(folder, manifest, files)
+            _refuse(place, folder, name, f"its sha256 is {is_now}, the manifest says {was}")
+    return Release(place.name(folder), manifest, files)
 
 
-def read_manifest(folder: Path, digest: str | None = None) -> Manifest:
-    """Reads and verifies the manifest of a release, and none of its files; see `read_release`."""
-    path, digest = folder / MANIFEST, digest or folder.name
-    content = _read(path)
+def read_manifest(place: Place, folder: str, digest: str) -> Manifest:
+    """Reads and verifies the manifest of a release, and none of its files. Raises as `verify_release` does."""
+    content = _read(place, f"{folder}/{MANIFEST}")
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
+        path = place.name(f"{folder}/{MANIFEST}")
         raise ReleaseError(f"{path}, of release {digest}, cannot be read: {error}") from None
     actual = manifest.identity.digest
     if not digest == manifest.digest == actual:
-        _refuse(path, f"it says digest {manifest.digest}, its content has {actual}, expected is {digest}")
-    as_written = Manifest.seal(manifest.identity, manifest.provenance).content
+        reason = f"it says digest {manifest.digest}, its content has {actual}, expected is {digest}"
+        _refuse(place, folder, MANIFEST, reason)
+    as_written = Manifest.seal(manifest.identity, manifest.provenance, manifest.documents).content
     if content != as_written:
         found, expected = (hashlib.sha256(written).hexdigest() for written in (content, as_written))
-        _refuse(path, f"its sha256 is {found}, what it says would be written with {expected}")
+        _refuse(place, folder, MANIFEST, f"its sha256 is {found}, what it says would be written with {expected}")
     return manifest
 
 
-def _read(path: Path) -> bytes:
+def _read(place: Place, path: str) -> bytes:
     try:
-        return path.read_bytes()
+        return place.read(path)
     except OSError as error:
-        raise ReleaseError(f"{path} cannot be read: {error}") from None
+        raise ReleaseError(f"{place.name(path)} cannot be read: {error}") from None
 
 
-def _refuse(path: Path, reason: str) -> None:
+def _refuse(place: Place, folder: str, name: str, reason: str) -> None:
     raise ReleaseError(
-        f"{path} is corrupted or was tampered with: {reason}. Remove {path.parent} and register the release again"
+        f"{place.name(f'{folder}/{name}')} is corrupted or was tampered with: {reason}. "
+        f"Remove {place.name(folder)} and register the release again"
     )

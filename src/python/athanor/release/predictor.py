@@ -33,7 +33,8 @@ class Graph:
         """Probability of the positive class for each row; float64 of length n."""
         arrays: dict[str, NDArray[Any]] = {"numeric": features.numeric, "categorical": features.categorical}
         outputs = self._session.run(["probabilities"], {name: arrays[name] for name in self._inputs})
-        return np.asarray(outputs[0][:, 1], dtype=np.float64)
+        # A forest's float32 sum may end at 1.0000001.
+        return np.asarray(np.clip(outputs[0][:, 1], 0, 1), dtype=np.float64)
 
 
 class Predictor:
@@ -53,7 +54,7 @@ class Predictor:
             self._graph = Graph(release.files[GRAPH])
             difference = self._measure_difference()
         except Exception as error:  # noqa: BLE001 - onnxruntime has a class of its own for each way to be broken
-            raise ReleaseError(f"{release.folder / GRAPH} is no graph that can be run: {error}") from None
+            raise ReleaseError(f"{release.location}/{GRAPH} is no graph that can be run: {error}") from None
         if not np.all(difference <= TOLERANCE):
             raise ReleaseError(
                 f"release {release.digest} answers reference row {difference.argmax()} with a difference of "

@@ -132,7 +132,8 @@ def _check(settings: ServingSettings) -> None:
         raise SettingsError(
             f"port {' and '.join(map(str, taken))} is taken; choose another by --http-port, --grpc-port"
         )
-    Core(load(settings.project, "model", Model), ReleaseStore(settings.store), settings.max_rows)
+    model, store = load(settings.project, "model", Model), ReleaseStore(settings.store)
+    Core(model, store, settings.max_rows, settings.require_signature)
 
 
 def _wait_until_answering(place: ServicePlace, process: "subprocess.Popen[bytes]") -> ServiceState:

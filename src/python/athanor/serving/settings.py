@@ -5,9 +5,10 @@ import socket
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from athanor.errors import SettingsError
+from athanor.release.places import to_absolute
 
 DEFAULT_HTTP_PORT: Final = 8000
 DEFAULT_GRPC_PORT: Final = 9000
@@ -23,20 +24,32 @@ class ServingSettings(BaseModel):
 
     Attributes:
         project: whose model.
-        store: folder of the release store.
+        store: folder or URL of the release store.
         host: address that the doors bind to.
         max_rows: most rows in one request.
+        require_signature: file of a public key; a release that nobody signed with its private key is not served.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     project: str
-    store: Path
+    store: str = Field(min_length=1)
     host: str = "127.0.0.1"
     http_port: int = Field(DEFAULT_HTTP_PORT, ge=1, le=65_535)
     grpc_port: int = Field(DEFAULT_GRPC_PORT, ge=1, le=65_535)
     replicas: int = Field(1, ge=1, le=MAX_REPLICAS)
     max_rows: int = Field(10_000, ge=1)
+    require_signature: Path | None = None
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _store_is_the_same_everywhere(cls, value: object) -> object:
+        return to_absolute(value) if isinstance(value, Path | str) and str(value) else value
+
+    @field_validator("require_signature")
+    @classmethod
+    def _key_is_the_same_everywhere(cls, value: Path | None) -> Path | None:
+        return value.absolute() if value else None
 
     @model_validator(mode="after")
     def _ports_differ(self) -> "ServingSettings":

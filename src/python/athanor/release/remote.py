@@ -1,0 +1,75 @@
+"""Places that are no folder of this machine: those that fsspec has a URL for."""
+
+import math
+from typing import Any
+
+import fsspec
+
+from athanor.errors import SettingsError
+from athanor.release.places import Place
+
+
+def open_remote(url: str, scheme: str) -> "RemotePlace":
+    """Raises SettingsError if the library that fsspec needs for such a URL is not there, or there is none."""
+    try:
+        system, root = fsspec.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        # The URL itself may hold a password.
+        raise SettingsError(
+            f"nothing here knows URLs of {scheme}:// ({error}); use a folder, or add the library that fsspec needs "
+            "for them to the requirements and the lock"
+        ) from None
+    return RemotePlace(system, root)
+
+
+class RemotePlace(Place):
+    """A folder of an fsspec file system. It replaces a file at once if the file system does, as object stores do."""
+
+    def __init__(self, system: Any, root: str) -> None:
+        self._system = system
+        self._root = root.rstrip("/")
+
+    def name(self, path: str) -> str:
+        return str(self._system.unstrip_protocol(self._at(path)))
+
+    def list_names(self, folder: str) -> list[str]:
+        path = self._at(folder)
+        # Others write too, and file systems remember what they have listed.
+        self._system.invalidate_cache()
+        try:
+            found = self._system.ls(path, detail=False)
+        except FileNotFoundError:
+            return []
+        # Some list the folder itself, as an empty object.
+        return sorted({name for entry in found if (name := entry.rstrip("/").removeprefix(path).strip("/"))})
+
+    def read(self, path: str) -> bytes:
+        return bytes(self._system.cat_file(self._at(path)))
+
+    def write(self, path: str, content: bytes) -> None:
+        at = self._at(path)
+        self._system.makedirs(at.rpartition("/")[0], exist_ok=True)
+        self._system.pipe_file(at, content)
+
+    def remove(self, path: str) -> None:
+        self._system.invalidate_cache()
+        if self._system.exists(self._at(path)):
+            self._system.rm(self._at(path), recursive=True)
+
+    def is_file(self, path: str) -> bool:
+        self._system.invalidate_cache()
+        return bool(self._system.isfile(self._at(path)))
+
+    def last_written(self, folder: str) -> float:
+        at = self._at(folder)
+        try:
+            written = [self._system.modified(f"{at}/{name}").timestamp() for name in self.list_names(folder)]
+        except NotImplementedError:
+            return math.inf
+        return max(written, default=0.0)
+
+    def remove_abandoned(self, folder: str, older_than_s: float) -> None:
+        """Does nothing: files are written under their final names."""
+
+    def _at(self, path: str) -> str:
+        return f"{self._root}/{path}" if path else self._root

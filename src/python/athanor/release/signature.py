@@ -1,0 +1,171 @@
+"""Who stands for a release: Ed25519 signatures (RFC 8032) over its manifest, and with it over all its files."""
+
+import base64
+import hashlib
+import json
+import os
+from binascii import Error as NoBase64
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NoReturn
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+from pydantic import BaseModel, ConfigDict, Field
+
+from athanor.errors import ReleaseError, SettingsError
+from athanor.release.files import Release
+from athanor.user import user_name
+
+_DOMAIN: Final = "athanor release 1"
+"""No signature of the same key over anything else can be taken for one over a release."""
+
+_NO_KEY: Final = (OSError, ValueError, TypeError, UnsupportedAlgorithm)
+
+
+class Signature(BaseModel):
+    """One signature of one release.
+
+    Attributes:
+        key_id: first 16 hexadecimal digits of the sha256 of the raw public key.
+        digest: of the release.
+        manifest: sha256 of the bytes of its manifest.
+        signature: 64 bytes, in base64.
+        by, at: who signed and when (ISO 8601, UTC), as told: not part of what is signed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key_id: str = Field(pattern=r"^[0-9a-f]{16}$")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    manifest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    signature: str
+    by: str
+    at: str
+
+
+def make_key(path: Path) -> Path:
+    """Makes a pair of keys, and returns the file of the public one, `<path>.pub`. Both are PEM.
+
+    Raises:
+        SettingsError: one of them is there already, for a key is never replaced, or cannot be written.
+    """
+    public_path = path.with_name(f"{path.name}.pub")
+    if public_path.exists():
+        _refuse_to_replace(public_path)
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    _write_new(path, private, mode=0o600)
+    _write_new(public_path, public, mode=0o644)
+    return public_path
+
+
+def sign(release: Release, key_path: Path) -> Signature:
+    """Signs a release.
+
+    Args:
+        key_path: the private key, as `make_key` writes it.
+
+    Raises:
+        SettingsError: the file is no such key.
+    """
+    key = _read_private_key(key_path)
+    return Signature(
+        key_id=key_id(key.public_key()),
+        digest=release.digest,
+        manifest=_manifest_digest(release),
+        signature=base64.b64encode(key.sign(_message(release))).decode(),
+        by=user_name(),
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def verify_signature(release: Release, signatures: Iterable[Signature], public_key_path: Path) -> Signature:
+    """Proves that one of the signatures is over this release and by this key, and returns it.
+
+    Raises:
+        SettingsError: the file is no public key.
+        ReleaseError: none is by this key, or that one is over another manifest or was not made by it.
+    """
+    key = _read_public_key(public_key_path)
+    wanted, given = key_id(key), {signature.key_id: signature for signature in signatures}
+    what = f"release {release.digest} of {release.identity.model}"
+    if wanted not in given:
+        others = ", ".join(sorted(given)) or "nobody"
+        raise ReleaseError(
+            f"{what} is not signed by key {wanted} of {public_key_path}; signed by: {others}. `registry sign` signs"
+        )
+    found, manifest = given[wanted], _manifest_digest(release)
+    if (found.digest, found.manifest) != (release.digest, manifest):
+        raise ReleaseError(
+            f"the signature of {what} by key {wanted} is over release {found.digest} with a manifest of sha256 "
+            f"{found.manifest}; this manifest has {manifest}. It was changed since, or made anew: look, and sign it"
+        )
+    try:
+        key.verify(base64.b64decode(found.signature, validate=True), _message(release))
+    except (InvalidSignature, NoBase64):
+        raise ReleaseError(
+            f"the signature of {what} by key {wanted} is forged or damaged: that of {public_key_path} did not make it"
+        ) from None
+    return found
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """A short name of a key. Names, and proves nothing."""
+    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
+
+
+def _message(release: Release) -> bytes:
+    """What is signed: JSON, so that no model's name can pretend to be more than a name."""
+    return json.dumps([_DOMAIN, release.identity.model, release.digest, _manifest_digest(release)]).encode()
+
+
+def _manifest_digest(release: Release) -> str:
+    """Of the bytes in the store: a manifest that was read is written in one way only."""
+    return hashlib.sha256(release.manifest.content).hexdigest()
+
+
+def _read_private_key(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except _NO_KEY as error:
+        raise SettingsError(f"{path} is no private key that can be read: {error}") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SettingsError(f"{path} is a {type(key).__name__}; a release is signed with Ed25519")
+    return key
+
+
+def _read_public_key(path: Path) -> Ed25519PublicKey:
+    try:
+        key = load_pem_public_key(path.read_bytes())
+    except _NO_KEY as error:
+        raise SettingsError(f"{path} is no public key that can be read: {error}") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise SettingsError(f"{path} is a {type(key).__name__}; a release is signed with Ed25519")
+    return key
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    """Writes a file that is not there yet; never readable for more than `mode` says, not even for a moment."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content)
+    except OSError as error:
+        if isinstance(error, FileExistsError) and path.exists():
+            _refuse_to_replace(path)
+        raise SettingsError(f"{path} cannot be written: {error}") from None
+
+
+def _refuse_to_replace(path: Path) -> NoReturn:
+    raise SettingsError(f"{path} is there already, and a key is never replaced; choose another name")
