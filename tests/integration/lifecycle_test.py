@@ -139,7 +139,7 @@ def _change_a_metric(path: Path) -> None:
 )
 def test_a_tampered_release_is_refused(home: Home, name: str, tamper: Callable[[Path], None], told: str) -> None:
     store = ReleaseStore(home.store)
-    folder = store.read(PROJECT, store.read_traffic(PROJECT).champion.digest).folder
+    folder = Path(store.read(PROJECT, store.read_traffic(PROJECT).champion.digest).location)
     tamper(folder / name)
     status, message = _up(home)
     assert status == _REFUSED

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from google.protobuf import json_format
@@ -14,8 +15,10 @@ from support.releases import expected_probability
 from athanor.release.files import Release
 from athanor.serving.core import Core
 from athanor.serving.rest import build_rest
+from projects.flight_delay.model import MODEL
 
 _PATH = "/v1/models/flight_delay:predict"
+_FEATURES_PATH = "/v1/models/flight_delay:features"
 _FLIGHT: dict[str, Any] = json_format.MessageToDict(make_flight(distance=1_000))
 
 
@@ -194,6 +197,7 @@ def test_the_path_names_the_model_whatever_the_body_says(client: _Client) -> Non
         ("POST", "/v1/models/flight_delay", 404),
         ("POST", "/v1/models/flight_delay:explain", 404),
         ("GET", _PATH, 405),
+        ("GET", _FEATURES_PATH, 405),
         ("DELETE", "/livez", 405),
         ("GET", "/openapi.json", 404),
         ("GET", "/docs", 404),
@@ -206,6 +210,55 @@ def test_unknown_paths_and_methods_are_problems_too(client: _Client, method: str
     problem = response.json()
     assert (problem["status"], problem["request_id"]) == (status, "my request")
     assert problem["detail"].startswith(f"{method} {path}: ")
+
+
+def test_the_features_of_each_row_are_told_by_name_with_what_is_answered(client: _Client, release: Release) -> None:
+    response = client.post(_FEATURES_PATH, content=_body(temperature=None), headers={"x-request-id": "my request"})
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
+    answer = response.json()
+    (row,) = answer.pop("rows")
+    assert list(row["features"]) == [*MODEL.features.numeric, *MODEL.features.categorical]
+    assert (row["features"]["distance"], row["features"]["carrier"], row["features"]["temperature"]) == (
+        1_000,
+        "UA",
+        None,
+    )
+    assert row["probability"] == client.post(_PATH, content=_body()).json()["predictions"][0]["lateProbability"]
+    assert answer == {
+        "modelName": "flight_delay",
+        "semanticVersion": "1.2.3",
+        "releaseDigest": release.digest,
+        "requestId": "my request",
+    }
+
+
+@pytest.mark.parametrize(
+    "value", [1 / 3 + 1, 1.1, 16_777_217 / 4_096, float(np.nextafter(np.float32(1), np.float32(2)))]
+)
+def test_a_feature_is_written_so_that_its_bits_come_back(client: _Client, value: float) -> None:
+    (row,) = client.post(_FEATURES_PATH, content=_body(distance=value)).json()["rows"]
+    assert row["features"]["distance"] == float(np.float32(value))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        (_FEATURES_PATH, b"[]", 400),
+        (_FEATURES_PATH, b"{}", 400),
+        (_FEATURES_PATH, json.dumps({"flights": [{}] * 50}).encode(), 400),
+        (_FEATURES_PATH, json.dumps({"flights": [_FLIGHT] * 51}).encode(), 400),
+        (_FEATURES_PATH, b'{"semanticVersion": "9.9.9", "flights": []}', 404),
+        ("/v1/models/weather:features", _body(), 404),
+    ],
+)
+def test_what_predict_refuses_has_no_features_for_the_same_reasons(
+    client: _Client, path: str, body: bytes, status: int
+) -> None:
+    headers = {"x-request-id": "my request"}
+    refused = client.post(path, content=body, headers=headers)
+    assert refused.status_code == status
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json() == client.post(path.replace("features", "predict"), content=body, headers=headers).json()
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])

@@ -1,9 +1,10 @@
-"""What stands on a replica's gRPC server: the typed service of each project, health and reflection."""
+"""What stands on a replica's gRPC server: the typed service of each project, inspection, health and reflection."""
 
 from collections.abc import Callable
 from typing import Any
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -12,8 +13,10 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from athanor.contract.contract import Contract
 from athanor.features.features import Model
+from athanor.inspection.v1 import inspection_pb2
 from athanor.projects import find_projects, load
 
+_INSPECTION = inspection_pb2.DESCRIPTOR.services_by_name["InspectionService"]
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 
@@ -25,34 +28,35 @@ _health._server_status[""] = health_pb2.HealthCheckResponse.NOT_SERVING  # it st
 def add_services(servicer: Any, server: Any) -> None:
     """Adds all services. Serve calls it by its import path in every process that has a gRPC server.
 
-    Serve answers a typed service from the deployment's method of the same name; what is passed through is answered
-    by its own servicer.
+    Serve answers a method from the deployment's method of the same name; what is passed through is answered by its own
+    servicer.
     """
     contracts = [load(name, "model", Model).contract for name in find_projects("model")]
-    for contract in contracts:
-        server.add_generic_rpc_handlers((_typed_handler(contract, servicer),))
+    answered = [*(contract.predict for contract in contracts), _INSPECTION.methods_by_name["ComputeFeatures"]]
+    for method in answered:
+        server.add_generic_rpc_handlers((_make_handler(method, servicer),))
     server.add_passthrough_service(HEALTH)
     health_pb2_grpc.add_HealthServicer_to_server(_health, server)
     server.add_passthrough_service(REFLECTION_V1)
-    names = [*(contract.service.full_name for contract in contracts), HEALTH, REFLECTION_V1, reflection.SERVICE_NAME]
+    services = [method.containing_service.full_name for method in answered]
+    names = [*services, HEALTH, REFLECTION_V1, reflection.SERVICE_NAME]
     server.add_generic_rpc_handlers((_reflection_handler(names),))
 
 
 async def report_serving(contract: Contract) -> None:
     """Tells `grpc.health.v1` that this process answers."""
-    for name in ("", contract.service.full_name):
+    for name in ("", contract.service.full_name, _INSPECTION.full_name):
         await _health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
 
-def _typed_handler(contract: Contract, servicer: Any) -> Any:
-    """What the generated `add_…Servicer_to_server` registers, for any contract."""
-    predict = contract.predict
-    method = grpc.unary_unary_rpc_method_handler(
-        servicer.Predict,
-        request_deserializer=_lenient(GetMessageClass(predict.input_type).FromString),
-        response_serializer=GetMessageClass(predict.output_type).SerializeToString,
+def _make_handler(method: MethodDescriptor, servicer: Any) -> Any:
+    """What the generated `add_…Servicer_to_server` registers, for a service of one unary method."""
+    handler = grpc.unary_unary_rpc_method_handler(
+        getattr(servicer, method.name),
+        request_deserializer=_lenient(GetMessageClass(method.input_type).FromString),
+        response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )
-    return grpc.method_handlers_generic_handler(contract.service.full_name, {predict.name: method})
+    return grpc.method_handlers_generic_handler(method.containing_service.full_name, {method.name: handler})
 
 
 def _lenient(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:

@@ -12,9 +12,11 @@ from starlette.types import Lifespan
 
 from athanor.errors import AthanorError, InvalidRequestError
 from athanor.serving.core import Core
+from athanor.serving.inspection import to_json
 from athanor.serving.problems import PROBLEM_MEDIA_TYPE, to_http_status, to_problem
 
 REQUEST_ID: Final = "x-request-id"
+_JSON: Final = "application/json"
 
 
 def make_request_id(given: str | None) -> str:
@@ -34,10 +36,13 @@ def build_rest(core: Core, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI
 
     @app.post("/v1/models/{name}:predict")
     async def predict(name: str, request: Request) -> Response:
-        message = _parse(core, await request.body())
-        message.model_name = name
-        answer = core.predict(message, make_request_id(request.headers.get(REQUEST_ID)))
-        return Response(json_format.MessageToJson(answer, indent=None), media_type="application/json")
+        answer = core.predict(await _read(core, name, request), _request_id(request))
+        return Response(json_format.MessageToJson(answer, indent=None), media_type=_JSON)
+
+    @app.post("/v1/models/{name}:features")
+    async def compute_features(name: str, request: Request) -> Response:
+        inspection = core.inspect(await _read(core, name, request), _request_id(request))
+        return Response(json.dumps(to_json(inspection), allow_nan=False), media_type=_JSON)
 
     @app.get("/livez")
     @app.get("/readyz")
@@ -45,6 +50,17 @@ def build_rest(core: Core, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI
         return {"status": "ok"}
 
     return app
+
+
+async def _read(core: Core, name: str, request: Request) -> Any:
+    """The message in the body, which asks the model in the path."""
+    message = _parse(core, await request.body())
+    message.model_name = name
+    return message
+
+
+def _request_id(request: Request) -> str:
+    return make_request_id(request.headers.get(REQUEST_ID))
 
 
 def _parse(core: Core, body: bytes) -> Any:
@@ -56,7 +72,7 @@ def _parse(core: Core, body: bytes) -> Any:
 
 
 async def _refuse(request: Request, error: Any) -> Response:
-    problem = to_problem(error, make_request_id(request.headers.get(REQUEST_ID)))
+    problem = to_problem(error, _request_id(request))
     return Response(json.dumps(problem), to_http_status(error), media_type=PROBLEM_MEDIA_TYPE)
 
 
@@ -67,6 +83,6 @@ async def _refuse_http(request: Request, error: Any) -> Response:
         "title": error.detail,
         "status": error.status_code,
         "detail": f"{request.method} {request.url.path}: {error.detail}",
-        "request_id": make_request_id(request.headers.get(REQUEST_ID)),
+        "request_id": _request_id(request),
     }
     return Response(json.dumps(problem), error.status_code, error.headers, PROBLEM_MEDIA_TYPE)
