@@ -1,13 +1,20 @@
 """How a release came about, as far as the machine can tell."""
 
+import hashlib
+import json
+import platform
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from athanor.training.provenance import describe_provenance
+from athanor.training import provenance as module
+from athanor.training.provenance import Run, cpu_family, describe_provenance, lock_digest, pex_digest
 from athanor.version import VERSION
+
+_RUN = Run(snapshot_version=3, trials=7, engine="ray", threads=2)
 
 
 @pytest.fixture(autouse=True)
@@ -22,21 +29,48 @@ def _git(*arguments: str) -> str:
 
 
 def test_outside_of_a_repository_there_is_no_commit() -> None:
-    provenance = describe_provenance(3)
+    provenance = describe_provenance(_RUN)
     assert (provenance.commit, provenance.is_clean) == ("", False)
     assert (provenance.snapshot_version, provenance.athanor) == (3, VERSION)
+    assert (provenance.trials, provenance.engine, provenance.threads) == (7, "ray", 2)
     assert provenance.libraries["pydantic"] == metadata.version("pydantic")
 
 
 def test_without_git_there_is_no_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert describe_provenance(0).commit == ""
+    assert describe_provenance(_RUN).commit == ""
 
 
 def test_in_a_repository_it_names_the_commit_and_whether_all_is_in_it(folder: Path) -> None:
     _git("init", "--quiet")
     _git("commit", "--quiet", "--allow-empty", "--message", "First")
-    provenance = describe_provenance(0)
+    provenance = describe_provenance(_RUN)
     assert (provenance.commit, provenance.is_clean) == (_git("rev-parse", "HEAD"), True)
     (folder / "more").touch()
-    assert not describe_provenance(0).is_clean
+    assert not describe_provenance(_RUN).is_clean
+
+
+def test_the_lock_that_the_libraries_come_from_travels_with_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = next(path for entry in sys.path if (path := Path(entry, "python/default.lock")).is_file())
+    assert b"pydantic==" in found.read_bytes()
+    assert lock_digest() == hashlib.sha256(found.read_bytes()).hexdigest()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert lock_digest() == ""
+
+
+def test_a_binary_is_named_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert pex_digest() == ""
+    (tmp_path / "PEX-INFO").write_text(json.dumps({"pex_hash": "abc", "code_hash": "def"}))
+    assert pex_digest() == "abc"
+
+
+def test_the_processor_is_named_by_its_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = tmp_path / "cpuinfo"
+    told.write_text("processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t: 85\nmodel name\t: A: B\n\n")
+    monkeypatch.setattr(module, "_CPU", told)
+    assert cpu_family() == "GenuineIntel 6 85"
+    told.unlink()
+    assert cpu_family() == platform.machine()

@@ -1,17 +1,21 @@
 """Recipes: checked where they are declared, and named by their code."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
 from support.flights import make_columns
 
 from athanor.errors import ContractError
-from athanor.training.recipe import Recipe
+from athanor.training.gates.metrics import Floor
+from athanor.training.recipe import Candidate, Recipe
+from athanor.training.slices import by_column
 
 
 def test_a_split_without_a_time_zone_is_refused(make_recipe: Callable[..., Recipe]) -> None:
@@ -19,9 +23,20 @@ def test_a_split_without_a_time_zone_is_refused(make_recipe: Callable[..., Recip
         make_recipe(test_from=datetime(2013, 10, 1))  # noqa: DTZ001 - that is the point
 
 
-def test_a_slice_by_an_unknown_column_is_refused(make_recipe: Callable[..., Recipe]) -> None:
-    with pytest.raises(ContractError, match="has no column 'airline'"):
-        make_recipe(slices=("origin", "airline"))
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"gates": (Floor("roc_auc", at_least=0.6),) * 2}, "has two gates of the same name: "),
+        ({"slices": (by_column("origin"),) * 2}, "has two slices of the same name: origin"),
+        ({"candidates": (Candidate("one", DummyClassifier(), {}),) * 2}, "has two candidates of the same name: one"),
+        ({"candidates": ()}, "has no candidates; give at least one"),
+    ],
+)
+def test_what_could_not_be_told_apart_or_trained_is_refused(
+    make_recipe: Callable[..., Recipe], parts: Mapping[str, Any], message: str
+) -> None:
+    with pytest.raises(ContractError, match=message):
+        make_recipe(**parts)
 
 
 @pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=-5))])

@@ -1,26 +1,34 @@
-"""The search: all combinations, on later rows than those fitted, best first."""
+"""The search: scikit-learn's own, on later rows than those fitted, best first, and it can be interrupted."""
 
-import itertools
-from collections.abc import Callable, Iterator
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from scipy.stats import loguniform
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from support.flights import make_columns
+from support.pipelines import MakeRecipe, make_pipeline_over
+from support.processes import wait_until
+from support.searches import search_flights, start
 
-from athanor.data.tables import join_blocks
-from athanor.training import search as module
-from athanor.training.recipe import Candidate, Recipe
-from athanor.training.search import search
+from athanor.errors import ContractError
+from athanor.progress import Advance
+from athanor.release.record import Trial
+from athanor.training.evidence import Rows
+from athanor.training.recipe import Candidate
+from athanor.training.search import Found, search
+from athanor.training.trial import FoldAnswers
 from projects.flight_delay.model import MODEL
 
-_COLUMNS = make_columns(200)
-_ARRAYS = MODEL.features(_COLUMNS)
-_FRAME = join_blocks((MODEL.features.numeric, _ARRAYS.numeric), (MODEL.features.categorical, _ARRAYS.categorical))
-_LABELS = _COLUMNS["arrived_late"].astype(np.int64)
+_ROWS = Rows.make(MODEL, make_columns(300))
+_PATIENCE_S = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -30,72 +38,164 @@ def _in_this_process() -> Iterator[None]:
         yield
 
 
-def _candidate(name: str, **grid: Any) -> Candidate:
-    return Candidate(name, LogisticRegression(), grid)
+def _search(recipe: Any, folder: Path, **options: Any) -> Found:
+    return search(recipe, _ROWS.frame, _ROWS.labels, folder, **options)
 
 
-def _patch_scores(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> list[Any]:
-    """Gives these scores in turn, and collects what was asked for."""
-    asked: list[Any] = []
-    given = iter(scores)
-
-    def score(scoring: str, pipeline: Any, parameters: Any, frame: Any, labels: Any, fold: Any) -> float:
-        asked.append((scoring, parameters, fold))
-        return next(given)
-
-    monkeypatch.setattr(module, "_score", score)
-    return asked
+def _without_times(trials: tuple[Trial, ...]) -> list[Trial]:
+    return [trial.model_copy(update={"fit_s": 0.0}) for trial in trials]
 
 
-def test_the_better_candidate_comes_first(make_recipe: Callable[..., Recipe]) -> None:
-    trials = search(make_recipe(), _FRAME, _LABELS)
-    assert [trial.candidate.name for trial in trials] == ["distance", "distance", "visibility"]
-    assert [trial.score for trial in trials] == sorted((trial.score for trial in trials), reverse=True)
-    assert all(len(trial.scores) == 2 and trial.score == np.mean(trial.scores) for trial in trials)
+def _key(trial: Trial) -> tuple[object, ...]:
+    return (trial.algorithm, *sorted(trial.parameters.items()))
 
 
-def test_all_combinations_of_all_candidates_are_tried_on_every_fold(
-    make_recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
+def _score(trial: Trial) -> float:
+    return float(np.mean([score for score in trial.scores if score is not None]))
+
+
+def test_the_better_candidate_comes_first(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    found = _search(make_recipe(), tmp_path)
+    assert [trial.algorithm for trial in found.trials] == ["distance", "distance", "visibility"]
+    assert [_score(t) for t in found.trials] == sorted((_score(t) for t in found.trials), reverse=True)
+    assert (found.candidate.name, found.parameters) == ("distance", found.trials[0].parameters)
+
+
+def test_it_scores_as_scikit_learn_does(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """The independent way: its own search over one candidate."""
+    recipe = make_recipe(scoring="roc_auc", folds=3)
+    candidate = recipe.candidates[1]
+    plain = GridSearchCV(candidate.pipeline, dict(candidate.space), scoring="roc_auc", cv=TimeSeriesSplit(3))
+    results = plain.fit(_ROWS.frame, _ROWS.labels).cv_results_
+    expected = {
+        str(parameters): [results[f"split{fold}_test_score"][i] for fold in range(3)]
+        for i, parameters in enumerate(results["params"])
+    }
+    found = {str(t.parameters): list(t.scores) for t in _search(recipe, tmp_path).trials if t.algorithm == "distance"}
+    assert found == expected
+
+
+def test_all_combinations_of_all_candidates_are_tried_unless_a_number_is_said(
+    make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    asked = _patch_scores(monkeypatch, [0.0] * 21)
-    candidates = (_candidate("one", C=(1, 2), tol=(3, 4, 5)), _candidate("two"))
-    trials = search(make_recipe(candidates=candidates, folds=3, scoring="roc_auc"), _FRAME, _LABELS)
-    assert len(asked) == 21
-    assert {scoring for scoring, _, _ in asked} == {"roc_auc"}
-    tried = sorted((trial.candidate.name, *sorted(trial.parameters.items())) for trial in trials)
-    assert tried == sorted(
-        [*(("one", ("C", c), ("tol", t)) for c, t in itertools.product((1, 2), (3, 4, 5))), ("two",)]
-    )
+    space = {"logisticregression__C": (0.1, 1.0, 10.0), "logisticregression__fit_intercept": (True, False)}
+    candidates = (Candidate("one", make_pipeline_over("distance"), space), Candidate("two", make_pipeline_over(), {}))
+    recipe = make_recipe(candidates=candidates)
+    whole = _search(recipe, tmp_path / "whole").trials
+    assert len({_key(t) for t in whole}) == len(whole) == 7
+    some = _search(recipe, tmp_path / "some", trials=3).trials
+    assert len(some) == 3
+    assert {_key(t) for t in some} <= {_key(t) for t in whole}
+    assert len(_search(recipe, tmp_path / "more", trials=100).trials) == 7
 
 
-def test_each_fold_validates_on_rows_later_than_those_it_fits(
-    make_recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = _patch_scores(monkeypatch, [0.0] * 4)
-    search(make_recipe(candidates=(_candidate("one"),), folds=4), _FRAME, _LABELS)
-    folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = [fold for _, _, fold in asked]
-    assert all(past.max() < future.min() for past, future in folds)
-    assert [len(past) for past, _ in folds] == [40, 80, 120, 160]
+def test_the_same_seed_draws_the_same_and_another_seed_others(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    space = {"logisticregression__C": loguniform(1e-3, 1e3)}
+    candidates = (Candidate("drawn", make_pipeline_over("distance"), space),)
+    drawn = [
+        _search(make_recipe(candidates=candidates, trials=4, seed=seed), tmp_path / str(turn)).trials
+        for turn, seed in enumerate((0, 0, 1))
+    ]
+    assert _without_times(drawn[0]) == _without_times(drawn[1])
+    assert {str(t.parameters) for t in drawn[0]}.isdisjoint(str(t.parameters) for t in drawn[2])
+    assert all(type(t.parameters["logisticregression__C"]) is float for t in drawn[0])
 
 
-@pytest.mark.parametrize(
-    ("scores", "order"),
-    [
-        ([1, 1, 1, 1, 1, 1], ["a", "b", "c"]),
-        ([0, 1, 0.5, 0.5, 1, 1], ["c", "a", "b"]),
-        ([1, np.nan, 0, 0, 0.5, 0.5], ["c", "b", "a"]),
-        ([np.nan, 1, 0, 1, np.nan, 1], ["b", "a", "c"]),
-    ],
-)
-def test_ties_keep_the_order_of_the_recipe_and_nan_comes_last(
-    make_recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch, scores: list[float], order: list[str]
-) -> None:
-    _patch_scores(monkeypatch, scores)
-    trials = search(make_recipe(candidates=tuple(map(_candidate, "abc"))), _FRAME, _LABELS)
-    assert [trial.candidate.name for trial in trials] == order
+def test_a_distribution_needs_a_number_of_trials(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    candidate = Candidate("drawn", make_pipeline_over("distance"), {"logisticregression__C": loguniform(1e-3, 1e3)})
+    with pytest.raises(ContractError, match="draws parameters from a distribution; say how many `trials`"):
+        _search(make_recipe(candidates=(candidate,)), tmp_path)
 
 
-def test_candidates_stay_unfitted(make_recipe: Callable[..., Recipe]) -> None:
+def test_no_fold_is_fitted_on_its_future(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    found = _search(make_recipe(folds=4), tmp_path)
+    expected = [_ROWS.labels[first : first + 60] for first in range(60, 300, 60)]
+    assert [labels.tolist() for labels, _ in found.folds] == [labels.tolist() for labels in expected]
+    assert {FoldAnswers.read(path).fitted for path in tmp_path.iterdir()} == {60, 120, 180, 240}
+
+
+def test_the_answers_of_the_best_one_are_those_it_was_scored_by(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    found = _search(make_recipe(scoring="neg_brier_score"), tmp_path)
+    for (labels, probabilities), score in zip(found.folds, found.trials[0].scores, strict=True):
+        assert -np.mean((labels - probabilities) ** 2) == pytest.approx(score)
+
+
+@pytest.mark.filterwarnings("ignore:Only one class is present", "ignore:One or more of the test scores")
+def test_a_score_that_is_no_number_is_told_as_none(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """With one label in the first fold's future there is no area under a curve."""
+    labels = _ROWS.labels.copy()
+    labels[100:200] = 0
+    recipe = make_recipe(scoring="roc_auc")
+    found = search(recipe, _ROWS.frame, labels, tmp_path)
+    assert all(trial.scores[0] is None and trial.scores[1] is not None for trial in found.trials)
+
+
+def test_ties_keep_the_order_of_the_recipe(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    candidates = tuple(Candidate(name, make_pipeline_over("distance"), {}) for name in ("b", "a", "c"))
+    assert [t.algorithm for t in _search(make_recipe(candidates=candidates), tmp_path).trials] == ["b", "a", "c"]
+
+
+def test_candidates_stay_unfitted(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe()
-    search(recipe, _FRAME, _LABELS)
+    _search(recipe, tmp_path)
     assert not any(hasattr(candidate.pipeline[-1], "coef_") for candidate in recipe.candidates)
+
+
+def test_a_candidate_that_cannot_be_fitted_is_an_error_and_not_a_bad_score(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    candidate = Candidate("wrong", make_pipeline_over("distance"), {"logisticregression__C": (-1.0,)})
+    with pytest.raises(ValueError, match="'C' parameter"):
+        _search(make_recipe(candidates=(candidate,)), tmp_path)
+
+
+class _Counting(LogisticRegression):  # type: ignore[misc]  # scikit-learn has no types
+    fits = 0
+
+    def fit(self, *arguments: Any, **named: Any) -> Any:
+        type(self).fits += 1
+        return super().fit(*arguments, **named)
+
+
+def test_what_was_fitted_already_is_not_fitted_again(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    pipeline = make_pipeline_over("distance")
+    pipeline.steps[-1] = ("logisticregression", _Counting())
+    recipe = make_recipe(candidates=(Candidate("counted", pipeline, {"logisticregression__C": (0.1, 1.0)}),))
+    _Counting.fits = 0
+    first = _search(recipe, tmp_path)
+    assert _Counting.fits == 4
+    next(iter(sorted(tmp_path.iterdir()))).unlink()
+    assert _search(recipe, tmp_path).trials[0].scores == first.trials[0].scores
+    assert _Counting.fits == 5
+
+
+def test_a_search_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Killed by the system, in the middle of its fits, again and again: each run keeps what those before it found."""
+    kept: list[set[str]] = [set()]
+    for _ in range(3):
+        process = start(tmp_path)
+        assert wait_until(lambda: len(list(tmp_path.glob("*.npz"))) > len(kept[-1]), _PATIENCE_S)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join(_PATIENCE_S)
+        assert process.exitcode == -signal.SIGKILL
+        kept.append({path.name for path in tmp_path.glob("*.npz")})
+        assert kept[-2] < kept[-1]
+    times = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
+    found = search_flights(tmp_path)
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in times} == times
+    whole = search_flights(tmp_path / "whole")
+    assert _without_times(found.trials) == _without_times(whole.trials)
+
+
+def test_it_tells_of_every_fit_and_of_the_best_score_so_far(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Listener:
+        @contextmanager
+        def step(self, description: str, total: int = 1) -> Iterator[Advance]:
+            assert total == 6
+            yield lambda words, amount=1: told.append(words)
+
+    found = _search(make_recipe(), tmp_path, progress=Listener())
+    assert len(told) == 6
+    assert told[-1] == f"best average_precision {_score(found.trials[0]):.4f}"

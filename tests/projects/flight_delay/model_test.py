@@ -249,7 +249,7 @@ _SNOW_IN_THE_EVENING: Final = _flight(
     [
         pytest.param(_CALM_MORNING, 0.0, 0.15, id="calm early morning"),
         pytest.param(_SNOW_IN_THE_EVENING, 0.6, 1.0, id="snow in the evening"),
-        pytest.param(_flight(visibility=0.25, relative_humidity=100), 0.1, 0.6, id="fog in the early morning"),
+        pytest.param(_flight(visibility=0.25, relative_humidity=100), 0.05, 0.6, id="fog in the early morning"),
     ],
 )
 def test_clear_cut_cases(

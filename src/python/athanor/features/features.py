@@ -32,6 +32,10 @@ class FeatureArrays:
     def __len__(self) -> int:
         return len(self.numeric)
 
+    def take(self, chosen: NDArray[Any]) -> "FeatureArrays":
+        """Those of rows at some positions, or where a mask is true."""
+        return FeatureArrays(self.numeric[chosen], self.categorical[chosen])
+
 
 @dataclass(frozen=True)
 class Features:

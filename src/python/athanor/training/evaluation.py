@@ -1,19 +1,32 @@
 """How good probabilities are."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-_METRICS = {
+from athanor.contract.columns import Columns
+from athanor.errors import DataError, GateError
+from athanor.release.predictor import TOLERANCE
+from athanor.release.record import SliceResult
+from athanor.training.slices import Slice
+
+_METRICS: Final[Mapping[str, Callable[..., float]]] = {
     "roc_auc": roc_auc_score,
     "average_precision": average_precision_score,
     "brier_score": brier_score_loss,
     "log_loss": log_loss,
 }
+
+GREATER_IS_BETTER: Final[Mapping[str, bool]] = {
+    "roc_auc": True,
+    "average_precision": True,
+    "brier_score": False,
+    "log_loss": False,
+}
+"""Every metric, and whether more of it is better."""
 
 
 def evaluate(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> dict[str, float]:
@@ -22,27 +35,94 @@ def evaluate(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> dict[s
     Args:
         labels: 0 and 1, shape (n,); both must occur.
         probabilities: of label 1, shape (n,).
+
+    Raises:
+        DataError: only one label occurs.
+        GateError: what should be a probability is NaN or not from 0 to 1.
     """
-    return {name: float(metric(labels, probabilities)) for name, metric in _METRICS.items()}
+    _demand_judgeable(labels, probabilities)
+    return {name: float(metric(labels, clip(probabilities))) for name, metric in _METRICS.items()}
 
 
-def evaluate_slices(labels: NDArray[Any], probabilities: NDArray[np.float64], values: NDArray[Any]) -> dict[str, Any]:
-    """Rows, rate of the label and area under the ROC curve (None where only one label occurs) for each value."""
-    table = {}
+def measure(metric: str, labels: NDArray[Any], probabilities: NDArray[np.float64]) -> float:
+    """One of the metrics of `evaluate`, which see for arguments and errors."""
+    _demand_judgeable(labels, probabilities)
+    return float(_METRICS[metric](labels, clip(probabilities)))
+
+
+def gain(metric: str, ours: float, theirs: float) -> float:
+    """How much better a value of a metric is than another: positive where it is."""
+    return ours - theirs if GREATER_IS_BETTER[metric] else theirs - ours
+
+
+def clip(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From 0 to 1. A graph that adds up trees in single precision answers 1.0000001 where they all agree."""
+    return np.clip(probabilities, 0, 1)
+
+
+def describe_improbable(probabilities: NDArray[np.float64]) -> str:
+    """What is wrong with probabilities that are NaN or, but for rounding, not from 0 to 1; "" if all are well."""
+    wrong = np.flatnonzero(~(np.abs(probabilities - 0.5) <= 0.5 + TOLERANCE))
+    if not len(wrong):
+        return ""
+    first = f"the first is {probabilities[wrong[0]]:.9g} in row {wrong[0]}"
+    return f"{len(wrong)} of {len(probabilities)} probabilities are not from 0 to 1, {first}"
+
+
+def calibration_error(labels: NDArray[Any], probabilities: NDArray[np.float64], bins: int = 10) -> float:
+    """How far probabilities are, on average, from the rates at which the label then occurs.
+
+    The expected calibration error (Naeini et al. 2015) with equally filled bins: |mean probability - rate| of each bin,
+    weighed by its rows. Equal probabilities share a bin, so that the order of rows does not matter.
+
+    Args:
+        labels: 0 and 1, shape (n,).
+        probabilities: shape (n,). NaN gives NaN.
+        bins: how many.
+    """
+    if np.isnan(probabilities).any():
+        return np.nan
+    edges = np.quantile(probabilities, np.linspace(0, 1, bins + 1)[1:-1])
+    gaps = np.bincount(np.searchsorted(edges, probabilities), weights=probabilities - labels)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def select(chosen: Slice, columns: Columns) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Each value of a slice, in order, with a mask of its rows."""
+    values = np.asarray(chosen.by(columns))
     for value in sorted(set(values)):
-        rows = values == value
-        rate = float(labels[rows].mean())
-        auc = float(roc_auc_score(labels[rows], probabilities[rows])) if 0 < rate < 1 else None
-        table[str(value)] = {"rows": int(rows.sum()), "label_rate": rate, "roc_auc": auc}
-    return table
+        yield str(value), values == value
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Metrics on the rows kept for evaluation, by name; `slices` by column and value."""
+def evaluate_slices(
+    slices: Sequence[Slice], columns: Columns, labels: NDArray[Any], probabilities: NDArray[np.float64]
+) -> tuple[SliceResult, ...]:
+    """How good probabilities are for each value of each slice.
 
-    rows: int
-    label_rate: float
-    metrics: Mapping[str, float]
-    baseline: Mapping[str, float]
-    slices: Mapping[str, Mapping[str, Any]]
+    Args:
+        columns: contract columns of n rows.
+        labels: 0 and 1, shape (n,).
+        probabilities: of label 1, shape (n,).
+
+    Raises:
+        GateError: what should be a probability is NaN or not from 0 to 1.
+    """
+    return tuple(
+        _evaluate_slice(chosen.name, value, labels[rows], probabilities[rows])
+        for chosen in slices
+        for value, rows in select(chosen, columns)
+    )
+
+
+def _evaluate_slice(name: str, value: str, labels: NDArray[Any], probabilities: NDArray[np.float64]) -> SliceResult:
+    rate = float(labels.mean())
+    metrics = evaluate(labels, probabilities) if 0 < rate < 1 else dict.fromkeys(_METRICS)
+    return SliceResult(slice=name, value=value, rows=len(labels), label_rate=rate, metrics=metrics)
+
+
+def _demand_judgeable(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> None:
+    """Raises, as `evaluate` says, where no metric can tell anything."""
+    if problem := describe_improbable(probabilities):
+        raise GateError(f"{problem}; such a model cannot be judged, and must not be released")
+    if len(found := np.unique(labels)) < 2:
+        raise DataError(f"all {len(labels)} rows have the label {found}; metrics need rows of both, take more rows")

@@ -1,26 +1,84 @@
-"""How a release came about: commit, libraries, machine."""
+"""How a release came about: commit, lock, binary, libraries, machine."""
 
+import hashlib
+import json
 import platform
 import subprocess
+import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
+from typing import Final
 
 from athanor.release.manifest import Provenance
 from athanor.version import VERSION
 
+_LOCK: Final = Path("python/default.lock")
+_CPU: Final = Path("/proc/cpuinfo")
 
-def describe_provenance(snapshot_version: int) -> Provenance:
-    commit = _git("rev-parse", "HEAD")
+
+@dataclass(frozen=True)
+class Run:
+    """How a training was run: what `Provenance` says under the same names."""
+
+    snapshot_version: int
+    trials: int | None
+    engine: str
+    threads: int
+
+
+def describe_provenance(run: Run) -> Provenance:
+    commit, is_clean = describe_tree()
     return Provenance(
-        snapshot_version=snapshot_version,
+        snapshot_version=run.snapshot_version,
         commit=commit,
-        is_clean=bool(commit) and not _git("status", "--porcelain"),
+        is_clean=is_clean,
+        lock=lock_digest(),
+        pex=pex_digest(),
+        trials=run.trials,
+        engine=run.engine,
+        threads=run.threads,
         athanor=VERSION,
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
+        cpu=cpu_family(),
+        host=platform.node(),
         libraries={found.name: found.version for found in sorted(metadata.distributions(), key=lambda d: d.name)},
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def describe_tree() -> tuple[str, bool]:
+    """The commit of the repository around the working directory, "" where there is none, and whether all is in it."""
+    commit = _git("rev-parse", "HEAD")
+    return commit, bool(commit) and not _git("status", "--porcelain")
+
+
+def lock_digest() -> str:
+    """sha256 of the lock that this program's libraries come from: it travels with the code. "" where it does not."""
+    found = next((path for entry in sys.path if (path := Path(entry) / _LOCK).is_file()), None)
+    return hashlib.sha256(found.read_bytes()).hexdigest() if found else ""
+
+
+def pex_digest() -> str:
+    """The content digest of the binary that runs, over code and libraries, as its PEX-INFO has it; "" for none."""
+    info = Path(sys.prefix) / "PEX-INFO"
+    return str(json.loads(info.read_bytes()).get("pex_hash", "")) if info.is_file() else ""
+
+
+def cpu_family() -> str:
+    """Maker, family and model of the processor: on another one the last digits of a sum may differ."""
+    names = ("vendor_id", "cpu family", "model")
+    try:
+        lines = _CPU.read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    first: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        first.setdefault(name.strip(), value.strip())
+    return " ".join(first[name] for name in names if name in first) or platform.machine()
 
 
 def _git(*arguments: str) -> str:

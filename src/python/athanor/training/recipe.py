@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,14 @@ from athanor.contract.columns import Columns
 from athanor.data.dataset import Dataset
 from athanor.errors import ContractError
 from athanor.features.features import Model
+from athanor.training.gates.gate import Gate
+from athanor.training.slices import Slice
+
+
+class Distribution(Protocol):
+    """What values of a parameter can be drawn from, as those of `scipy.stats` can."""
+
+    def rvs(self, *, random_state: Any = None) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -24,31 +33,14 @@ class Candidate:
 
     Attributes:
         pipeline: unfitted scikit-learn classifier over `Features`: the numeric columns, then the categorical ones;
-            select them by position (`Features.position`), since the compiled graph knows no names.
-        grid: values to try by parameter name; all combinations are.
+            select them by position (`Features.position`), since the compiled graph knows no names. What is fitted, as
+            encodings and imputation are, lies within it.
+        space: values to try by parameter name, or a distribution to draw them from.
     """
 
     name: str
     pipeline: BaseEstimator
-    grid: Mapping[str, Sequence[bool | int | float | str | None]]
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A condition that a release must meet.
-
-    Attributes:
-        metric: name of a metric of `evaluate`, or `<metric> gain` for how much better it is than the baseline's.
-        at_least, at_most: bounds, inclusive; None for none, but not both.
-    """
-
-    metric: str
-    at_least: float | None = None
-    at_most: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.at_least is None and self.at_most is None:
-            raise ContractError(f"gate on {self.metric} has no bound; a gate that cannot fail is none")
+    space: Mapping[str, Sequence[bool | int | float | str | None] | Distribution]
 
 
 @dataclass(frozen=True)
@@ -58,10 +50,14 @@ class Recipe:
     Attributes:
         declared_in: name of the module that declares it, `__name__`.
         test_from: rows from this event time on (UTC) are only for evaluation.
+        candidates: among which the search selects, algorithm and parameters together.
+        trials: how many the search draws from all candidates; None for all combinations.
         folds: of the search; each validates on rows later than those it fits.
         scoring: scikit-learn's name of the score that the search maximises.
         baseline: fitted once, on the same rows as the winner; what a release must beat.
-        slices: text columns by whose values the evaluation is broken down.
+        slices: by which the evaluation is broken down.
+        calibrate: whether probabilities are calibrated where that helps.
+        seed: of the search and of the intervals; estimators have seeds of their own.
     """
 
     declared_in: str
@@ -71,16 +67,25 @@ class Recipe:
     candidates: tuple[Candidate, ...]
     baseline: BaseEstimator
     gates: tuple[Gate, ...]
-    slices: tuple[str, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    trials: int | None = None
     folds: int = 2
     scoring: str = "average_precision"
+    calibrate: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.test_from.tzinfo is None:
             raise ContractError(f"test_from {self.test_from} has no time zone")
-        for name in self.slices:
-            self.model.contract.column(name)
+        for kind, names in (
+            ("gates", [gate.name for gate in self.gates]),
+            ("candidates", [candidate.name for candidate in self.candidates]),
+            ("slices", [slice_.name for slice_ in self.slices]),
+        ):
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ContractError(f"{self.declared_in} has two {kind} of the same name: {', '.join(twice)}")
+        if not self.candidates:
+            raise ContractError(f"{self.declared_in} has no candidates; give at least one")
 
     def is_test(self, columns: Columns) -> NDArray[np.bool_]:
         """Which rows are only for evaluation."""

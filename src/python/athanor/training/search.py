@@ -1,83 +1,175 @@
-"""Search: which candidate, with which parameters."""
+"""Search: which candidate, with which parameters. Scikit-learn's own, in order of time, that can be interrupted."""
 
-from collections.abc import Mapping
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
-from sklearn.metrics import get_scorer
-from sklearn.model_selection import ParameterGrid, TimeSeriesSplit
+from sklearn.model_selection import GridSearchCV, ParameterGrid, RandomizedSearchCV, TimeSeriesSplit
 from threadpoolctl import threadpool_limits
 
-from athanor.progress import Progress, Unwatched
+from athanor.errors import ContractError
+from athanor.progress import Advance, Progress, Unwatched
+from athanor.release.manifest import Scalar
+from athanor.release.record import Trial
 from athanor.training.recipe import Candidate, Recipe
+from athanor.training.trial import ENDING, PREFIX, FoldAnswers, Kept, KeptScore, to_scalars, trial_name
+
+_POLL_S: Final = 0.2
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One candidate with one set of parameters.
+class Found:
+    """What a search found.
 
     Attributes:
-        scores: one for each fold.
+        trials: best first; ties keep the order in which they were drawn, and a score that is NaN comes last.
+        candidate, parameters: those of the best one.
+        folds: for each fold in order of time, the labels of its later rows and what the best one answered for them.
     """
 
+    trials: tuple[Trial, ...]
     candidate: Candidate
-    parameters: Mapping[str, Any]
-    scores: tuple[float, ...]
-
-    @property
-    def score(self) -> float:
-        return float(np.mean(self.scores))
+    parameters: Mapping[str, Scalar]
+    folds: tuple[tuple[NDArray[np.int64], NDArray[np.float64]], ...]
 
 
-def search(recipe: Recipe, frame: Any, labels: NDArray[Any], progress: Progress | None = None) -> tuple[Trial, ...]:
-    """Tries every candidate with every combination of its parameters, best first; ties keep the recipe's order.
+def search(
+    recipe: Recipe,
+    frame: Any,
+    labels: NDArray[np.int64],
+    folder: Path,
+    progress: Progress | None = None,
+    trials: int | None = None,
+    jobs: int | None = None,
+) -> Found:
+    """Tries candidates with parameters, cross-validated in order of time.
 
-    A score that is NaN comes last.
-    Runs in processes on all cores, each fit on one thread: the result does not depend on how many there are.
+    Runs in processes on all cores, or wherever joblib's backend is; each fit has one thread. The result depends on
+    neither.
 
     Args:
         frame: features in order of event time, n rows.
         labels: 0 and 1, shape (n,).
+        folder: of this search alone, which all workers see. What is kept there is not fitted again.
+        trials: how many; those of the recipe when not given.
+        jobs: how many processes; one for each core when not given.
+
+    Raises:
+        ContractError: the recipe gives a distribution and no number of trials.
     """
-    folds = list(TimeSeriesSplit(recipe.folds).split(frame))
-    settings = [(c, parameters) for c in recipe.candidates for parameters in ParameterGrid(dict(c.grid))]
-    jobs = [(candidate, parameters, fold) for candidate, parameters in settings for fold in folds]
-    scores: list[float] = []
-    with (progress or Unwatched()).step("Search over candidates", len(jobs)) as advance:
-        fits = (
-            delayed(_score)(recipe.scoring, c.pipeline, parameters, frame, labels, fold) for c, parameters, fold in jobs
-        )
-        for score in Parallel(n_jobs=min(cpu_count(), len(jobs)), return_as="generator")(fits):
-            scores.append(score)
-            advance(f"best {recipe.scoring} {max(scores):.4f}")
-    trials = [
-        Trial(candidate, parameters, tuple(scores[i * len(folds) : (i + 1) * len(folds)]))
-        for i, (candidate, parameters) in enumerate(settings)
-    ]
-    return tuple(sorted(trials, key=lambda trial: (np.isnan(trial.score), -trial.score)))
+    folder.mkdir(parents=True, exist_ok=True)
+    splits = TimeSeriesSplit(recipe.folds)
+    searching = _make_search(recipe, Kept(folder=folder), trials or recipe.trials, splits, jobs or cpu_count())
+    with (
+        (progress or Unwatched()).step("Search over candidates", _count_fits(searching, recipe.folds)) as advance,
+        _watching(folder, recipe, advance),
+    ):
+        searching.fit(frame, labels)
+    tried = _read_trials(searching.cv_results_["params"], searching.cv_results_, recipe.folds, folder)
+    order = sorted(range(len(tried)), key=lambda i: _rank(tried[i]))
+    best = searching.cv_results_["params"][order[0]]
+    candidate = next(c for c in recipe.candidates if c.name == best["algorithm"])
+    kept = _read_answers(tried[order[0]], folder)
+    futures = [future for _, future in splits.split(frame)]
+    return Found(
+        trials=tuple(tried[i] for i in order),
+        candidate=candidate,
+        parameters=tried[order[0]].parameters,
+        folds=tuple((labels[rows], answers.probabilities) for rows, answers in zip(futures, kept, strict=True)),
+    )
 
 
 def fit(pipeline: BaseEstimator, parameters: Mapping[str, Any], frame: Any, labels: NDArray[Any]) -> Any:
-    """A fitted copy of a pipeline, fitted on one thread.
-
-    Estimators' own threads wait for each other by spinning: on a busy machine they cost many times what they gain.
-    """
+    """A fitted copy of a pipeline, fitted on one thread."""
     with threadpool_limits(1):
         return clone(pipeline).set_params(**parameters).fit(frame, labels)
 
 
-def _score(
-    scoring: str,
-    pipeline: BaseEstimator,
-    parameters: Mapping[str, Any],
-    frame: Any,
-    labels: NDArray[Any],
-    fold: tuple[NDArray[np.int64], NDArray[np.int64]],
-) -> float:
-    past, future = fold
-    fitted = fit(pipeline, parameters, frame.iloc[past], labels[past])
-    return float(get_scorer(scoring)(fitted, frame.iloc[future], labels[future]))
+def _make_search(recipe: Recipe, kept: Kept, trials: int | None, splits: TimeSeriesSplit, jobs: int) -> Any:
+    spaces = [
+        {"algorithm": [c.name], "pipeline": [c.pipeline], **{f"{PREFIX}{name}": v for name, v in c.space.items()}}
+        for c in recipe.candidates
+    ]
+    common = {
+        "scoring": KeptScore(recipe.scoring),
+        "cv": splits,
+        "n_jobs": jobs,
+        "refit": False,
+        "error_score": "raise",
+    }
+    is_finite = not any(hasattr(values, "rvs") for space in spaces for values in space.values())
+    if trials is None and not is_finite:
+        raise ContractError(f"{recipe.declared_in} draws parameters from a distribution; say how many `trials`")
+    if trials is None or (is_finite and trials >= len(ParameterGrid(spaces))):
+        return GridSearchCV(kept, spaces, **common)
+    return RandomizedSearchCV(kept, spaces, n_iter=trials, random_state=recipe.seed, **common)
+
+
+def _count_fits(searching: Any, folds: int) -> int:
+    if isinstance(searching, GridSearchCV):
+        return folds * len(ParameterGrid(searching.param_grid))
+    return folds * int(searching.n_iter)
+
+
+@contextmanager
+def _watching(folder: Path, recipe: Recipe, advance: Advance) -> Iterator[None]:
+    """Tells of each fit when its answers appear. Fits run in other processes: what they keep is what they tell."""
+    ended = threading.Event()
+    scores: dict[str, dict[Path, float]] = defaultdict(dict)
+
+    def look() -> None:
+        for path in sorted(
+            set(folder.glob(f"*{ENDING}")) - {path for of_trial in scores.values() for path in of_trial}
+        ):
+            scores[path.name.partition("-")[0]][path] = FoldAnswers.read(path).score
+            whole = [np.mean([*of_trial.values()]) for of_trial in scores.values() if len(of_trial) == recipe.folds]
+            advance(f"best {recipe.scoring} {max(whole):.4f}" if whole else "")
+
+    def watch() -> None:
+        while not ended.wait(_POLL_S):
+            look()
+
+    watcher = threading.Thread(target=watch, name="search progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+        look()
+
+
+def _read_trials(drawn: list[dict[str, Any]], results: Mapping[str, Any], folds: int, folder: Path) -> list[Trial]:
+    trials = []
+    for i, parameters in enumerate(drawn):
+        scores = [float(results[f"split{fold}_test_score"][i]) for fold in range(folds)]
+        own = to_scalars({n.removeprefix(PREFIX): v for n, v in parameters.items() if n.startswith(PREFIX)})
+        trial = Trial(
+            algorithm=parameters["algorithm"],
+            parameters=own,
+            scores=tuple(score if np.isfinite(score) else None for score in scores),
+            fit_s=0.0,
+        )
+        fit_s = sum(answers.fit_s for answers in _read_answers(trial, folder))
+        trials.append(trial.model_copy(update={"fit_s": round(fit_s, 3)}))
+    return trials
+
+
+def _read_answers(trial: Trial, folder: Path) -> list[FoldAnswers]:
+    """In order of time."""
+    files = folder.glob(f"{trial_name(trial.algorithm, trial.parameters)}-*{ENDING}")
+    return sorted((FoldAnswers.read(path) for path in files), key=lambda answers: answers.fitted)
+
+
+def _rank(trial: Trial) -> tuple[bool, float]:
+    scores = [score for score in trial.scores if score is not None]
+    is_whole = len(scores) == len(trial.scores)
+    return (not is_whole, -float(np.mean(scores)) if is_whole else 0.0)

@@ -1,30 +1,34 @@
 """Small charts of columns, each an `<svg>` element for the inside of an HTML page.
 
-Colours are CSS variables of the page, which knows whether its reader wants it light or dark: `--own` for the dataset,
-`--reference` for what it is compared with, `--ink`, `--muted` and `--rule` for the rest. The reference is a dashed
-outline as well, so that nobody needs the colours.
+The reference is a dashed outline as well as of another colour, so that nobody needs the colours.
 """
 
-import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from xml.etree import ElementTree as ET
 
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Kind
 from athanor.data.profile import ColumnProfile, NumberProfile, TextProfile, TimeProfile
 from athanor.data.report import histogram, wording
+from athanor.data.report.drawing import (
+    FILLED,
+    FONT_SIZE,
+    INK,
+    MUTED,
+    OUTLINED,
+    REFERENCE,
+    RULE,
+    STYLE,
+    WIDTH,
+    open_figure,
+    to_svg,
+)
 
-_WIDTH: Final = 440
-_FONT_SIZE: Final = 12
 # Stands in the picture for the unit.
 _UNIT: Final = "unit"
 # Left of the axes, for the numbers there; in pixels, as all lengths.
@@ -35,34 +39,13 @@ _BAR: Final = 0.62
 _CATEGORIES: Final = 8
 _LABEL_LENGTH: Final = 17
 
-# Colours that stand for a variable of the page until the picture is drawn.
-_OWN: Final = "#0a0b01"
-_REFERENCE: Final = "#0a0b02"
-_INK: Final = "#0a0b03"
-_MUTED: Final = "#0a0b04"
-_RULE: Final = "#0a0b05"
-_VARIABLES: Final = {
-    _OWN: "var(--own)",
-    _REFERENCE: "var(--reference)",
-    _INK: "var(--ink)",
-    _MUTED: "var(--muted)",
-    _RULE: "var(--rule)",
-}
-
-_FILLED: Final[Mapping[str, Any]] = {"fill": True, "fc": _OWN, "lw": 0}
-_OUTLINED: Final[Mapping[str, Any]] = {"fill": False, "ec": _REFERENCE, "lw": 1.6, "ls": (0, (3, 1.5))}
-
-# Whatever the user's own settings of matplotlib are. A fixed salt makes no name in the picture random.
-_STYLE: Final = ("default", {"svg.fonttype": "none", "svg.hashsalt": "athanor", "font.size": _FONT_SIZE})
-_NO_METADATA: Final = {"Creator": None, "Date": None, "Format": None, "Type": None}
-
 
 def draw(column: Column, own: ColumnProfile, reference: ColumnProfile | None = None) -> str:
     """The distribution of a column, with that of a reference of the same kind over it; "" where neither has a value."""
     title = (
         f"{column.name}: {'distribution' if reference is None else 'distribution, and that of the reference, dashed'}"
     )
-    with matplotlib.style.context(_STYLE):
+    with matplotlib.style.context(STYLE):
         match own, reference:
             case NumberProfile(), NumberProfile() | None if column.kind is Kind.BOOLEAN:
                 return _draw_bars(title, _truths(own), _truths(reference))
@@ -83,17 +66,19 @@ def _draw_histogram(title: str, column: Column, own: NumberProfile, reference: N
     if edges is None:
         return ""
     own_shares, *others = (histogram.bin_shares(profile, edges) for profile in (own, reference) if profile is not None)
-    figure, axes = _open(206 if column.unit else 188, left=_MARGIN, right=16, top=20, bottom=40 if column.unit else 22)
-    axes.stairs(own_shares, clip_on=False, **_FILLED)
+    figure, axes = open_figure(
+        206 if column.unit else 188, left=_MARGIN, right=16, top=20, bottom=40 if column.unit else 22
+    )
+    axes.stairs(own_shares, clip_on=False, **FILLED)
     for shares in (shares for shares in others if shares.any()):
         # No line along the axis where there is nothing.
-        axes.stairs(np.where(shares > 0, shares, np.nan), clip_on=False, **_OUTLINED)
+        axes.stairs(np.where(shares > 0, shares, np.nan), clip_on=False, **OUTLINED)
     _scale(axes, edges, highest=float(np.max([own_shares, *others])))
-    axes.set_xlabel(_UNIT, loc="right", color=_MUTED, size=_FONT_SIZE, labelpad=4)
+    axes.set_xlabel(_UNIT, loc="right", color=MUTED, size=FONT_SIZE, labelpad=4)
     if beyond := own.present - round(own_shares.sum() * own.present):
         told = f"{wording.plural(beyond, 'value') if own.is_exact else 'some values'} beyond this range"
-        axes.set_title(told, loc="right", color=_MUTED, size=_FONT_SIZE, pad=6)
-    return _to_svg(figure, title, {_UNIT: wording.printable(column.unit)})
+        axes.set_title(told, loc="right", color=MUTED, size=FONT_SIZE, pad=6)
+    return to_svg(figure, title, {_UNIT: wording.printable(column.unit)})
 
 
 def _scale(axes: Axes, edges: NDArray[np.float64], highest: float) -> None:
@@ -106,7 +91,7 @@ def _scale(axes: Axes, edges: NDArray[np.float64], highest: float) -> None:
         [(place - edges[0]) / (edges[-1] - edges[0]) * bins for place in places],
         [wording.number(place) for place in places],
     )
-    axes.grid(axis="y", color=_RULE, linewidth=1, clip_on=False)
+    axes.grid(axis="y", color=RULE, linewidth=1, clip_on=False)
 
 
 def _ticks(lowest: float, highest: float, count: int) -> list[float]:
@@ -158,23 +143,23 @@ def _draw_rows(
     """
     left = max(_MARGIN, 14 + 7 * max(map(len, labels.values())))
     right = 122 if has_reference else 64
-    figure, axes = _open(_ROW * len(lengths) + 4, left=left, right=right, top=2, bottom=2)
+    figure, axes = open_figure(_ROW * len(lengths) + 4, left=left, right=right, top=2, bottom=2)
     longest = max(max(pair) for pair in lengths[:_CATEGORIES]) or 1.0
-    unit = longest / (_WIDTH - left - right)
+    unit = longest / (WIDTH - left - right)
     axes.set(xlim=(0, longest), ylim=(len(lengths) - 0.5, -0.5))
     axes.set_axis_off()
     for place, (placeholder, (own, reference)) in enumerate(zip(labels, lengths, strict=True)):
-        axes.text(-8 * unit, place, placeholder, ha="right", va="center_baseline", color=_INK)
-        axes.text(longest + 58 * unit, place, wording.share(own), ha="right", va="center_baseline", color=_INK)
+        axes.text(-8 * unit, place, placeholder, ha="right", va="center_baseline", color=INK)
+        axes.text(longest + 58 * unit, place, wording.share(own), ha="right", va="center_baseline", color=INK)
         if has_reference:
             shown = wording.share(reference)
-            axes.text(longest + 118 * unit, place, shown, ha="right", va="center_baseline", color=_REFERENCE)
+            axes.text(longest + 118 * unit, place, shown, ha="right", va="center_baseline", color=REFERENCE)
         # The bar of all others would dwarf the rest.
         if place < _CATEGORIES:
-            axes.barh(place, own, height=_BAR, clip_on=False, **_FILLED)
+            axes.barh(place, own, height=_BAR, clip_on=False, **FILLED)
             if reference:
-                axes.barh(place, reference, height=_BAR, clip_on=False, **_OUTLINED)
-    return _to_svg(figure, title, labels)
+                axes.barh(place, reference, height=_BAR, clip_on=False, **OUTLINED)
+    return to_svg(figure, title, labels)
 
 
 def _draw_times(title: str, own: TimeProfile, reference: TimeProfile | None) -> str:
@@ -184,69 +169,23 @@ def _draw_times(title: str, own: TimeProfile, reference: TimeProfile | None) -> 
     if not instants:
         return ""
     begin, end = min(instants), max(instants)
-    figure, axes = _open(_ROW * len(spans) + 22, left=8, right=8, top=2, bottom=20)
-    unit = (max(end - begin, 1)) / (_WIDTH - 16)
-    axes.set(xlim=(begin, begin + unit * (_WIDTH - 16)), ylim=(len(spans) - 0.5, -0.5))
+    figure, axes = open_figure(_ROW * len(spans) + 22, left=8, right=8, top=2, bottom=20)
+    unit = (max(end - begin, 1)) / (WIDTH - 16)
+    axes.set(xlim=(begin, begin + unit * (WIDTH - 16)), ylim=(len(spans) - 0.5, -0.5))
     axes.set_axis_off()
     for place, span in enumerate(spans):
         if span:
-            look: Mapping[str, Any] = _FILLED if place == 0 else _OUTLINED
+            look: Mapping[str, Any] = FILLED if place == 0 else OUTLINED
             # A single instant is seen as well.
             length = max(span[1] - span[0], 2 * unit)
             axes.barh(place, length, height=_BAR, left=span[0], clip_on=False, **look)
     for instant, alignment in {begin: "left", end: "right"}.items():
         day = str(np.datetime64(int(instant), "s").astype("datetime64[D]"))
-        axes.text(instant, len(spans) - 0.35, day, ha=alignment, va="top", color=_MUTED, clip_on=False)
-    return _to_svg(figure, title)
+        axes.text(instant, len(spans) - 0.35, day, ha=alignment, va="top", color=MUTED, clip_on=False)
+    return to_svg(figure, title)
 
 
 def _seconds(profile: TimeProfile) -> tuple[float, ...]:
     """First and last instant, since 1970; nothing without values."""
     ends = (profile.first, profile.last)
     return tuple(float(end.astype("datetime64[s]").astype(np.int64)) for end in ends if end is not None)
-
-
-def _open(height: int, *, left: int, right: int, top: int, bottom: int) -> tuple[Figure, Axes]:
-    """An empty picture whose unit is the CSS pixel, with margins around the axes."""
-    figure = Figure(figsize=(_WIDTH / 72, height / 72), dpi=72, frameon=False)
-    FigureCanvasSVG(figure)
-    box = (left / _WIDTH, bottom / height, (_WIDTH - left - right) / _WIDTH, (height - top - bottom) / height)
-    axes = figure.add_axes(box, frameon=False)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, pad=6, labelcolor=_MUTED, labelsize=_FONT_SIZE)
-    return figure, axes
-
-
-def _to_svg(figure: Figure, title: str, labels: Mapping[str, str] | None = None) -> str:
-    """The shapes and words of a figure, and nothing else: no identifiers, which a page may hold only once each.
-
-    Args:
-        labels: texts that stand in the figure for others. matplotlib would look for formulas and missing glyphs in
-            those; a browser has more fonts.
-    """
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="svg", metadata=_NO_METADATA)
-    source = ET.fromstring(drawn.getvalue())  # noqa: S314 - matplotlib has just written it
-    picture = ET.Element("svg", {"class": "chart", "role": "img", "viewBox": source.attrib["viewBox"]})
-    ET.SubElement(picture, "title").text = wording.printable(title)
-    for element in source.iter():
-        style = _restyle(element.get("style", ""))
-        match element.tag.rpartition("}")[2]:
-            case "path":
-                ET.SubElement(picture, "path", {"d": _compact(element.attrib["d"]), "style": style})
-            case "text":
-                place = {name: _compact(element.attrib[name]) for name in ("x", "y")}
-                words = ET.SubElement(picture, "text", {**place, "style": style})
-                words.text = (labels or {}).get(element.text or "", element.text)
-    return ET.tostring(picture, encoding="unicode")
-
-
-def _restyle(style: str) -> str:
-    """With the page's variables for colours, and the page's font."""
-    style = re.sub(r"font-family:[^;]*;?\s*", "", style)
-    return re.sub(r"#[0-9a-f]{6}", lambda found: _VARIABLES.get(found[0], found[0]), style)
-
-
-def _compact(numbers: str) -> str:
-    """With a tenth of a pixel, which is as fine as a chart needs."""
-    return " ".join(re.sub(r"\d+\.\d+", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), numbers).split())

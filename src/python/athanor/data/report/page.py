@@ -4,13 +4,10 @@ One HTML file with all that it needs in it: no script, no font, nothing from els
 bytes.
 """
 
-import importlib.resources
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from typing import Final
 
 from athanor.atomic import replace_file
 from athanor.contract.columns import Column
@@ -19,8 +16,7 @@ from athanor.data.findings import Finding
 from athanor.data.profile import Profile
 from athanor.data.report import wording
 from athanor.data.report.cards import Card, Shift, make_card, make_shift
-
-_TEMPLATE: Final = "report.html.jinja"
+from athanor.data.report.rendering import render_page
 
 # Each column has one of the two distances at most: they share a place in the table.
 _DRIFT_HEADINGS: Final[Mapping[str, tuple[Statistic, ...]]] = {
@@ -89,18 +85,12 @@ def write_report(path: Path, report: DataReport) -> None:
 
 def render(report: DataReport) -> str:
     """The page as HTML. All text of the report is escaped, and characters that cannot be seen are shown as escapes."""
-    environment = Environment(
-        loader=FunctionLoader(_read_resource),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalize,
-    )
-    environment.filters.update(count=wording.count, number=wording.number, percent=_percent, share=wording.share)
     headings = _headings(report.drift)
     cards = _make_cards(report)
-    return environment.get_template(_TEMPLATE).render(
+    return render_page(
+        "athanor.data.report",
+        "report.html.jinja",
+        {"percent": _percent},
         report=report,
         verdict=judge(report),
         violations=list(_list_violations(report)),
@@ -112,18 +102,9 @@ def render(report: DataReport) -> str:
     )
 
 
-def _read_resource(name: str) -> str:
-    return importlib.resources.files("athanor.data.report").joinpath(name).read_text("utf-8")
-
-
 def _percent(share: float) -> str:
     """As a length in a drawing that is 100 wide."""
     return f"{100 * share:.4g}"
-
-
-def _finalize(value: Any) -> Any:
-    """What is Markup already, charts above all, is not touched."""
-    return wording.printable(value) if type(value) is str else value
 
 
 def judge(report: DataReport) -> Verdict:

@@ -1,0 +1,235 @@
+"""From a snapshot to all that makes a release what it is; nothing is judged or written yet."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from google.protobuf import json_format
+from google.protobuf.message_factory import GetMessageClass
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from athanor.contract.columns import Columns
+from athanor.contract.messages import to_messages
+from athanor.data.profile import profile
+from athanor.data.snapshot import Snapshot, read_snapshot
+from athanor.errors import DataError
+from athanor.home import Home
+from athanor.progress import Advance, Progress
+from athanor.release.files import CONTRACT, GRAPH, REFERENCE_PROFILE, REFERENCE_ROWS, digests
+from athanor.release.manifest import Calibration, Identity
+from athanor.release.predictor import Graph
+from athanor.release.record import Estimate
+from athanor.release.store import ReleaseStore
+from athanor.training.bootstrap import estimate
+from athanor.training.calibration import Calibrated, find_calibration
+from athanor.training.champion import ask_champion
+from athanor.training.compilation import compile_pipeline
+from athanor.training.evidence import Evidence, Rows, spread
+from athanor.training.parallel import Engine, on_engine
+from athanor.training.recipe import Recipe
+from athanor.training.search import Found, fit, search
+
+_REFERENCE_ROWS: Final = 100
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train. None of it changes what is made, but for `trials`.
+
+    Attributes:
+        trials: of the search; those of the recipe when not given.
+        engine: what runs the search. For `ray` a Ray must be running.
+        jobs: how many processes the search has; one for each core when not given.
+        search_folder: where the search keeps what it has found; one of the home when not given.
+    """
+
+    trials: int | None = None
+    engine: Engine = "local"
+    jobs: int | None = None
+    search_folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a training: shown, and timed in seconds by their names."""
+
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str, description: str, total: int = 1) -> Iterator[Advance]:
+        with self.timed(name), self.progress.step(description, total) as advance:
+            yield advance
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - began, 3)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A release before it is judged.
+
+    Attributes:
+        files: those that the identity names, by name.
+        rows_trained: how many.
+        metrics, baseline: on the later rows, by name.
+    """
+
+    identity: Identity
+    files: Mapping[str, bytes]
+    found: Found
+    evidence: Evidence
+    rows_trained: int
+    metrics: Mapping[str, Estimate]
+    baseline: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """The winner of a search, fitted on all rows before the split, and the baseline.
+
+    Attributes:
+        calibration: of the winner; None where it does not help.
+    """
+
+    pipeline: Any
+    calibration: Calibration | None
+    baseline: Any
+
+
+def build(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps, options: Options) -> Built:
+    """Searches, fits, compiles and evaluates.
+
+    The same recipe, features and snapshot give the same identity, whatever the engine and the number of cores.
+
+    Raises:
+        DataError: the snapshot was made under another contract, or has only one label before or after `test_from`.
+        ReleaseError: the champion is corrupted.
+    """
+    past, later = _read(recipe, snapshot, home, steps)
+    folder = _search_folder(recipe, snapshot, home, options)
+    found = _search(recipe, past, folder, steps, options)
+    fitted = _fit(recipe, found, past, steps)
+    with steps.step("compile", "Compile to ONNX") as advance:
+        graph = compile_pipeline(fitted.pipeline, later.features, fitted.calibration)
+        advance(f"{len(graph) / 1024:.0f} KiB")
+    with steps.step("evaluate", "Evaluate on the later time slice") as advance:
+        evidence = _gather(recipe, snapshot, home, fitted, graph, later)
+        metrics = estimate(later.labels, evidence.probabilities, recipe.seed)
+        baseline = estimate(later.labels, evidence.baseline, recipe.seed)
+        advance(f"ROC AUC {metrics['roc_auc'].value:.4f}, baseline {baseline['roc_auc'].value:.4f}")
+    files = _files(recipe, graph, past)
+    identity = Identity(
+        model=recipe.model.name,
+        contract=recipe.model.contract.fingerprint,
+        snapshot=snapshot.digest,
+        features=recipe.model.features.digest,
+        recipe=recipe.digest,
+        algorithm=found.candidate.name,
+        parameters=dict(found.parameters),
+        calibration=fitted.calibration,
+        seed=recipe.seed,
+        metrics={name: of.value for name, of in metrics.items()},
+        baseline={name: of.value for name, of in baseline.items()},
+        files=digests(files),
+    )
+    # Whoever trains again wants to see that it is the same, not to be told so.
+    shutil.rmtree(folder, ignore_errors=True)
+    return Built(identity, files, found, evidence, len(past), metrics, baseline)
+
+
+def search_alone(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps, options: Options) -> tuple[Found, int]:
+    """Searches, and keeps what it finds for `build`; says as well on how many rows. Raises as `build` does."""
+    past, _ = _read(recipe, snapshot, home, steps)
+    return _search(recipe, past, _search_folder(recipe, snapshot, home, options), steps, options), len(past)
+
+
+def _read(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps) -> tuple[Rows, Rows]:
+    """The rows to train on, and the later ones to evaluate on."""
+    with steps.step("read", "Read the snapshot, make features") as advance:
+        columns = read_snapshot(recipe.model.contract, home.datasets, snapshot)
+        is_test = recipe.is_test(columns)
+        _demand_both_labels(recipe, columns, ~is_test, "before")
+        _demand_both_labels(recipe, columns, is_test, "from")
+        rows = Rows.make(recipe.model, columns)
+        past, later = rows.take(~is_test), rows.take(is_test)
+        advance(f"{len(past):,} rows to train, {len(later):,} later ones to evaluate")
+    return past, later
+
+
+def _demand_both_labels(recipe: Recipe, columns: Columns, rows: NDArray[np.bool_], part: str) -> None:
+    found = np.unique(columns[recipe.model.contract.label.name][rows])
+    if len(found) < 2:
+        raise DataError(
+            f"{rows.sum()} rows {part} {recipe.test_from.isoformat()} have {len(found)} different labels, "
+            "needed are 2; choose another test_from, or take more data"
+        )
+
+
+def _search_folder(recipe: Recipe, snapshot: Snapshot, home: Home, options: Options) -> Path:
+    """Whatever could change the answers of a fit gives another folder."""
+    libraries = sorted(f"{found.name}=={found.version}" for found in metadata.distributions())
+    parts = (recipe.digest, recipe.model.features.digest, recipe.model.contract.fingerprint, snapshot.digest)
+    key = hashlib.sha256(json.dumps([*parts, libraries]).encode()).hexdigest()[:16]
+    return options.search_folder or home.searches / recipe.model.name / key
+
+
+def _search(recipe: Recipe, past: Rows, folder: Path, steps: Steps, options: Options) -> Found:
+    with steps.timed("search"), on_engine(options.engine):
+        return search(recipe, past.frame, past.labels, folder, steps.progress, options.trials, options.jobs)
+
+
+def _fit(recipe: Recipe, found: Found, past: Rows, steps: Steps) -> _Fitted:
+    with steps.step("fit", "Fit the best candidate, and the baseline", 2) as advance:
+        words = f"{found.candidate.name} {dict(found.parameters)}"
+        pipeline = fit(found.candidate.pipeline, found.parameters, past.frame, past.labels)
+        calibration = find_calibration(found.folds) if recipe.calibrate else None
+        advance(words)
+        baseline = fit(recipe.baseline, {}, past.frame, past.labels)
+        advance(words)
+    return _Fitted(pipeline, calibration, baseline)
+
+
+def _gather(recipe: Recipe, snapshot: Snapshot, home: Home, fitted: _Fitted, graph: bytes, later: Rows) -> Evidence:
+    with threadpool_limits(1):
+        baseline = fitted.baseline.predict_proba(later.frame)[:, 1]
+    return Evidence(
+        model=recipe.model,
+        rows=later,
+        pipeline=Calibrated(fitted.pipeline, fitted.calibration) if fitted.calibration else fitted.pipeline,
+        graph=graph,
+        probabilities=Graph(graph).predict_probability(later.features),
+        baseline=baseline,
+        champion=ask_champion(
+            ReleaseStore(home.store), recipe.model, later, snapshot.digest, recipe.test_from.isoformat()
+        ),
+        seed=recipe.seed,
+    )
+
+
+def _files(recipe: Recipe, graph: bytes, past: Rows) -> Mapping[str, bytes]:
+    contract = recipe.model.contract
+    reference = past.take(spread(len(past), _REFERENCE_ROWS))
+    rows = to_messages(contract.columns, reference.columns, GetMessageClass(contract.row))
+    reference_rows = {
+        "rows": [json_format.MessageToDict(row, preserving_proto_field_name=True) for row in rows],
+        "predictions": Graph(graph).predict_probability(reference.features).tolist(),
+    }
+    return {
+        CONTRACT: json.dumps(contract.promises, sort_keys=True).encode(),
+        GRAPH: graph,
+        REFERENCE_PROFILE: profile(contract.dataset_columns, past.columns).to_json().encode(),
+        REFERENCE_ROWS: json.dumps(reference_rows).encode(),
+    }

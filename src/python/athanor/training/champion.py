@@ -1,0 +1,68 @@
+"""The release that answers now, asked for the rows that a new one is judged by."""
+
+import base64
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from athanor.contract.compatibility import Level, compare
+from athanor.errors import NotFoundError
+from athanor.features.features import Model
+from athanor.release.files import ANSWERS, CONTRACT, GRAPH, Release
+from athanor.release.predictor import Graph
+from athanor.release.store import ReleaseStore
+from athanor.training.evidence import Champion, Rows
+
+
+def write_answers(snapshot: str, test_from: str, probabilities: NDArray[np.float64]) -> dict[str, str]:
+    """What a release keeps of its answers to the rows that it was evaluated on.
+
+    Its graph cannot be asked any more once the features have changed.
+
+    Args:
+        snapshot: content digest.
+        probabilities: of a graph: float32 holds them without loss.
+    """
+    content = probabilities.astype("<f4").tobytes()
+    return {"snapshot": snapshot, "test_from": test_from, "probabilities": base64.b64encode(content).decode()}
+
+
+def ask_champion(store: ReleaseStore, model: Model, rows: Rows, snapshot: str, test_from: str) -> Champion | None:
+    """What the champion answers; None where nothing takes traffic yet.
+
+    Where the features are the same, its graph is asked. Where they have changed, it gave its answers to the same rows
+    when it was made, if it was evaluated on the same snapshot.
+
+    Raises:
+        ReleaseError: the champion is corrupted.
+    """
+    try:
+        served = store.read_traffic(model.name).champion
+    except NotFoundError:
+        return None
+    release = store.read(model.name, served.digest)
+    changes = compare(release.json(CONTRACT), model.contract.promises)
+    is_of_another_major = any(change.level is Level.BREAKING for change in changes)
+    probabilities, reason = _ask(release, model, rows, snapshot, test_from)
+    return Champion(served.semantic_version, served.digest, probabilities, reason, is_of_another_major)
+
+
+def _ask(
+    release: Release, model: Model, rows: Rows, snapshot: str, test_from: str
+) -> tuple[NDArray[np.float64] | None, str]:
+    if release.identity.features == model.features.digest:
+        return Graph(release.files[GRAPH]).predict_probability(rows.features), ""
+    kept = release.json(ANSWERS)
+    if (kept["snapshot"], kept["test_from"]) == (snapshot, test_from):
+        return _read_answers(kept), ""
+    version = release.manifest.provenance.snapshot_version
+    return None, (
+        f"the champion has other features and was evaluated on snapshot {version} ({kept['snapshot'][:12]}) from "
+        f"{kept['test_from']}, this one on {snapshot[:12]} from {test_from}; "
+        f"train on that snapshot (--snapshot {version})"
+    )
+
+
+def _read_answers(kept: Any) -> NDArray[np.float64]:
+    return np.frombuffer(base64.b64decode(kept["probabilities"]), dtype="<f4").astype(np.float64)

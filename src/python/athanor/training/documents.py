@@ -1,0 +1,65 @@
+"""What is written about a training, for people and for the registry: the model card, the record, the answers."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from athanor.atomic import replace_file
+from athanor.data.snapshot import Snapshot
+from athanor.release.files import ANSWERS, MODEL_CARD, TRAINING
+from athanor.release.manifest import Identity, Provenance
+from athanor.release.record import TrainingRecord
+from athanor.training.card.importance import measure_importance
+from athanor.training.card.page import CardSubject, write_card
+from athanor.training.champion import write_answers
+from athanor.training.evidence import Evidence
+from athanor.training.gates.gate import demand
+from athanor.training.recipe import Recipe
+
+REFUSED: Final = "refused"
+
+
+def make_documents(
+    recipe: Recipe,
+    snapshot: Snapshot,
+    identity: Identity,
+    provenance: Provenance,
+    record: TrainingRecord,
+    evidence: Evidence,
+) -> Mapping[str, bytes]:
+    """The documents of a release, by file name."""
+    answers = write_answers(snapshot.digest, recipe.test_from.isoformat(), evidence.probabilities)
+    card = write_card(
+        CardSubject(
+            model=recipe.model,
+            identity=identity,
+            digest=identity.digest,
+            provenance=provenance,
+            record=record,
+            snapshot=snapshot,
+            labels=evidence.rows.labels,
+            probabilities=evidence.probabilities,
+            baseline=evidence.baseline,
+            importance=measure_importance(evidence),
+        )
+    )
+    return {
+        ANSWERS: json.dumps(answers).encode(),
+        MODEL_CARD: card,
+        TRAINING: record.model_dump_json(indent=2).encode(),
+    }
+
+
+def refuse(record: TrainingRecord, documents: Mapping[str, bytes], folder: Path, digest: str) -> None:
+    """Writes why a training was refused, and refuses it; does nothing if it passed.
+
+    Raises:
+        GateError: a gate said no; names the gates, and the file that tells more.
+    """
+    if record.status != "refused":
+        return
+    page = folder / f"{REFUSED}-{digest[:12]}.html"
+    replace_file(page, documents[MODEL_CARD])
+    replace_file(page.with_suffix(".json"), documents[TRAINING])
+    demand(record.gates, where=str(page))

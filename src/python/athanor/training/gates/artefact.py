@@ -1,0 +1,115 @@
+"""Gates on what will be served: the graph."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from athanor.release.predictor import TOLERANCE
+from athanor.release.record import GateResult
+from athanor.training.evaluation import describe_improbable
+from athanor.training.evidence import Evidence, spread
+from athanor.training.gates.bounds import demand_count, demand_range
+from athanor.training.gates.gate import judge
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The graph answers as the pipeline does that it was compiled from.
+
+    Attributes:
+        rows: how many are compared, spread evenly over those of the evaluation.
+        at_most: the largest difference of two probabilities, inclusive.
+    """
+
+    rows: int = 10_000
+    at_most: float = TOLERANCE
+
+    def __post_init__(self) -> None:
+        demand_count(self.name, "rows", self.rows)
+        demand_range(self.name, "at_most", self.at_most, 0.0, 1.0)
+
+    @property
+    def name(self) -> str:
+        return "parity of graph and pipeline"
+
+    def run(self, evidence: Evidence) -> GateResult:
+        sample = spread(len(evidence.rows), self.rows)
+        rows = evidence.rows.take(sample)
+        with threadpool_limits(1):
+            of_pipeline = evidence.pipeline.predict_proba(rows.frame)[:, 1]
+        of_graph = evidence.session.predict_probability(rows.features)
+        differences = np.abs(of_pipeline - of_graph)
+        # The first NaN, where there is one.
+        worst = int(differences.argmax())
+        explanation = (
+            f"of {len(sample):,} rows the largest difference is {differences[worst]:.3g} in row {sample[worst]}: "
+            f"the graph answers {of_graph[worst]:.6g}, the pipeline {of_pipeline[worst]:.6g}"
+        )
+        wanted = f"a difference of at most {self.at_most:g}"
+        return judge(self, bool(differences[worst] <= self.at_most), differences[worst], wanted, explanation)
+
+
+@dataclass(frozen=True)
+class Latency:
+    """One row is answered quickly: features and graph, without the network.
+
+    Attributes:
+        at_most_ms: the median, inclusive.
+        calls: how many are timed, each with another row where there are as many.
+    """
+
+    at_most_ms: float
+    calls: int = 200
+
+    def __post_init__(self) -> None:
+        demand_range(self.name, "at_most_ms", self.at_most_ms, 0.0, np.inf)
+        demand_count(self.name, "calls", self.calls)
+
+    @property
+    def name(self) -> str:
+        return "latency of one row"
+
+    def run(self, evidence: Evidence) -> GateResult:
+        positions = np.resize(spread(len(evidence.rows), self.calls), self.calls)
+        rows = [{name: values[[at]] for name, values in evidence.rows.columns.items()} for at in positions]
+        for row in rows[:10]:
+            evidence.predict(row)
+        answers = np.empty(self.calls)
+        took_ms = np.empty(self.calls)
+        for at, row in enumerate(rows):
+            began = time.perf_counter()
+            answers[at] = evidence.predict(row)[0]
+            took_ms[at] = (time.perf_counter() - began) * 1_000
+        median, slowest = np.quantile(took_ms, (0.5, 0.99))
+        wanted = f"at most {self.at_most_ms:g} ms in the median"
+        if problem := describe_improbable(answers):
+            return judge(self, False, None, wanted, problem)
+        explanation = f"of {self.calls} rows, the median is {median:.3g} ms, the 99th percentile {slowest:.3g} ms"
+        return judge(self, bool(median <= self.at_most_ms), float(median), wanted, explanation)
+
+
+@dataclass(frozen=True)
+class GraphSize:
+    """The graph is small: each replica loads it, and keeps it in memory.
+
+    Attributes:
+        at_most_bytes: inclusive.
+    """
+
+    at_most_bytes: int
+
+    def __post_init__(self) -> None:
+        demand_range(self.name, "at_most_bytes", self.at_most_bytes, 1, np.inf)
+
+    @property
+    def name(self) -> str:
+        return "size of graph"
+
+    def run(self, evidence: Evidence) -> GateResult:
+        size = len(evidence.graph)
+        wanted = f"at most {self.at_most_bytes:,} bytes"
+        if problem := describe_improbable(evidence.probabilities):
+            return judge(self, False, None, wanted, problem)
+        return judge(self, size <= self.at_most_bytes, size, wanted, f"the graph has {size:,} bytes")

@@ -1,0 +1,176 @@
+"""Gates on how good a model is on all rows together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from athanor.release.record import GateResult
+from athanor.training.bootstrap import paired_interval
+from athanor.training.evaluation import calibration_error, describe_improbable, gain, measure
+from athanor.training.evidence import Champion, Evidence
+from athanor.training.gates.bounds import demand_bounds, demand_count, demand_margin, demand_metric, demand_range
+from athanor.training.gates.gate import judge
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A metric has at least one value, at most another, or both.
+
+    Attributes:
+        at_least, at_most: inclusive; one of them must be given.
+    """
+
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def __post_init__(self) -> None:
+        demand_metric(self.name, self.metric)
+        demand_bounds(self.name, self.metric, self.at_least, self.at_most)
+
+    @property
+    def name(self) -> str:
+        if self.at_most is None:
+            return f"floor of {self.metric}"
+        return f"ceiling of {self.metric}" if self.at_least is None else f"range of {self.metric}"
+
+    def run(self, evidence: Evidence) -> GateResult:
+        bounds = (("at least", self.at_least), ("at most", self.at_most))
+        wanted = " and ".join(f"{words} {bound:g}" for words, bound in bounds if bound is not None)
+        if problem := describe_improbable(evidence.probabilities):
+            return judge(self, False, None, wanted, problem)
+        value = measure(self.metric, evidence.rows.labels, evidence.probabilities)
+        is_above = self.at_least is None or value >= self.at_least
+        is_below = self.at_most is None or value <= self.at_most
+        return judge(self, is_above and is_below, value, wanted, f"{self.metric} is {value:.4g}")
+
+
+@dataclass(frozen=True)
+class BetterThanBaseline:
+    """A metric is better than that of the baseline, by some amount at least. No gain at all is never enough.
+
+    Attributes:
+        by: how much better, inclusive, whether more of the metric is better or less.
+    """
+
+    metric: str
+    by: float = 0.0
+
+    def __post_init__(self) -> None:
+        demand_metric(self.name, self.metric)
+        demand_margin(self.name, "by", self.by, self.metric)
+
+    @property
+    def name(self) -> str:
+        return f"{self.metric} better than baseline"
+
+    def run(self, evidence: Evidence) -> GateResult:
+        wanted = f"a gain of at least {self.by:g}" if self.by else "a gain"
+        if problem := describe_improbable(evidence.probabilities):
+            return judge(self, False, None, wanted, problem)
+        if problem := describe_improbable(evidence.baseline):
+            return judge(self, False, None, wanted, f"of the baseline, {problem}")
+        labels = evidence.rows.labels
+        ours, baseline = (measure(self.metric, labels, p) for p in (evidence.probabilities, evidence.baseline))
+        found = gain(self.metric, ours, baseline)
+        explanation = f"{self.metric} is {ours:.4g}, that of the baseline {baseline:.4g}: a gain of {found:.4g}"
+        return judge(self, found > 0 and found >= self.by, found, wanted, explanation)
+
+
+@dataclass(frozen=True)
+class NotWorseThanChampion:
+    """A metric is, as far as the rows can tell, not worse than that of the champion by more than a margin.
+
+    The lower end of a paired bootstrap interval of the difference decides: few rows prove little. Where nothing takes
+    traffic yet, or where the champion is of another major version, there is nobody to be worse than.
+
+    Attributes:
+        margin: how much worse is borne, inclusive, whether more of the metric is better or less.
+        confidence: of the interval.
+    """
+
+    metric: str
+    margin: float
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        demand_metric(self.name, self.metric)
+        demand_margin(self.name, "margin", self.margin, self.metric)
+        demand_range(self.name, "confidence", self.confidence, 0.5, 1.0)
+
+    @property
+    def name(self) -> str:
+        return f"{self.metric} not worse than champion"
+
+    def run(self, evidence: Evidence) -> GateResult:
+        champion = evidence.champion
+        if problem := describe_improbable(evidence.probabilities):
+            return self._say(False, problem)
+        if champion is None:
+            return self._say(True, "there is no champion yet")
+        if champion.is_of_another_major:
+            return self._say(True, f"{_describe(champion)} is of another major version: its callers stay with it")
+        if champion.probabilities is None:
+            return self._say(False, _explain_silence(champion))
+        if problem := describe_improbable(champion.probabilities):
+            return self._say(False, f"of {_describe(champion)}, {problem}; roll it back, then train again")
+        return self._compare(champion, champion.probabilities, evidence)
+
+    def _compare(self, champion: Champion, theirs: NDArray[np.float64], evidence: Evidence) -> GateResult:
+        labels, ours = evidence.rows.labels, evidence.probabilities
+        found = paired_interval(self.metric, labels, ours, theirs, evidence.seed, self.confidence)
+        explanation = (
+            f"the gain of {self.metric} over {_describe(champion)} is {found.value:.4g}, "
+            f"{100 * self.confidence:g} % interval {found.low:.4g} to {found.high:.4g}"
+        )
+        return judge(self, found.low >= -self.margin, found.low, self._wanted, explanation)
+
+    def _say(self, passed: bool, explanation: str) -> GateResult:
+        return judge(self, passed, None, self._wanted, explanation)
+
+    @property
+    def _wanted(self) -> str:
+        return f"a gain with a lower end of at least {-self.margin or 0.0:g}"
+
+
+def _describe(champion: Champion) -> str:
+    return f"champion {champion.semantic_version} ({champion.digest[:12]})"
+
+
+def _explain_silence(champion: Champion) -> str:
+    remedy = "or train once by a recipe without this gate, and say why in the commit"
+    return f"{_describe(champion)} cannot be asked: {champion.reason or 'nobody knows why'}; {remedy}"
+
+
+@dataclass(frozen=True)
+class CalibrationError:
+    """Probabilities mean what they say: see `athanor.training.evaluation.calibration_error`.
+
+    Attributes:
+        at_most: inclusive.
+        bins: how many, equally filled.
+    """
+
+    at_most: float
+    bins: int = 10
+
+    def __post_init__(self) -> None:
+        demand_range(self.name, "at_most", self.at_most, 0.0, 1.0)
+        demand_count(self.name, "bins", self.bins)
+
+    @property
+    def name(self) -> str:
+        return "calibration error"
+
+    def run(self, evidence: Evidence) -> GateResult:
+        wanted = f"at most {self.at_most:g}"
+        labels, probabilities = evidence.rows.labels, evidence.probabilities
+        if problem := describe_improbable(probabilities):
+            return judge(self, False, None, wanted, problem)
+        error = calibration_error(labels, probabilities, self.bins)
+        explanation = (
+            f"in {self.bins} equally filled bins, mean probability and rate differ by {error:.4g} on average; over all "
+            f"rows they are {probabilities.mean():.4g} and {labels.mean():.4g}"
+        )
+        return judge(self, error <= self.at_most, error, wanted, explanation)

@@ -1,0 +1,61 @@
+"""Gates on groups of rows: good on average is not good for everybody."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from athanor.errors import ContractError
+from athanor.release.record import GateResult
+from athanor.training.evaluation import describe_improbable, gain, measure, select
+from athanor.training.evidence import Evidence
+from athanor.training.gates.bounds import demand_count, demand_margin, demand_metric
+from athanor.training.gates.gate import judge
+from athanor.training.slices import Slice
+
+
+@dataclass(frozen=True)
+class NoSliceWorse:
+    """For no group of rows is a metric worse than for all rows by more than a drop.
+
+    Attributes:
+        slices: each of their values is a group.
+        largest_drop: how much worse is borne, whether more of the metric is better or less.
+        smallest_rows: groups of fewer rows, or with only one label, are not judged: they prove nothing.
+    """
+
+    slices: tuple[Slice, ...]
+    metric: str
+    largest_drop: float
+    smallest_rows: int
+
+    def __post_init__(self) -> None:
+        demand_metric(self.name, self.metric)
+        demand_margin(self.name, "largest_drop", self.largest_drop, self.metric)
+        demand_count(self.name, "smallest_rows", self.smallest_rows)
+        if not self.slices:
+            raise ContractError(f"{self.name}: there are no slices, so that it cannot fail; give one")
+
+    @property
+    def name(self) -> str:
+        return f"{self.metric} of no slice worse"
+
+    def run(self, evidence: Evidence) -> GateResult:
+        wanted = f"a drop of at most {self.largest_drop:g} for slices of {self.smallest_rows:,} rows or more"
+        if problem := describe_improbable(evidence.probabilities):
+            return judge(self, False, None, wanted, problem)
+        overall = measure(self.metric, evidence.rows.labels, evidence.probabilities)
+        drops = [(gain(self.metric, overall, value), value, words) for value, words in self._measure(evidence)]
+        if not drops:
+            nothing = "no slice has that many rows with both labels, so that nothing was judged; lower smallest_rows"
+            return judge(self, False, None, wanted, nothing)
+        drop, value, words = max(drops)
+        explanation = f"of {len(drops)} slices the worst is {words} with {value:.4g}, all rows have {overall:.4g}"
+        return judge(self, drop <= self.largest_drop, drop, wanted, explanation)
+
+    def _measure(self, evidence: Evidence) -> Iterator[tuple[float, str]]:
+        """The metric of each group that is judged, with words for the group."""
+        for slice_ in self.slices:
+            for value, rows in select(slice_, evidence.rows.columns):
+                labels = evidence.rows.labels[rows]
+                if len(labels) >= self.smallest_rows and 0 < labels.mean() < 1:
+                    metric = measure(self.metric, labels, evidence.probabilities[rows])
+                    yield metric, f"{slice_.name} {value or '(missing)'} ({len(labels):,} rows)"

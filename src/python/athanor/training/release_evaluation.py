@@ -1,0 +1,57 @@
+"""How good a release is on rows of a snapshot, which need not be the one that it was made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from athanor.data.snapshot import Snapshot, read_snapshot
+from athanor.home import Home
+from athanor.progress import Progress, Unwatched
+from athanor.release.files import Release
+from athanor.release.predictor import Predictor
+from athanor.release.record import Estimate, SliceResult
+from athanor.training.bootstrap import estimate
+from athanor.training.evaluation import evaluate_slices
+from athanor.training.evidence import Rows
+from athanor.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class ReleaseEvaluation:
+    """Metrics of a release.
+
+    Attributes:
+        snapshot: its content digest.
+        rows: those from the recipe's `test_from` on.
+    """
+
+    digest: str
+    snapshot: str
+    rows: int
+    label_rate: float
+    metrics: Mapping[str, Estimate]
+    slices: tuple[SliceResult, ...]
+
+
+def evaluate_release(
+    recipe: Recipe, release: Release, snapshot: Snapshot, home: Home, progress: Progress | None = None
+) -> ReleaseEvaluation:
+    """Asks a release for the rows of a snapshot from the recipe's `test_from` on.
+
+    Raises:
+        ReleaseError: the release was made with another contract or other features.
+        DataError: the snapshot was.
+    """
+    with (progress or Unwatched()).step("Evaluate the release") as advance:
+        predictor = Predictor(release, recipe.model)
+        columns = read_snapshot(recipe.model.contract, home.datasets, snapshot)
+        rows = Rows.make(recipe.model, columns).take(recipe.is_test(columns))
+        probabilities = predictor.predict(rows.columns)
+        advance(f"{len(rows):,} rows")
+        return ReleaseEvaluation(
+            digest=release.digest,
+            snapshot=snapshot.digest,
+            rows=len(rows),
+            label_rate=float(rows.labels.mean()),
+            metrics=estimate(rows.labels, probabilities, recipe.seed),
+            slices=evaluate_slices(recipe.slices, rows.columns, rows.labels, probabilities),
+        )

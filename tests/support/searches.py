@@ -1,0 +1,31 @@
+"""A search in a process of its own, to be killed. It is forked off a server that has imported everything."""
+
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Final
+
+import joblib
+from support.flights import make_columns
+from support.pipelines import make_recipe
+
+from athanor.training.evidence import Rows
+from athanor.training.search import Found, search
+from projects.flight_delay.model import MODEL
+
+_FORKS: Final = get_context("forkserver")
+
+
+def search_flights(folder: Path) -> Found:
+    """A search over flights that never were, fit after fit: sixty of them."""
+    rows = Rows.make(MODEL, make_columns(3_000))
+    with joblib.parallel_config(backend="sequential"):
+        return search(make_recipe(folds=20), rows.frame, rows.labels, folder)
+
+
+def start(folder: Path) -> ForkServerProcess:
+    """Starts it; it ends with its parent at the latest."""
+    _FORKS.set_forkserver_preload([__name__])
+    process = _FORKS.Process(target=search_flights, args=(folder,), daemon=True)
+    process.start()
+    return process

@@ -1,0 +1,92 @@
+"""Importance is measured through the graph, and tells what the graph looks at."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
+from support.flights import make_columns
+from support.releases import make_graph
+
+from athanor.features.features import FeatureArrays
+from athanor.release.predictor import Graph
+from athanor.training.card.importance import measure_importance
+from athanor.training.evidence import Evidence, Rows
+from projects.flight_delay.model import MODEL
+
+
+def _evidence(rows: int = 2_000, seed: int = 0) -> Evidence:
+    """Of a graph that looks at the distance alone, of flights that are late if they are far enough."""
+    columns = make_columns(rows)
+    columns["arrived_late"] = (columns["distance"] > 3_000).astype(np.float64)
+    made = Rows.make(MODEL, columns)
+    graph = make_graph()
+    answers = Graph(graph).predict_probability(made.features)
+    return Evidence(MODEL, made, None, graph, answers, np.full(rows, 0.5), seed=seed)
+
+
+def test_only_what_the_graph_looks_at_is_important() -> None:
+    found = measure_importance(_evidence())
+    assert next(iter(found)) == "distance"
+    assert found["distance"] > 0.3
+    assert {name for name, loss in found.items() if loss} == {"distance"}
+    assert found.keys() == {*MODEL.features.numeric, *MODEL.features.categorical}
+
+
+def test_a_shuffled_feature_leaves_the_precision_of_chance() -> None:
+    evidence = _evidence()
+    rate = float(evidence.rows.labels.mean())
+    whole = average_precision_score(evidence.rows.labels, evidence.probabilities)
+    assert measure_importance(evidence)["distance"] == pytest.approx(whole - rate, abs=0.05)
+
+
+def test_categorical_features_are_shuffled_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph that looks at a text cannot be made by hand in a few lines; its answers can."""
+    columns = make_columns(500)
+    columns["arrived_late"] = (columns["origin"] == "JFK").astype(np.float64)
+    position = MODEL.features.categorical.index("origin")
+
+    def ask(_: Graph, features: FeatureArrays) -> NDArray[np.float64]:
+        return np.asarray(features.categorical[:, position] == "JFK", dtype=np.float64)
+
+    monkeypatch.setattr(Graph, "predict_probability", ask)
+    found = measure_importance(replace(_evidence(500), rows=Rows.make(MODEL, columns)))
+    assert {name for name, loss in found.items() if loss} == {"origin"}
+
+
+def test_the_same_seed_gives_the_same_and_another_one_another() -> None:
+    first = measure_importance(_evidence())
+    assert measure_importance(_evidence()) == first
+    assert list(measure_importance(_evidence())) == list(first)
+    assert measure_importance(_evidence(seed=1)) != first
+
+
+def test_nothing_of_the_evidence_is_changed() -> None:
+    evidence = _evidence()
+    before = evidence.rows.features
+    numeric, categorical = before.numeric.copy(), before.categorical.copy()
+    measure_importance(evidence)
+    np.testing.assert_array_equal(before.numeric, numeric)
+    np.testing.assert_array_equal(before.categorical, categorical)
+
+
+def test_not_more_than_five_thousand_rows_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    predict = Graph.predict_probability
+
+    def watch(graph: Graph, features: FeatureArrays) -> NDArray[np.float64]:
+        asked.append(len(features))
+        return predict(graph, features)
+
+    evidence = _evidence(7_000)
+    monkeypatch.setattr(Graph, "predict_probability", watch)
+    measure_importance(evidence)
+    assert set(asked) == {5_000}
+    assert len(asked) == 1 + 2 * len(MODEL.features.numeric + MODEL.features.categorical)
+
+
+def test_without_a_row_of_label_one_nothing_can_be_lost() -> None:
+    columns = make_columns(100)
+    columns["arrived_late"] = np.zeros(100)
+    assert measure_importance(replace(_evidence(100), rows=Rows.make(MODEL, columns))) == {}

@@ -1,0 +1,93 @@
+"""The champion, asked for the rows that a new model is judged by."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from support.flights import make_columns
+from support.releases import expected_probability, make_files, make_release
+
+from athanor.features.features import Features, Model
+from athanor.release.files import Release
+from athanor.release.store import ReleaseStore, Served, Traffic
+from athanor.training.champion import ask_champion, write_answers
+from athanor.training.evidence import Rows
+from projects.flight_delay.model import MODEL
+
+_SNAPSHOT, _FROM = "5" * 64, "2013-10-01T00:00:00+00:00"
+_ROWS = Rows.make(MODEL, make_columns(50))
+_KEPT = np.linspace(0, 1, 50).astype(np.float32).astype(np.float64)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ReleaseStore:
+    return ReleaseStore(tmp_path / "store")
+
+
+def _promote(store: ReleaseStore, release: Release) -> None:
+    store.publish(release)
+    store.write_traffic(
+        Traffic(model=MODEL.name, revision=1, champion=Served(digest=release.digest, semantic_version="1.2.0"))
+    )
+
+
+def _other_features() -> Model:
+    def compute(columns: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+        return {"miles": columns["distance"]}
+
+    return Model(MODEL.contract, Features(("miles",), (), compute))
+
+
+def test_where_nothing_takes_traffic_there_is_none(store: ReleaseStore) -> None:
+    assert ask_champion(store, MODEL, _ROWS, _SNAPSHOT, _FROM) is None
+
+
+def test_with_the_same_features_its_graph_is_asked(store: ReleaseStore, tmp_path: Path) -> None:
+    release = make_release(tmp_path / "candidates", snapshot="6" * 64)
+    _promote(store, release)
+    champion = ask_champion(store, MODEL, _ROWS, _SNAPSHOT, _FROM)
+    assert champion is not None
+    assert (champion.semantic_version, champion.digest, champion.reason) == ("1.2.0", release.digest, "")
+    assert not champion.is_of_another_major
+    expected = [expected_probability(distance) for distance in _ROWS.columns["distance"]]
+    np.testing.assert_allclose(champion.probabilities, expected, atol=1e-6)
+
+
+def test_with_other_features_it_has_given_its_answers_to_the_same_rows(store: ReleaseStore, tmp_path: Path) -> None:
+    _promote(store, make_release(tmp_path / "candidates", answers=write_answers(_SNAPSHOT, _FROM, _KEPT)))
+    champion = ask_champion(store, _other_features(), _ROWS, _SNAPSHOT, _FROM)
+    assert champion is not None
+    np.testing.assert_array_equal(champion.probabilities, _KEPT)
+
+
+@pytest.mark.parametrize(("snapshot", "test_from"), [("6" * 64, _FROM), (_SNAPSHOT, "2013-11-01T00:00:00+00:00")])
+def test_with_other_features_and_other_rows_it_cannot_be_asked_and_says_how_it_could(
+    store: ReleaseStore, tmp_path: Path, snapshot: str, test_from: str
+) -> None:
+    _promote(store, make_release(tmp_path / "candidates", answers=write_answers(_SNAPSHOT, _FROM, _KEPT)))
+    champion = ask_champion(store, _other_features(), _ROWS, snapshot, test_from)
+    assert champion is not None
+    assert champion.probabilities is None
+    assert "train on that snapshot (--snapshot 0)" in champion.reason
+
+
+def test_a_champion_whose_callers_would_stumble_is_of_another_major_version(
+    store: ReleaseStore, tmp_path: Path
+) -> None:
+    """The old contract had a column that the new one lacks."""
+    promises = dict(MODEL.contract.promises)
+    messages = {name: dict(fields) for name, fields in promises["messages"].items()}
+    messages[MODEL.contract.row.full_name]["gate"] = [99, 9, False, ""]
+    files = make_files(contract=_to_json({**promises, "messages": messages}))
+    _promote(store, make_release(tmp_path / "candidates", files))
+    champion = ask_champion(store, MODEL, _ROWS, _SNAPSHOT, _FROM)
+    assert champion is not None
+    assert champion.is_of_another_major
+
+
+def _to_json(promises: Mapping[str, Any]) -> bytes:
+    return json.dumps(promises).encode()
