@@ -16,7 +16,7 @@ from support.processes import find_descendants, find_session, list_processes, no
 from athanor.home import Home
 from athanor.release.store import ReleaseStore, Traffic
 
-_DEMO_TIMEOUT_S: Final = 400.0
+_DEMO_TIMEOUT_S: Final = 420.0
 _METRICS: Final = ("roc_auc", "average_precision", "brier_score", "log_loss")
 
 
@@ -177,7 +177,7 @@ def test_a_second_run_makes_nothing_new(runs: _Runs) -> None:
 
 def test_everything_it_writes_lies_in_the_home(runs: _Runs) -> None:
     home = {path.name for path in runs.home.path.iterdir()}
-    assert home == {"raw", "datasets", "candidates", "registry", "store", "service"}
+    assert home == {"raw", "datasets", "searches", "candidates", "registry", "store", "service"}
     assert not Path(".athanor").exists()
     assert not Path("mlruns").exists()
 

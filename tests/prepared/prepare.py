@@ -6,16 +6,16 @@ from pathlib import Path
 from athanor.data.build import build_snapshot
 from athanor.home import Home
 from athanor.registry.registry import Registry
-from athanor.release.store import ReleaseStore
 from athanor.training.train import train
 from projects.flight_delay.recipe import RECIPE
 
 
 def prepare(home: Home) -> None:
     snapshot = build_snapshot(RECIPE.model.contract, RECIPE.dataset, home).snapshot
-    registry = Registry(home.registry, ReleaseStore(home.store))
-    version, _ = registry.register(train(RECIPE, snapshot, home).release)
-    registry.promote(RECIPE.model.name, version.semantic_version)
+    registry = Registry.open(home)
+    # A sandbox is no repository.
+    version, _ = registry.register(train(RECIPE, snapshot, home).release, allow_dirty=True)
+    registry.promote(RECIPE.model.name, version.semantic_version, "for tests")
 
 
 if __name__ == "__main__":

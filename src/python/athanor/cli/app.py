@@ -1,11 +1,13 @@
 """The composing app. Layers and their libraries load when a command needs them, never for `--help`."""
 
-from athanor.cli import client, data, demo, monitoring, registry, serving, training
+from athanor.cli import client, data, demo, monitoring, registry, releases, serving, training
 from athanor.cli.terminal import make_app, run
 
 app = make_app("athanor", "Takes a table to a running, trustworthy prediction service, and can prove how.")
 app.command(name="demo")(demo.demo)
-app.command(name="train")(training.train)
+training.add_commands(app, lambda home, progress: registry.open_registry(home, progress).record)
+app.command(name="evaluate")(releases.evaluate)
+app.command(name="verify")(releases.verify)
 app.command(name="predict")(client.predict)
 app.add_typer(data.app)
 app.add_typer(registry.app)

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -22,7 +23,7 @@ from athanor.projects import load
 
 if TYPE_CHECKING:
     from athanor.data.snapshot import Snapshot
-    from athanor.registry.registry import Registered
+    from athanor.registry.history import Registered
     from athanor.serving.service import ServiceState
     from athanor.training.train import Training
 
@@ -67,15 +68,15 @@ def demo(
         training = train(recipe, snapshot, place, progress)
         registry = open_registry(place, progress)
         with progress.step("Register and promote") as advance:
-            version, is_new_version = registry.register(training.release)
-            registry.promote(_PROJECT, version.semantic_version)
+            version, is_new_version = registry.register(training.release, allow_dirty=True)
+            registry.promote(_PROJECT, version.semantic_version, "the demo")
             advance(f"{version.semantic_version}, {'new' if is_new_version else 'unchanged'}")
         with _service(place, progress, keep) as service:
             calls = _call(recipe, snapshot, place, service, progress)
     result = {
         "snapshot": {**asdict(snapshot), "new": built.is_new},
-        "metrics": dict(training.evaluation.metrics),
-        "baseline": dict(training.evaluation.baseline),
+        "metrics": dict(training.release.identity.metrics),
+        "baseline": dict(training.release.identity.baseline),
         "release": {"digest": version.digest, "semantic_version": version.semantic_version, "new": is_new_version},
         "calls": asdict(calls),
         "service": asdict(service) if keep else None,
@@ -165,7 +166,9 @@ def _ask_rest(service: "ServiceState", rows: list[Any]) -> list[float]:
 
 
 def _tables(snapshot: "Snapshot", training: "Training", version: "Registered", calls: _Calls, home: Home) -> Group:
-    metrics, baseline = training.evaluation.metrics, training.evaluation.baseline
+    from athanor.release.files import MODEL_CARD
+
+    identity, record = training.release.identity, training.record
     return Group(
         facts(
             "Dataset",
@@ -178,11 +181,18 @@ def _tables(snapshot: "Snapshot", training: "Training", version: "Registered", c
             },
         ),
         listing(
-            f"Release {version.semantic_version}: {training.release.identity.algorithm}",
+            f"Release {version.semantic_version}: {identity.algorithm}",
             ("October to December", "model", "carrier and hour alone"),
-            [(name, f"{value:.4f}", f"{baseline[name]:.4f}") for name, value in metrics.items()],
+            [(name, f"{value:.4f}", f"{identity.baseline[name]:.4f}") for name, value in identity.metrics.items()],
         ),
-        facts("", {"digest": version.digest, "graph against pipeline": f"largest difference {training.parity:.1e}"}),
+        facts(
+            "",
+            {
+                "digest": version.digest,
+                "trials of the search": len(record.trials),
+                "gates": f"{len(record.gates)}, all passed",
+            },
+        ),
         listing(
             "Three real flights",
             ("flight", "route", "scheduled, UTC", "P(late)", "it was"),
@@ -210,7 +220,8 @@ def _tables(snapshot: "Snapshot", training: "Training", version: "Registered", c
             {
                 "raw tables": home.raw,
                 "dataset": home.datasets,
-                "release": training.release.folder,
+                "release": training.release.location,
+                "model card": Path(training.release.location) / MODEL_CARD,
                 "registry": home.registry,
                 "release store": home.store,
                 "service log": home.service,

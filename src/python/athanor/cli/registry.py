@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from athanor.cli import registry_care, registry_views, signatures
 from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, show, watch
 from athanor.errors import NotFoundError
 from athanor.home import Home
@@ -12,19 +13,28 @@ from athanor.home import Home
 if TYPE_CHECKING:
     from athanor.progress import Progress
     from athanor.registry.registry import Registry
+    from athanor.release.store import Traffic
 
 app = make_app("registry", "Semantic versions, the champion, and the history of both.")
+app.command(name="show")(registry_views.show_)
+app.command()(registry_views.diff)
+app.command()(registry_care.gc)
+app.command()(registry_care.doctor)
+app.command()(registry_care.ui)
+app.command()(signatures.keygen)
+app.command()(signatures.sign)
+app.command()(signatures.verify)
 
-VersionArgument = Annotated[str, typer.Argument(help="Semantic version, 1.0.0.")]
+VersionArgument = Annotated[str, typer.Argument(help="Semantic version, 1.0.0, or how the digest begins.")]
+ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why, for the history.")]
 
 
 def open_registry(home: Home, progress: "Progress") -> "Registry":
     """Opens the registry of a home; makes its database, which takes some seconds, if there is none."""
     with progress.step("Open the registry"):
         from athanor.registry.registry import Registry
-        from athanor.release.store import ReleaseStore
 
-        return Registry(home.registry, ReleaseStore(home.store))
+        return Registry.open(home)
 
 
 def _open(home: Path | None) -> "Registry":
@@ -36,6 +46,9 @@ def _open(home: Path | None) -> "Registry":
 def register(
     project: ProjectArgument,
     digest: Annotated[str, typer.Argument(help="Digest of a release that training wrote, or how it begins.")],
+    allow_dirty: Annotated[
+        bool, typer.Option("--allow-dirty", help="Also one of changes that are in no commit. It stays marked so.")
+    ] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -43,8 +56,13 @@ def register(
     from athanor.release.files import read_release
 
     release = read_release(_find_candidate(Home.find(home).candidates / project, digest))
-    version, is_new = _open(home).register(release)
-    rows = {"semantic version": version.semantic_version, "digest": version.digest, "new": is_new}
+    version, is_new = _open(home).register(release, allow_dirty=allow_dirty)
+    rows = {
+        "semantic version": version.semantic_version,
+        "digest": version.digest,
+        "new": is_new,
+        "clean": version.is_clean,
+    }
     show(rows, json, lambda: facts(f"Registered {project}", rows))
 
 
@@ -59,30 +77,44 @@ def _find_candidate(folder: Path, digest: str) -> Path:
 def list_(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """List the versions of a model, newest first."""
     versions = _open(home).list_versions(project)
-    rows = [(v.semantic_version, v.digest[:12], ", ".join(v.aliases)) for v in versions]
-    show(versions, json, lambda: listing(f"Versions of {project}", ("version", "digest", "alias"), rows))
+    rows = [
+        (v.semantic_version, v.digest[:12], ", ".join(v.aliases), "yes" if v.is_clean else "NO", v.by, v.at)
+        for v in versions
+    ]
+    header = ("version", "digest", "alias", "clean", "by", "at")
+    show(versions, json, lambda: listing(f"Versions of {project}", header, rows))
 
 
 @app.command()
 def history(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """List every change of the champion, oldest first."""
     moves = _open(home).list_moves(project)
-    rows = [(m.revision, m.kind, m.semantic_version, m.digest[:12], m.by, m.at) for m in moves]
-    header = ("revision", "move", "version", "digest", "by", "at")
+    rows = [
+        (m.revision, m.kind, m.from_version or "", m.semantic_version, m.digest[:12], m.by, m.at, m.gates, m.why)
+        for m in moves
+    ]
+    header = ("revision", "move", "from", "to", "digest", "by", "at", "gates", "why")
     show(moves, json, lambda: listing(f"Moves of {project}", header, rows))
 
 
 @app.command()
 def promote(
-    project: ProjectArgument, version: VersionArgument, home: HomeOption = None, json: JsonOption = False
+    project: ProjectArgument,
+    version: VersionArgument,
+    reason: ReasonOption,
+    home: HomeOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Make a version champion and publish the traffic file."""
-    traffic = _open(home).promote(project, version)
-    show(traffic, json, lambda: facts(f"Traffic of {project}", traffic.champion.model_dump()))
+    _tell_traffic(_open(home).promote(project, version, reason), json)
 
 
 @app.command()
-def rollback(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+def rollback(project: ProjectArgument, reason: ReasonOption, home: HomeOption = None, json: JsonOption = False) -> None:
     """Make the version champion again that was before the present one."""
-    traffic = _open(home).rollback(project)
-    show(traffic, json, lambda: facts(f"Traffic of {project}", traffic.champion.model_dump()))
+    _tell_traffic(_open(home).rollback(project, reason), json)
+
+
+def _tell_traffic(traffic: "Traffic", as_json: bool) -> None:
+    rows = {"revision": traffic.revision, **traffic.champion.model_dump()}
+    show(traffic, as_json, lambda: facts(f"Traffic of {traffic.model}", rows))

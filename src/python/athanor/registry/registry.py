@@ -1,219 +1,256 @@
-"""The registry: MLflow on SQLite remembers versions, aliases and moves, and the release store publishes them."""
+"""The registry: MLflow remembers trainings, versions, aliases and moves, and the release store publishes them."""
 
-import json
-import logging
-import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final, Literal
-
-# Before mlflow is imported: it would otherwise report its use to its makers, and look for git at import.
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param
-from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from athanor.errors import NotFoundError
+from athanor.errors import InputError, NotFoundError
+from athanor.home import Home
+from athanor.registry.database import connect, told
+from athanor.registry.history import (
+    BY_TAG,
+    CHAMPION,
+    CLEAN_TAG,
+    DIGEST_TAG,
+    VERSION_TAG,
+    Kind,
+    Move,
+    Registered,
+    champion_before,
+    now,
+    read_moves,
+    read_version,
+)
+from athanor.registry.lock import WriterLock
+from athanor.registry.runs import Runs, Training, describe_gates, read_training
+from athanor.registry.settings import RegistrySettings
 from athanor.registry.versioning import next_version
 from athanor.release.files import Release
+from athanor.release.manifest import Identity, Provenance
+from athanor.release.record import TrainingRecord
 from athanor.release.store import ReleaseStore, Served, Traffic
 from athanor.user import user_name
 
-CHAMPION: Final = "champion"
-_MOVE_TAG: Final = "move."
-
-
-@dataclass(frozen=True)
-class Registered:
-    """One registered version of a model.
-
-    Attributes:
-        number: as MLflow counts, from 1.
-        aliases: `champion` or none.
-    """
-
-    model: str
-    number: int
-    semantic_version: str
-    digest: str
-    aliases: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Move:
-    """One change of the champion. Moves are only ever added.
-
-    Attributes:
-        revision: from 1; that of the traffic file it published.
-        semantic_version, digest: of the release that became champion.
-        by: user name of who did it.
-        at: ISO 8601, UTC.
-    """
-
-    revision: int
-    kind: Literal["promote", "rollback"]
-    semantic_version: str
-    digest: str
-    by: str
-    at: str
+_PATIENCE_S: Final = 120.0
+_SHORTEST_DIGEST: Final = 6
 
 
 class Registry:
-    """Versions of models, in a folder."""
+    """Versions of models, and which of them answers. One process writes at a time; the others wait for it."""
 
-    def __init__(self, folder: Path, store: ReleaseStore) -> None:
-        """Opens the registry of a folder, and makes its database if there is none."""
-        folder.mkdir(parents=True, exist_ok=True)
-        # Making or migrating its tables is told on the terminal otherwise, line by line.
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        address = f"sqlite:///{folder / 'mlflow.db'}"
-        self._client = MlflowClient(tracking_uri=address, registry_uri=address)
-        self._store = store
+    def __init__(self, settings: RegistrySettings, patience_s: float = _PATIENCE_S) -> None:
+        """Opens a registry, and makes its database if there is none.
 
-    def register(self, release: Release) -> tuple[Registered, bool]:
+        Args:
+            patience_s: how long to wait for another who writes, in seconds.
+
+        Raises:
+            SettingsError: its database cannot be reached.
+        """
+        self.settings = settings
+        self.store = ReleaseStore(settings.store_url)
+        self._lock = WriterLock(settings, patience_s)
+        self.client: MlflowClient = connect(settings, self._lock)
+        self.runs = Runs(self.client, settings.artifacts_root)
+
+    @classmethod
+    def open(cls, home: Home) -> "Registry":
+        """That of the environment's settings, else that below a home."""
+        return cls(RegistrySettings.find(home))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """The right to write, for as long as the context lasts. Taken again inside, it is the same.
+
+        Raises:
+            ConflictError: somebody else wrote for longer than one wants to wait.
+            ServiceError: the database did not do what it was asked.
+        """
+        with told(self.settings), self._lock.held():
+            yield
+
+    def record(
+        self,
+        record: TrainingRecord,
+        identity: Identity | None = None,
+        provenance: Provenance | None = None,
+        card: bytes | None = None,
+    ) -> str:
+        """Records a training, passed, refused or a search alone, and returns the id of its run.
+
+        Args:
+            identity: of the release that it made, or would have made. With it, a training is recorded once.
+            card: the model card, in HTML.
+        """
+        with self.writing():
+            return self.runs.record(Training(record, identity, provenance, card))
+
+    def register(self, release: Release, *, allow_dirty: bool = False) -> tuple[Registered, bool]:
         """Publishes a release and gives it its semantic version.
+
+        Args:
+            allow_dirty: also one that was trained with what is in no commit. It stays marked so.
 
         Returns:
             The version, and whether it is new: an identical release keeps the version it has.
+
+        Raises:
+            InputError: it was trained with what is in no commit.
         """
         model = release.identity.model
-        # Before anything refers to it; and a known one again, for its copy may have been damaged and removed.
-        self._store.publish(release)
-        versions = self.list_versions(model)
-        known = next((version for version in versions if version.digest == release.digest), None)
-        if known:
-            return known, False
+        if not (release.manifest.provenance.is_clean or allow_dirty):
+            raise InputError(
+                f"release {release.digest[:12]} of {model} was trained with changes that are in no commit, and could "
+                "never be made again. Commit them and train again, or register it with --allow-dirty: it stays marked"
+            )
+        training = read_training(release)
+        with self.writing():
+            # Before anything refers to it; and a known one again, for its copy may have been damaged and removed.
+            self.store.publish(release)
+            versions = self.list_versions(model)
+            known = next((version for version in versions if version.digest == release.digest), None)
+            return (known, False) if known else (self._add(release, training, versions), True)
+
+    def _add(self, release: Release, training: Training, versions: Sequence[Registered]) -> Registered:
+        model = release.identity.model
         latest = versions[0] if versions else None
-        before = (latest.semantic_version, self._store.read(model, latest.digest)) if latest else None
-        semantic_version = next_version(before, release)
-        if not versions:
-            self._create_model(model)
-        created = self._client.create_model_version(
+        before = (latest.semantic_version, self.store.read(model, latest.digest)) if latest else None
+        run = self.runs.record(training)
+        if self.find_model(model) is None:
+            self.client.create_registered_model(model)
+        created = self.client.create_model_version(
             model,
             source=f"athanor:/{model}/{release.digest}",
-            run_id=self._log_run(release),
-            tags={"digest": release.digest, "semantic_version": semantic_version},
+            run_id=run,
+            tags={
+                DIGEST_TAG: release.digest,
+                VERSION_TAG: next_version(before, release),
+                CLEAN_TAG: "true" if release.manifest.provenance.is_clean else "false",
+                BY_TAG: user_name(),
+            },
         )
-        return _to_registered(created, ()), True
+        return read_version(created, ())
+
+    def list_models(self) -> list[str]:
+        """Those that have a version, or had one."""
+        found, token = [], None
+        with told(self.settings):
+            while True:
+                page = self.client.search_registered_models(page_token=token)
+                found += [str(model.name) for model in page]
+                if not (token := page.token):
+                    return sorted(found)
 
     def list_versions(self, model: str) -> list[Registered]:
         """All versions, newest first; empty for a model that was never registered."""
-        registered = self._registered_model(model)
-        if registered is None:
-            return []
-        aliases = dict(registered.aliases)
-        found = self._client.search_model_versions(f"name = '{model}'", max_results=10_000)
-        versions = [_to_registered(v, tuple(a for a, n in aliases.items() if int(n) == int(v.version))) for v in found]
-        return sorted(versions, key=lambda version: -version.number)
+        with told(self.settings):
+            registered = self.find_model(model)
+            if registered is None:
+                return []
+            aliases = {alias: int(number) for alias, number in registered.aliases.items()}
+            found, token = [], None
+            while True:
+                page = self.client.search_model_versions(f"name = '{model}'", page_token=token)
+                found += page
+                if not (token := page.token):
+                    break
+            versions = [read_version(v, (a for a, number in aliases.items() if number == int(v.version))) for v in found]
+            return sorted(versions, key=lambda version: -version.number)
 
-    def promote(self, model: str, semantic_version: str) -> Traffic:
-        """Makes a version champion and publishes the traffic file; does nothing if it is champion.
+    def find_version(self, model: str, reference: str) -> Registered:
+        """The version that is meant.
+
+        Args:
+            reference: a semantic version, or how a digest begins, with at least six digits.
+
+        Raises:
+            NotFoundError: there is none, or more than one.
+        """
+        versions = self.list_versions(model)
+        found = [version for version in versions if version.semantic_version == reference]
+        if not found and len(reference) >= _SHORTEST_DIGEST:
+            found = [version for version in versions if version.digest.startswith(reference)]
+        if len(found) != 1:
+            known = ", ".join(version.semantic_version for version in versions) or "none"
+            problem = f"{len(found)} versions that begin with" if found else "no version"
+            raise NotFoundError(f"{model} has {problem} {reference}; registered are: {known}")
+        return found[0]
+
+    def promote(self, model: str, reference: str, why: str) -> Traffic:
+        """Makes a version champion and publishes the traffic file; is no move if it is champion.
+
+        Args:
+            reference: a semantic version, or how a digest begins.
+            why: the reason, for the history.
 
         Raises:
             NotFoundError: there is no such version.
+            InputError: no reason was given.
+            ReleaseError: its copy in the store is damaged.
         """
-        versions = self.list_versions(model)
-        found = next((version for version in versions if version.semantic_version == semantic_version), None)
-        if found is None:
-            known = ", ".join(version.semantic_version for version in versions) or "none"
-            raise NotFoundError(f"{model} has no version {semantic_version}; registered are: {known}")
-        return self._move(found, "promote")
+        with self.writing():
+            return self._move(self.find_version(model, reference), "promote", why)
 
-    def rollback(self, model: str) -> Traffic:
+    def rollback(self, model: str, why: str) -> Traffic:
         """Makes the version champion again that was before the present one.
 
         Raises:
             NotFoundError: there was none before.
+            InputError, ReleaseError: as `promote`.
         """
-        moves = self.list_moves(model)
-        earlier = _champion_before(moves)
-        if earlier is None:
-            raise NotFoundError(f"{model} has no earlier champion to roll back to")
-        version = next(v for v in self.list_versions(model) if v.digest == earlier.digest)
-        return self._move(version, "rollback")
+        with self.writing():
+            earlier = champion_before(self.list_moves(model))
+            if earlier is None:
+                raise NotFoundError(f"{model} has no earlier champion to roll back to")
+            return self._move(self.find_version(model, earlier.digest), "rollback", why)
 
     def list_moves(self, model: str) -> list[Move]:
         """All moves, oldest first; empty for a model that was never promoted."""
-        tags = self._model_tags(model)
-        return [Move(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(_MOVE_TAG)]
+        with told(self.settings):
+            return read_moves(self.find_model(model))
 
-    def _move(self, version: Registered, kind: Literal["promote", "rollback"]) -> Traffic:
-        """Record, alias, traffic file, in this order: serving never answers with a release that no record names."""
-        moves = self.list_moves(version.model)
-        if not moves or moves[-1].digest != version.digest:
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            moves.append(Move(len(moves) + 1, kind, version.semantic_version, version.digest, by=user_name(), at=now))
-            move = moves[-1]
-            self._client.set_registered_model_tag(
-                version.model, f"{_MOVE_TAG}{move.revision:06d}", json.dumps(asdict(move))
-            )
-        self._client.set_registered_model_alias(version.model, CHAMPION, str(version.number))
-        served = Served(digest=version.digest, semantic_version=version.semantic_version)
-        traffic = Traffic(model=version.model, revision=moves[-1].revision, champion=served)
-        self._store.write_traffic(traffic)
+    def publish_champion(self, move: Move, model: str) -> Traffic:
+        """Lets alias and traffic file say what the last move says."""
+        number = self.find_version(model, move.digest).number
+        self.client.set_registered_model_alias(model, CHAMPION, str(number))
+        served = Served(digest=move.digest, semantic_version=move.semantic_version)
+        traffic = Traffic(model=model, revision=move.revision, champion=served)
+        self.store.write_traffic(traffic)
         return traffic
 
-    def _create_model(self, model: str) -> None:
-        try:
-            self._client.create_registered_model(model)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+    def _move(self, version: Registered, kind: Kind, why: str) -> Traffic:
+        """Record, alias, traffic file, in this order: serving never answers with a release that no record names."""
+        if not why.strip():
+            raise InputError(f"a {kind} of {version.model} needs a reason, for its history; say why")
+        training = read_training(self.store.read(version.model, version.digest))
+        moves = self.list_moves(version.model)
+        last = moves[-1] if moves else None
+        if last is None or last.digest != version.digest:
+            last = Move(
+                revision=last.revision + 1 if last else 1,
+                kind=kind,
+                from_version=last.semantic_version if last else None,
+                from_digest=last.digest if last else None,
+                semantic_version=version.semantic_version,
+                digest=version.digest,
+                by=user_name(),
+                at=now(),
+                why=why.strip(),
+                gates=describe_gates(training.record.gates),
+            )
+            self.client.set_registered_model_tag(version.model, *last.tag)
+        return self.publish_champion(last, version.model)
 
-    def _log_run(self, release: Release) -> str:
-        identity = release.identity
-        experiment = self._client.get_experiment_by_name(identity.model)
-        experiment_id = experiment.experiment_id if experiment else self._client.create_experiment(identity.model)
-        run = self._client.create_run(experiment_id, run_name=release.digest[:12], tags={"digest": release.digest})
-        at = run.info.start_time
-        parameters = {"algorithm": identity.algorithm, "snapshot": identity.snapshot, **identity.parameters}
-        self._client.log_batch(
-            run.info.run_id,
-            metrics=[
-                *(Metric(name, value, at, 0) for name, value in identity.metrics.items()),
-                *(Metric(f"baseline_{name}", value, at, 0) for name, value in identity.baseline.items()),
-            ],
-            params=[Param(name, str(value)) for name, value in parameters.items()],
-        )
-        self._client.set_terminated(run.info.run_id)
-        return str(run.info.run_id)
-
-    def _registered_model(self, model: str) -> Any:
+    def find_model(self, model: str) -> RegisteredModel | None:
+        """What MLflow knows of a model."""
         try:
-            return self._client.get_registered_model(model)
+            return self.client.get_registered_model(model)
         except MlflowException as error:
             # The second is what it says of a name that no model can have.
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise
-
-    def _model_tags(self, model: str) -> dict[str, str]:
-        found = self._registered_model(model)
-        return dict(found.tags) if found else {}
-
-
-def _to_registered(version: ModelVersion, aliases: Iterable[str]) -> Registered:
-    return Registered(
-        model=version.name,
-        number=int(version.version),
-        semantic_version=version.tags["semantic_version"],
-        digest=version.tags["digest"],
-        aliases=tuple(aliases),
-    )
-
-
-def _champion_before(moves: list[Move]) -> Move | None:
-    """The move to undo to. Each rollback goes one further back, through promotions only."""
-    stack: list[Move] = []
-    for move in moves:
-        if move.kind == "rollback":
-            stack.pop()
-        else:
-            stack.append(move)
-    return stack[-2] if len(stack) > 1 else None

@@ -1,0 +1,162 @@
+"""Commands about one release: which one is meant, how good it is, and whether it can be made again."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Group
+
+from athanor.cli.registry import open_registry
+from athanor.cli.terminal import HomeOption, JsonOption, facts, listing, show, watch
+from athanor.errors import GateError, NotFoundError
+from athanor.home import Home
+from athanor.projects import find_projects, load
+
+if TYPE_CHECKING:
+    from athanor.progress import Progress
+    from athanor.release.files import Release
+    from athanor.release.store import ReleaseStore
+    from athanor.training.verification import Verification
+
+_SHORTEST: Final = 6
+
+ReleaseArgument = Annotated[
+    str, typer.Argument(help="A digest or how it begins, flight_delay/1.0.0, or flight_delay for its champion.")
+]
+
+
+def find_release(reference: str, home: Home, progress: "Progress") -> "Release":
+    """The release that is meant.
+
+    Args:
+        reference: a digest or how it begins, a project and a semantic version, or a project.
+
+    Raises:
+        NotFoundError: there is none, or more than one.
+        ReleaseError: it is corrupted.
+    """
+    from athanor.release.store import ReleaseStore
+
+    store = ReleaseStore(home.store)
+    project, _, version = reference.partition("/")
+    if version:
+        found = [v for v in open_registry(home, progress).list_versions(project) if v.semantic_version == version]
+        if not found:
+            raise NotFoundError(f"{project} has no version {version}; `athanor registry list {project}` shows them")
+        return store.read(project, found[0].digest)
+    if reference in find_projects("model"):
+        return store.read(reference, store.read_traffic(reference).champion.digest)
+    return _find_by_digest(reference, home, store)
+
+
+def _find_by_digest(reference: str, home: Home, store: "ReleaseStore") -> "Release":
+    from athanor.release.files import read_release
+
+    published = {
+        (model, digest)
+        for model in store.list_models()
+        for digest in store.list_digests(model)
+        if digest.startswith(reference)
+    }
+    written = {(path.parent.name, path.name) for path in home.candidates.glob(f"*/{reference}*") if path.is_dir()}
+    found = sorted(published | written)
+    if len(found) != 1 or len(reference) < _SHORTEST:
+        raise NotFoundError(
+            f"{len(found)} releases of {home.path} begin with {reference!r}; give at least {_SHORTEST} digits of one, "
+            "<project>/<version>, or a project for its champion"
+        )
+    model, digest = found[0]
+    return store.read(model, digest) if found[0] in published else read_release(home.candidates / model / digest)
+
+
+def evaluate(
+    release: ReleaseArgument,
+    snapshot: Annotated[int | None, typer.Option(help="Version of the dataset; the latest by default.")] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Ask a release for the later rows of a snapshot: metrics with their intervals, overall and by slice."""
+    from athanor.data.snapshot import find_snapshot
+    from athanor.training.recipe import Recipe
+    from athanor.training.release_evaluation import evaluate_release
+
+    place = Home.find(home)
+    with watch() as progress:
+        asked = find_release(release, place, progress)
+        model = asked.identity.model
+        found = evaluate_release(
+            load(model, "recipe", Recipe), asked, find_snapshot(model, place.datasets, snapshot), place, progress
+        )
+    metrics = [(name, f"{of.value:.4f}", f"{of.low:.4f} to {of.high:.4f}") for name, of in found.metrics.items()]
+    slices = [
+        (row.slice, row.value, f"{row.rows:,}", f"{row.label_rate:.1%}", *map(_format, row.metrics.values()))
+        for row in found.slices
+    ]
+    title = f"Release {found.digest[:12]} on {found.rows:,} rows of snapshot {found.snapshot[:12]}"
+    header = ("slice", "", "rows", "label rate", *found.metrics)
+    show(
+        found,
+        json,
+        lambda: Group(listing(title, ("metric", "value", "95 % interval"), metrics), listing("Slices", header, slices)),
+    )
+
+
+def _format(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.4f}"
+
+
+def verify(
+    release: ReleaseArgument,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(min=0, help="Largest difference of an answer to a reference row that is taken for none."),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Fits at once; one for each core by default.")] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a release again from its manifest, and compare. Exit status 3 when it is another one, and why."""
+    from athanor.training.recipe import Recipe
+    from athanor.training.verification import verify as verify_release
+
+    place = Home.find(home)
+    with watch() as progress:
+        asked = find_release(release, place, progress)
+        found = verify_release(load(asked.identity.model, "recipe", Recipe), asked, place, progress, jobs)
+    result = {**asdict(found), "is_same": found.is_same, "causes": found.causes}
+    show(result, json, lambda: _verification_table(found))
+    _demand_same(found, tolerance)
+
+
+def _verification_table(found: "Verification") -> Group:
+    rows = [
+        (part.name, "same" if part.is_same else f"DIFFERS ({part.cause or 'told only'})", part.then, part.now)
+        for part in found.parts
+    ]
+    verdict = "the same" if found.is_same else f"another one; what differs: {', '.join(found.causes)}"
+    return Group(
+        listing(f"Release {found.digest[:12]}, made again", ("part", "", "then", "now"), rows),
+        facts(
+            "",
+            {
+                "verdict": verdict,
+                "digest then": found.digest,
+                "digest now": found.digest_now,
+                "largest difference of an answer": f"{found.largest_difference:.3g}",
+            },
+        ),
+    )
+
+
+def _demand_same(found: "Verification", tolerance: float | None) -> None:
+    """Raises GateError unless it is the same, or only numbers differ and no answer by more than the tolerance."""
+    if found.is_same:
+        return
+    causes = ", ".join(found.causes)
+    if tolerance is not None and found.causes == ("numerics",) and found.largest_difference <= tolerance:
+        return
+    allowed = "" if tolerance is None else f", allowed are {tolerance:g}"
+    raise GateError(
+        f"release {found.digest[:12]} made again is {found.digest_now[:12]}; what differs: {causes}; "
+        f"the largest difference of an answer is {found.largest_difference:.3g}{allowed}"
+    )

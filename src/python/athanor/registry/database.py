@@ -1,0 +1,136 @@
+"""The registry's database: MLflow's tables, made whole or not at all, and its errors told without secrets."""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import sqlalchemy
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from athanor.errors import ServiceError, SettingsError
+from athanor.registry.lock import WriterLock
+from athanor.registry.settings import ARTIFACTS, DATABASE, RegistrySettings
+
+_CONNECT_TIMEOUT_S: Final = 10
+# The last table that is made on a server, in one transaction with all the others.
+_MIGRATED: Final = "alembic_version"
+_FOLDER: Final = "file://"
+
+
+def connect(settings: RegistrySettings, lock: WriterLock) -> MlflowClient:
+    """A client of MLflow on a database that has its tables; makes them, which takes some seconds, if there are none.
+
+    Raises:
+        SettingsError: the database cannot be reached, or nothing can be kept where artifacts go.
+        ServiceError: it is of another version of MLflow.
+    """
+    # Making or migrating tables is told on the terminal otherwise, line by line; what fails is told by what is raised.
+    for name, level in (("alembic", logging.WARNING), ("mlflow", logging.CRITICAL)):
+        logging.getLogger(name).setLevel(level)
+    _demand_artifacts(settings)
+    with told(settings):
+        if not _has_tables(settings):
+            _make_tables(settings, lock)
+        client = MlflowClient(tracking_uri=settings.connection_url, registry_uri=settings.connection_url)
+        _follow_artifacts(client, settings, lock)
+        return client
+
+
+def _demand_artifacts(settings: RegistrySettings) -> None:
+    try:
+        get_artifact_repository(settings.artifacts_root)
+    except (MlflowException, ImportError) as error:
+        raise SettingsError(f"{ARTIFACTS}: nothing can be kept at {settings.artifacts_root}: {error}") from None
+
+
+@contextmanager
+def told(settings: RegistrySettings) -> Iterator[None]:
+    """What MLflow or the database say becomes a ServiceError, without secrets."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        words = settings.without_secrets(str(error)).split("\n(Background on this error", maxsplit=1)[0]
+        raise ServiceError(f"the registry {settings.name} did not do what it was asked: {words}") from None
+
+
+def _has_tables(settings: RegistrySettings) -> bool:
+    """Asked here, for MLflow asks for minutes where nobody answers."""
+    path = settings.database_path
+    if path and not path.is_file():
+        return False
+    timeout = {} if path else {"connect_timeout": _CONNECT_TIMEOUT_S}
+    engine = sqlalchemy.create_engine(settings.connection_url, poolclass=NullPool, connect_args=timeout)
+    try:
+        return sqlalchemy.inspect(engine).has_table(_MIGRATED)
+    except SQLAlchemyError as error:
+        words = settings.without_secrets(str(getattr(error, "orig", None) or error)).strip()
+        raise SettingsError(f"{DATABASE}: the database {settings.name} cannot be used: {words}") from None
+
+
+def _make_tables(settings: RegistrySettings, lock: WriterLock) -> None:
+    path = settings.database_path
+    try:
+        with lock.held():
+            if path and not path.exists():
+                _make_file(path, settings.artifacts_root)
+            else:
+                _migrate(settings.connection_url, settings.artifacts_root)
+    except OSError as error:
+        raise SettingsError(f"{DATABASE}: the database {settings.name} cannot be made: {error}") from None
+
+
+def _make_file(path: Path, artifacts_root: str) -> None:
+    """SQLite's tables are made one by one: in another file, which gets its name when it has all of them."""
+    with tempfile.TemporaryDirectory(prefix=".arriving-", dir=path.parent) as folder:
+        arriving = Path(folder) / path.name
+        _migrate(f"sqlite:///{arriving}", artifacts_root)
+        arriving.replace(path)
+
+
+def _migrate(url: str, artifacts_root: str) -> None:
+    """Makes MLflow's tables; does nothing where they are."""
+    SqlAlchemyStore(url, artifacts_root).engine.dispose()
+
+
+def _follow_artifacts(client: MlflowClient, settings: RegistrySettings, lock: WriterLock) -> None:
+    """MLflow remembers absolute folders: where a home was moved or copied, they are those of its artifacts again."""
+    root = settings.artifacts_root
+    if settings.database_path is None or not root.startswith(_FOLDER):
+        return
+    moved = {
+        found.artifact_location: f"{root}/{found.name}"
+        for found in client.search_experiments(view_type=ViewType.ALL)
+        if found.artifact_location.startswith(_FOLDER) and found.artifact_location != f"{root}/{found.name}"
+    }
+    for before, now in moved.items():
+        # Else it is another setting that changed: what was kept stays where it is.
+        if Path(url2pathname(urlsplit(now).path)).is_dir():
+            with lock.held():
+                _move_artifacts(settings, before, now)
+
+
+def _move_artifacts(settings: RegistrySettings, before: str, now: str) -> None:
+    values = {"before": before, "now": now, "length": len(before)}
+    engine = sqlalchemy.create_engine(settings.connection_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(
+            sqlalchemy.text(
+                "UPDATE runs SET artifact_uri = :now || substr(artifact_uri, :length + 1) "
+                "WHERE substr(artifact_uri, 1, :length) = :before"
+            ),
+            values,
+        )
+        connection.execute(
+            sqlalchemy.text("UPDATE experiments SET artifact_location = :now WHERE artifact_location = :before"), values
+        )

@@ -1,0 +1,207 @@
+"""The doctor: whether database, aliases, history, release store and traffic file say the same, and how to mend it.
+
+The history is what is true: a move was recorded before anything else changed. A release in the store without a version
+was being registered when its process died, and gets its version.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from athanor.errors import AthanorError, NotFoundError, ReleaseError
+from athanor.registry.history import CHAMPION, Move, Registered
+from athanor.registry.registry import Registry
+from athanor.registry.runs import read_training
+from athanor.release.files import Release, read_release
+from athanor.release.store import Traffic
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One difference.
+
+    Attributes:
+        what: in a sentence.
+        remedy: what mending does or did; "" where only people can mend it.
+        is_mended: whether it is gone.
+    """
+
+    model: str
+    what: str
+    remedy: str
+    is_mended: bool = False
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """One that was found, and how to mend it."""
+
+    what: str
+    remedy: str = ""
+    mend: Callable[[], object] | None = None
+
+
+def examine(registry: Registry, candidates: Path, mend: bool = False) -> list[Finding]:
+    """Every difference; each is mended at once if wanted, so that those that follow from it are none any more.
+
+    Args:
+        candidates: folder of releases as training wrote them, by model: what the store has lost may be there.
+
+    Raises:
+        ConflictError: somebody else is writing.
+    """
+    with registry.writing():
+        return [
+            _treat(model, difference, mend)
+            for model in _list_models(registry)
+            for difference in _examine(registry, model, candidates / model)
+        ]
+
+
+def _list_models(registry: Registry) -> list[str]:
+    return sorted({*registry.list_models(), *registry.store.list_models(), *registry.runs.list_models()})
+
+
+def _treat(model: str, found: _Difference, mend: bool) -> Finding:
+    if not (mend and found.mend):
+        return Finding(model, found.what, found.remedy)
+    try:
+        found.mend()
+    except AthanorError as error:
+        return Finding(model, f"{found.what}; mending failed: {error}", found.remedy)
+    return Finding(model, found.what, found.remedy, is_mended=True)
+
+
+def _examine(registry: Registry, model: str, candidates: Path) -> Iterator[_Difference]:
+    """One after the other: what comes later sees what was mended before."""
+    yield from _examine_runs(registry, model)
+    yield from _examine_unregistered(registry, model)
+    recorded = registry.runs.list_recorded(model)
+    for version in registry.list_versions(model):
+        yield from _examine_version(registry, version, candidates, version.digest in recorded)
+    moves = registry.list_moves(model)
+    yield from _examine_moves(moves, registry.list_versions(model))
+    yield from _examine_champion(registry, model, moves[-1] if moves else None)
+
+
+def _examine_runs(registry: Registry, model: str) -> Iterator[_Difference]:
+    for run in registry.runs.list_unfinished(model):
+        yield _Difference(
+            f"the record of a training, run {run}, was never finished",
+            "removes it; registering its release records it again",
+            lambda run=run: registry.runs.remove(model, run),  # type: ignore[misc]
+        )
+
+
+def _examine_unregistered(registry: Registry, model: str) -> Iterator[_Difference]:
+    registered = {version.digest for version in registry.list_versions(model)}
+    for digest in sorted(set(registry.store.list_digests(model)) - registered):
+        yield _Difference(
+            f"the store holds release {digest[:12]}, which has no version",
+            "registers it; `registry gc` would remove it",
+            # Whoever began to register it was allowed to.
+            lambda digest=digest: registry.register(registry.store.read(model, digest), allow_dirty=True),  # type: ignore[misc]
+        )
+
+
+def _examine_version(
+    registry: Registry, version: Registered, candidates: Path, is_recorded: bool
+) -> Iterator[_Difference]:
+    try:
+        release = registry.store.read(version.model, version.digest)
+    except (NotFoundError, ReleaseError) as error:
+        again = _find_candidate(candidates / version.digest)
+        yield _Difference(
+            f"the store has no whole copy of version {version.semantic_version}: {error}",
+            "publishes the one that training wrote" if again else "",
+            (lambda: _publish_again(registry, again)) if again else None,
+        )
+        return
+    if not is_recorded:
+        yield _Difference(
+            f"the training of version {version.semantic_version} is not recorded",
+            "records it, as the release tells it",
+            lambda: registry.runs.record(read_training(release)),
+        )
+
+
+def _find_candidate(folder: Path) -> Release | None:
+    with suppress(NotFoundError, ReleaseError):
+        return read_release(folder)
+    return None
+
+
+def _publish_again(registry: Registry, release: Release) -> None:
+    registry.store.remove(release.identity.model, release.digest)
+    registry.store.publish(release)
+
+
+def _examine_moves(moves: Sequence[Move], versions: Sequence[Registered]) -> Iterator[_Difference]:
+    """What was recorded is never rewritten: where it does not hold together, people must look."""
+    registered = {version.digest for version in versions}
+    before: Move | None = None
+    for expected, move in enumerate(moves, start=1):
+        if move.revision != expected:
+            yield _Difference(f"move {expected} is absent from the history, the next one is {move.revision}")
+            return
+        if move.from_digest != (before.digest if before else None):
+            yield _Difference(f"move {expected} starts from {move.from_version}, which was not the champion then")
+        if move.digest not in registered:
+            yield _Difference(f"move {expected} names version {move.semantic_version}, which is not registered")
+        before = move
+
+
+def _examine_champion(registry: Registry, model: str, last: Move | None) -> Iterator[_Difference]:
+    champions = {v.digest: v.semantic_version for v in registry.list_versions(model) if CHAMPION in v.aliases}
+    traffic = _read_traffic(registry, model)
+    if last is None:
+        if champions:
+            yield _Difference(
+                f"{', '.join(champions.values())} is champion, and no move made it so",
+                "takes the alias away",
+                lambda: registry.client.delete_registered_model_alias(model, CHAMPION),
+            )
+        if traffic is not None:
+            yield _Difference("there is a traffic file, and no move published it; promote a version")
+        return
+    said = f"the last move, {last.revision}, made {last.semantic_version} champion"
+    if list(champions) != [last.digest]:
+        found = ", ".join(champions.values()) or "no version"
+        yield _Difference(
+            f"{said}, and the alias is that of {found}",
+            "sets the alias as the history says",
+            lambda: registry.publish_champion(last, model),
+        )
+        traffic = _read_traffic(registry, model)
+    if not _is_of(traffic, last):
+        found = traffic if isinstance(traffic, str) else _tell(traffic)
+        yield _Difference(
+            f"{said}, and {found}",
+            "writes the traffic file as the history says",
+            lambda: registry.publish_champion(last, model),
+        )
+
+
+def _read_traffic(registry: Registry, model: str) -> Traffic | str | None:
+    """The traffic file; what is wrong with it; None where it is not there."""
+    try:
+        return registry.store.read_traffic(model)
+    except NotFoundError:
+        return None
+    except ReleaseError as error:
+        return str(error)
+
+
+def _is_of(traffic: Traffic | str | None, move: Move) -> bool:
+    if not isinstance(traffic, Traffic):
+        return False
+    champion = traffic.champion
+    said = (traffic.revision, champion.digest, champion.semantic_version)
+    return said == (move.revision, move.digest, move.semantic_version)
+
+
+def _tell(traffic: Traffic | None) -> str:
+    if traffic is None:
+        return "there is no traffic file"
+    return f"the traffic file is of revision {traffic.revision} and names {traffic.champion.semantic_version}"

@@ -1,0 +1,90 @@
+"""One writer at a time. The lock is the kernel's or the server's: whoever dies, however, lets go of it."""
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+from athanor.errors import ConflictError
+from athanor.registry.settings import RegistrySettings
+
+_POLL_S: Final = 0.01
+# Any number, as long as it is the same in every process: "athanor" in ASCII.
+_ADVISORY_KEY: Final = int.from_bytes(b"athanor")
+
+
+class WriterLock:
+    """The right to write to a registry. Whoever has it in a thread may take it again."""
+
+    def __init__(self, settings: RegistrySettings, patience_s: float) -> None:
+        self._settings = settings
+        self._patience_s = patience_s
+        self._of_threads = threading.RLock()
+        self._depth = 0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Raises ConflictError when another process has it for longer than one wants to wait."""
+        with self._of_threads:
+            if self._depth:
+                yield
+                return
+            path = self._settings.database_path
+            with self._lock_file(_beside(path)) if path else self._lock_server():
+                self._depth += 1
+                try:
+                    yield
+                finally:
+                    self._depth -= 1
+
+    @contextmanager
+    def _lock_file(self, path: Path) -> Iterator[None]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            deadline = time.monotonic() + self._patience_s
+            while not _try_lock(descriptor):
+                if time.monotonic() > deadline:
+                    raise self._say_busy()
+                time.sleep(_POLL_S)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _lock_server(self) -> Iterator[None]:
+        engine = create_engine(self._settings.connection_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"SET lock_timeout = {int(self._patience_s * 1000)}"))
+            try:
+                connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_KEY})
+            except OperationalError:
+                raise self._say_busy() from None
+            # Ends with the connection.
+            yield
+
+    def _say_busy(self) -> ConflictError:
+        return ConflictError(
+            f"another process has been writing to the registry {self._settings.name} for {self._patience_s:g} s; "
+            "nothing was changed. Try again when it is done"
+        )
+
+
+def _beside(database: Path) -> Path:
+    return database.with_name(f"{database.name}.lock")
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

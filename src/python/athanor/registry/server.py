@@ -1,0 +1,72 @@
+"""MLflow's own pages on the registry's database, in the foreground."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+from typing import Final
+
+from athanor.errors import ServiceError
+from athanor.registry.settings import RegistrySettings
+
+_GRACE_S: Final = 5.0
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+def serve(settings: RegistrySettings, host: str, port: int) -> None:
+    """Runs MLflow's server until SIGINT or SIGTERM; then neither it nor a child of it is left.
+
+    Raises:
+        ServiceError: the server ended by itself.
+    """
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
+    # Of the primitives that wait, the one that a signal handler may use.
+    endings: SimpleQueue[int | None] = SimpleQueue()
+    with _on_signal(lambda: endings.put(None)):
+        # A session of its own: its processes can be ended together, and a terminal's Ctrl-C reaches only this one.
+        server = subprocess.Popen(command, env=_environment(settings), start_new_session=True)
+        threading.Thread(target=lambda: endings.put(server.wait()), daemon=True).start()
+        status = endings.get()
+        _end(server)
+    if status is not None:
+        raise ServiceError(f"MLflow's server ended with status {status}; what it said stands above")
+
+
+def _environment(settings: RegistrySettings) -> Mapping[str, str]:
+    """The database's URL is told here, for everybody can read a command line."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    return {
+        **os.environ,
+        "PYTHONPATH": paths,
+        "MLFLOW_BACKEND_STORE_URI": settings.connection_url,
+        "MLFLOW_REGISTRY_STORE_URI": settings.connection_url,
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": settings.artifacts_root,
+        "MLFLOW_ARTIFACTS_DESTINATION": settings.artifacts_root,
+        # It would start workers for jobs that nobody here gives it.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+
+
+@contextmanager
+def _on_signal(tell: Callable[[], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, lambda *_: tell()) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(server: "subprocess.Popen[bytes]") -> None:
+    """Ends its whole session, by force what does not end in time."""
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        server.wait(_GRACE_S)
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()

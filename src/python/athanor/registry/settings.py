@@ -1,0 +1,131 @@
+"""Where the registry lies: its database, its artifacts and the release store. Closed, checked at start."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from athanor.errors import SettingsError
+from athanor.home import Home
+from athanor.release.places import is_url, to_absolute
+
+DATABASE: Final = "ATHANOR_REGISTRY_URL"
+ARTIFACTS: Final = "ATHANOR_ARTIFACTS_URL"
+STORE: Final = "ATHANOR_STORE_URL"
+
+_DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgresql+psycopg": "postgresql+psycopg"}
+_ALLOWED: Final = "sqlite:////absolute/path.db or postgresql://user:password@host:port/name"
+
+
+class RegistrySettings(BaseModel):
+    """Where the registry lies. The database's URL is a secret and is never printed, for it may hold a password.
+
+    Attributes:
+        database_url: sqlite:////absolute/path.db or postgresql://user:password@host:port/name.
+        artifacts_url: a folder, or a URL that MLflow keeps artifacts at: s3://bucket/path.
+        store_url: the release store: a folder, or a URL.
+    """
+
+    # Else an error would hold the value that was given.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    database_url: SecretStr
+    artifacts_url: str
+    store_url: str
+
+    @field_validator("database_url")
+    @classmethod
+    def _names_a_database(cls, value: SecretStr) -> SecretStr:
+        _parse(value.get_secret_value())
+        return value
+
+    @field_validator("artifacts_url", "store_url")
+    @classmethod
+    def _is_absolute(cls, value: str) -> str:
+        """A relative folder would be another one in another working directory."""
+        if not value:
+            raise ValueError("it is empty; give a folder or a URL")
+        return to_absolute(value)
+
+    @classmethod
+    def find(cls, home: Home) -> "RegistrySettings":
+        """Those of the environment, else those below a home.
+
+        Raises:
+            SettingsError: one of them cannot be; names the variable, and no value that could be a secret.
+        """
+        default = URL.create("sqlite", database=str(home.registry / "mlflow.db"))
+        return make_settings(
+            database_url=os.environ.get(DATABASE) or default.render_as_string(),
+            artifacts_url=os.environ.get(ARTIFACTS) or str(home.registry / "artifacts"),
+            store_url=os.environ.get(STORE) or str(home.store),
+        )
+
+    @property
+    def url(self) -> URL:
+        """The database's, with its driver."""
+        return _parse(self.database_url.get_secret_value())
+
+    @property
+    def database_path(self) -> Path | None:
+        """The file of SQLite; None for a server."""
+        return Path(self.url.database or "").absolute() if self.url.drivername == "sqlite" else None
+
+    @property
+    def connection_url(self) -> str:
+        """What MLflow and SQLAlchemy connect to, password included."""
+        return self.url.render_as_string(hide_password=False)
+
+    @property
+    def artifacts_root(self) -> str:
+        """As a URL."""
+        return self.artifacts_url if is_url(self.artifacts_url) else Path(self.artifacts_url).as_uri()
+
+    @property
+    def name(self) -> str:
+        """The database, for people."""
+        url = self.url
+        return str(self.database_path or f"{url.host or 'localhost'}:{url.port or 5432}/{url.database}")
+
+    def without_secrets(self, words: str) -> str:
+        """A text of others in which every form of the URL and its password is replaced."""
+        given = self.database_url.get_secret_value()
+        passwords = [self.url.password, *re.findall(r"password=([^&\s]*)", given)]
+        forms = {form for text in passwords if text for form in (text, unquote(text), quote(text, safe=""))}
+        for form in (given, self.connection_url, *sorted(forms, key=len, reverse=True)):
+            words = words.replace(form, "***")
+        return words
+
+
+def make_settings(**values: object) -> RegistrySettings:
+    """Raises SettingsError, which names every setting that cannot be."""
+    try:
+        return RegistrySettings.model_validate(values)
+    except ValidationError as error:
+        problems = (f"{_describe(e)}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors())
+        raise SettingsError("; ".join(problems)) from None
+
+
+def _describe(error: Any) -> str:
+    name = ".".join(map(str, error["loc"]))
+    variable = {"database_url": DATABASE, "artifacts_url": ARTIFACTS, "store_url": STORE}.get(name)
+    return f"{name} ({variable})" if variable else name
+
+
+def _parse(text: str) -> URL:
+    """Raises ValueError, which holds nothing of the text but its scheme."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ValueError(f"it is no URL of a database; give {_ALLOWED}") from None
+    driver = _DRIVERS.get(url.drivername)
+    if driver is None:
+        raise ValueError(f"a registry cannot lie in {url.drivername}; give {_ALLOWED}")
+    if not url.database or url.database == ":memory:":
+        raise ValueError(f"it names no database that outlives the process; give {_ALLOWED}")
+    return url.set(drivername=driver)

@@ -1,0 +1,203 @@
+"""The doctor: every difference is named in a sentence, and mended where a machine can."""
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import pytest
+from support.registries import MODEL, Place
+from support.releases import make_record
+
+from athanor.registry.doctor import Finding, examine
+from athanor.registry.history import CHAMPION
+from athanor.registry.registry import Registry
+from athanor.release.files import GRAPH, Release
+from athanor.release.store import Served, Traffic
+
+_WHY: Final = "to see"
+
+
+@pytest.fixture
+def moved(registered: Registry) -> Registry:
+    """Whose champion is 1.0.1, and was 1.0.0."""
+    registered.promote(MODEL, "1.0.0", _WHY)
+    registered.promote(MODEL, "1.0.1", _WHY)
+    return registered
+
+
+def _release(place: Place, registry: Registry, version: str) -> Path:
+    return place.home.store / "releases" / MODEL / registry.find_version(MODEL, version).digest
+
+
+def _traffic(place: Place) -> Path:
+    return place.home.store / "traffic" / f"{MODEL}.json"
+
+
+def _examine(registry: Registry, place: Place, mend: bool = False) -> list[Finding]:
+    return examine(registry, place.home.candidates, mend)
+
+
+def test_what_agrees_is_left_alone(moved: Registry, place: Place) -> None:
+    before = _traffic(place).stat().st_mtime_ns
+    assert _examine(moved, place) == _examine(moved, place, mend=True) == []
+    assert _traffic(place).stat().st_mtime_ns == before
+
+
+def test_an_empty_registry_is_in_order(registry: Registry, place: Place) -> None:
+    assert _examine(registry, place) == []
+
+
+def _remove_traffic(registry: Registry, place: Place) -> None:
+    _traffic(place).unlink()
+
+
+def _break_traffic(registry: Registry, place: Place) -> None:
+    _traffic(place).write_text("{}")
+
+
+def _publish_another(registry: Registry, place: Place) -> None:
+    other = registry.find_version(MODEL, "1.1.0")
+    served = Served(digest=other.digest, semantic_version=other.semantic_version)
+    registry.store.write_traffic(Traffic(model=MODEL, revision=9, champion=served))
+
+
+def _record_a_move_alone(registry: Registry, place: Place) -> None:
+    """As a process that was killed then has left it."""
+    last, other = registry.list_moves(MODEL)[-1], registry.find_version(MODEL, "1.1.0")
+    move = replace(
+        last,
+        revision=last.revision + 1,
+        from_version=last.semantic_version,
+        from_digest=last.digest,
+        semantic_version=other.semantic_version,
+        digest=other.digest,
+    )
+    registry.client.set_registered_model_tag(MODEL, *move.tag)
+
+
+def _take_the_alias_away(registry: Registry, place: Place) -> None:
+    registry.client.delete_registered_model_alias(MODEL, CHAMPION)
+
+
+def _forget_a_training(registry: Registry, place: Place) -> None:
+    registry.runs.remove(MODEL, registry.find_version(MODEL, "1.0.0").run)
+
+
+def _begin_a_record(registry: Registry, place: Place) -> None:
+    run = registry.record(make_record(status="tuned"))
+    registry.client.update_run(run, status="RUNNING")
+
+
+def _publish_alone(registry: Registry, place: Place) -> None:
+    folder = place.train(seed=7, provenance={"is_clean": False})
+    shutil.copytree(folder, place.home.store / "releases" / MODEL / folder.name)
+
+
+def _damage(registry: Registry, place: Place) -> None:
+    (_release(place, registry, "1.0.1") / GRAPH).write_bytes(b"")
+
+
+def _lose(registry: Registry, place: Place) -> None:
+    shutil.rmtree(_release(place, registry, "1.0.0"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words", "champion"),
+    [
+        (_remove_traffic, "the last move, 2, made 1.0.1 champion, and there is no traffic file", "1.0.1"),
+        (_break_traffic, "the last move, 2, made 1.0.1 champion, and .*no traffic file", "1.0.1"),
+        (_publish_another, "the traffic file is of revision 9 and names 1.1.0", "1.0.1"),
+        (_record_a_move_alone, "the last move, 3, made 1.1.0 champion, and the alias is that of 1.0.1", "1.1.0"),
+        (_take_the_alias_away, "the alias is that of no version", "1.0.1"),
+        (_forget_a_training, "the training of version 1.0.0 is not recorded", "1.0.1"),
+        (_begin_a_record, "the record of a training, run [0-9a-f]{32}, was never finished", "1.0.1"),
+        (_publish_alone, "the store holds release [0-9a-f]{12}, which has no version", "1.0.1"),
+        (_damage, f"no whole copy of version 1.0.1: .*{GRAPH}", "1.0.1"),
+        (_lose, "no whole copy of version 1.0.0: ", "1.0.1"),
+    ],
+)
+def test_what_differs_is_named_and_mended(
+    moved: Registry, place: Place, spoil: Callable[[Registry, Place], None], words: str, champion: str
+) -> None:
+    spoil(moved, place)
+    (found, *rest) = _examine(moved, place)
+    assert re.search(words, found.what)
+    assert (found.model, found.is_mended) == (MODEL, False)
+    assert found.remedy
+    # What follows from it may be named too, as long as it is not mended.
+    assert all("traffic file" in other.what for other in rest)
+    mended = _examine(moved, place, mend=True)
+    assert [finding.what for finding in mended] == [found.what]
+    assert all(finding.is_mended for finding in mended)
+    assert _examine(moved, place) == []
+    assert moved.store.read_traffic(MODEL).champion.semantic_version == champion
+    assert [v.semantic_version for v in moved.list_versions(MODEL) if v.aliases] == [champion]
+
+
+def test_what_was_being_registered_is_marked_as_it_would_have_been(moved: Registry, place: Place) -> None:
+    _publish_alone(moved, place)
+    _examine(moved, place, mend=True)
+    newest = moved.list_versions(MODEL)[0]
+    assert (newest.semantic_version, newest.is_clean) == ("1.2.0", False)
+
+
+def _lose_for_good(registry: Registry, place: Place) -> None:
+    _lose(registry, place)
+    shutil.rmtree(place.home.candidates)
+
+
+def _lose_a_move(registry: Registry, place: Place) -> None:
+    registry.client.delete_registered_model_tag(MODEL, "move.000001")
+
+
+def _rewrite_a_move(registry: Registry, place: Place) -> None:
+    move = replace(registry.list_moves(MODEL)[0], digest="0" * 64, semantic_version="9.9.9")
+    registry.client.set_registered_model_tag(MODEL, *move.tag)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_lose_for_good, ["no whole copy of version 1.0.0"]),
+        (_lose_a_move, ["move 1 is absent from the history, the next one is 2"]),
+        (
+            _rewrite_a_move,
+            ["move 1 names version 9.9.9, which is not registered", "move 2 starts from 1.0.0, which was not the"],
+        ),
+    ],
+)
+def test_what_only_people_can_mend_is_named_and_left(
+    moved: Registry, place: Place, spoil: Callable[[Registry, Place], None], words: list[str]
+) -> None:
+    spoil(moved, place)
+    found = _examine(moved, place, mend=True)
+    assert len(found) == len(words)
+    assert all(expected in finding.what for expected, finding in zip(words, found, strict=True))
+    assert not any(finding.is_mended or finding.remedy for finding in found)
+
+
+def test_an_alias_that_no_move_gave_is_taken_away(registered: Registry, place: Place, releases: list[Release]) -> None:
+    registered.client.set_registered_model_alias(MODEL, CHAMPION, "2")
+    (found,) = _examine(registered, place, mend=True)
+    assert found.what == "1.0.1 is champion, and no move made it so"
+    assert not any(version.aliases for version in registered.list_versions(MODEL))
+
+
+def test_a_traffic_file_that_no_move_published_is_named(registered: Registry, place: Place) -> None:
+    _publish_another(registered, place)
+    (found,) = _examine(registered, place, mend=True)
+    assert (found.what, found.is_mended) == ("there is a traffic file, and no move published it; promote a version", False)
+
+
+def test_what_cannot_be_mended_says_why(moved: Registry, place: Place) -> None:
+    """The number of a new version depends on the newest, which is lost."""
+    _publish_alone(moved, place)
+    shutil.rmtree(_release(place, moved, "1.1.0"))
+    shutil.rmtree(place.home.candidates)
+    unregistered, lost = _examine(moved, place, mend=True)
+    assert "which has no version; mending failed: " in unregistered.what
+    assert not unregistered.is_mended
+    assert "no whole copy of version 1.1.0" in lost.what

@@ -1,0 +1,105 @@
+"""The registry on a real PostgreSQL server."""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import psycopg
+import pytest
+from support.registries import BEGUN, FORKS, MODEL, Place, change, check_nothing_is_lost, hold_lock, race, start
+
+from athanor.errors import ConflictError, SettingsError
+from athanor.registry.doctor import examine
+from athanor.registry.lock import WriterLock
+from athanor.registry.settings import RegistrySettings
+from athanor.release.files import read_release
+
+_VARIABLE: Final = "ATHANOR_TEST_POSTGRESQL"
+_WRITERS: Final = 8
+_KILLS: Final = 6
+_PATIENCE_S: Final = 60.0
+
+pytestmark = pytest.mark.skipif(
+    _VARIABLE not in os.environ,
+    reason="no server: build-support/postgresql/with-postgresql ./pants test tests/registry:",
+)
+
+
+@pytest.fixture(autouse=True)
+def database(monkeypatch: pytest.MonkeyPatch, _own_settings: None) -> Iterator[str]:
+    """A database of this test's own: the registry's lock is one for a database."""
+    url, name = os.environ[_VARIABLE], f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        monkeypatch.setenv("ATHANOR_REGISTRY_URL", own := f"{url.rpartition('/')[0]}/{name}")
+        yield own
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path / "place")
+
+
+def test_it_does_there_what_it_does_in_a_file(place: Place) -> None:
+    first, second = (read_release(place.train(seed=seed)) for seed in (1, 2))
+    registry = place.open()
+    assert [registry.register(release)[0].semantic_version for release in (first, second)] == ["1.0.0", "1.0.1"]
+    assert registry.register(first)[1] is False
+    registry.promote(MODEL, "1.0.0", "the first")
+    registry.promote(MODEL, second.digest[:8], "the second")
+    assert registry.rollback(MODEL, "it was worse").champion.digest == first.digest
+    again = place.open()
+    assert [move.why for move in again.list_moves(MODEL)] == ["the first", "the second", "it was worse"]
+    assert [version.aliases for version in again.list_versions(MODEL)] == [(), ("champion",)]
+    assert examine(again, place.home.candidates) == []
+    assert not place.home.registry.joinpath("mlflow.db").exists()
+
+
+def test_those_who_make_the_tables_register_and_promote_at_once_lose_nothing(place: Place) -> None:
+    folders = [[place.train(seed=number)] for number in range(_WRITERS)]
+    told = race(RegistrySettings.find(place.home), folders)
+    check_nothing_is_lost(place.open(), place, told, promotions=_WRITERS)
+
+
+def test_a_killed_process_lets_go_and_the_doctor_mends_what_it_left(place: Place) -> None:
+    registry = place.open()
+    for number in range(_KILLS):
+        here, there = FORKS.Pipe(duplex=False)
+        folder = place.train(seed=number)
+        process = start(change, place.home, "register", folder, there)
+        assert here.recv() == BEGUN
+        time.sleep(number * 0.1)
+        process.kill()
+        process.join()
+        assert all(finding.is_mended for finding in examine(registry, place.home.candidates, mend=True))
+        assert examine(registry, place.home.candidates) == []
+        registry.register(read_release(folder))
+    assert [version.number for version in registry.list_versions(MODEL)] == list(range(1, _KILLS + 1))[::-1]
+
+
+def test_one_writes_at_a_time_wherever_it_runs(place: Place) -> None:
+    settings = RegistrySettings.find(place.home)
+    here, there = FORKS.Pipe()
+    process = start(hold_lock, settings, there)
+    assert here.poll(_PATIENCE_S)
+    assert here.recv() == "held"
+    with pytest.raises(ConflictError, match="another process has been writing to .*/test_.* for 0.05 s"):
+        WriterLock(settings, patience_s=0.05).held().__enter__()
+    process.kill()
+    with WriterLock(settings, _PATIENCE_S).held():
+        process.join()
+
+
+@pytest.mark.parametrize("password", ["hunter2", "hunter2%25%40"])
+def test_a_wrong_password_is_told_at_start_and_not_shown(
+    place: Place, database: str, password: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, _, host = database.partition("@")
+    monkeypatch.setenv("ATHANOR_REGISTRY_URL", f"{user.rpartition(':')[0]}:{password}@{host}")
+    with pytest.raises(SettingsError, match="password authentication failed") as error:
+        place.open()
+    assert "hunter2" not in str(error.value)

@@ -1,0 +1,108 @@
+"""MLflow's pages: they answer over HTTP, and stop without survivors."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import pytest
+from support.commands import environment
+from support.processes import find_descendants, list_processes, nothing_survives, wait_until
+from support.registries import MODEL, Place
+
+from athanor.registry.registry import Registry
+from athanor.release.files import MODEL_CARD, Release
+
+_START_S: Final = 90.0
+_END_S: Final = 20.0
+
+
+@contextmanager
+def _running(place: Place, port: int, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
+    command = [sys.executable, "-m", "athanor.cli.app", "registry", "ui"]
+    options = ["--home", str(place.path), "--port", str(port)]
+    working = place.path / "working"
+    working.mkdir(exist_ok=True)
+    with nothing_survives():
+        server = subprocess.Popen([*command, *options], env={**environment(), **variables}, cwd=working)
+        try:
+            yield server
+        finally:
+            if server.poll() is None:
+                server.terminate()
+                server.wait(_END_S)
+
+
+def _get(port: int, path: str) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10) as answer:
+        return bytes(answer.read())
+
+
+def _answers(port: int) -> bool:
+    try:
+        return _get(port, "health") == b"OK"
+    except OSError:
+        return False
+
+
+def _ask(port: int, path: str) -> Any:
+    return json.loads(_get(port, f"api/2.0/mlflow/{path}"))
+
+
+@pytest.fixture
+def port() -> int:
+    """One that is free now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def test_it_shows_what_is_registered_and_stops_without_survivors(
+    registered: Registry, place: Place, port: int, releases: list[Release]
+) -> None:
+    registered.promote(MODEL, "1.0.0", "to see")
+    version = registered.find_version(MODEL, "1.0.0")
+    with _running(place, port) as server:
+        assert wait_until(lambda: _answers(port), _START_S)
+        assert b"<title>MLflow</title>" in _get(port, "")
+        model = _ask(port, f"registered-models/get?name={MODEL}")["registered_model"]
+        assert model["aliases"] == [{"alias": "champion", "version": "1"}]
+        run = _ask(port, f"runs/get?run_id={version.run}")["run"]
+        assert run["info"]["run_name"] == f"passed: {releases[0].digest[:12]}"
+        card = _get(port, f"get-artifact?run_uuid={version.run}&path={MODEL_CARD}")
+        assert card == releases[0].files[MODEL_CARD]
+        started = find_descendants(os.getpid())
+        assert len(started) > 1
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(_END_S) == 0
+        # Right now: it has said so by returning.
+        assert not started & set(list_processes())
+    assert list((place.path / "working").iterdir()) == []
+
+
+def test_ctrl_c_ends_it_before_it_has_begun_too(place: Place, port: int) -> None:
+    with _running(place, port) as server:
+        assert wait_until(lambda: any("mlflow" in p.command for p in find_descendants(server.pid)), _START_S)
+        server.send_signal(signal.SIGINT)
+        assert server.wait(_END_S) == 0
+
+
+def test_a_port_that_is_taken_is_told(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, _running(place, taken.getsockname()[1]) as server:
+        assert server.wait(_START_S) == 2
+
+
+def test_the_databases_url_is_on_no_command_line(place: Place, port: int) -> None:
+    url = f"sqlite:///{place.path}/hunter2.db"
+    with _running(place, port, ATHANOR_REGISTRY_URL=url) as server:
+        assert wait_until(lambda: _answers(port), _START_S)
+        commands = [process.command for process in find_descendants(os.getpid())]
+        assert any("mlflow" in command for command in commands)
+        assert not any("hunter2" in command for command in commands)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(_END_S) == 0

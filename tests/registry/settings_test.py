@@ -1,0 +1,117 @@
+"""Settings of a registry: checked at start, and no password is told."""
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from athanor.errors import SettingsError
+from athanor.home import Home
+from athanor.registry.registry import Registry
+from athanor.registry.settings import RegistrySettings, make_settings
+
+
+def _make(url: str) -> RegistrySettings:
+    return make_settings(database_url=url, artifacts_url="/artifacts", store_url="/store")
+
+
+def test_by_default_all_lies_below_the_home(tmp_path: Path) -> None:
+    settings = RegistrySettings.find(Home(tmp_path))
+    assert settings.database_path == tmp_path / "registry" / "mlflow.db"
+    assert settings.artifacts_root == (tmp_path / "registry" / "artifacts").as_uri()
+    assert settings.store_url == str(tmp_path / "store")
+
+
+def test_the_environment_says_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATHANOR_REGISTRY_URL", "postgresql://me:hunter2@db.example/models")
+    monkeypatch.setenv("ATHANOR_ARTIFACTS_URL", "s3://bucket/artifacts")
+    monkeypatch.setenv("ATHANOR_STORE_URL", "s3://bucket/store")
+    settings = RegistrySettings.find(Home(tmp_path))
+    assert settings.connection_url == "postgresql+psycopg://me:hunter2@db.example/models"
+    assert settings.database_path is None
+    assert (settings.artifacts_root, settings.store_url) == ("s3://bucket/artifacts", "s3://bucket/store")
+    assert settings.name == "db.example:5432/models"
+
+
+def test_relative_folders_stay_the_same_in_another_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = make_settings(database_url="sqlite:///some.db", artifacts_url="artifacts", store_url="store")
+    assert settings.database_path == tmp_path / "some.db"
+    assert settings.artifacts_root == (tmp_path / "artifacts").as_uri()
+    assert settings.store_url == str(tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("hunter2", "it is no URL of a database"),
+        ("postgresql://me:hunter2@host:hunter2/x", "it is no URL of a database"),
+        ("mysql://me:hunter2@host/x", "a registry cannot lie in mysql"),
+        ("postgresql+psycopg2://me:hunter2@host/x", r"a registry cannot lie in postgresql\+psycopg2"),
+        ("postgresql://me:hunter2@host", "it names no database"),
+        ("sqlite://", "it names no database"),
+        ("sqlite:///:memory:", "it names no database"),
+    ],
+)
+def test_a_url_that_cannot_be_is_refused_and_not_told(url: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=rf"database_url \(ATHANOR_REGISTRY_URL\): {words}") as error:
+        _make(url)
+    assert "hunter2" not in "".join(traceback.format_exception(error.value))
+    assert "sqlite:////absolute/path.db" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["artifacts_url", "store_url"])
+def test_an_empty_place_is_refused(name: str) -> None:
+    values = {"database_url": "sqlite:////x.db", "artifacts_url": "/artifacts", "store_url": "/store", name: ""}
+    with pytest.raises(SettingsError, match=f"{name} .*it is empty"):
+        make_settings(**values)
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    with pytest.raises(SettingsError, match="more: "):
+        make_settings(database_url="sqlite:////x.db", artifacts_url="/a", store_url="/s", more=1)
+
+
+def test_a_password_is_told_by_nothing_that_shows_settings() -> None:
+    settings = _make("postgresql://me:hunter2@host/x")
+    assert "hunter2" not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()} {settings.name}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter%25two@127.0.0.1:1/x",
+        "postgresql://me@127.0.0.1:1/x?password=hunter%25two",
+    ],
+)
+def test_a_server_that_is_not_there_is_told_at_start_and_its_password_is_not(url: str) -> None:
+    settings = _make(url)
+    with pytest.raises(SettingsError, match=r"ATHANOR_REGISTRY_URL: the database 127.0.0.1:1/x cannot be used") as error:
+        Registry(settings)
+    assert "hunter" not in "".join(traceback.format_exception(error.value))
+    assert settings.without_secrets("hunter%two, hunter%25two") == "***, ***"
+    assert url not in settings.without_secrets(f"{url} {settings.connection_url}")
+
+
+def test_a_file_that_cannot_be_made_is_told_at_start(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=r"the database .*/file/x.db cannot be made: .*file"):
+        Registry(_make(f"sqlite:///{tmp_path}/file/x.db"))
+
+
+def test_a_file_that_is_no_database_is_told_at_start(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_text("no database, and longer than its header would be" * 100)
+    with pytest.raises(SettingsError, match=r"x.db cannot be used: .*not a database"):
+        Registry(_make(f"sqlite:///{tmp_path}/x.db"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("artifacts_url", "nothing can be kept at nowhere://x"), ("store_url", "nowhere")],
+)
+def test_a_place_that_nobody_knows_is_refused_at_start(tmp_path: Path, name: str, words: str) -> None:
+    values = {"artifacts_url": str(tmp_path / "a"), "store_url": str(tmp_path / "s"), name: "nowhere://x"}
+    with pytest.raises(SettingsError, match=words):
+        Registry(make_settings(database_url=f"sqlite:///{tmp_path}/x.db", **values))
