@@ -15,7 +15,7 @@ from athanor.registry.registry import Registry
 from athanor.release.files import read_release
 
 _KILLS: Final = 16
-_KILLS_OF_DATABASE: Final = 4
+_KILLS_OF_DATABASE: Final = 3
 _WHY: Final = "to see"
 
 

@@ -189,7 +189,8 @@ def test_an_alias_that_no_move_gave_is_taken_away(registered: Registry, place: P
 def test_a_traffic_file_that_no_move_published_is_named(registered: Registry, place: Place) -> None:
     _publish_another(registered, place)
     (found,) = _examine(registered, place, mend=True)
-    assert (found.what, found.is_mended) == ("there is a traffic file, and no move published it; promote a version", False)
+    assert found.what == "there is a traffic file, and no move published it; promote a version"
+    assert not found.is_mended
 
 
 def test_what_cannot_be_mended_says_why(moved: Registry, place: Place) -> None:

@@ -87,7 +87,7 @@ def test_one_writes_at_a_time_wherever_it_runs(place: Place) -> None:
     process = start(hold_lock, settings, there)
     assert here.poll(_PATIENCE_S)
     assert here.recv() == "held"
-    with pytest.raises(ConflictError, match="another process has been writing to .*/test_.* for 0.05 s"):
+    with pytest.raises(ConflictError, match=r"another process has been writing to .*/test_.* for 0.05 s"):
         WriterLock(settings, patience_s=0.05).held().__enter__()
     process.kill()
     with WriterLock(settings, _PATIENCE_S).held():

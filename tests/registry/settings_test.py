@@ -76,7 +76,8 @@ def test_an_unknown_setting_is_refused() -> None:
 
 def test_a_password_is_told_by_nothing_that_shows_settings() -> None:
     settings = _make("postgresql://me:hunter2@host/x")
-    assert "hunter2" not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()} {settings.name}"
+    for shown in (settings, repr(settings), settings.model_dump(), settings.model_dump_json(), settings.name):
+        assert "hunter2" not in str(shown)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_a_password_is_told_by_nothing_that_shows_settings() -> None:
 )
 def test_a_server_that_is_not_there_is_told_at_start_and_its_password_is_not(url: str) -> None:
     settings = _make(url)
-    with pytest.raises(SettingsError, match=r"ATHANOR_REGISTRY_URL: the database 127.0.0.1:1/x cannot be used") as error:
+    with pytest.raises(SettingsError, match=r"_REGISTRY_URL: the database 127.0.0.1:1/x cannot be used") as error:
         Registry(settings)
     assert "hunter" not in "".join(traceback.format_exception(error.value))
     assert settings.without_secrets("hunter%two, hunter%25two") == "***, ***"

@@ -65,6 +65,17 @@ def test_what_was_tampered_with_in_the_store_is_refused_and_not_published_over(
             ask()
 
 
+@pytest.mark.parametrize("files", [{GRAPH: b"another"}, {"more.json": b"{}"}])
+def test_what_is_not_as_its_manifest_says_is_not_published(
+    store: ReleaseStore, release: Release, files: dict[str, bytes]
+) -> None:
+    (name,) = files
+    changed = Release(release.location, release.manifest, {**release.files, **files})
+    with pytest.raises(ReleaseError, match=f"{name} is corrupted .* is {digests(files)[name]}, the manifest says"):
+        store.publish(changed)
+    assert store.list_digests("flight_delay") == []
+
+
 def test_the_remedy_that_a_refusal_names_works(local: ReleaseStore, release: Release) -> None:
     local.publish(release)
     folder = _path(local, release)

@@ -49,7 +49,7 @@ class Place:
 
     def train(self, **changed: Any) -> Path:
         """Writes a release as training does; returns its folder."""
-        folder = self.home.candidates / changed.get("model", MODEL)
+        folder = self.home.candidates / str(changed.get("model", MODEL))
         return folder / make_release(folder, **changed).digest
 
     def copy(self, to: Path) -> "Place":

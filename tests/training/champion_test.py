@@ -54,7 +54,8 @@ def test_with_the_same_features_its_graph_is_asked(store: ReleaseStore, tmp_path
     assert (champion.semantic_version, champion.digest, champion.reason) == ("1.2.0", release.digest, "")
     assert not champion.is_of_another_major
     expected = [expected_probability(distance) for distance in _ROWS.columns["distance"]]
-    np.testing.assert_allclose(champion.probabilities, expected, atol=1e-6)
+    assert champion.probabilities is not None
+    np.testing.assert_allclose(champion.probabilities, np.array(expected), atol=1e-6)
 
 
 def test_with_other_features_it_has_given_its_answers_to_the_same_rows(store: ReleaseStore, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from support.processes import nothing_survives
 _TIMEOUT_S: Final = 240.0
 
 
-def _train(home: Path, engine: str = "local", jobs: int = 2, **variables: str) -> str:
+def _train(home: Path, engine: str = "local", jobs: int = 2, variables: Mapping[str, str] | None = None) -> str:
     """Trains in a process of its own, and returns the identity of what it made."""
     home.parent.mkdir(parents=True, exist_ok=True)
     with nothing_survives():
@@ -21,7 +21,7 @@ def _train(home: Path, engine: str = "local", jobs: int = 2, **variables: str) -
             [sys.executable, "-m", "support.repeated_training", str(home), engine, str(jobs)],
             capture_output=True,
             text=True,
-            env={**environment(), **variables},
+            env={**environment(), **(variables or {})},
             cwd=home.parent,
             timeout=_TIMEOUT_S,
             check=False,
@@ -32,7 +32,7 @@ def _train(home: Path, engine: str = "local", jobs: int = 2, **variables: str) -
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return _train(tmp_path_factory.mktemp("first") / "home", PYTHONHASHSEED="0")
+    return _train(tmp_path_factory.mktemp("first") / "home", variables={"PYTHONHASHSEED": "0"})
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> str:
     ],
 )
 def test_the_surroundings_change_nothing(tmp_path: Path, expected: str, variables: Mapping[str, str]) -> None:
-    assert _train(tmp_path / "elsewhere" / "deeper" / "home", **variables) == expected
+    assert _train(tmp_path / "elsewhere" / "deeper" / "home", variables=variables) == expected
 
 
 def test_one_process_makes_what_two_make(tmp_path: Path, expected: str) -> None:
@@ -58,4 +58,4 @@ def test_ray_makes_what_this_machine_makes(tmp_path: Path, expected: str) -> Non
 
 def test_another_seed_makes_another(tmp_path: Path, expected: str) -> None:
     """So that equality means something."""
-    assert _train(tmp_path / "home", ATHANOR_TEST_SEED="1") != expected
+    assert _train(tmp_path / "home", variables={"ATHANOR_TEST_SEED": "1"}) != expected

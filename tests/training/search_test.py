@@ -1,6 +1,5 @@
 """The search: scikit-learn's own, on later rows than those fitted, best first, and it can be interrupted."""
 
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -175,7 +174,7 @@ def test_a_search_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     for _ in range(3):
         process = start(tmp_path)
         assert wait_until(lambda: len(list(tmp_path.glob("*.npz"))) > len(kept[-1]), _PATIENCE_S)
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.join(_PATIENCE_S)
         assert process.exitcode == -signal.SIGKILL
         kept.append({path.name for path in tmp_path.glob("*.npz")})

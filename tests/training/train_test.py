@@ -154,7 +154,7 @@ def test_a_failing_gate_stops_the_release_and_why_is_written(
     assert _candidates(home) == []
     page = Path(told.rpartition("more: ")[2])
     assert page.parent == home.reports / MODEL.name
-    assert "refused" in page.read_text()
+    assert "<title>flight_delay: model card, refused</title>" in page.read_text()
     record = TrainingRecord.model_validate_json(page.with_suffix(".json").read_bytes())
     assert record.status == "refused"
     assert [gate.passed for gate in record.gates] == [False, True, False, True]

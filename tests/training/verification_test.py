@@ -16,7 +16,7 @@ from athanor.home import Home
 from athanor.release.files import GRAPH, Release
 from athanor.release.manifest import Manifest
 from athanor.training import verification as module
-from athanor.training.build import Options
+from athanor.training.build import Options, build
 from athanor.training.recipe import Candidate, Recipe
 from athanor.training.train import train
 from athanor.training.verification import Verification
@@ -77,7 +77,6 @@ def test_nothing_that_an_earlier_search_has_kept_is_believed(
     make_recipe: MakeRecipe, release: Release, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Path] = []
-    build = module.build
 
     def listen(*arguments: Any) -> Any:
         asked.append(arguments[-1].search_folder)

@@ -102,8 +102,8 @@ def test_single_rows_are_rows_of_the_evaluation(good: Evidence) -> None:
     assert good.predict(columns)[0] == pytest.approx(good.probabilities[42], abs=1e-6)
 
 
-def test_a_forest_whose_graph_answers_a_little_more_than_one_is_judged(gather: Gather) -> None:
-    """It adds up trees in single precision."""
+def test_a_forest_whose_graph_adds_up_to_a_little_more_than_one_answers_one(gather: Gather) -> None:
+    """It adds up trees in single precision, to 1.0000001."""
     forest = gather(_with_classifier(RandomForestClassifier(20, random_state=0)))
-    assert forest.probabilities.max() > 1
+    assert forest.probabilities.max() == 1
     assert GraphSize(at_most_bytes=10**9).run(forest).passed

@@ -53,9 +53,8 @@ def verify(
     from athanor.release.signature import verify_signature
 
     registry, release = _find(project, version, home)
-    verify_signature(release, registry.store.read_signatures(project, release.digest), key)
-    rows = {"version": version, "digest": release.digest, "key": str(key)}
-    show(rows, json, lambda: facts(f"Signed, and as it was signed: {project}", rows))
+    found = verify_signature(release, registry.store.read_signatures(project, release.digest), key)
+    show(found, json, lambda: facts(f"{project} {version} is as it was signed", found.model_dump()))
 
 
 def _find(project: str, version: str, home: Path | None) -> "tuple[Registry, Release]":

@@ -2,10 +2,10 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.entities import PagedList
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -64,6 +65,16 @@ def told(settings: RegistrySettings) -> Iterator[None]:
         raise ServiceError(f"the registry {settings.name} did not do what it was asked: {words}") from None
 
 
+def all_pages(search: Callable[[str | None], PagedList[Any]]) -> list[Any]:
+    """All that a search finds, which gives one page for each token."""
+    page = search(None)
+    found = list(page)
+    while page.token:
+        page = search(page.token)
+        found += page
+    return found
+
+
 def _has_tables(settings: RegistrySettings) -> bool:
     """Asked here, for MLflow asks for minutes where nobody answers."""
     path = settings.database_path
@@ -100,7 +111,7 @@ def _make_file(path: Path, artifacts_root: str) -> None:
 
 def _migrate(url: str, artifacts_root: str) -> None:
     """Makes MLflow's tables; does nothing where they are."""
-    SqlAlchemyStore(url, artifacts_root).engine.dispose()
+    SqlAlchemyStore(url, artifacts_root).engine.dispose()  # type: ignore[no-untyped-call]
 
 
 def _follow_artifacts(client: MlflowClient, settings: RegistrySettings, lock: WriterLock) -> None:

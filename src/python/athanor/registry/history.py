@@ -1,7 +1,7 @@
 """What the registry remembers of a model: its versions, and each move of its champion."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
@@ -79,7 +79,8 @@ def read_moves(model: RegisteredModel | None) -> list[Move]:
     return [Move(**json.loads(tags[name])) for name in sorted(tags) if name.startswith(_MOVE_TAG)]
 
 
-def read_version(version: ModelVersion, aliases: Iterable[str]) -> Registered:
+def read_version(version: ModelVersion, aliases: Mapping[str, int]) -> Registered:
+    """A version as MLflow has it. Aliases are those of its model, with the version that each names."""
     at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds")
     tags = version.tags
     return Registered(
@@ -87,7 +88,7 @@ def read_version(version: ModelVersion, aliases: Iterable[str]) -> Registered:
         number=int(version.version),
         semantic_version=tags[VERSION_TAG],
         digest=tags[DIGEST_TAG],
-        aliases=tuple(sorted(aliases)),
+        aliases=tuple(sorted(alias for alias, number in aliases.items() if number == int(version.version))),
         is_clean=tags[CLEAN_TAG] == "true",
         run=version.run_id or "",
         by=tags[BY_TAG],

@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from athanor.errors import InputError, NotFoundError
 from athanor.home import Home
-from athanor.registry.database import connect, told
+from athanor.registry.database import all_pages, connect, told
 from athanor.registry.history import (
     BY_TAG,
     CHAMPION,
@@ -133,17 +133,13 @@ class Registry:
                 BY_TAG: user_name(),
             },
         )
-        return read_version(created, ())
+        return read_version(created, {})
 
     def list_models(self) -> list[str]:
         """Those that have a version, or had one."""
-        found, token = [], None
         with told(self.settings):
-            while True:
-                page = self.client.search_registered_models(page_token=token)
-                found += [str(model.name) for model in page]
-                if not (token := page.token):
-                    return sorted(found)
+            found = all_pages(lambda token: self.client.search_registered_models(page_token=token))
+            return sorted(model.name for model in found)
 
     def list_versions(self, model: str) -> list[Registered]:
         """All versions, newest first; empty for a model that was never registered."""
@@ -152,14 +148,9 @@ class Registry:
             if registered is None:
                 return []
             aliases = {alias: int(number) for alias, number in registered.aliases.items()}
-            found, token = [], None
-            while True:
-                page = self.client.search_model_versions(f"name = '{model}'", page_token=token)
-                found += page
-                if not (token := page.token):
-                    break
-            versions = [read_version(v, (a for a, number in aliases.items() if number == int(v.version))) for v in found]
-            return sorted(versions, key=lambda version: -version.number)
+            wanted = f"name = '{model}'"
+            found = all_pages(lambda token: self.client.search_model_versions(wanted, page_token=token))
+            return sorted((read_version(version, aliases) for version in found), key=lambda version: -version.number)
 
     def find_version(self, model: str, reference: str) -> Registered:
         """The version that is meant.

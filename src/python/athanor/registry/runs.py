@@ -16,6 +16,7 @@ from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, MAX_PARAM_VAL_LENGTH,
 from pydantic import ValidationError
 
 from athanor.errors import ReleaseError
+from athanor.registry.database import all_pages
 from athanor.release.files import MODEL_CARD, TRAINING, Release
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import Estimate, GateResult, TrainingRecord, Trial
@@ -116,14 +117,7 @@ class Runs:
         if experiment is None:
             return []
         wanted = " AND ".join(f"{name} = '{value}'" for name, value in conditions.items())
-        found, token = [], None
-        while True:
-            page = self._client.search_runs(
-                [experiment.experiment_id], wanted, ViewType.ACTIVE_ONLY, max_results=1_000, page_token=token
-            )
-            found += page
-            if not (token := page.token):
-                return found
+        return all_pages(lambda token: self._client.search_runs([experiment.experiment_id], wanted, page_token=token))
 
     def _open_experiment(self, model: str) -> str:
         experiment = self._client.get_experiment_by_name(model)

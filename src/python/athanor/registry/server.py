@@ -2,18 +2,21 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Final
 
-from athanor.errors import ServiceError
+from athanor.errors import ServiceError, SettingsError
 from athanor.registry.settings import RegistrySettings
 
 _GRACE_S: Final = 5.0
+_POLL_S: Final = 0.02
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -21,8 +24,10 @@ def serve(settings: RegistrySettings, host: str, port: int) -> None:
     """Runs MLflow's server until SIGINT or SIGTERM; then neither it nor a child of it is left.
 
     Raises:
+        SettingsError: somebody else listens there, or nobody can.
         ServiceError: the server ended by itself.
     """
+    _demand_free(host, port)
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     # Of the primitives that wait, the one that a signal handler may use.
     endings: SimpleQueue[int | None] = SimpleQueue()
@@ -34,6 +39,13 @@ def serve(settings: RegistrySettings, host: str, port: int) -> None:
         _end(server)
     if status is not None:
         raise ServiceError(f"MLflow's server ended with status {status}; what it said stands above")
+
+
+def _demand_free(host: str, port: int) -> None:
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise SettingsError(f"nobody can listen on {host}:{port}: {error.strerror}; choose another --port") from None
 
 
 def _environment(settings: RegistrySettings) -> Mapping[str, str]:
@@ -62,11 +74,15 @@ def _on_signal(tell: Callable[[], None]) -> Iterator[None]:
 
 
 def _end(server: "subprocess.Popen[bytes]") -> None:
-    """Ends its whole session, by force what does not end in time."""
+    """Ends its whole session, by force what does not end in time, and waits for it."""
     with suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         server.wait(_GRACE_S)
+    deadline = time.monotonic() + _GRACE_S
     with suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGKILL)
+        # Those that have ended and that nobody took notice of are there for ever.
+        while time.monotonic() < deadline:
+            os.killpg(server.pid, signal.SIGKILL)
+            time.sleep(_POLL_S)
     server.wait()

@@ -47,6 +47,14 @@ class Release:
     def json(self, name: str) -> Any:
         return json.loads(self.files[name])
 
+    def check_files(self) -> None:
+        """Raises ReleaseError unless these are the files of the manifest."""
+        expected, found = {**self.identity.files, **self.manifest.documents}, digests(self.files)
+        for name in sorted(expected.keys() | found.keys()):
+            if expected.get(name) != found.get(name):
+                was, is_now = expected.get(name, "not part of the release"), found.get(name, "absent")
+                _refuse(self.location, name, f"its sha256 is {is_now}, the manifest says {was}")
+
 
 def digests(files: Mapping[str, bytes]) -> dict[str, str]:
     """sha256, in hexadecimal, by name."""
@@ -92,12 +100,9 @@ def verify_release(place: Place, folder: str, digest: str) -> Release:
     manifest = read_manifest(place, folder, digest)
     names = [name for name in place.list_names(folder) if name != MANIFEST]
     files = {name: _read(place, f"{folder}/{name}") for name in names}
-    expected, found = {**manifest.identity.files, **manifest.documents}, digests(files)
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            was, is_now = expected.get(name, "not part of the release"), found.get(name, "absent")
-            _refuse(place, folder, name, f"its sha256 is {is_now}, the manifest says {was}")
-    return Release(place.name(folder), manifest, files)
+    release = Release(place.name(folder), manifest, files)
+    release.check_files()
+    return release
 
 
 def read_manifest(place: Place, folder: str, digest: str) -> Manifest:
@@ -111,11 +116,11 @@ def read_manifest(place: Place, folder: str, digest: str) -> Manifest:
     actual = manifest.identity.digest
     if not digest == manifest.digest == actual:
         reason = f"it says digest {manifest.digest}, its content has {actual}, expected is {digest}"
-        _refuse(place, folder, MANIFEST, reason)
+        _refuse(place.name(folder), MANIFEST, reason)
     as_written = Manifest.seal(manifest.identity, manifest.provenance, manifest.documents).content
     if content != as_written:
         found, expected = (hashlib.sha256(written).hexdigest() for written in (content, as_written))
-        _refuse(place, folder, MANIFEST, f"its sha256 is {found}, what it says would be written with {expected}")
+        _refuse(place.name(folder), MANIFEST, f"its sha256 is {found}, what it says would be written with {expected}")
     return manifest
 
 
@@ -126,8 +131,8 @@ def _read(place: Place, path: str) -> bytes:
         raise ReleaseError(f"{place.name(path)} cannot be read: {error}") from None
 
 
-def _refuse(place: Place, folder: str, name: str, reason: str) -> None:
+def _refuse(location: str, name: str, reason: str) -> None:
     raise ReleaseError(
-        f"{place.name(f'{folder}/{name}')} is corrupted or was tampered with: {reason}. "
-        f"Remove {place.name(folder)} and register the release again"
+        f"{location}/{name} is corrupted or was tampered with: {reason}. "
+        f"Remove {location} and register the release again"
     )

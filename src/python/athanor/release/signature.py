@@ -103,7 +103,8 @@ def verify_signature(release: Release, signatures: Iterable[Signature], public_k
     if wanted not in given:
         others = ", ".join(sorted(given)) or "nobody"
         raise ReleaseError(
-            f"{what} is not signed by key {wanted} of {public_key_path}; signed by: {others}. `registry sign` signs"
+            f"{what} is not signed by key {wanted} of {public_key_path}; signed by: {others}. Sign it by "
+            "`registry sign`, or demand another key"
         )
     found, manifest = given[wanted], _manifest_digest(release)
     if (found.digest, found.manifest) != (release.digest, manifest):

@@ -64,14 +64,16 @@ class ReleaseStore:
         self._place = open_place(location)
 
     def publish(self, release: Release) -> None:
-        """Copies a verified release into the store, and finishes what was begun; does nothing if it is there.
+        """Copies a release into the store, and finishes what was begun; does nothing if it is there.
 
-        Each file is read back and compared, and the manifest comes last. Where a folder can appear at once, it does.
+        Each file, as the manifest has it, is read back and compared, and the manifest comes last. Where a folder can
+        appear at once, it does.
 
         Raises:
-            ReleaseError: the store did not keep a file as it was written, or what it has of this release is damaged.
-                Names the file and both digests.
+            ReleaseError: a file is not that of the manifest, the store did not keep one as it was written, or what it
+                has of this release is damaged. Names the file and both digests.
         """
+        release.check_files()
         model, digest = release.identity.model, release.digest
         if self._is_unfinished(model, digest, release.manifest.content):
             self._place.fill(_release(model, digest), {**release.files, MANIFEST: release.manifest.content})

@@ -14,7 +14,9 @@ from typing import Final
 from athanor.release.manifest import Provenance
 from athanor.version import VERSION
 
-_LOCK: Final = Path("python/default.lock")
+# The root of the sources: in a binary the lock lies below it, in the repository beside it.
+_ROOT: Final = Path(__file__).parents[2]
+_LOCKS: Final = (_ROOT / "python/default.lock", _ROOT.parents[1] / "3rdparty/python/default.lock")
 _CPU: Final = Path("/proc/cpuinfo")
 
 
@@ -57,7 +59,7 @@ def describe_tree() -> tuple[str, bool]:
 
 def lock_digest() -> str:
     """sha256 of the lock that this program's libraries come from: it travels with the code. "" where it does not."""
-    found = next((path for entry in sys.path if (path := Path(entry) / _LOCK).is_file()), None)
+    found = next((path for path in _LOCKS if path.is_file()), None)
     return hashlib.sha256(found.read_bytes()).hexdigest() if found else ""
 
 
