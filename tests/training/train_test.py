@@ -32,6 +32,7 @@ from athanor.release.files import (
 from athanor.release.predictor import Predictor
 from athanor.release.record import TrainingRecord
 from athanor.training import build as building
+from athanor.training import provenance
 from athanor.training import train as module
 from athanor.training.build import Options
 from athanor.training.compilation import compile_pipeline
@@ -211,6 +212,18 @@ def test_a_search_leaves_what_it_found_to_the_training_that_follows(
     assert not any(home.searches.rglob("*.npz"))
 
 
+def test_what_a_commit_makes_again_takes_the_place_of_what_was_made_from_changes(
+    make_recipe: MakeRecipe, snapshot: Snapshot, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And never the other way round."""
+    made = []
+    for is_clean in (False, True, False):
+        monkeypatch.setattr(provenance, "describe_tree", lambda is_clean=is_clean: ("0123abcd", is_clean))
+        made.append(train(make_recipe(), snapshot, home).release)
+    assert [release.manifest.provenance.is_clean for release in made] == [False, True, True]
+    assert len({release.digest for release in made}) == 1
+
+
 def test_the_number_of_trials_and_of_processes_is_recorded(
     make_recipe: MakeRecipe, snapshot: Snapshot, home: Home
 ) -> None:
@@ -218,8 +231,8 @@ def test_the_number_of_trials_and_of_processes_is_recorded(
     with joblib.parallel_config(backend="sequential"):
         release = module.train(make_recipe(), snapshot, home, options=options).release
     assert len(json.loads(release.files[TRAINING])["trials"]) == 2
-    provenance = release.manifest.provenance
-    assert (provenance.trials, provenance.threads, provenance.engine) == (2, 1, "local")
+    told = release.manifest.provenance
+    assert (told.trials, told.threads, told.engine) == (2, 1, "local")
 
 
 @pytest.mark.parametrize("column", ["arrived_late", "flight_number"])

@@ -1,6 +1,8 @@
 """From a snapshot to a release that passed its gates."""
 
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from joblib import cpu_count
@@ -8,7 +10,7 @@ from joblib import cpu_count
 from athanor.data.snapshot import Snapshot
 from athanor.home import Home
 from athanor.progress import Progress, Unwatched
-from athanor.release.files import MODEL_CARD, Release, write_release
+from athanor.release.files import MODEL_CARD, Release, read_release, write_release
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import GateResult, TrainingRecord
 from athanor.training.build import Built, Options, Steps, build, search_alone
@@ -67,7 +69,9 @@ def train(
         if recorder is not None:
             recorder(record, built.identity, provenance, documents[MODEL_CARD])
         refuse(record, documents, home.reports / recipe.model.name, built.identity.digest)
-        release = write_release(home.candidates / recipe.model.name, built.identity, provenance, built.files, documents)
+        folder = home.candidates / recipe.model.name
+        _give_way(folder / built.identity.digest, provenance)
+        release = write_release(folder, built.identity, provenance, built.files, documents)
         advance(f"digest {release.digest[:12]}")
     return Training(release, record)
 
@@ -94,6 +98,12 @@ def tune(
     if recorder is not None:
         recorder(record)
     return record
+
+
+def _give_way(candidate: Path, provenance: Provenance) -> None:
+    """Removes a candidate from changes that were in no commit, where a commit has made the same release now."""
+    if provenance.is_clean and candidate.is_dir() and not read_release(candidate).manifest.provenance.is_clean:
+        shutil.rmtree(candidate)
 
 
 def _all_gates(recipe: Recipe) -> tuple[Gate, ...]:
