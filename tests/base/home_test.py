@@ -38,3 +38,12 @@ def test_asking_for_folders_creates_none(tmp_path: Path) -> None:
     assert len({*folders, home.path}) == 7
     assert all(folder.parent == home.path for folder in folders)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_release_store_is_that_of_the_home_unless_the_environment_names_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ATHANOR_STORE_URL", raising=False)
+    assert Home(Path("/somewhere")).store_url == "/somewhere/store"
+    monkeypatch.setenv("ATHANOR_STORE_URL", "memory://shared")
+    assert Home(Path("/somewhere")).store_url == "memory://shared"

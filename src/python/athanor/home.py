@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 VARIABLE: Final = "ATHANOR_HOME"
+STORE_VARIABLE: Final = "ATHANOR_STORE_URL"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class Home:
     def store(self) -> Path:
         """The release store: what the registry published and serving reads."""
         return self.path / "store"
+
+    @property
+    def store_url(self) -> str:
+        """The release store that is used: that of the environment variable ATHANOR_STORE_URL, else `store`."""
+        return os.environ.get(STORE_VARIABLE) or str(self.store)
 
     @property
     def service(self) -> Path:

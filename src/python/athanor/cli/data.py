@@ -169,7 +169,7 @@ def vacuum(
     from athanor.release.store import ReleaseStore
 
     place = Home.find(home)
-    digests = {manifest.identity.snapshot for manifest in ReleaseStore(place.store).list_manifests(project)}
+    digests = {manifest.identity.snapshot for manifest in ReleaseStore(place.store_url).list_manifests(project)}
     named = {s.version for s in list_snapshots(project, place.datasets) if s.digest in digests}
     done = vacuum_versions(project, place.datasets, _read_age(keep), named, dry_run)
     rows = {

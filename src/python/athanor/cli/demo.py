@@ -96,7 +96,7 @@ def _service(home: Home, progress: TerminalProgress, keep: bool) -> Iterator["Se
     if not (is_free(http_port) and is_free(grpc_port)):
         http_port = find_free_ports(_PORTS)
         grpc_port = http_port + 1
-    settings = make_settings(project=_PROJECT, store=home.store, http_port=http_port, grpc_port=grpc_port)
+    settings = make_settings(project=_PROJECT, store=home.store_url, http_port=http_port, grpc_port=grpc_port)
     state = start(settings, home, progress)
     try:
         yield state
@@ -223,7 +223,7 @@ def _tables(snapshot: "Snapshot", training: "Training", version: "Registered", c
                 "release": training.release.location,
                 "model card": Path(training.release.location) / MODEL_CARD,
                 "registry": home.registry,
-                "release store": home.store,
+                "release store": home.store_url,
                 "service log": home.service,
             },
         ),

@@ -28,7 +28,7 @@ def drift(
     from athanor.release.store import ReleaseStore
 
     place, contract = Home.find(home), load(project, "model", Model).contract
-    store = ReleaseStore(place.store)
+    store = ReleaseStore(place.store_url)
     release = store.read(project, store.read_traffic(project).champion.digest)
     with watch() as progress, progress.step("Measure drift") as advance:
         latest = find_snapshot(project, place.datasets)

@@ -37,7 +37,7 @@ def find_release(reference: str, home: Home, progress: "Progress") -> "Release":
     """
     from athanor.release.store import ReleaseStore
 
-    store = ReleaseStore(home.store)
+    store = ReleaseStore(home.store_url)
     project, _, version = reference.partition("/")
     if version:
         found = [v for v in open_registry(home, progress).list_versions(project) if v.semantic_version == version]

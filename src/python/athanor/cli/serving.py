@@ -8,7 +8,7 @@ import typer
 
 from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, make_app, run, show, watch
 from athanor.errors import NotFoundError
-from athanor.home import Home
+from athanor.home import STORE_VARIABLE, Home
 
 if TYPE_CHECKING:
     from athanor.progress import Progress
@@ -20,7 +20,7 @@ app = make_app("serve", "Run the service of a project's champion.")
 StoreOption = Annotated[
     str | None,
     typer.Option(
-        "--store", envvar="ATHANOR_STORE_URL", help="Release store, a folder or a URL; that of the home by default."
+        "--store", envvar=STORE_VARIABLE, help="Release store, a folder or a URL; that of the home by default."
     ),
 ]
 HostOption = Annotated[str, typer.Option(envvar="ATHANOR_HOST", help="Address that the doors bind to.")]
@@ -152,7 +152,7 @@ def stop(project: str, home: Home, progress: "Progress") -> None:
 def _settings(project: str, home: Home, store: str | None, **values: object) -> "ServingSettings":
     from athanor.serving.settings import make_settings
 
-    return make_settings(project=project, store=store or home.store, **values)
+    return make_settings(project=project, store=store or home.store_url, **values)
 
 
 def main() -> None:

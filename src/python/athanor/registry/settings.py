@@ -11,12 +11,12 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from athanor.errors import SettingsError
-from athanor.home import Home
+from athanor.home import STORE_VARIABLE, Home
 from athanor.release.places import is_url, to_absolute
 
 DATABASE: Final = "ATHANOR_REGISTRY_URL"
 ARTIFACTS: Final = "ATHANOR_ARTIFACTS_URL"
-STORE: Final = "ATHANOR_STORE_URL"
+STORE: Final = STORE_VARIABLE
 
 _DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgresql+psycopg": "postgresql+psycopg"}
 _ALLOWED: Final = "sqlite:////absolute/path.db or postgresql://user:password@host:port/name"
@@ -63,7 +63,7 @@ class RegistrySettings(BaseModel):
         return make_settings(
             database_url=os.environ.get(DATABASE) or default.render_as_string(),
             artifacts_url=os.environ.get(ARTIFACTS) or str(home.registry / "artifacts"),
-            store_url=os.environ.get(STORE) or str(home.store),
+            store_url=home.store_url,
         )
 
     @property

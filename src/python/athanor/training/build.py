@@ -213,7 +213,7 @@ def _gather(recipe: Recipe, snapshot: Snapshot, home: Home, fitted: _Fitted, gra
         probabilities=Graph(graph).predict_probability(later.features),
         baseline=baseline,
         champion=ask_champion(
-            ReleaseStore(home.store), recipe.model, later, snapshot.digest, recipe.test_from.isoformat()
+            ReleaseStore(home.store_url), recipe.model, later, snapshot.digest, recipe.test_from.isoformat()
         ),
         seed=recipe.seed,
     )
