@@ -63,7 +63,11 @@ class Predictor:
 
     def predict(self, columns: Columns) -> NDArray[np.float64]:
         """Probabilities for `n` rows of valid contract columns; float64 of length n, each from 0 to 1."""
-        return self._graph.predict_probability(self.model.features(columns))
+        return self.answer(self.model.features(columns))
+
+    def answer(self, features: FeatureArrays) -> NDArray[np.float64]:
+        """What `predict` answers, from the features of `n` rows."""
+        return self._graph.predict_probability(features)
 
     def _check_code(self) -> None:
         identity = self.release.identity

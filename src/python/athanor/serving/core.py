@@ -56,13 +56,14 @@ class Core:
 
     def inspect(self, request: Any, request_id: str) -> Inspection:
         """Tells what the model sees of the rows of a request, and answers. Takes and raises what `predict` does."""
-        columns = self._read(request)
-        features = self._predictor.model.features
+        declared = self._predictor.model.features
+        # What is shown is what was answered from.
+        features = declared(self._read(request))
         return Inspection(
-            numeric_names=features.numeric,
-            categorical_names=features.categorical,
-            features=features(columns),
-            probabilities=self._predictor.predict(columns),
+            numeric_names=declared.numeric,
+            categorical_names=declared.categorical,
+            features=features,
+            probabilities=self._predictor.answer(features),
             model_name=self.contract.name,
             semantic_version=self._semantic_version,
             release_digest=self._predictor.release.digest,
