@@ -14,7 +14,8 @@ from support.commands import run
 from support.processes import find_descendants, find_session, list_processes, nothing_survives, wait_until
 
 from athanor.home import Home
-from athanor.release.store import ReleaseStore, Traffic
+from athanor.release.store import ReleaseStore
+from athanor.release.traffic import Traffic
 
 _DEMO_TIMEOUT_S: Final = 420.0
 _METRICS: Final = ("roc_auc", "average_precision", "brier_score", "log_loss")

@@ -15,6 +15,7 @@ from athanor.registry.registry import Registry
 from athanor.release.files import read_release
 
 _KILLS: Final = 16
+_KILLS_OF_TRAFFIC: Final = 8
 _KILLS_OF_DATABASE: Final = 3
 _WHY: Final = "to see"
 
@@ -49,11 +50,11 @@ def _mend(registry: Registry, place: Place) -> list[Finding]:
     assert all(finding.is_mended for finding in found), found
     assert examine(registry, place.home.candidates) == []
     moves = registry.list_moves(MODEL)
-    champions = [version.digest for version in registry.list_versions(MODEL) if version.aliases]
-    assert champions == [move.digest for move in moves[-1:]]
+    aliases = {alias: version.digest for version in registry.list_versions(MODEL) for alias in version.aliases}
+    served = moves[-1].traffic.served if moves else {}
+    assert aliases == {variant: release.digest for variant, release in served.items()}
     if moves:
-        traffic = registry.store.read_traffic(MODEL)
-        assert (traffic.revision, traffic.champion.digest) == (moves[-1].revision, moves[-1].digest)
+        assert registry.store.read_traffic(MODEL) == moves[-1].traffic
     return found
 
 
@@ -83,11 +84,44 @@ def test_a_process_killed_while_it_moves_the_champion_leaves_a_move_or_none(
     # So that there is always one to go back to.
     for version in ("1.0.0", "1.1.0") * (_KILLS // 2 + 2):
         registered.promote(MODEL, version, _WHY)
-    longest_s = _measure(place.home, what, "1.0.1")
+    longest_s = _measure(place.home, what, ("1.0.1",) if what == "promote" else ())
     seen: Counter[int] = Counter()
     for number, delay_s in enumerate(_delays(longest_s)):
         before = registered.list_moves(MODEL)
-        _kill(place.home, what, ("1.0.0", "1.1.0")[number % 2], delay_s)
+        _kill(place.home, what, (("1.0.0", "1.1.0")[number % 2],) if what == "promote" else (), delay_s)
+        _mend(registered, place)
+        after = registered.list_moves(MODEL)
+        assert after[: len(before)] == before
+        seen[len(after) - len(before)] += 1
+    assert set(seen) == {0, 1}, seen
+
+
+def _prepare(registry: Registry, what: str, number: int) -> tuple[Any, ...]:
+    """Sees to it that what comes is a move; returns its arguments."""
+    traffic = registry.store.read_traffic(MODEL)
+    other = "1.0.0" if traffic.champion.semantic_version == "1.1.0" else "1.1.0"
+    if what == "shadow":
+        if traffic.shadow:
+            registry.withdraw(MODEL, "shadow", _WHY)
+        return ("1.0.1",)
+    weight = (number + 1) / 100
+    if what == "challenge":
+        return other, weight
+    registry.challenge(MODEL, other, weight, _WHY)
+    return (other,) if what == "promote" else ("challenger",)
+
+
+@pytest.mark.parametrize("what", ["challenge", "shadow", "withdraw", "promote"])
+def test_a_process_killed_while_it_moves_challenger_or_shadow_leaves_a_move_or_none(
+    registered: Registry, place: Place, what: str
+) -> None:
+    registered.promote(MODEL, "1.0.0", _WHY)
+    longest_s = _measure(place.home, what, _prepare(registered, what, _KILLS_OF_TRAFFIC))
+    seen: Counter[int] = Counter()
+    for number, delay_s in enumerate(_delays(longest_s, _KILLS_OF_TRAFFIC)):
+        arguments = _prepare(registered, what, number)
+        before = registered.list_moves(MODEL)
+        _kill(place.home, what, arguments, delay_s)
         _mend(registered, place)
         after = registered.list_moves(MODEL)
         assert after[: len(before)] == before

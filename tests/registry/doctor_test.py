@@ -12,10 +12,10 @@ from support.registries import MODEL, Place
 from support.releases import make_record
 
 from athanor.registry.doctor import Finding, examine
-from athanor.registry.history import CHAMPION
+from athanor.registry.history import CHAMPION, Registered
 from athanor.registry.registry import Registry
 from athanor.release.files import GRAPH, Release
-from athanor.release.store import Served, Traffic
+from athanor.release.traffic import Served, Traffic
 
 _WHY: Final = "to see"
 
@@ -34,6 +34,10 @@ def _release(place: Place, registry: Registry, version: str) -> Path:
 
 def _traffic(place: Place) -> Path:
     return place.home.store / "traffic" / f"{MODEL}.json"
+
+
+def _served(version: Registered) -> Served:
+    return Served(digest=version.digest, semantic_version=version.semantic_version)
 
 
 def _examine(registry: Registry, place: Place, mend: bool = False) -> list[Finding]:
@@ -60,8 +64,7 @@ def _break_traffic(registry: Registry, place: Place) -> None:
 
 def _publish_another(registry: Registry, place: Place) -> None:
     other = registry.find_version(MODEL, "1.1.0")
-    served = Served(digest=other.digest, semantic_version=other.semantic_version)
-    registry.store.write_traffic(Traffic(model=MODEL, revision=9, champion=served))
+    registry.store.write_traffic(Traffic(model=MODEL, revision=9, champion=_served(other)))
 
 
 def _record_a_move_alone(registry: Registry, place: Place) -> None:
@@ -74,6 +77,7 @@ def _record_a_move_alone(registry: Registry, place: Place) -> None:
         from_digest=last.digest,
         semantic_version=other.semantic_version,
         digest=other.digest,
+        traffic=Traffic(model=MODEL, revision=last.revision + 1, champion=_served(other)),
     )
     registry.client.set_registered_model_tag(MODEL, *move.tag)
 
@@ -107,11 +111,11 @@ def _lose(registry: Registry, place: Place) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words", "champion"),
     [
-        (_remove_traffic, "the last move, 2, made 1.0.1 champion, and there is no traffic file", "1.0.1"),
-        (_break_traffic, "the last move, 2, made 1.0.1 champion, and .*no traffic file", "1.0.1"),
-        (_publish_another, "the traffic file is of revision 9 and names 1.1.0", "1.0.1"),
-        (_record_a_move_alone, "the last move, 3, made 1.1.0 champion, and the alias is that of 1.0.1", "1.1.0"),
-        (_take_the_alias_away, "the alias is that of no version", "1.0.1"),
+        (_remove_traffic, "by the last move, 2, champion is 1.0.1; there is no traffic file", "1.0.1"),
+        (_break_traffic, "by the last move, 2, champion is 1.0.1; .*no traffic file", "1.0.1"),
+        (_publish_another, "by the traffic file, of revision 9, champion is 1.1.0", "1.0.1"),
+        (_record_a_move_alone, "by the last move, 3, champion is 1.1.0; by the aliases champion is 1.0.1", "1.1.0"),
+        (_take_the_alias_away, "by the aliases champion is no version", "1.0.1"),
         (_forget_a_training, "the training of version 1.0.0 is not recorded", "1.0.1"),
         (_begin_a_record, "the record of a training, run [0-9a-f]{32}, was never finished", "1.0.1"),
         (_publish_alone, "the store holds release [0-9a-f]{12}, which has no version", "1.0.1"),
@@ -154,7 +158,9 @@ def _lose_a_move(registry: Registry, place: Place) -> None:
 
 
 def _rewrite_a_move(registry: Registry, place: Place) -> None:
-    move = replace(registry.list_moves(MODEL)[0], digest="0" * 64, semantic_version="9.9.9")
+    other = Served(digest="0" * 64, semantic_version="9.9.9")
+    traffic = Traffic(model=MODEL, revision=1, champion=other)
+    move = replace(registry.list_moves(MODEL)[0], **other.model_dump(), traffic=traffic)
     registry.client.set_registered_model_tag(MODEL, *move.tag)
 
 

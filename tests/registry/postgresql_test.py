@@ -52,9 +52,16 @@ def test_it_does_there_what_it_does_in_a_file(place: Place) -> None:
     registry.promote(MODEL, "1.0.0", "the first")
     registry.promote(MODEL, second.digest[:8], "the second")
     assert registry.rollback(MODEL, "it was worse").champion.digest == first.digest
+    tried = registry.challenge(MODEL, "1.0.1", 0.1, "on fewer").challenger
+    assert tried is not None
+    assert (tried.digest, tried.weight) == (second.digest, 0.1)
+    registry.withdraw(MODEL, "challenger", "still worse")
+    registry.shadow(MODEL, "1.0.1", "to compare")
     again = place.open()
-    assert [move.why for move in again.list_moves(MODEL)] == ["the first", "the second", "it was worse"]
-    assert [version.aliases for version in again.list_versions(MODEL)] == [(), ("champion",)]
+    assert [move.why for move in again.list_moves(MODEL)] == [
+        *("the first", "the second", "it was worse", "on fewer", "still worse", "to compare"),
+    ]
+    assert [version.aliases for version in again.list_versions(MODEL)] == [("shadow",), ("champion",)]
     assert examine(again, place.home.candidates) == []
     assert not place.home.registry.joinpath("mlflow.db").exists()
 

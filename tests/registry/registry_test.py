@@ -92,6 +92,8 @@ def test_promoting_publishes_the_traffic_file(
         "model": MODEL,
         "revision": 1,
         "champion": {"digest": releases[1].digest, "semantic_version": "1.0.1"},
+        "challenger": None,
+        "shadow": None,
     }
 
 

@@ -14,6 +14,7 @@ from athanor.errors import ConflictError
 from athanor.registry.registry import Registry
 from athanor.registry.retention import collect
 from athanor.release.files import Release, read_release
+from athanor.release.traffic import Traffic
 
 _MONTH: Final = timedelta(days=30)
 
@@ -95,7 +96,7 @@ def test_the_registry_of_another_store_removes_nothing(
     registered.promote(MODEL, "1.0.0", "to see")
     monkeypatch.setenv("ATHANOR_REGISTRY_URL", f"sqlite:///{place.path}/other.db")
     other = place.open()
-    with pytest.raises(ConflictError, match=r"names release [0-9a-f]{12}, which .*other.db does not know"):
+    with pytest.raises(ConflictError, match=r"names release [0-9a-f]{12} as champion, which .*other.db does not know"):
         collect(other, place.home, MODEL, timedelta(0))
     for release in releases:
         assert registered.store.read(MODEL, release.digest).files == release.files
@@ -108,3 +109,29 @@ def test_what_stays_can_be_served_and_registered(registered: Registry, place: Pl
         assert registered.store.read(MODEL, release.digest).files == release.files
         assert read_release(place.home.candidates / MODEL / release.digest).digest == release.digest
     assert [version.semantic_version for version in registered.list_versions(MODEL)] == ["1.1.0", "1.0.1", "1.0.0"]
+
+
+def test_challenger_and_shadow_stay_however_old_they_are(
+    registered: Registry, place: Place, releases: list[Release]
+) -> None:
+    registered.promote(MODEL, "1.0.0", "to see")
+    registered.challenge(MODEL, "1.0.1", 0.1, "to try")
+    registered.shadow(MODEL, "1.1.0", "to compare")
+    done = collect(registered, place.home, MODEL, timedelta(0))
+    assert (done.candidates, done.published) == ((), ())
+    for served in registered.store.read_traffic(MODEL).served.values():
+        assert registered.store.read(MODEL, served.digest).digest == served.digest
+
+
+@pytest.mark.parametrize("variant", ["challenger", "shadow"])
+def test_while_a_variant_is_of_another_registry_nothing_is_removed(
+    registered: Registry, place: Place, variant: str
+) -> None:
+    old = _train(place, 1, days=31)
+    _publish_alone(place, old)
+    traffic = registered.promote(MODEL, "1.0.0", "to see")
+    stranger = {"digest": old, "semantic_version": "7.0.0", **({"weight": 0.5} if variant == "challenger" else {})}
+    registered.store.write_traffic(Traffic.model_validate({**traffic.model_dump(), variant: stranger}))
+    with pytest.raises(ConflictError, match=f"names release {old[:12]} as {variant}, which"):
+        collect(registered, place.home, MODEL, _MONTH)
+    assert registered.store.read(MODEL, old).digest == old

@@ -15,7 +15,8 @@ from support.releases import PROVENANCE, make_release
 from athanor.errors import NotFoundError, ReleaseError
 from athanor.release.files import GRAPH, MANIFEST, MODEL_CARD, Release, digests
 from athanor.release.places import open_place
-from athanor.release.store import ReleaseStore, Served, Traffic
+from athanor.release.store import ReleaseStore
+from athanor.release.traffic import Served, Traffic
 
 _DIGEST = "a" * 64
 _TRAFFIC = Traffic(model="flight_delay", revision=3, champion=Served(digest=_DIGEST, semantic_version="1.0.0"))

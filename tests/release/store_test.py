@@ -11,7 +11,8 @@ from support.releases import make_release
 from athanor.errors import NotFoundError, ReleaseError, SettingsError
 from athanor.release.files import MANIFEST, Release
 from athanor.release.places import open_place
-from athanor.release.store import ReleaseStore, Served, Traffic
+from athanor.release.store import ReleaseStore
+from athanor.release.traffic import Served, Traffic
 
 _DIGEST = "a" * 64
 _TRAFFIC = Traffic(model="flight_delay", revision=3, champion=Served(digest=_DIGEST, semantic_version="1.0.0"))

@@ -110,15 +110,14 @@ def check_nothing_is_lost(registry: Registry, place: Place, told: Sequence[Regis
 
 
 def change(home: Home, what: str, argument: Any, phases: Connection) -> None:
-    """One change of a registry: `register` the release of a folder, `promote` a version, `rollback`."""
+    """One change of a registry: `register` the release of a folder, or a move by the name of its method."""
     phases.send(BEGUN)
     registry = Registry.open(home)
     if what == "register":
         registry.register(read_release(argument))
-    elif what == "promote":
-        registry.promote(MODEL, argument, why="to be killed")
     else:
-        registry.rollback(MODEL, why="to be killed")
+        arguments = argument if isinstance(argument, tuple) else (argument,)
+        getattr(registry, what)(MODEL, *arguments, why="to be killed")
     phases.send(DONE)
 
 

@@ -13,7 +13,8 @@ from support.releases import expected_probability, make_files, make_release
 
 from athanor.features.features import Features, Model
 from athanor.release.files import Release
-from athanor.release.store import ReleaseStore, Served, Traffic
+from athanor.release.store import ReleaseStore
+from athanor.release.traffic import Served, Traffic
 from athanor.training.champion import ask_champion, write_answers
 from athanor.training.evidence import Rows
 from projects.flight_delay.model import MODEL

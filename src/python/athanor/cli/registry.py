@@ -12,12 +12,14 @@ from athanor.home import Home
 
 if TYPE_CHECKING:
     from athanor.progress import Progress
+    from athanor.registry.history import Move
     from athanor.registry.registry import Registry
-    from athanor.release.store import Traffic
+    from athanor.release.traffic import Traffic
 
-app = make_app("registry", "Semantic versions, the champion, and the history of both.")
+app = make_app("registry", "Semantic versions, the traffic, and the history of both.")
 app.command(name="show")(registry_views.show_)
 app.command()(registry_views.diff)
+app.command()(registry_views.traffic)
 app.command()(registry_care.gc)
 app.command()(registry_care.doctor)
 app.command()(registry_care.ui)
@@ -26,7 +28,7 @@ app.command()(signatures.sign)
 app.command()(signatures.verify)
 
 VersionArgument = Annotated[str, typer.Argument(help="Semantic version, 1.0.0, or how the digest begins.")]
-ReasonOption = Annotated[str, typer.Option("--reason", "-m", help="Why, for the history.")]
+ReasonOption = Annotated[str, typer.Option("--reason", "--why", "-m", help="Why, for the history.")]
 
 
 def open_registry(home: Home, progress: "Progress") -> "Registry":
@@ -78,23 +80,37 @@ def list_(project: ProjectArgument, home: HomeOption = None, json: JsonOption = 
     """List the versions of a model, newest first."""
     versions = _open(home).list_versions(project)
     rows = [
-        (v.semantic_version, v.digest[:12], ", ".join(v.aliases), "yes" if v.is_clean else "NO", v.by, v.at)
+        (
+            *(v.semantic_version, v.digest[:12], ", ".join(v.aliases), registry_views.tell_weight(v.weight)),
+            *("yes" if v.is_clean else "NO", v.by, v.at),
+        )
         for v in versions
     ]
-    header = ("version", "digest", "alias", "clean", "by", "at")
+    header = ("version", "digest", "alias", "weight", "clean", "by", "at")
     show(versions, json, lambda: listing(f"Versions of {project}", header, rows))
 
 
 @app.command()
 def history(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
-    """List every change of the champion, oldest first."""
+    """List every change of champion, challenger and shadow, oldest first, with the traffic after it."""
     moves = _open(home).list_moves(project)
     rows = [
-        (m.revision, m.kind, m.from_version or "", m.semantic_version, m.digest[:12], m.by, m.at, m.gates, m.why)
+        (
+            *(m.revision, m.kind, m.from_version or "", "" if m.kind == "withdraw" else m.semantic_version),
+            *(_tell_after(m), m.by, m.at, m.gates, m.why),
+        )
         for m in moves
     ]
-    header = ("revision", "move", "from", "to", "digest", "by", "at", "gates", "why")
+    header = ("revision", "move", "from", "to", "traffic", "by", "at", "gates", "why")
     show(moves, json, lambda: listing(f"Moves of {project}", header, rows))
+
+
+def _tell_after(move: "Move") -> str:
+    weights = move.traffic.weights
+    return "\n".join(
+        f"{variant} {served.semantic_version} ({registry_views.tell_weight(weights[variant])})"
+        for variant, served in move.traffic.served.items()
+    )
 
 
 @app.command()
@@ -115,6 +131,42 @@ def rollback(project: ProjectArgument, reason: ReasonOption, home: HomeOption = 
     _tell_traffic(_open(home).rollback(project, reason), json)
 
 
+@app.command()
+def challenge(
+    project: ProjectArgument,
+    version: VersionArgument,
+    weight: Annotated[float, typer.Option(help="Share of the keys that it answers for, above 0 and below 1.")],
+    reason: ReasonOption,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Try a version against the champion on a share of the keys, or give the challenger another share."""
+    _tell_traffic(_open(home).challenge(project, version, weight, reason), json)
+
+
+@app.command()
+def shadow(
+    project: ProjectArgument,
+    version: VersionArgument,
+    reason: ReasonOption,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let a version be asked as well; its answers are logged and never sent."""
+    _tell_traffic(_open(home).shadow(project, version, reason), json)
+
+
+@app.command()
+def withdraw(
+    project: ProjectArgument,
+    variant: Annotated[str, typer.Argument(help="challenger or shadow.")],
+    reason: ReasonOption,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Take the challenger or the shadow out of the traffic."""
+    _tell_traffic(_open(home).withdraw(project, variant, reason), json)
+
+
 def _tell_traffic(traffic: "Traffic", as_json: bool) -> None:
-    rows = {"revision": traffic.revision, **traffic.champion.model_dump()}
-    show(traffic, as_json, lambda: facts(f"Traffic of {traffic.model}", rows))
+    show(traffic, as_json, lambda: registry_views.list_served(traffic, f"revision {traffic.revision}"))

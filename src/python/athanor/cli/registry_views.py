@@ -1,20 +1,22 @@
-"""Commands of the layer `registry` that show one version, or compare two."""
+"""Commands of the layer `registry` that show one version or the traffic, or compare two versions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
+from rich.markup import escape
 
 from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, show, watch
 from athanor.home import Home
 
 if TYPE_CHECKING:
     from athanor.registry.difference import Difference
-    from athanor.registry.history import Registered
+    from athanor.registry.history import Move, Registered
     from athanor.release.files import Release
     from athanor.release.record import TrainingRecord
+    from athanor.release.traffic import Traffic
 
 _OneArgument = Annotated[str, typer.Argument(help="Semantic version, 1.0.0, or how the digest begins.")]
 
@@ -45,7 +47,9 @@ def _describe(
     found: "Registered", release: "Release", record: "TrainingRecord", signatures: list[dict[str, Any]]
 ) -> RenderableType:
     identity = release.identity
-    head = {name.replace("_", " "): value for name, value in asdict(found).items() if name not in ("model", "aliases")}
+    apart = ("model", "aliases", "weight")
+    head = {name.replace("_", " "): value for name, value in asdict(found).items() if name not in apart}
+    part = {"alias": ", ".join(found.aliases), "weight": tell_weight(found.weight)}
     made_of = {name: getattr(identity, name) for name in ("contract", "snapshot", "features", "recipe", "algorithm")}
     provenance = release.manifest.provenance.model_dump(mode="json", exclude={"libraries"})
     metrics = [
@@ -54,7 +58,7 @@ def _describe(
     ]
     gates = [(gate.gate, "passed" if gate.passed else "FAILED", gate.explanation, gate.wanted) for gate in record.gates]
     return Group(
-        facts(f"{found.model} {found.semantic_version}", {**head, "alias": ", ".join(found.aliases), **made_of}),
+        facts(f"{found.model} {found.semantic_version}", {**head, **part, **made_of}),
         facts("Parameters", {**identity.parameters, "seed": identity.seed, "calibration": identity.calibration}),
         listing("Metrics", ("metric", "model", "95 % interval", "baseline"), metrics),
         listing("Gates", ("gate", "", "saw", "wanted"), gates),
@@ -70,6 +74,43 @@ def _tell_signatures(signatures: list[dict[str, Any]]) -> Mapping[str, object]:
         f"{number}": ", ".join(f"{name} {value}" for name, value in signature.items())
         for number, signature in enumerate(signatures, start=1)
     }
+
+
+def traffic(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+    """Tell which releases answer, for which share of the keys, and who moved what last."""
+    from athanor.registry.registry import Registry
+
+    with watch() as progress, progress.step("Read the traffic file"):
+        registry = Registry.open(Home.find(home))
+        found = registry.store.read_traffic(project)
+        moves = registry.list_moves(project)
+    move = next((move for move in moves if move.traffic == found), None)
+    moved = {name: getattr(move, name) for name in ("kind", "by", "at", "why")} if move else None
+    is_last = move is not None and move is moves[-1]
+    result = {**found.model_dump(mode="json"), "weights": found.weights, "moved": moved, "is_last_move": is_last}
+    show(result, json, lambda: list_served(found, _tell_move(found, move, is_last)))
+
+
+def _tell_move(found: "Traffic", move: "Move | None", is_last: bool) -> str:
+    words = f"revision {found.revision}"
+    if move:
+        words += f", {move.kind} by {move.by} at {move.at}: {move.why}"
+    return words if is_last else f"{words}. This is not the last move: `athanor registry doctor --mend`"
+
+
+def list_served(traffic: "Traffic", words: str) -> RenderableType:
+    """A table of the releases that take part, with their weights, below words about it."""
+    weights = traffic.weights
+    rows = [
+        (variant, served.semantic_version, served.digest[:12], tell_weight(weights[variant]))
+        for variant, served in traffic.served.items()
+    ]
+    return listing(f"Traffic of {traffic.model}, {escape(words)}", ("variant", "version", "digest", "weight"), rows)
+
+
+def tell_weight(weight: float | None) -> str:
+    """The share of the keys that a release answers for; "" of one that takes no part."""
+    return "" if weight is None else f"{weight:g}"
 
 
 def diff(
@@ -92,15 +133,23 @@ def diff(
     result = {
         "before": names[0],
         "after": names[1],
+        "aliases": [version.aliases for version in sides],
+        "weights": [version.weight for version in sides],
         **asdict(found),
         "contract": [
             {"subject": change.subject, "what": change.what, "level": change.level.value} for change in found.contract
         ],
     }
-    show(result, json, lambda: _tables(f"{project}, {names[0]} to {names[1]}", found))
+    parts = [_tell_part(version) for version in sides]
+    show(result, json, lambda: _tables(f"{project}, {names[0]} to {names[1]}", found, parts))
 
 
-def _tables(title: str, found: "Difference") -> RenderableType:
+def _tell_part(version: "Registered") -> str:
+    """How it takes part in the traffic: "challenger, 0.1"; "" if it does not."""
+    return ", ".join(filter(None, (*version.aliases, tell_weight(version.weight))))
+
+
+def _tables(title: str, found: "Difference", parts: Sequence[str]) -> RenderableType:
     changes = [(change.level.value, str(change)) for change in found.contract] or [("", "no change")]
     pair = ("", "before", "after")
     metrics = [
@@ -109,6 +158,7 @@ def _tables(title: str, found: "Difference") -> RenderableType:
     ]
     return Group(
         listing(f"Contract of {title}", ("level", "change"), changes),
+        listing("What they do", pair, [("traffic", *parts)]),
         listing("What made them", pair, [(name, *values) for name, values in found.parts.items()]),
         listing("Metrics", (*pair, "difference"), metrics),
         listing("Libraries that differ", pair, [(name, *values) for name, values in found.libraries.items()]),

@@ -4,17 +4,18 @@ The history is what is true: a move was recorded before anything else changed. A
 was being registered when its process died, and gets its version.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from athanor.errors import AthanorError, NotFoundError, ReleaseError
-from athanor.registry.history import CHAMPION, Move, Registered
+from athanor.registry.history import Move, Registered
+from athanor.registry.moves import follows
 from athanor.registry.registry import Registry
 from athanor.registry.runs import read_training
 from athanor.release.files import Release, read_release
-from athanor.release.store import Traffic
+from athanor.release.traffic import VARIANTS, Traffic
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def _examine(registry: Registry, model: str, candidates: Path) -> Iterator[_Diff
         yield from _examine_version(registry, version, candidates, version.digest in recorded)
     moves = registry.list_moves(model)
     yield from _examine_moves(moves, registry.list_versions(model))
-    yield from _examine_champion(registry, model, moves[-1] if moves else None)
+    yield from _examine_traffic(registry, model, moves[-1] if moves else None)
 
 
 def _examine_runs(registry: Registry, model: str) -> Iterator[_Difference]:
@@ -140,47 +141,58 @@ def _publish_again(registry: Registry, release: Release) -> None:
 def _examine_moves(moves: Sequence[Move], versions: Sequence[Registered]) -> Iterator[_Difference]:
     """What was recorded is never rewritten: where it does not hold together, people must look."""
     registered = {version.digest for version in versions}
-    before: Move | None = None
+    before: Traffic | None = None
     for expected, move in enumerate(moves, start=1):
         if move.revision != expected:
             yield _Difference(f"move {expected} is absent from the history, the next one is {move.revision}")
             return
-        if move.from_digest != (before.digest if before else None):
-            yield _Difference(f"move {expected} starts from {move.from_version}, which was not the champion then")
+        replaced = before.served.get(move.variant) if before else None
+        if move.from_digest != (replaced.digest if replaced else None):
+            yield _Difference(f"move {expected} starts from {move.from_version}, which was not the {move.variant} then")
+        elif not follows(before, move):
+            yield _Difference(f"move {expected}, a {move.kind}, tells of a traffic that it cannot have made")
         if move.digest not in registered:
             yield _Difference(f"move {expected} names version {move.semantic_version}, which is not registered")
-        before = move
+        before = move.traffic
 
 
-def _examine_champion(registry: Registry, model: str, last: Move | None) -> Iterator[_Difference]:
-    champions = {v.digest: v.semantic_version for v in registry.list_versions(model) if CHAMPION in v.aliases}
-    traffic = _read_traffic(registry, model)
+def _examine_traffic(registry: Registry, model: str, last: Move | None) -> Iterator[_Difference]:
     if last is None:
-        if champions:
-            yield _Difference(
-                f"{', '.join(champions.values())} is champion, and no move made it so",
-                "takes the alias away",
-                lambda: registry.client.delete_registered_model_alias(model, CHAMPION),
-            )
-        if traffic is not None:
-            yield _Difference("there is a traffic file, and no move published it; promote a version")
+        yield from _examine_unmoved(registry, model)
         return
-    said = f"the last move, {last.revision}, made {last.semantic_version} champion"
-    if list(champions) != [last.digest]:
-        found = ", ".join(champions.values()) or "no version"
+    wanted: dict[str, str] = {variant: served.semantic_version for variant, served in last.traffic.served.items()}
+    found = _read_aliases(registry, model)
+    if found != wanted:
+        different = [variant for variant in VARIANTS if found.get(variant) != wanted.get(variant)]
         yield _Difference(
-            f"{said}, and the alias is that of {found}",
-            "sets the alias as the history says",
-            lambda: registry.publish_champion(last, model),
+            f"by the last move, {last.revision}, {_tell(wanted, different)}; by the aliases {_tell(found, different)}",
+            "sets the aliases and writes the traffic file as the history says",
+            lambda: registry.publish(last),
         )
-        traffic = _read_traffic(registry, model)
-    if not _is_of(traffic, last):
-        found = traffic if isinstance(traffic, str) else _tell(traffic)
+    traffic = _read_traffic(registry, model)
+    if traffic != last.traffic:
         yield _Difference(
-            f"{said}, and {found}",
+            f"by the last move, {last.revision}, {_tell_traffic(last.traffic)}; {_tell_file(traffic)}",
             "writes the traffic file as the history says",
-            lambda: registry.publish_champion(last, model),
+            lambda: registry.publish(last),
         )
+
+
+def _examine_unmoved(registry: Registry, model: str) -> Iterator[_Difference]:
+    for variant, versions in _read_aliases(registry, model).items():
+        yield _Difference(
+            f"{versions} is {variant}, and no move made it so",
+            "takes the alias away",
+            lambda variant=variant: registry.client.delete_registered_model_alias(model, variant),  # type: ignore[misc]
+        )
+    if _read_traffic(registry, model) is not None:
+        yield _Difference("there is a traffic file, and no move published it; promote a version")
+
+
+def _read_aliases(registry: Registry, model: str) -> dict[str, str]:
+    """The version that each alias of ours names."""
+    versions = registry.list_versions(model)
+    return {alias: v.semantic_version for v in versions for alias in v.aliases if alias in VARIANTS}
 
 
 def _read_traffic(registry: Registry, model: str) -> Traffic | str | None:
@@ -193,15 +205,19 @@ def _read_traffic(registry: Registry, model: str) -> Traffic | str | None:
         return str(error)
 
 
-def _is_of(traffic: Traffic | str | None, move: Move) -> bool:
-    if not isinstance(traffic, Traffic):
-        return False
-    champion = traffic.champion
-    said = (traffic.revision, champion.digest, champion.semantic_version)
-    return said == (move.revision, move.digest, move.semantic_version)
+def _tell(parts: Mapping[str, str], variants: Iterable[str]) -> str:
+    return ", ".join(f"{variant} is {parts.get(variant, 'no version')}" for variant in variants)
 
 
-def _tell(traffic: Traffic | None) -> str:
+def _tell_file(traffic: Traffic | str | None) -> str:
     if traffic is None:
         return "there is no traffic file"
-    return f"the traffic file is of revision {traffic.revision} and names {traffic.champion.semantic_version}"
+    if isinstance(traffic, str):
+        return traffic
+    return f"by the traffic file, of revision {traffic.revision}, {_tell_traffic(traffic)}"
+
+
+def _tell_traffic(traffic: Traffic) -> str:
+    parts = [f"{variant} is {served.semantic_version}" for variant, served in traffic.served.items()]
+    weights = [f"with weight {traffic.challenger.weight:g}"] if traffic.challenger else []
+    return ", ".join((*parts, *weights))

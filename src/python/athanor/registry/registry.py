@@ -4,43 +4,38 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import RegisteredModel
-from mlflow.exceptions import MlflowException
-
 from athanor.errors import InputError, NotFoundError
 from athanor.home import Home
-from athanor.registry.database import all_pages, connect, told
+from athanor.registry.database import connect, told
 from athanor.registry.history import (
     BY_TAG,
-    CHAMPION,
     CLEAN_TAG,
     DIGEST_TAG,
     VERSION_TAG,
-    Kind,
     Move,
     Registered,
     champion_before,
     now,
-    read_moves,
     read_version,
 )
 from athanor.registry.lock import WriterLock
+from athanor.registry.moves import Step, take, withdrawable
+from athanor.registry.reading import RegistryReader
 from athanor.registry.runs import Runs, Training, describe_gates, read_training
 from athanor.registry.settings import RegistrySettings
 from athanor.registry.versioning import next_version
 from athanor.release.files import Release
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import TrainingRecord
-from athanor.release.store import ReleaseStore, Served, Traffic
+from athanor.release.store import ReleaseStore
+from athanor.release.traffic import VARIANTS, Served, Traffic
 from athanor.user import user_name
 
 _PATIENCE_S: Final = 120.0
-_SHORTEST_DIGEST: Final = 6
 
 
-class Registry:
-    """Versions of models, and which of them answers. One process writes at a time; the others wait for it."""
+class Registry(RegistryReader):
+    """Versions of models, and which of them answer. One process writes at a time; the others wait for it."""
 
     def __init__(self, settings: RegistrySettings, patience_s: float = _PATIENCE_S) -> None:
         """Opens a registry, and makes its database if there is none.
@@ -51,10 +46,9 @@ class Registry:
         Raises:
             SettingsError: its database cannot be reached.
         """
-        self.settings = settings
         self.store = ReleaseStore(settings.store_url)
         self._lock = WriterLock(settings, patience_s)
-        self.client: MlflowClient = connect(settings, self._lock)
+        super().__init__(settings, connect(settings, self._lock))
         self.runs = Runs(self.client, settings.artifacts_root)
 
     @classmethod
@@ -135,44 +129,10 @@ class Registry:
         )
         return read_version(created, {})
 
-    def list_models(self) -> list[str]:
-        """Those that have a version, or had one."""
-        with told(self.settings):
-            found = all_pages(lambda token: self.client.search_registered_models(page_token=token))
-            return sorted(model.name for model in found)
-
-    def list_versions(self, model: str) -> list[Registered]:
-        """All versions, newest first; empty for a model that was never registered."""
-        with told(self.settings):
-            registered = self.find_model(model)
-            if registered is None:
-                return []
-            aliases = {alias: int(number) for alias, number in registered.aliases.items()}
-            wanted = f"name = '{model}'"
-            found = all_pages(lambda token: self.client.search_model_versions(wanted, page_token=token))
-            return sorted((read_version(version, aliases) for version in found), key=lambda version: -version.number)
-
-    def find_version(self, model: str, reference: str) -> Registered:
-        """The version that is meant.
-
-        Args:
-            reference: a semantic version, or how a digest begins, with at least six digits.
-
-        Raises:
-            NotFoundError: there is none, or more than one.
-        """
-        versions = self.list_versions(model)
-        found = [version for version in versions if version.semantic_version == reference]
-        if not found and len(reference) >= _SHORTEST_DIGEST:
-            found = [version for version in versions if version.digest.startswith(reference)]
-        if len(found) != 1:
-            known = ", ".join(version.semantic_version for version in versions) or "none"
-            problem = f"{len(found)} versions that begin with" if found else "no version"
-            raise NotFoundError(f"{model} has {problem} {reference}; registered are: {known}")
-        return found[0]
-
     def promote(self, model: str, reference: str, why: str) -> Traffic:
         """Makes a version champion and publishes the traffic file; is no move if it is champion.
+
+        Challenger and shadow stay, but for the version itself.
 
         Args:
             reference: a semantic version, or how a digest begins.
@@ -184,10 +144,11 @@ class Registry:
             ReleaseError: its copy in the store is damaged.
         """
         with self.writing():
-            return self._move(self.find_version(model, reference), "promote", why)
+            version = self.find_version(model, reference)
+            return self._move(version, Step("promote", "champion", _served(version)), why)
 
     def rollback(self, model: str, why: str) -> Traffic:
-        """Makes the version champion again that was before the present one.
+        """Makes the version champion again that was before the present one. Challenger and shadow as `promote`.
 
         Raises:
             NotFoundError: there was none before.
@@ -197,51 +158,108 @@ class Registry:
             earlier = champion_before(self.list_moves(model))
             if earlier is None:
                 raise NotFoundError(f"{model} has no earlier champion to roll back to")
-            return self._move(self.find_version(model, earlier.digest), "rollback", why)
+            version = self.find_version(model, earlier.digest)
+            return self._move(version, Step("rollback", "champion", _served(version)), why)
 
-    def list_moves(self, model: str) -> list[Move]:
-        """All moves, oldest first; empty for a model that was never promoted."""
-        with told(self.settings):
-            return read_moves(self.find_model(model))
+    def challenge(self, model: str, reference: str, weight: float, why: str) -> Traffic:
+        """Makes a version challenger, in the place of the present one, or gives it another weight.
 
-    def publish_champion(self, move: Move, model: str) -> Traffic:
-        """Lets alias and traffic file say what the last move says."""
-        number = self.find_version(model, move.digest).number
-        self.client.set_registered_model_alias(model, CHAMPION, str(number))
-        served = Served(digest=move.digest, semantic_version=move.semantic_version)
-        traffic = Traffic(model=model, revision=move.revision, champion=served)
+        It is no move if it is challenger with this weight.
+
+        Args:
+            weight: share of the keys that it answers for, above 0 and below 1.
+
+        Raises:
+            NotFoundError: there is no such version, or no champion yet.
+            InputError: the weight is none, the version is champion or shadow, or no reason was given.
+            ReleaseError: its copy in the store is damaged.
+        """
+        with self.writing():
+            version = self.find_version(model, reference)
+            return self._move(version, Step("challenge", "challenger", _served(version), weight), why)
+
+    def shadow(self, model: str, reference: str, why: str) -> Traffic:
+        """Makes a version shadow, in the place of the present one: it is asked as well, and never answers.
+
+        It is no move if it is shadow.
+
+        Raises:
+            NotFoundError: there is no such version, or no champion yet.
+            InputError: the version is champion or challenger, or no reason was given.
+            ReleaseError: its copy in the store is damaged.
+        """
+        with self.writing():
+            version = self.find_version(model, reference)
+            return self._move(version, Step("shadow", "shadow", _served(version)), why)
+
+    def withdraw(self, model: str, variant: str, why: str) -> Traffic:
+        """Takes the challenger or the shadow out of the traffic, however damaged its release is.
+
+        Args:
+            variant: "challenger" or "shadow".
+
+        Raises:
+            NotFoundError: there is none.
+            InputError: the variant is another, or no reason was given.
+        """
+        part = withdrawable(model, variant)
+        with self.writing():
+            moves = self.list_moves(model)
+            served = moves[-1].traffic.served.get(part) if moves else None
+            if served:
+                return self._move(self.find_version(model, served.digest), Step("withdraw", part, served), why)
+            if moves:
+                # Who recorded that it went may have died before serving was told.
+                self.publish(moves[-1])
+            raise NotFoundError(f"{model} has no {part} to withdraw; `athanor registry traffic {model}` tells who is")
+
+    def publish(self, move: Move) -> Traffic:
+        """Lets aliases and traffic file say what the last move says."""
+        traffic = move.traffic
+        versions = self.list_versions(traffic.model)
+        for variant in VARIANTS:
+            served = traffic.served.get(variant)
+            named = [version for version in versions if variant in version.aliases]
+            if served is None and named:
+                self.client.delete_registered_model_alias(traffic.model, variant)
+            elif served and [version.digest for version in named] != [served.digest]:
+                number = self.find_version(traffic.model, served.digest).number
+                self.client.set_registered_model_alias(traffic.model, variant, str(number))
         self.store.write_traffic(traffic)
         return traffic
 
-    def _move(self, version: Registered, kind: Kind, why: str) -> Traffic:
-        """Record, alias, traffic file, in this order: serving never answers with a release that no record names."""
+    def _move(self, version: Registered, step: Step, why: str) -> Traffic:
+        """Record, aliases, traffic file, in this order: serving never answers with a release that no record names."""
         if not why.strip():
-            raise InputError(f"a {kind} of {version.model} needs a reason, for its history; say why")
-        training = read_training(self.store.read(version.model, version.digest))
+            raise InputError(f"a {step.kind} of {version.model} needs a reason, for its history; say why")
+        # What is withdrawn may be damaged: nobody will load it.
+        gates = "" if step.kind == "withdraw" else self._read_gates(version)
         moves = self.list_moves(version.model)
         last = moves[-1] if moves else None
-        if last is None or last.digest != version.digest:
+        after = take(last.traffic if last else None, version.model, step)
+        if last is None or after != last.traffic:
+            replaced = last.traffic.served.get(step.variant) if last else None
             last = Move(
-                revision=last.revision + 1 if last else 1,
-                kind=kind,
-                from_version=last.semantic_version if last else None,
-                from_digest=last.digest if last else None,
+                revision=after.revision,
+                kind=step.kind,
+                from_version=replaced.semantic_version if replaced else None,
+                from_digest=replaced.digest if replaced else None,
                 semantic_version=version.semantic_version,
                 digest=version.digest,
                 by=user_name(),
                 at=now(),
                 why=why.strip(),
-                gates=describe_gates(training.record.gates),
+                gates=gates,
+                variant=step.variant,
+                traffic=after,
             )
             self.client.set_registered_model_tag(version.model, *last.tag)
-        return self.publish_champion(last, version.model)
+        return self.publish(last)
 
-    def find_model(self, model: str) -> RegisteredModel | None:
-        """What MLflow knows of a model."""
-        try:
-            return self.client.get_registered_model(model)
-        except MlflowException as error:
-            # The second is what it says of a name that no model can have.
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise
+    def _read_gates(self, version: Registered) -> str:
+        """What they said of a release, which must be whole in the store."""
+        return describe_gates(read_training(self.store.read(version.model, version.digest)).record.gates)
+
+
+def _served(version: Registered) -> Served:
+    return Served(digest=version.digest, semantic_version=version.semantic_version)

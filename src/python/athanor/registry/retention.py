@@ -52,12 +52,13 @@ def collect(registry: Registry, home: Home, model: str, older_than: timedelta, d
 
 def _demand_own_store(registry: Registry, model: str, registered: set[str]) -> None:
     with suppress(NotFoundError):
-        digest = registry.store.read_traffic(model).champion.digest
-        if digest not in registered:
-            raise ConflictError(
-                f"the traffic file of {model} names release {digest[:12]}, which {registry.settings.name} does not "
-                "know; nothing was removed. Is it the registry of this store? `registry doctor` says more"
-            )
+        for variant, served in registry.store.read_traffic(model).served.items():
+            if served.digest not in registered:
+                raise ConflictError(
+                    f"the traffic file of {model} names release {served.digest[:12]} as {variant}, which "
+                    f"{registry.settings.name} does not know; nothing was removed. Is it the registry of this store? "
+                    "`registry doctor` says more"
+                )
 
 
 def _find_candidates(folder: Path, registered: set[str], until: datetime) -> Iterator[str]:

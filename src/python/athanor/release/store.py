@@ -11,41 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from athanor.errors import NotFoundError, ReleaseError
 from athanor.release.files import MANIFEST, Release, read_manifest, verify_release
 from athanor.release.manifest import Manifest
 from athanor.release.places import open_place
+from athanor.release.traffic import Traffic
 
 if TYPE_CHECKING:
     from athanor.release.signature import Signature
 
 _DIGEST: Final = "[0-9a-f]{64}"
-
-
-class Served(BaseModel):
-    """One release in the traffic."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    digest: str = Field(pattern=f"^{_DIGEST}$")
-    semantic_version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
-
-
-class Traffic(BaseModel):
-    """How requests are shared.
-
-    Attributes:
-        revision: grows by one with each change.
-        champion: the release that answers.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str
-    revision: int = Field(ge=1)
-    champion: Served
 
 
 class ReleaseStore:

@@ -1,0 +1,140 @@
+"""The doctor and the traffic: aliases, history and traffic file of challenger and shadow."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+from support.registries import MODEL, Place
+
+from athanor.registry.doctor import Finding, examine
+from athanor.registry.history import Move
+from athanor.registry.registry import Registry
+from athanor.release.traffic import Traffic
+
+_WHY: Final = "to see"
+
+
+@pytest.fixture
+def busy(registered: Registry) -> Registry:
+    """Whose champion is 1.0.0, and was nobody before; challenger 1.0.1, shadow 1.1.0."""
+    registered.promote(MODEL, "1.0.0", _WHY)
+    registered.challenge(MODEL, "1.0.1", 0.1, _WHY)
+    registered.shadow(MODEL, "1.1.0", _WHY)
+    return registered
+
+
+def _examine(registry: Registry, place: Place, mend: bool = False) -> list[Finding]:
+    return examine(registry, place.home.candidates, mend)
+
+
+def _aliases(registry: Registry) -> dict[str, str]:
+    return {alias: v.semantic_version for v in registry.list_versions(MODEL) for alias in v.aliases}
+
+
+def _write(registry: Registry, **changed: Any) -> None:
+    registry.store.write_traffic(registry.store.read_traffic(MODEL).model_copy(update=changed))
+
+
+def _lose_the_challenger(registry: Registry) -> None:
+    _write(registry, challenger=None)
+
+
+def _change_the_weight(registry: Registry) -> None:
+    challenger = registry.store.read_traffic(MODEL).challenger
+    assert challenger is not None
+    _write(registry, challenger=challenger.model_copy(update={"weight": 0.9}))
+
+
+def _add_an_old_revision(registry: Registry) -> None:
+    _write(registry, revision=2)
+
+
+def _take_the_alias_away(registry: Registry) -> None:
+    registry.client.delete_registered_model_alias(MODEL, "shadow")
+
+
+def _exchange_two_aliases(registry: Registry) -> None:
+    registry.client.set_registered_model_alias(MODEL, "challenger", "3")
+    registry.client.set_registered_model_alias(MODEL, "shadow", "2")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (
+            _lose_the_challenger,
+            r"with weight 0.1; by the traffic file, of revision 3, champion is 1.0.0, shadow is 1.1.0$",
+        ),
+        (_change_the_weight, r"with weight 0.1; by the traffic file, of revision 3, .*with weight 0.9$"),
+        (_add_an_old_revision, r"by the last move, 3, .*by the traffic file, of revision 2, "),
+        (_take_the_alias_away, r"by the last move, 3, shadow is 1.1.0; by the aliases shadow is no version$"),
+        (_exchange_two_aliases, r"challenger is 1.0.1, shadow is 1.1.0; .* challenger is 1.1.0, shadow is 1.0.1$"),
+    ],
+)
+def test_what_differs_is_named_and_mended(
+    busy: Registry, place: Place, spoil: Callable[[Registry], None], words: str
+) -> None:
+    traffic = busy.store.read_traffic(MODEL)
+    spoil(busy)
+    (found,) = _examine(busy, place)
+    assert re.search(words, found.what), found.what
+    assert not found.is_mended
+    (mended,) = _examine(busy, place, mend=True)
+    assert (mended.what, mended.is_mended) == (found.what, True)
+    assert _examine(busy, place) == []
+    assert busy.store.read_traffic(MODEL) == traffic
+    assert _aliases(busy) == {"champion": "1.0.0", "challenger": "1.0.1", "shadow": "1.1.0"}
+
+
+@pytest.mark.parametrize("alias", ["challenger", "shadow"])
+def test_an_alias_that_no_move_gave_is_taken_away(registered: Registry, place: Place, alias: str) -> None:
+    registered.client.set_registered_model_alias(MODEL, alias, "2")
+    (found,) = _examine(registered, place, mend=True)
+    assert found.what == f"1.0.1 is {alias}, and no move made it so"
+    assert found.is_mended
+    assert _aliases(registered) == {}
+
+
+def test_an_alias_of_somebody_else_is_left_alone(busy: Registry, place: Place) -> None:
+    busy.client.set_registered_model_alias(MODEL, "audited", "2")
+    assert _examine(busy, place, mend=True) == []
+    busy.withdraw(MODEL, "challenger", _WHY)
+    assert _aliases(busy) == {"champion": "1.0.0", "audited": "1.0.1", "shadow": "1.1.0"}
+
+
+def _without(traffic: Traffic, variant: str) -> Traffic:
+    return traffic.model_copy(update={variant: None})
+
+
+def _with_weight(move: Move, weight: float) -> Traffic:
+    challenger = move.traffic.challenger
+    assert challenger is not None
+    return move.traffic.model_copy(update={"challenger": challenger.model_copy(update={"weight": weight})})
+
+
+@pytest.mark.parametrize(
+    ("revision", "rewrite", "words"),
+    [
+        # The last: what follows from it is mended as it says, and it is named all the same.
+        (3, lambda move: {"traffic": _without(move.traffic, "challenger")}, "move 3, a shadow, tells of a traffic"),
+        (3, lambda move: {"traffic": _without(move.traffic, "shadow")}, "move 3, a shadow, tells of a traffic"),
+        (3, lambda move: {"traffic": _with_weight(move, 0.2)}, "move 3, a shadow, tells of a traffic"),
+        (3, lambda move: {"from_digest": "0" * 64, "from_version": "9.9.9"}, "move 3 starts from 9.9.9, which was not"),
+        (3, lambda move: {"kind": "withdraw"}, "move 3, a withdraw, tells of a traffic that it cannot have made"),
+        (2, lambda move: {"traffic": _without(move.traffic, "challenger")}, "move 2, a challenge, tells of a traffic"),
+        (1, lambda move: {"variant": "shadow"}, "move 1, a promote, tells of a traffic that it cannot have made"),
+    ],
+)
+def test_a_history_that_was_rewritten_is_named_and_left_to_people(
+    busy: Registry, place: Place, revision: int, rewrite: Callable[[Move], dict[str, Any]], words: str
+) -> None:
+    move = busy.list_moves(MODEL)[revision - 1]
+    busy.client.set_registered_model_tag(MODEL, *replace(move, **rewrite(move)).tag)
+    found, *_ = _examine(busy, place, mend=True)
+    assert words in found.what
+    assert (found.is_mended, found.remedy) == (False, "")
+    again, *rest = _examine(busy, place, mend=True)
+    assert words in again.what
+    assert not any(finding.remedy for finding in rest)

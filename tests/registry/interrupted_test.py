@@ -1,0 +1,131 @@
+"""Moves that end before each of their writes: serving never sees what no record names, and the doctor ends them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import pytest
+from support.registries import MODEL, Place
+
+from athanor.errors import NotFoundError
+from athanor.registry.doctor import examine
+from athanor.registry.registry import Registry
+from athanor.release.files import read_release
+from athanor.release.traffic import Traffic
+
+_WHY: Final = "to see"
+_OF_DATABASE: Final = ("set_registered_model_tag", "set_registered_model_alias", "delete_registered_model_alias")
+_Move: TypeAlias = Callable[[Registry], Traffic]
+
+_MOVES: Final[dict[str, _Move]] = {
+    "promote another": lambda registry: registry.promote(MODEL, "1.2.0", _WHY),
+    "promote the challenger": lambda registry: registry.promote(MODEL, "1.0.1", _WHY),
+    "promote the shadow": lambda registry: registry.promote(MODEL, "1.1.0", _WHY),
+    "challenge with another weight": lambda registry: registry.challenge(MODEL, "1.0.1", 0.2, _WHY),
+    "challenge with another version": lambda registry: registry.challenge(MODEL, "1.2.0", 0.1, _WHY),
+    "shadow by another version": lambda registry: registry.shadow(MODEL, "1.2.0", _WHY),
+    "withdraw the challenger": lambda registry: registry.withdraw(MODEL, "challenger", _WHY),
+    "withdraw the shadow": lambda registry: registry.withdraw(MODEL, "shadow", _WHY),
+}
+
+
+class _EndedError(BaseException):
+    """The end of a process: nothing of ours catches it."""
+
+
+@pytest.fixture(scope="module")
+def busy(filled: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """With champion 1.0.0, challenger 1.0.1, shadow 1.1.0, and 1.2.0 that takes no part."""
+    place = filled.copy(tmp_path_factory.mktemp("busy"))
+    registry = place.open()
+    registry.register(read_release(place.train(algorithm="a third")))
+    registry.promote(MODEL, "1.0.0", _WHY)
+    registry.challenge(MODEL, "1.0.1", 0.1, _WHY)
+    registry.shadow(MODEL, "1.1.0", _WHY)
+    return place
+
+
+@contextmanager
+def _ends_before(registry: Registry, last: int) -> Iterator[None]:
+    """Lets the process end before it writes for the so manieth time."""
+    writes = count(1)
+
+    def ending(write: Callable[..., Any]) -> Callable[..., Any]:
+        def write_or_end(*arguments: Any) -> Any:
+            if next(writes) == last:
+                raise _EndedError
+            return write(*arguments)
+
+        return write_or_end
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in _OF_DATABASE:
+            patch.setattr(registry.client, name, ending(getattr(registry.client, name)))
+        patch.setattr(registry.store, "write_traffic", ending(registry.store.write_traffic))
+        yield
+
+
+def _interrupted(busy: Place, folder: Path, move: _Move) -> Iterator[tuple[Place, Registry, int]]:
+    """A registry that was interrupted before the first write of a move, the second and so on, and which it was."""
+    for last in count(1):
+        place = busy.copy(folder / str(last))
+        registry = place.open()
+        with _ends_before(registry, last):
+            try:
+                move(registry)
+            except _EndedError:
+                pass
+            else:
+                return
+        yield place, registry, last
+
+
+@pytest.mark.parametrize("name", _MOVES)
+def test_the_doctor_ends_what_was_recorded_and_nothing_else(busy: Place, tmp_path: Path, name: str) -> None:
+    before = busy.open()
+    moves, traffic = before.list_moves(MODEL), before.store.read_traffic(MODEL)
+    moments = 0
+    for place, registry, last in _interrupted(busy, tmp_path, _MOVES[name]):
+        moments += 1
+        assert registry.store.read_traffic(MODEL) == traffic, "serving is told last"
+        recorded = registry.list_moves(MODEL)
+        assert recorded[: len(moves)] == moves
+        assert len(recorded) - len(moves) == (last > 1), "the record comes first"
+        found = examine(registry, place.home.candidates, mend=True)
+        assert bool(found) == (last > 1)
+        assert all(finding.is_mended and finding.remedy for finding in found)
+        assert examine(registry, place.home.candidates) == []
+        assert registry.store.read_traffic(MODEL) == recorded[-1].traffic
+        assert registry.list_moves(MODEL) == recorded
+    # The record, the traffic file, and each alias that moved; a weight has no alias.
+    assert moments == {"challenge with another weight": 2, "promote the challenger": 4, "promote the shadow": 4}.get(
+        name, 3
+    )
+
+
+@pytest.mark.parametrize("name", _MOVES)
+def test_the_same_move_again_ends_it_as_well(busy: Place, tmp_path: Path, name: str) -> None:
+    before = len(busy.open().list_moves(MODEL))
+    for place, registry, _ in _interrupted(busy, tmp_path, _MOVES[name]):
+        # Of one that was recorded, withdrawing finds nobody any more.
+        with suppress(NotFoundError):
+            _MOVES[name](registry)
+        assert examine(registry, place.home.candidates) == []
+        assert len(registry.list_moves(MODEL)) == before + 1
+
+
+def test_rolling_back_to_the_challenger_is_ended_too(busy: Place, tmp_path: Path) -> None:
+    place = busy.copy(tmp_path / "promoted")
+    registry = place.open()
+    registry.promote(MODEL, "1.2.0", _WHY)
+    registry.challenge(MODEL, "1.0.0", 0.5, _WHY)
+    moments = 0
+    for later, interrupted, last in _interrupted(place, tmp_path, lambda found: found.rollback(MODEL, _WHY)):
+        moments += 1
+        examine(interrupted, later.home.candidates, mend=True)
+        assert examine(interrupted, later.home.candidates) == []
+        champion = interrupted.store.read_traffic(MODEL).champion.semantic_version
+        assert champion == ("1.0.0" if last > 1 else "1.2.0")
+    assert moments == 4
