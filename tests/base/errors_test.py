@@ -58,6 +58,5 @@ def test_a_request_can_be_wrong_as_a_whole() -> None:
 
 
 def test_an_error_without_words_says_its_code() -> None:
-    assert [str(kind()) for kind in _KINDS if kind is not InvalidRequestError] == [
-        kind.code for kind in _KINDS if kind is not InvalidRequestError
-    ]
+    kinds = [kind for kind in _KINDS if "__init__" not in vars(kind)]
+    assert [str(kind()) for kind in kinds] == [kind.code for kind in kinds]

@@ -143,7 +143,7 @@ def test_a_field_without_a_message_is_refused_as_one() -> None:
         (lambda t: setattr(t.service.method[0], "server_streaming", True), "has no unary method Predict"),
         # Request and response.
         (lambda t: t.request.field.pop(), r"PredictRequest needs a field `string semantic_version`"),
-        (lambda t: t.response.field.pop(), r"PredictResponse needs a field `string request_id`"),
+        (lambda t: t.response.field.pop(), r"PredictResponse needs a field `string variant`"),
         (lambda t: _repeat(t, "model_name"), "needs a field `string model_name`"),
         (lambda t: _make_double(t, "release_digest"), "needs a field `string release_digest`"),
         (lambda t: t.remove("rows"), r"PredictRequest needs exactly one repeated message field, it has 0"),

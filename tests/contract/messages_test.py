@@ -1,5 +1,6 @@
 """Messages to arrays and back."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -155,3 +156,62 @@ def test_whatever_the_values_arrays_come_back_as_they_were(data: st.DataObject) 
     back = to_columns(_COLUMNS[:9], to_messages(_COLUMNS[:9], values, flight_delay_pb2.Flight))
     for name, array in values.items():
         np.testing.assert_array_equal(back[name], array, err_msg=name)
+
+
+def _read_one_by_one(column: Column, messages: Sequence[Any]) -> np.ndarray[Any, Any]:
+    """What `to_columns` reads, told from each message by itself."""
+    values = []
+    for message in messages:
+        if column.kind is Kind.TIMESTAMP:
+            stamp = message.scheduled_departure
+            us = stamp.seconds * 10**6 + stamp.nanos // 1_000
+            in_range = 0 <= stamp.nanos < 10**9 and _FIRST_US <= us <= _LAST_US
+            value: Any = np.datetime64(us if in_range else _LAST_US + 1, "us")
+            values.append(value if message.HasField(column.name) else np.datetime64("NaT"))
+        elif column.kind is Kind.TEXT:
+            values.append(getattr(message, column.name))
+        else:
+            values.append(float(getattr(message, column.name)) if message.HasField(column.name) else np.nan)
+    return np.array(values, dtype=column.kind.dtype)
+
+
+_SPECIAL = st.sampled_from([np.nan, np.inf, -np.inf, 0.0, -0.0]) | st.floats()
+_FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "scheduled_departure": st.builds(
+            Timestamp,
+            seconds=st.sampled_from([0, -62_135_596_800, -62_135_596_801, 253_402_300_799, 253_402_300_800, -(2**63)])
+            | st.integers(-(2**63), 2**63 - 1),
+            nanos=st.integers(-(2**31), 2**31 - 1) | st.integers(0, 999_999_999),
+        ),
+        "carrier": st.text(st.characters(exclude_categories=["Cs"]), max_size=3),
+        "flight_number": st.sampled_from([0, 1]) | st.integers(-(2**31), 2**31 - 1),
+        "origin": st.sampled_from(["", "EWR"]),
+        "distance": _SPECIAL,
+        "aircraft_year": st.sampled_from([0, 1_999]),
+        "temperature": _SPECIAL,
+    },
+)
+
+
+@PROPERTY
+@given(rows=st.lists(_FIELDS, min_size=1, max_size=40), is_repeated_field=st.booleans())
+def test_many_messages_are_read_as_each_by_itself(rows: list[dict[str, Any]], is_repeated_field: bool) -> None:
+    flights = [flight_delay_pb2.Flight(**row) for row in rows]
+    messages = flight_delay_pb2.PredictRequest(flights=flights).flights if is_repeated_field else flights
+    values = to_columns(_COLUMNS, messages)
+    for column in _COLUMNS:
+        expected = _read_one_by_one(column, flights)
+        np.testing.assert_array_equal(values[column.name], expected, err_msg=column.name)
+        assert values[column.name].dtype == expected.dtype
+        if column.kind.is_numeric:
+            present = ~np.isnan(expected)
+            np.testing.assert_array_equal(np.signbit(values[column.name])[present], np.signbit(expected)[present])
+
+
+@PROPERTY
+@given(late=st.lists(st.none() | st.booleans(), min_size=1, max_size=40))
+def test_truth_values_are_read_as_each_by_itself(late: list[bool | None]) -> None:
+    values = to_columns(MODEL.contract.outcome_columns, [flight_delay_pb2.FlightOutcome(arrived_late=v) for v in late])
+    np.testing.assert_array_equal(values["arrived_late"], [np.nan if value is None else float(value) for value in late])

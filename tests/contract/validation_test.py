@@ -219,7 +219,8 @@ def _values(column: Column) -> st.SearchStrategy[Any]:
 @given(st.data())
 def test_it_finds_what_a_check_of_each_value_finds(data: st.DataObject) -> None:
     columns = _CONTRACT.columns + MODEL.contract.columns[1:4]
-    length = data.draw(st.integers(0, 5))
+    # Around the count from which whole columns are looked at, in the place of values.
+    length = data.draw(st.integers(0, 5) | st.integers(6, 40))
     drawn = {c.name: data.draw(st.lists(_values(c), min_size=length, max_size=length)) for c in columns}
     values = {column.name: np.array(drawn[column.name], dtype=column.kind.dtype) for column in columns}
     found = {(v.row, v.column.name, v.rule) for breach in validate(columns, values) for v in breach}
@@ -230,3 +231,50 @@ def test_it_finds_what_a_check_of_each_value_finds(data: st.DataObject) -> None:
         for rule in _naive(column, value)
     }
     assert found == expected
+
+
+def _draw_good(column: Column) -> st.SearchStrategy[Any]:
+    """What a column allows, its edges often: else hardly any request of several rows would break nothing."""
+    missing = {Kind.TEXT: "", Kind.TIMESTAMP: _NOT_A_TIME}.get(column.kind, np.nan)
+    absent = st.just(missing) if column.may_be_missing else st.nothing()
+    if column.kind is Kind.TIMESTAMP:
+        return absent | st.sampled_from([_FIRST, _LAST, np.datetime64(0, "us")])
+    if column.kind is Kind.TEXT:
+        return absent | (st.sampled_from(column.categories) if column.categories else st.sampled_from(["A", "ABC"]))
+    low, high = (0, 1) if column.kind is Kind.BOOLEAN else (column.minimum, column.maximum)
+    whole = st.integers(int(low), int(high)).map(float) | st.sampled_from([float(low), float(high)])
+    return absent | (whole if column.kind is not Kind.NUMBER else st.floats(low, high) | st.sampled_from([-0.0, 0.0]))
+
+
+@PROPERTY
+@given(st.data())
+def test_values_one_by_one_and_whole_columns_are_judged_alike(data: st.DataObject) -> None:
+    """Few rows are first asked whether all is well; whatever that says, the answer is that of whole columns."""
+    length = data.draw(st.integers(1, 40))
+    values = {}
+    for column in _COLUMNS:
+        good = data.draw(st.lists(_draw_good(column), min_size=length, max_size=length))
+        values[column.name] = np.array(good, dtype=column.kind.dtype)
+    assert validate(_COLUMNS, values) == ()
+    column = data.draw(st.sampled_from(_COLUMNS))
+    values[column.name][data.draw(st.integers(0, length - 1))] = data.draw(_values(column))
+    often = 2_000 // length + 1
+    many = {name: np.tile(array, often) for name, array in values.items()}
+    few = {(v.row, v.column.name, v.rule) for breach in validate(_COLUMNS, values) for v in breach}
+    found = {(v.row, v.column.name, v.rule) for breach in validate(_COLUMNS, many) for v in breach}
+    assert found == {(row + length * turn, name, rule) for row, name, rule in few for turn in range(often)}
+
+
+def test_columns_of_one_name_and_other_rules_are_judged_by_their_own() -> None:
+    """What is remembered of columns is found by their names, and must not be that of others."""
+    for most in (9.0, 3.0, 9.0, 5.0):
+        toy = Toy()
+        toy.column("amount").maximum = most
+        column = toy.read().column("amount")
+        for value in (2.0, 4.0, 6.0, 10.0):
+            breaches = validate([column], {"amount": np.array([value])})
+            assert [breach.rule for breach in breaches] == ([Rule.MAXIMUM] if value > most else [])
+
+
+def test_no_columns_break_nothing() -> None:
+    assert validate([], {"other": np.zeros(7)}) == ()

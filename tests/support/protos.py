@@ -92,7 +92,7 @@ def _request() -> DescriptorProto:
 
 
 def _response() -> DescriptorProto:
-    texts = _make_texts("model_name", "semantic_version", "release_digest", "request_id")
+    texts = _make_texts("model_name", "semantic_version", "release_digest", "request_id", "variant")
     return DescriptorProto(name="PredictResponse", field=[_make_rows("predictions", "Prediction"), *texts])
 
 

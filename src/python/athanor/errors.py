@@ -1,6 +1,7 @@
 """Every error that Athanor raises on purpose.
 
     AthanorError                 exit status 1
+    ├── AbandonedError           a request whose caller went away before it was answered
     ├── InputError               exit status 2: what came in is wrong, and whoever sent it can mend it
     │   ├── ContractError        a .proto file or a table's columns do not make a contract
     │   ├── DataError            a dataset breaks the contract beyond its budgets
@@ -8,9 +9,14 @@
     │   ├── ModelNotFoundError   a model or version that is not served
     │   ├── NotFoundError        a project, snapshot or release that does not exist
     │   ├── ReleaseError         a release that is corrupted, tampered with or not whole
-    │   └── SettingsError        a setting that cannot be
+    │   ├── PermissionDeniedError    a token that may not do what it was sent for
+    │   ├── SettingsError        a setting that cannot be
+    │   ├── TooLargeError        a request with more rows or bytes than are allowed
+    │   └── UnauthenticatedError     no token, or none that is known
     ├── ConflictError            somebody else wrote meanwhile; nothing was committed
+    ├── DeadlineExceededError    a request whose time was over before it was answered
     ├── GateError                exit status 3: a gate said no
+    ├── OverloadedError          a service that has more requests than it may hold; says when to ask again
     └── ServiceError             a service did not start, stop or answer
 
 `code` is stable and for machines; the text is for people: what, where, the value, the allowed, the remedy.
@@ -29,6 +35,10 @@ class AthanorError(Exception):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else self.code
+
+
+class AbandonedError(AthanorError):
+    code = "ABANDONED"
 
 
 class InputError(AthanorError):
@@ -79,17 +89,41 @@ class ReleaseError(InputError):
     code = "INVALID_RELEASE"
 
 
+class PermissionDeniedError(InputError):
+    code = "PERMISSION_DENIED"
+
+
 class SettingsError(InputError):
     code = "INVALID_SETTING"
+
+
+class TooLargeError(InputError):
+    code = "TOO_LARGE"
+
+
+class UnauthenticatedError(InputError):
+    code = "UNAUTHENTICATED"
 
 
 class ConflictError(AthanorError):
     code = "CONFLICT"
 
 
+class DeadlineExceededError(AthanorError):
+    code = "DEADLINE_EXCEEDED"
+
+
 class GateError(AthanorError):
     code = "GATE_FAILED"
     exit_status = 3
+
+
+class OverloadedError(AthanorError):
+    code = "OVERLOADED"
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message, retry_after_s)
+        self.retry_after_s = retry_after_s
 
 
 class ServiceError(AthanorError):

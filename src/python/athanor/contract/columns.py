@@ -4,6 +4,7 @@ import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -95,6 +96,15 @@ class Column:
     missing_drift_budget: float | None
     rate_drift_budget: float | None
     roles: frozenset[Role]
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        """That of its array."""
+        return self.kind.dtype
+
+    # What each request looks up by its columns is found without hashing all that they say.
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     @property
     def allowed(self) -> str:

@@ -13,7 +13,7 @@ from athanor.contract.columns import Column, Kind, Role, is_column, read_column
 from athanor.contract.v1 import options_pb2
 from athanor.errors import ContractError
 
-_ANSWER_FIELDS = ("model_name", "semantic_version", "release_digest", "request_id")
+_ANSWER_FIELDS = ("model_name", "semantic_version", "release_digest", "request_id", "variant")
 _QUESTION_FIELDS = ("model_name", "semantic_version")
 
 

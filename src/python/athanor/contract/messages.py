@@ -1,12 +1,13 @@
 """Messages to arrays and back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import nan
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns, Kind
@@ -26,33 +27,34 @@ def to_columns(columns: Sequence[Column], messages: Sequence[Message]) -> dict[s
 
     A field that is not set is missing: NaN, "" or NaT, as `Kind` says.
     """
-    return {
-        column.name: np.fromiter(map(_reader(column), messages), dtype=column.kind.dtype, count=len(messages))
-        for column in columns
-    }
+    # A repeated field makes its messages anew each time it is gone through.
+    listed = list(messages)
+    return {column.name: _read(column, listed) for column in columns}
 
 
-def _reader(column: Column) -> Callable[[Any], Any]:
-    name = column.name
-    if column.kind is Kind.TEXT:
-        return lambda message: getattr(message, name)
+def _read(column: Column, messages: list[Message]) -> NDArray[Any]:
+    values = list(map(attrgetter(column.name), messages))
     if column.kind is Kind.TIMESTAMP:
-        return lambda message: _microseconds(getattr(message, name)) if message.HasField(name) else _NOT_A_TIME
+        values = list(map(_microseconds, map(_SECONDS_AND_NANOS, values)))
+    if column.kind is not Kind.TEXT and not all(values):
+        # Presence costs more than the value itself, and matters only where the value is zero.
+        missing = _NOT_A_TIME if column.kind is Kind.TIMESTAMP else nan
+        for row, value in enumerate(values):
+            if not value and not messages[row].HasField(column.name):
+                values[row] = missing
+    if column.kind is Kind.TIMESTAMP:
+        return np.array(values, dtype=np.int64).view("M8[us]")
+    return np.array(values, dtype=column.dtype)
 
-    def read_number(message: Any) -> float:
-        value = getattr(message, name)
-        # Presence costs as much as the value itself and matters only where the value is zero.
-        return value if value or message.HasField(name) else np.nan
 
-    return read_number
+_NOT_A_TIME = np.datetime64("NaT", "us").astype(np.int64).item()
+_SECONDS_AND_NANOS = attrgetter("seconds", "nanos")
 
 
-_NOT_A_TIME = np.datetime64("NaT", "us")
-
-
-def _microseconds(stamp: Timestamp) -> np.datetime64:
-    in_range = _FIRST_SECOND <= stamp.seconds <= _LAST_SECOND and 0 <= stamp.nanos < 1_000_000_000
-    return np.datetime64(stamp.seconds * 1_000_000 + stamp.nanos // 1_000 if in_range else OUT_OF_RANGE_US, "us")
+def _microseconds(stamp: tuple[int, int]) -> int:
+    seconds, nanoseconds = stamp
+    in_range = _FIRST_SECOND <= seconds <= _LAST_SECOND and 0 <= nanoseconds < 1_000_000_000
+    return seconds * 1_000_000 + nanoseconds // 1_000 if in_range else OUT_OF_RANGE_US
 
 
 def to_messages(columns: Sequence[Column], values: Columns, message_class: type[AnyMessage]) -> list[AnyMessage]:

@@ -4,8 +4,10 @@ The same rules serve training data and requests: there is no other place where a
 """
 
 import enum
+import math
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,6 +22,8 @@ from athanor.errors import ContractError
 _LONGEST_SHOWN_VALUE = 100
 # From so many rows on, a column is first asked for its extremes: most break nothing, and that is told fastest so.
 _MANY_ROWS = 1_000
+# Up to so many rows, looking at each value is faster than starting array operations.
+_FEW_ROWS = 8
 
 
 class Rule(enum.Enum):
@@ -96,6 +100,8 @@ def validate(columns: Sequence[Column], values: Columns) -> tuple[Breach, ...]:
         ContractError: an array is absent, has another dtype than its column's kind, or another length than the rest.
     """
     _check_arrays(columns, values)
+    if _are_clean(columns, values):
+        return ()
     numeric = [column for column in columns if column.kind.is_numeric]
     breaches = _validate_numbers(numeric, values) if numeric else []
     for column in columns:
@@ -106,13 +112,50 @@ def validate(columns: Sequence[Column], values: Columns) -> tuple[Breach, ...]:
     return tuple(breaches)
 
 
+def _are_clean(columns: Sequence[Column], values: Columns) -> bool:
+    """Whether a few rows break nothing, told value by value: faster than arrays, and true of most requests."""
+    if columns and len(values[columns[0].name]) > _FEW_ROWS:
+        return False
+    return all(
+        all(map(accepts, (array.view(np.int64) if array.dtype.kind == "M" else array).tolist()))
+        for accepts, array in zip(_acceptors(tuple(columns)), (values[c.name] for c in columns), strict=True)
+    )
+
+
+@lru_cache(maxsize=64)
+def _acceptors(columns: tuple[Column, ...]) -> tuple[Callable[[Any], bool], ...]:
+    """For each column, what tells whether one of its values is allowed. A time comes as microseconds."""
+    return tuple(map(_acceptor, columns))
+
+
+def _acceptor(column: Column) -> Callable[[Any], bool]:
+    may_be_missing = column.may_be_missing
+    if column.kind is Kind.TEXT:
+        categories, pattern = frozenset(column.categories), re.compile(column.pattern)
+        if categories:
+            return lambda text: text in categories or (not text and may_be_missing)
+        if column.pattern:
+            return lambda text: may_be_missing if not text else pattern.fullmatch(text) is not None
+        return lambda text: bool(text) or may_be_missing
+    if column.kind is Kind.TIMESTAMP:
+        missing = np.datetime64("NaT", "us").astype(np.int64).item()
+        return lambda time: FIRST_US <= time < OUT_OF_RANGE_US or (time == missing and may_be_missing)
+    minimum, maximum, _, whole = (limit.item() for limit in _limits((column,)))
+    lowest, highest = max(minimum, -sys.float_info.max), min(maximum, sys.float_info.max)
+    if whole:
+        return lambda value: (
+            (lowest <= value <= highest and value.is_integer()) or (may_be_missing and math.isnan(value))
+        )
+    return lambda value: lowest <= value <= highest or (may_be_missing and math.isnan(value))
+
+
 def _check_arrays(columns: Sequence[Column], values: Columns) -> None:
     if absent := [column.name for column in columns if column.name not in values]:
         raise ContractError(f"columns are absent: {', '.join(absent)}")
     for column in columns:
-        if values[column.name].dtype != column.kind.dtype:
+        if values[column.name].dtype != column.dtype:
             found = values[column.name].dtype
-            raise ContractError(f"{column.name} has dtype {found}; kind {column.kind.value} is {column.kind.dtype}")
+            raise ContractError(f"{column.name} has dtype {found}; kind {column.kind.value} is {column.dtype}")
     lengths = {column.name: len(values[column.name]) for column in columns}
     if len(set(lengths.values())) > 1:
         raise ContractError(f"columns differ in length: {lengths}")
