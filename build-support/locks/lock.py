@@ -44,6 +44,8 @@ def _tool(name: str, python: str = "3.11", *options: str) -> Lock:
 LOCKS = (
     Lock("3rdparty/python/requirements.txt", "3rdparty/python/default.lock"),
     Lock("3rdparty/benchmarks/data-peers.txt", "3rdparty/benchmarks/data-peers.lock"),
+    Lock("3rdparty/benchmarks/serving-peers.txt", "3rdparty/benchmarks/serving-peers.lock"),
+    Lock("3rdparty/tests/serving-clients.txt", "3rdparty/tests/serving-clients.lock"),
     _tool("locks"),
     _tool("mypy"),
     _tool("pants", "3.9"),
