@@ -1,146 +1,150 @@
-"""The client, against a service in the same process that answers as it is told."""
+"""One call: what travels, what comes back, and what errors say."""
 
-import time
-from collections.abc import Callable, Iterator
-from concurrent import futures
-from typing import Any, TypeAlias
+import threading
+from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
+from client.scripted import QUICK, ScriptedService, bad_request, echo, fail, serving
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc import error_details_pb2
 from support.flights import make_flight
 
 from athanor.client.client import Client, connect
-from athanor.errors import FieldViolation, InvalidRequestError, ModelNotFoundError, NotFoundError, ServiceError
-from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
-
-Answer: TypeAlias = Callable[[flight_delay_pb2.PredictRequest, Any], flight_delay_pb2.PredictResponse]
-
-
-class _Service(flight_delay_pb2_grpc.FlightDelayServiceServicer):
-    """Answers with `answer`, and counts how often it was asked."""
-
-    def __init__(self) -> None:
-        self.answer: Answer = _echo
-        self.asked = 0
-
-    def Predict(self, request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:  # noqa: N802 - as the proto names it
-        self.asked += 1
-        return self.answer(request, context)
-
-
-def _echo(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
-    """One prediction a row, and the request's id."""
-    metadata = dict(context.invocation_metadata())
-    return flight_delay_pb2.PredictResponse(
-        predictions=[flight_delay_pb2.Prediction(late_probability=0.5) for _ in request.flights],
-        request_id=metadata.get("x-request-id", "made by the server"),
-    )
-
-
-def _fail(code: grpc.StatusCode, text: str, details: bytes | None = None) -> Answer:
-    def answer(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
-        if details is not None:
-            context.set_trailing_metadata([("grpc-status-details-bin", details)])
-        context.abort(code, text)
-        raise AssertionError("abort raises")
-
-    return answer
-
-
-@pytest.fixture
-def service() -> _Service:
-    return _Service()
-
-
-@pytest.fixture
-def client(service: _Service) -> Iterator[Client]:
-    server = grpc.server(futures.ThreadPoolExecutor(2))
-    flight_delay_pb2_grpc.add_FlightDelayServiceServicer_to_server(service, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with connect(f"127.0.0.1:{port}") as channel:
-        yield Client("flight_delay", channel)
-    server.stop(None).wait()
+from athanor.errors import (
+    AthanorError,
+    DeadlineExceededError,
+    FieldViolation,
+    InvalidRequestError,
+    ModelNotFoundError,
+    NotFoundError,
+    PermissionDeniedError,
+    ServiceError,
+    SettingsError,
+    TooLargeError,
+    UnauthenticatedError,
+)
+from flight_delay.v1 import flight_delay_pb2
 
 
 def test_it_asks_for_rows_and_gets_predictions(client: Client) -> None:
-    response = client.predict([make_flight(), make_flight()])
-    assert [prediction.late_probability for prediction in response.predictions] == [0.5, 0.5]
+    response = client.predict([make_flight(flight_number=1000), make_flight(flight_number=2000)])
+    assert [prediction.late_probability for prediction in response.predictions] == [0.1, 0.2]
 
 
 def test_it_knows_the_class_of_a_row(client: Client) -> None:
     assert client.row_class is flight_delay_pb2.Flight
 
 
-def test_the_request_id_travels_along(client: Client) -> None:
-    assert client.predict([make_flight()], request_id="my request").request_id == "my request"
+def test_id_version_and_sticky_key_travel_along(client: Client, service: ScriptedService) -> None:
+    response = client.predict([make_flight()], request_id="mine", semantic_version="2.1.0", sticky_key="customer 7")
+    assert (response.request_id, response.semantic_version) == ("mine", "2.1.0")
+    assert service.metadata[0]["x-athanor-sticky-key"] == "customer 7"
+
+
+def test_what_is_not_given_does_not_travel(client: Client, service: ScriptedService) -> None:
     assert client.predict([make_flight()]).request_id == "made by the server"
+    assert not {"x-request-id", "x-athanor-sticky-key", "authorization", "traceparent"} & set(service.metadata[0])
 
 
-def test_a_broken_contract_comes_back_with_its_violations(client: Client, service: _Service) -> None:
-    bad_request = error_details_pb2.BadRequest()
-    bad_request.field_violations.add(field="flights[0].distance", reason="MINIMUM", description="too short")  # type: ignore[call-arg,unused-ignore]  # the stubs do not know `reason` yet
-    status = status_pb2.Status(code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message="one value is wrong")
-    status.details.add().Pack(error_details_pb2.ErrorInfo(reason="INVALID_REQUEST"))
-    status.details.add().Pack(bad_request)
-    service.answer = _fail(grpc.StatusCode.INVALID_ARGUMENT, status.message, status.SerializeToString())
+@pytest.mark.parametrize("value", ["", "two\nlines", "clé", "x" * 1025])
+def test_what_cannot_be_a_header_is_refused_before_it_is_sent(
+    client: Client, service: ScriptedService, value: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=r"x-request-id is .* give up to 1024 visible ASCII characters"):
+        client.predict([make_flight()], request_id=value)
+    assert service.asked == 0
+
+
+def test_a_broken_contract_comes_back_with_its_violations(client: Client, service: ScriptedService) -> None:
+    violation = FieldViolation("flights[0].distance", "MINIMUM", "flights[0].distance -1 is too short")
+    info = error_details_pb2.ErrorInfo(reason="INVALID_REQUEST")
+    service.answer = fail(grpc.StatusCode.INVALID_ARGUMENT, "one value is wrong", info, bad_request(violation))
     with pytest.raises(InvalidRequestError, match="one value is wrong") as caught:
         client.predict([make_flight(distance=-1)])
-    assert caught.value.violations == (FieldViolation("flights[0].distance", "MINIMUM", "too short"),)
+    assert caught.value.violations == (violation,)
+    assert (service.asked, client.retries) == (1, 0)
 
 
-def test_an_invalid_request_may_come_without_details(client: Client, service: _Service) -> None:
-    service.answer = _fail(grpc.StatusCode.INVALID_ARGUMENT, "no message")
+@pytest.mark.parametrize(
+    "details",
+    [b"", b"\xff\xff no status", AnyMessage(type_url="type.googleapis.com/google.rpc.BadRequest", value=b"\xff")],
+)
+def test_an_invalid_request_may_come_without_details_that_can_be_read(
+    client: Client, service: ScriptedService, details: Any
+) -> None:
+    metadata = (("grpc-status-details-bin", details),) if isinstance(details, bytes) else ()
+    packed = () if isinstance(details, bytes) else (details,)
+    service.answer = fail(grpc.StatusCode.INVALID_ARGUMENT, "no message", *packed, metadata=metadata)
     with pytest.raises(InvalidRequestError, match="no message") as caught:
         client.predict([])
     assert caught.value.violations == ()
 
 
-def test_a_model_that_is_not_served_is_not_found(client: Client, service: _Service) -> None:
-    service.answer = _fail(grpc.StatusCode.NOT_FOUND, "model 'weather' is not served")
-    with pytest.raises(ModelNotFoundError, match="model 'weather' is not served"):
+@pytest.mark.parametrize(
+    ("code", "details", "expected"),
+    [
+        (grpc.StatusCode.NOT_FOUND, (), ModelNotFoundError),
+        (grpc.StatusCode.UNAUTHENTICATED, (), UnauthenticatedError),
+        (grpc.StatusCode.PERMISSION_DENIED, (), PermissionDeniedError),
+        (grpc.StatusCode.INVALID_ARGUMENT, (error_details_pb2.ErrorInfo(reason="TOO_LARGE"),), TooLargeError),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, (), DeadlineExceededError),
+        (grpc.StatusCode.INTERNAL, (), ServiceError),
+        (grpc.StatusCode.UNKNOWN, (), ServiceError),
+    ],
+)
+def test_a_code_becomes_its_error_and_is_not_asked_again(
+    client: Client,
+    service: ScriptedService,
+    code: grpc.StatusCode,
+    details: tuple[Any, ...],
+    expected: type[AthanorError],
+) -> None:
+    service.answer = fail(code, "it is so", *details)
+    with pytest.raises(expected, match="it is so") as caught:
         client.predict([make_flight()])
+    assert type(caught.value) is expected
+    assert (service.asked, client.retries) == (1, 0)
 
 
-@pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNKNOWN])
-def test_any_other_failure_is_the_services(client: Client, service: _Service, code: grpc.StatusCode) -> None:
-    service.answer = _fail(code, "it broke")
-    with pytest.raises(ServiceError, match=f"the service did not answer: {code.name}: it broke"):
-        client.predict([make_flight()])
-    assert service.asked == 1
+def test_a_message_that_grpc_itself_finds_too_large_is_so() -> None:
+    with (
+        serving(ScriptedService(), options=(("grpc.max_receive_message_length", 100),)) as port,
+        connect(f"127.0.0.1:{port}", retry=QUICK) as connection,
+        pytest.raises(TooLargeError, match="larger than max"),
+    ):
+        Client("flight_delay", connection).predict([make_flight()] * 100)
 
 
-def test_an_unavailable_service_is_asked_again(client: Client, service: _Service) -> None:
+def test_no_answer_in_time_is_an_exceeded_deadline(client: Client, service: ScriptedService) -> None:
+    over = threading.Event()
+
     def answer(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
-        if service.asked < 3:
-            return _fail(grpc.StatusCode.UNAVAILABLE, "starting")(request, context)
-        return _echo(request, context)
+        context.add_callback(over.set)
+        over.wait(10)
+        return echo(request, context)
 
     service.answer = answer
-    assert len(client.predict([make_flight()]).predictions) == 1
-    assert service.asked == 3
-
-
-def test_a_service_that_stays_unavailable_is_given_up_after_five_times(client: Client, service: _Service) -> None:
-    service.answer = _fail(grpc.StatusCode.UNAVAILABLE, "starting")
-    with pytest.raises(ServiceError, match="UNAVAILABLE: starting"):
-        client.predict([make_flight()])
-    assert service.asked == 5
-
-
-def test_a_service_that_does_not_answer_in_time_did_not_answer(client: Client, service: _Service) -> None:
-    def answer(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
-        while context.is_active():
-            time.sleep(0.01)
-        return _echo(request, context)
-
-    service.answer = answer
-    with pytest.raises(ServiceError, match="DEADLINE_EXCEEDED"):
+    with pytest.raises(DeadlineExceededError, match=r"no answer within 0\.1 s"):
         client.predict([make_flight()], timeout_s=0.1)
+    assert over.wait(10), "the service is told that nobody waits"
 
 
-def test_a_project_without_stubs_is_not_found() -> None:
-    message = "this binary carries no stubs of project 'weather'"
-    with grpc.insecure_channel("127.0.0.1:1") as channel, pytest.raises(NotFoundError, match=message):
-        Client("weather", channel)
+@pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_timeout_that_is_no_time_is_refused(client: Client, timeout_s: float) -> None:
+    with pytest.raises(SettingsError, match=f"timeout_s is {timeout_s}; give seconds above 0"):
+        client.predict([make_flight()], timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize("project", ["weather", "", "..", "a b"])
+def test_a_project_without_stubs_is_not_found(project: str) -> None:
+    with connect("127.0.0.1:1") as connection, pytest.raises(NotFoundError, match="carries no stubs of project"):
+        Client(project, connection)
+
+
+def test_a_closed_connection_says_so(target: str) -> None:
+    with connect(target) as connection:
+        client = Client("flight_delay", connection)
+    for use in (lambda: client.predict([make_flight()]), lambda: Client("flight_delay", connection)):
+        with pytest.raises(ServiceError, match="was closed; connect again"):
+            use()

@@ -1,17 +1,31 @@
 """Command-line app of the layer `client`: ask a running service."""
 
+import io
+import os
 import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 
 import typer
-from rich.console import Group
+from rich.console import Group, RenderableType
 
-from athanor.cli.terminal import JsonOption, ProjectArgument, facts, listing, make_app, run, show
-from athanor.errors import InvalidRequestError
+from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, run, show, watch
+from athanor.errors import InvalidRequestError, SettingsError
 
 if TYPE_CHECKING:
     from athanor.client.client import Client
+    from athanor.client.jobs import JobOptions
+    from athanor.client.rows import RowFormat
+    from athanor.progress import Advance
+
+_STANDARD_INPUT: Final = "-"
+# What is over sooner needs no bar.
+_WATCH_AFTER_S: Final = 2.0
 
 app = make_app("client", "Ask a running prediction service.")
 
@@ -19,39 +33,164 @@ app = make_app("client", "Ask a running prediction service.")
 @app.command()
 def predict(
     project: ProjectArgument,
-    rows: Annotated[Path, typer.Argument(help='File with a JSON array of rows, "-" for standard input.')],
-    target: Annotated[str, typer.Option(help="host:port of the service's gRPC door.")] = "127.0.0.1:9000",
-    timeout_s: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 10.0,
+    rows: Annotated[
+        Path, typer.Argument(help='File of rows: .json (an array), .jsonl, .ndjson or .csv; "-" for standard input.')
+    ],
+    *,
+    target: Annotated[
+        str, typer.Option(envvar="ATHANOR_TARGET", help="host:port of the gRPC doors, grpcs://host:port for TLS.")
+    ] = "127.0.0.1:9000",
+    format: Annotated[  # noqa: A002 - the option's name
+        str | None, typer.Option(help="json, jsonl or csv; what the file's name says by default, json for -.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File for the predictions, .jsonl or .csv; they are printed by default.")
+    ] = None,
+    batch_rows: Annotated[int, typer.Option(help="Rows in one request.")] = 1_000,
+    timeout_s: Annotated[float, typer.Option(help="Seconds to wait for the answer to one request.")] = 30.0,
+    semantic_version: Annotated[
+        str | None, typer.Option(help="Version to ask; what serves traffic by default.")
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ATHANOR_TOKEN", help="Who asks; better in the environment than here. That of the home by default."
+        ),
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM file of those who may vouch for the service.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="PEM file of your own certificate.")] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
+    allow_plaintext: Annotated[
+        bool, typer.Option("--allow-plaintext", help="Send the token over a network in plain text.")
+    ] = False,
+    home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Send rows to a service and print its answer. Exit status 2 when they break the contract."""
-    from google.protobuf import json_format
-
+    """Send rows to a service and print its predictions. Exit status 2 when rows break the contract."""
     from athanor.client.client import Client, connect
+    from athanor.client.jobs import JobOptions
+    from athanor.client.records import check_output
+    from athanor.client.rows import read_rows
 
-    with connect(target) as channel:
-        client = Client(project, channel)
-        answer = client.predict(_read_rows(rows, client), timeout_s)
-    result = json_format.MessageToDict(answer, preserving_proto_field_name=True)
-    predictions = result.pop("predictions")
-    header = ("row", *predictions[0])
-    cells = [(row, *prediction.values()) for row, prediction in enumerate(predictions)]
-    tables = Group(listing("Predictions", header, cells), facts("Answered by", result))
-    show({"predictions": predictions, **result}, json, lambda: tables)
+    if output is not None:
+        check_output(output)
+    form = _choose_format(rows, format)
+    with (
+        connect(
+            target, token=token, ca=ca, certificate=certificate, key=key, allow_plaintext=allow_plaintext, home=home
+        ) as connection,
+        _open(rows) as source,
+    ):
+        client = Client(project, connection)
+        options = JobOptions(batch_rows, timeout_s, semantic_version)
+        text = _to_text(source)
+        with LateBar("Predict", source, _WATCH_AFTER_S) as bar:
+            result = _predict(client, read_rows(text, str(rows), form, client.row_class), options, output, bar.advance)
+    show(result, json, lambda: _to_tables(result))
 
 
-def _read_rows(path: Path, client: "Client") -> list[Any]:
-    import json
+def _predict(
+    client: "Client", rows: Iterable[Any], options: "JobOptions", output: Path | None, advance: "Advance"
+) -> dict[str, Any]:
+    from athanor.client.jobs import predict_all
+    from athanor.client.records import writing
 
-    from google.protobuf import json_format
+    if output is not None:
+        with writing(output) as write:
+            summary = predict_all(client, rows, options, write, advance)
+        return {"output": str(output), **asdict(summary)}
+    records: list[Any] = []
+    summary = predict_all(client, rows, options, records.append, advance)
+    return {"predictions": records, **asdict(summary)}
 
-    text = sys.stdin.read() if str(path) == "-" else path.read_text()
+
+def _to_tables(result: Mapping[str, Any]) -> RenderableType:
+    about = {"rows": f"{result['rows']:,}", "asked again": result["retries"]}
+    shares = [facts("Answered by", share) for share in result["answered_by"]]
+    if "output" in result:
+        return Group(facts("Predictions", {"written to": result["output"], **about}), *shares)
+    records = result["predictions"]
+    shown = [[value for name, value in record.items() if name != "request_id"] for record in records]
+    return Group(
+        listing("Predictions", [name for name in records[0] if name != "request_id"], shown),
+        facts("Request", about),
+        *shares,
+    )
+
+
+def _choose_format(path: Path, given: str | None) -> "RowFormat":
+    from athanor.client.rows import RowFormat, format_of
+
+    if given is None:
+        return RowFormat.JSON if str(path) == _STANDARD_INPUT else format_of(path)
     try:
-        return [json_format.ParseDict(row, client.row_class()) for row in json.loads(text)]
-    except (ValueError, TypeError, json_format.ParseError) as error:
-        raise InvalidRequestError(
-            f"{path} holds no JSON array of {client.row_class.DESCRIPTOR.full_name}: {error}"
-        ) from None
+        return RowFormat(given)
+    except ValueError:
+        raise SettingsError(f"--format is {given!r}; give json, jsonl or csv") from None
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    if str(path) == _STANDARD_INPUT:
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise InvalidRequestError(f"{path} cannot be read: {error.strerror}") from None
+    with stream:
+        yield stream
+
+
+def _to_text(source: BinaryIO) -> io.TextIOWrapper:
+    """UTF-8, whatever the terminal speaks; a byte order mark, as spreadsheets write it, is no text."""
+    return io.TextIOWrapper(source, encoding="utf-8-sig", newline="")
+
+
+class LateBar:
+    """A progress bar that appears when the work has lasted for a while, and never if it is over sooner.
+
+    It shows how much of a file has been read; of what has no size, as a pipe, only words.
+    """
+
+    def __init__(self, description: str, source: BinaryIO, after_s: float) -> None:
+        self._description = description
+        self._source = source if source.seekable() else None
+        self._told = 0
+        self._shown = ExitStack()
+        self._bar: Advance | None = None
+        self._is_over = False
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(after_s, self._show)
+        self._timer.daemon = True
+
+    def __enter__(self) -> "LateBar":
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        # Waits for a bar that is just about to appear; none appears afterwards.
+        with self._lock:
+            self._is_over = True
+            self._shown.__exit__(kind, error, traceback)
+
+    def advance(self, words: str, amount: int = 1) -> None:
+        """Fulfils `athanor.progress.Advance`."""
+        with self._lock:
+            if self._bar is not None:
+                position = self._source.tell() if self._source else 0
+                self._bar(words, position - self._told)
+                self._told = position
+
+    def _show(self) -> None:
+        with self._lock:
+            if not self._is_over:
+                progress = self._shown.enter_context(watch())
+                total = os.fstat(self._source.fileno()).st_size if self._source else 1
+                self._bar = self._shown.enter_context(progress.step(self._description, max(total, 1)))
 
 
 def main() -> None:

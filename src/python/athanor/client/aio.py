@@ -1,0 +1,90 @@
+"""The client for asyncio."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from typing import Any
+
+import grpc
+
+from athanor.client.batches import DEFAULT_BATCH_ROWS, DEFAULT_IN_FLIGHT, Batch, Cut, OnRefused, Predicted, cut_async
+from athanor.client.caller import Caller
+from athanor.client.calls import DEFAULT_TIMEOUT_S, Call, Options
+from athanor.client.channel import Connection, connect
+from athanor.errors import InvalidRequestError
+
+__all__ = ["AsyncClient", "connect"]
+
+
+class AsyncClient(Caller):
+    """A project's service, for one event loop. Does what `athanor.client.client.Client` does, and says the same."""
+
+    def __init__(self, project: str, connection: Connection) -> None:
+        """As `Client`; to be made where the event loop runs."""
+        super().__init__(project, connection)
+        self._predict = self._stubs.open_predict(connection.open_async())
+
+    async def predict(
+        self,
+        rows: Sequence[Any],
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        request_id: str | None = None,
+        *,
+        semantic_version: str | None = None,
+        sticky_key: str | None = None,
+    ) -> Any:
+        """As `Client.predict`."""
+        return await self._send(self._begin(rows, Options(timeout_s, request_id, semantic_version, sticky_key)))
+
+    def predict_many(
+        self,
+        rows: Iterable[Any] | AsyncIterable[Any],
+        *,
+        batch_rows: int = DEFAULT_BATCH_ROWS,
+        in_flight: int = DEFAULT_IN_FLIGHT,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        semantic_version: str | None = None,
+        sticky_key: str | None = None,
+        on_refused: OnRefused | None = None,
+    ) -> AsyncIterator[Predicted]:
+        """As `Client.predict_many`; the rows may be an asynchronous iterable as well."""
+        whole = Cut(batch_rows, in_flight, Options(timeout_s, None, semantic_version, sticky_key))
+        return self._predict_many(rows, whole, on_refused)
+
+    async def _predict_many(
+        self, rows: Iterable[Any] | AsyncIterable[Any], whole: Cut, on_refused: OnRefused | None
+    ) -> AsyncIterator[Predicted]:
+        waiting: deque[tuple[Batch, asyncio.Task[Any]]] = deque()
+        try:
+            async for first, some in cut_async(rows, whole.batch_rows):
+                batch = self._begin_batch(first, some, whole)
+                waiting.append((batch, asyncio.create_task(self._send(batch.call))))
+                if len(waiting) >= whole.in_flight:
+                    for predicted in await _take(*waiting.popleft(), on_refused):
+                        yield predicted
+            while waiting:
+                for predicted in await _take(*waiting.popleft(), on_refused):
+                    yield predicted
+        finally:
+            for _, task in waiting:
+                task.cancel()
+
+    async def _send(self, call: Call) -> Any:
+        while True:
+            try:
+                return await self._predict(call.request, timeout=call.attempts.remaining_s, metadata=call.metadata)
+            except grpc.RpcError as error:
+                wait_s = call.wait_after(error)
+            await asyncio.sleep(wait_s)
+
+
+async def _take(batch: Batch, answer: "asyncio.Task[Any]", on_refused: OnRefused | None) -> Iterator[Predicted]:
+    try:
+        response = await answer
+    except InvalidRequestError as error:
+        batch.refuse(error, on_refused)
+        return iter(())
+    except BaseException:
+        answer.cancel()
+        raise
+    return batch.to_predicted(response)

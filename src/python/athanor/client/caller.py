@@ -1,0 +1,84 @@
+"""What synchronous and asynchronous clients share: all that happens to a call before and after it is sent."""
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from athanor.client.batches import Batch, Cut
+from athanor.client.calls import Call, Options
+from athanor.client.channel import Connection
+from athanor.client.failures import to_failure
+from athanor.client.retries import Attempts, RetryCount
+from athanor.client.stubs import Stubs
+from athanor.errors import InvalidRequestError
+
+# What may stand in a header. gRPC refuses all else with messages that repeat every header, the token too.
+_HEADER_VALUE: Final = re.compile(r"[ -~]{1,1024}")
+
+
+class Caller:
+    """A client without its way of waiting."""
+
+    def __init__(self, project: str, connection: Connection) -> None:
+        """Finds the project's stubs and the token.
+
+        Raises:
+            NotFoundError: this binary carries no stubs of the project.
+            SettingsError: the token cannot be read.
+        """
+        self._stubs = Stubs(project)
+        self._connection = connection
+        self._token = connection.find_token(project)
+        self._count = RetryCount()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._connection.target.address})"
+
+    @property
+    def row_class(self) -> type[Any]:
+        """Message class of one row."""
+        return self._stubs.row_class
+
+    @property
+    def retries(self) -> int:
+        """How often this client has asked again so far."""
+        return self._count.value
+
+    def _begin(self, rows: Sequence[Any], options: Options) -> Call:
+        self._connection.require_open()
+        attempts = Attempts(self._connection.retry, options.timeout_s, self._count)
+
+        def wait_after(error: Exception) -> float:
+            return attempts.wait_after(to_failure(error, options.timeout_s, self._hide))
+
+        request = self._stubs.make_request(rows, options.semantic_version)
+        return Call(request, self._make_metadata(options), attempts, wait_after)
+
+    def _begin_batch(self, first: int, rows: Sequence[Any], cut: Cut) -> Batch:
+        return Batch(first, rows, self._begin(rows, cut.options), self._stubs)
+
+    def _make_metadata(self, options: Options) -> tuple[tuple[str, str], ...]:
+        given = {
+            "x-request-id": options.request_id,
+            "x-athanor-sticky-key": options.sticky_key,
+            "traceparent": _current_traceparent(),
+        }
+        for name, value in given.items():
+            if value is not None and _HEADER_VALUE.fullmatch(value) is None:
+                raise InvalidRequestError(f"{name} is {value[:100]!r}; give up to 1024 visible ASCII characters")
+        sent = tuple((name, value) for name, value in given.items() if value is not None)
+        return sent if self._token is None else (*sent, ("authorization", f"Bearer {self._token}"))
+
+    def _hide(self, text: str) -> str:
+        return text if self._token is None else text.replace(self._token, "[token]")
+
+
+def _current_traceparent() -> str | None:
+    """That of the caller's current span, if its process traces with OpenTelemetry; nothing here depends on it."""
+    propagate: Any = sys.modules.get("opentelemetry.propagate")
+    if propagate is None:
+        return None
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier.get("traceparent")

@@ -1,0 +1,93 @@
+"""A whole file of rows: asked, written, counted."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from athanor.client.batches import AnsweredBy
+from athanor.client.client import Client
+from athanor.client.records import Write, to_record
+from athanor.client.refusals import find_all_violations
+from athanor.errors import FieldViolation, InvalidRequestError
+from athanor.progress import Advance
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """How a file is asked; see `Client.predict_many`."""
+
+    batch_rows: int
+    timeout_s: float
+    semantic_version: str | None
+
+
+@dataclass(frozen=True)
+class Share:
+    """Rows that one release answered."""
+
+    model_name: str
+    semantic_version: str
+    release_digest: str
+    variant: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a file.
+
+    Attributes:
+        retries: how often the service was asked again.
+    """
+
+    rows: int
+    retries: int
+    answered_by: tuple[Share, ...]
+
+
+def predict_all(client: Client, rows: Iterable[Any], options: JobOptions, write: Write, advance: Advance) -> Summary:
+    """Asks for all rows and writes each prediction.
+
+    Rows that break the contract do not end it: all others are asked, so that all that is wrong is told at once. What
+    was written by then is to be thrown away.
+
+    Args:
+        advance: told after each request how many rows are done.
+
+    Raises:
+        InvalidRequestError: there are no rows, or some break the contract; names all violations by their row among all.
+        Whatever `Client.predict` raises.
+    """
+    violations: list[FieldViolation] = []
+
+    def ask(some: Sequence[Any]) -> object:
+        return client.predict(some, options.timeout_s, semantic_version=options.semantic_version)
+
+    answered: Counter[AnsweredBy] = Counter()
+    for predicted in client.predict_many(
+        rows,
+        batch_rows=options.batch_rows,
+        timeout_s=options.timeout_s,
+        semantic_version=options.semantic_version,
+        on_refused=lambda refused: violations.extend(find_all_violations(refused, ask)),
+    ):
+        if not violations:
+            write(to_record(predicted))
+        answered[replace(predicted.answered_by, request_id="")] += 1
+        if (predicted.row + 1) % options.batch_rows == 0:
+            advance(f"{predicted.row + 1:,} rows", options.batch_rows)
+    if violations:
+        raise _refuse(violations)
+    if not answered:
+        raise InvalidRequestError("there are no rows")
+    shares = (
+        Share(by.model_name, by.semantic_version, by.release_digest, by.variant, count)
+        for by, count in answered.items()
+    )
+    return Summary(answered.total(), client.retries, tuple(shares))
+
+
+def _refuse(violations: Sequence[FieldViolation]) -> InvalidRequestError:
+    rows = len({violation.field.partition("]")[0] for violation in violations})
+    return InvalidRequestError(f"{len(violations)} values in {rows} rows break the contract", tuple(violations))

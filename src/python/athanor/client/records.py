@@ -1,0 +1,79 @@
+"""Predictions as flat records, and files of them: JSON lines or CSV."""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from google.protobuf import json_format
+
+from athanor.atomic import arriving_folder
+from athanor.client.batches import Predicted
+from athanor.errors import SettingsError
+
+Record = Mapping[str, Any]
+Write = Callable[[Record], None]
+
+_SUFFIXES: Final = (".jsonl", ".csv")
+
+
+def to_record(predicted: Predicted) -> Record:
+    """Row, the prediction's fields by name (None where one is not set), and what answered."""
+    prediction = predicted.prediction
+    said = json_format.MessageToDict(prediction, preserving_proto_field_name=True)
+    by = predicted.answered_by
+    return {
+        "row": predicted.row,
+        **{field.name: said.get(field.name) for field in prediction.DESCRIPTOR.fields},
+        "semantic_version": by.semantic_version,
+        "variant": by.variant,
+        "request_id": by.request_id,
+    }
+
+
+def check_output(path: Path) -> None:
+    """Raises SettingsError if the file's name names no format."""
+    if path.suffix.lower() not in _SUFFIXES:
+        raise SettingsError(f"{path} is no file to write predictions into; give a name in {' or '.join(_SUFFIXES)}")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Write]:
+    """Gives what writes one record. The file appears, or is replaced, when the context ends without an error.
+
+    Raises:
+        SettingsError: the file cannot be written.
+    """
+    check_output(path)
+    try:
+        with arriving_folder(path.parent) as folder:
+            arriving = folder / path.name
+            with arriving.open("w", encoding="utf-8", newline="") as stream:
+                yield _csv(stream) if path.suffix.lower() == ".csv" else _json_lines(stream)
+            arriving.replace(path)
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _json_lines(stream: TextIO) -> Write:
+    return lambda record: _write_line(stream, record)
+
+
+def _write_line(stream: TextIO, record: Record) -> None:
+    stream.write(f"{json.dumps(record)}\n")
+
+
+def _csv(stream: TextIO) -> Write:
+    writer = csv.writer(stream, lineterminator="\n")
+    has_header = False
+
+    def write(record: Record) -> None:
+        nonlocal has_header
+        if not has_header:
+            writer.writerow(record)
+            has_header = True
+        writer.writerow("" if value is None else value for value in record.values())
+
+    return write

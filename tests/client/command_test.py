@@ -1,0 +1,180 @@
+"""The command line, run as people run it, against a service in this process."""
+
+import csv
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import pytest
+from client.scripted import ScriptedService, echo, fail, fail_times, refuse_short_flights
+from support.commands import environment
+
+from athanor.cli.client import LateBar
+
+_HEADER: Final = "scheduled_departure,carrier,flight_number,origin,destination,scheduled_arrival_minute,distance\n"
+_SECRET: Final = "athn_very-secret"  # noqa: S105 - opens nothing
+
+
+def _run(
+    *arguments: object, stdin: str | None = None, variables: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "athanor.cli.client", "predict", "flight_delay", *map(str, arguments)],
+        env={**environment(), "COLUMNS": "200", **(variables or {})},
+        input=stdin if stdin is not None else "",
+        capture_output=True,
+        encoding="utf-8",
+        timeout=100,
+        check=False,
+    )
+
+
+def _table(folder: Path, distances: list[float]) -> Path:
+    """A CSV file of flights whose numbers tell their position."""
+    path = folder / "rows.csv"
+    lines = [f"2013-01-01T10:15:00Z,UA,{row},EWR,IAH,819,{distance}\n" for row, distance in enumerate(distances)]
+    path.write_text(_HEADER + "".join(lines))
+    return path
+
+
+def test_an_array_is_answered(target: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text('[{"flight_number": 1000}, {"flight_number": 2000}]')
+    done = _run(path, "--target", target, "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    by = {"semantic_version": "1.0.0", "variant": "champion", "request_id": "made by the server"}
+    assert result["predictions"] == [
+        {"row": 0, "late_probability": 0.1, **by},
+        {"row": 1, "late_probability": 0.2, **by},
+    ]
+    share = {"model_name": "flight_delay", "semantic_version": "1.0.0", "release_digest": "d" * 64}
+    assert result["answered_by"] == [{**share, "variant": "champion", "rows": 2}]
+    assert (result["rows"], result["retries"]) == (2, 0)
+
+
+def test_people_get_a_table(target: str, tmp_path: Path) -> None:
+    done = _run(_table(tmp_path, [100, 200]), "--target", target)
+    assert done.returncode == 0, done.stderr
+    assert all(word in done.stdout for word in ("late_probability", "0.0001", "champion", "1.0.0", "d" * 64))
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [("csv", "flight_number\n1000\n"), ("jsonl", '{"flight_number": 1000}\n'), (None, '[{"flight_number": 1000}]')],
+)
+def test_standard_input_is_read(target: str, form: str | None, text: str) -> None:
+    flags = ["--format", form] if form else []
+    done = _run("-", "--json", *flags, stdin=text, variables={"ATHANOR_TARGET": target})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["predictions"][0]["late_probability"] == 0.1
+
+
+def test_a_spreadsheets_byte_order_mark_is_no_text(target: str) -> None:
+    done = _run("-", "--format", "csv", "--target", target, "--json", stdin="\ufeffflight_number\n1000\n")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_predictions_are_written_beside_their_rows(
+    target: str, service: ScriptedService, tmp_path: Path, suffix: str
+) -> None:
+    output = tmp_path / "new" / f"out.{suffix}"
+    done = _run(_table(tmp_path, [100.0] * 25), "--target", target, "--batch-rows", 10, "--output", output, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == 25
+    text = output.read_text()
+    records: list[Any] = (
+        list(csv.DictReader(text.splitlines())) if suffix == "csv" else [*map(json.loads, text.splitlines())]
+    )
+    assert [(int(r["row"]), float(r["late_probability"])) for r in records] == [(i, i / 10_000) for i in range(25)]
+    assert {(r["semantic_version"], r["variant"]) for r in records} == {("1.0.0", "champion")}
+    assert service.asked == 3
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
+
+
+def test_all_violations_of_all_batches_are_told_by_their_row_in_the_file(
+    target: str, service: ScriptedService, tmp_path: Path
+) -> None:
+    service.answer = refuse_short_flights(most=2)
+    wrong = [0, 11, 12, 13, 24]
+    output = tmp_path / "out.csv"
+    output.write_text("of before")
+    table = _table(tmp_path, [0.5 if row in wrong else 100.0 for row in range(25)])
+    done = _run(table, "--target", target, "--batch-rows", 10, "--output", output)
+    assert done.returncode == 2
+    assert "INVALID_REQUEST 5 values in 5 rows break the contract" in done.stderr
+    assert [line.split()[1] for line in done.stderr.splitlines()[1:]] == [f"flights[{row}].distance" for row in wrong]
+    assert output.read_text() == "of before"
+
+
+def test_a_bad_cell_is_named(target: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("flight_number,distance\n1,far\n")
+    done = _run(path, "--target", target)
+    assert done.returncode == 2
+    assert "line 2, column distance: 'far' is not allowed; give a finite number" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["absent.csv"], "absent.csv cannot be read: No such file or directory"),
+        (["."], "give --format"),
+        ([".", "--format", "csv"], "cannot be read: Is a directory"),
+        (["-", "--format", "xml"], "--format is 'xml'; give json, jsonl or csv"),
+        (["-", "--output", "out.txt"], "out.txt is no file to write predictions into; give a name in .jsonl or .csv"),
+        (["-", "--target", "nowhere"], "target 'nowhere' is no place"),
+        (["-", "--target", "h:1", "--token", _SECRET], "the token would travel to h:1 in plain text"),
+        (["-", "--ca", "absent.pem"], "no TLS with ca absent.pem: "),
+        (["-", "--batch-rows", "0"], "batch_rows is 0; give a whole number of at least 1"),
+        (["-", "--timeout-s", "0"], "timeout_s is 0.0; give seconds above 0"),
+    ],
+)
+def test_what_cannot_be_is_refused(arguments: list[str], message: str) -> None:
+    done = _run(*arguments, stdin="[{}]")
+    assert done.returncode == 2
+    assert message in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+    assert _SECRET not in done.stdout + done.stderr
+
+
+def test_no_rows_are_refused(target: str) -> None:
+    done = _run("-", "--target", target, stdin="[]")
+    assert (done.returncode, done.stderr.strip()) == (2, "INVALID_REQUEST there are no rows")
+
+
+def test_the_token_of_the_environment_is_sent(target: str, service: ScriptedService) -> None:
+    done = _run("-", stdin="[{}]", variables={"ATHANOR_TARGET": target, "ATHANOR_TOKEN": _SECRET})
+    assert done.returncode == 0, done.stderr
+    assert service.metadata[0]["authorization"] == f"Bearer {_SECRET}"
+    assert _SECRET not in done.stdout + done.stderr
+
+
+def test_asking_again_is_counted(target: str, service: ScriptedService) -> None:
+    service.answer = fail_times(2, fail(grpc.StatusCode.UNAVAILABLE, "starting"))
+    done = _run("-", "--target", target, "--json", stdin="[{}]")
+    assert json.loads(done.stdout)["retries"] == 2
+
+
+def test_what_lasts_longer_than_two_seconds_shows_a_bar(target: str, service: ScriptedService, tmp_path: Path) -> None:
+    def answer(request: Any, context: Any) -> Any:
+        threading.Event().wait(1.5)
+        return echo(request, context)
+
+    service.answer = answer
+    done = _run(_table(tmp_path, [100.0] * 6), "--target", target, "--batch-rows", 1)
+    assert done.returncode == 0, done.stderr
+    assert "Predict" in done.stderr
+    assert "100%" in done.stderr
+
+
+def test_a_bar_that_was_not_needed_never_appears(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with _table(tmp_path, [1]).open("rb") as source, LateBar("Predict", source, after_s=60) as bar:
+        bar.advance("1 row")
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,133 @@
+"""A real service in this process that answers as a test tells it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from athanor.client.retries import RetryPolicy
+from athanor.errors import FieldViolation
+from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
+
+# For tests that do not want to wait.
+QUICK: Final = RetryPolicy(first_s=0.01, longest_s=0.05, patience_s=1.0)
+
+Answer: TypeAlias = Callable[[flight_delay_pb2.PredictRequest, Any], flight_delay_pb2.PredictResponse]
+
+
+class ScriptedService(flight_delay_pb2_grpc.FlightDelayServiceServicer):
+    """Answers with `answer`, and remembers what it was asked.
+
+    Attributes:
+        metadata: of each request, in the order of their arrival.
+        most_at_once: most requests that were under way at a time.
+    """
+
+    def __init__(self) -> None:
+        self.answer: Answer = echo
+        self.metadata: list[dict[str, Any]] = []
+        self.most_at_once = 0
+        self._at_once = 0
+        self._lock = threading.Lock()
+
+    @property
+    def asked(self) -> int:
+        return len(self.metadata)
+
+    def Predict(self, request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:  # noqa: N802 - as the proto names it
+        with self._lock:
+            self.metadata.append(dict(context.invocation_metadata()))
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            return self.answer(request, context)
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+
+def echo(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
+    """One prediction a row, which tells its flight number, and the request's id."""
+    metadata = dict(context.invocation_metadata())
+    return flight_delay_pb2.PredictResponse(
+        predictions=[flight_delay_pb2.Prediction(late_probability=f.flight_number / 10_000) for f in request.flights],
+        model_name="flight_delay",
+        semantic_version=request.semantic_version or "1.0.0",
+        release_digest="d" * 64,
+        request_id=metadata.get("x-request-id", "made by the server"),
+        variant="champion",
+    )
+
+
+def fail(code: grpc.StatusCode, text: str, *details: Message, metadata: tuple[tuple[str, Any], ...] = ()) -> Answer:
+    """Refuses, with details of `google.rpc` where some are given."""
+
+    def answer(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
+        sent = metadata
+        if details:
+            status = status_pb2.Status(code=code.value[0], message=text)
+            for detail in details:
+                status.details.add().Pack(detail)
+            sent = (*sent, ("grpc-status-details-bin", status.SerializeToString()))
+        context.set_trailing_metadata(sent)
+        context.abort(code, text)
+        raise AssertionError("abort raises")
+
+    return answer
+
+
+def fail_times(times: int, failing: Answer) -> Answer:
+    """Refuses the first few requests."""
+    left = iter(range(times))
+
+    def answer(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
+        chosen = echo if next(left, None) is None else failing
+        return chosen(request, context)
+
+    return answer
+
+
+def bad_request(*violations: FieldViolation) -> error_details_pb2.BadRequest:
+    found = error_details_pb2.BadRequest()
+    for violation in violations:
+        field: Any = found.field_violations.add(field=violation.field, description=violation.description)
+        field.reason = violation.rule  # the stubs do not know it yet
+    return found
+
+
+def refuse_short_flights(most: int = 10**6) -> Answer:
+    """Refuses flights of distance below 1 as our service does: in the order of the rows, the first `most` of them."""
+
+    def answer(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
+        wrong = [i for i, flight in enumerate(request.flights) if flight.distance < 1]
+        if not wrong:
+            return echo(request, context)
+        found = [f"flights[{i}].distance" for i in wrong[:most]]
+        details = bad_request(*(FieldViolation(field, "MINIMUM", f"{field} is too short") for field in found))
+        return fail(grpc.StatusCode.INVALID_ARGUMENT, f"{len(wrong)} values are wrong", details)(request, context)
+
+    return answer
+
+
+@contextmanager
+def serving(
+    service: ScriptedService,
+    credentials: grpc.ServerCredentials | None = None,
+    port: int = 0,
+    options: tuple[tuple[str, Any], ...] = (),
+) -> Iterator[int]:
+    """Gives the port of 127.0.0.1 that the service answers on."""
+    server = grpc.server(futures.ThreadPoolExecutor(16), options=(("grpc.so_reuseport", 0), *options))
+    flight_delay_pb2_grpc.add_FlightDelayServiceServicer_to_server(service, server)
+    address = f"127.0.0.1:{port}"
+    bound = server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
+    server.start()
+    try:
+        yield bound
+    finally:
+        server.stop(None).wait()

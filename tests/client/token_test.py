@@ -1,0 +1,160 @@
+"""Tokens: where they come from, where they may go, and that nobody sees them."""
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import grpc
+import pytest
+from client.scripted import QUICK, ScriptedService, bad_request, fail
+from support.commands import environment
+from support.flights import make_flight
+
+from athanor.client.aio import AsyncClient
+from athanor.client.client import Client, connect
+from athanor.errors import AthanorError, FieldViolation, InvalidRequestError, SettingsError
+
+_SECRET: Final = "athn_very-secret"  # noqa: S105 - opens nothing
+
+
+def _sent(target: str, service: ScriptedService, **options: str) -> str | None:
+    with connect(target, **options) as connection:  # type: ignore[arg-type]
+        Client("flight_delay", connection).predict([make_flight()])
+    return service.metadata[-1].get("authorization")
+
+
+def _leave_token(home: Path, text: str) -> Path:
+    path = home / "service" / "flight_delay.token"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    return path
+
+
+def test_a_given_token_is_sent(target: str, service: ScriptedService) -> None:
+    assert _sent(target, service, token=_SECRET) == f"Bearer {_SECRET}"
+
+
+def test_without_one_that_of_the_environment_is_sent(
+    target: str, service: ScriptedService, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    _leave_token(home, "of-the-home")
+    monkeypatch.setenv("ATHANOR_TOKEN", "of-the-environment")
+    assert _sent(target, service) == "Bearer of-the-environment"
+    assert _sent(target, service, token=_SECRET) == f"Bearer {_SECRET}"
+
+
+def test_without_either_that_of_the_home_is_sent(target: str, service: ScriptedService, home: Path) -> None:
+    _leave_token(home, "of-the-home\n")
+    assert _sent(target, service) == "Bearer of-the-home"
+
+
+def test_the_home_may_be_given(target: str, service: ScriptedService, tmp_path: Path) -> None:
+    _leave_token(tmp_path / "other", "of-another-home")
+    with connect(target, home=tmp_path / "other") as connection:
+        Client("flight_delay", connection).predict([make_flight()])
+    assert service.metadata[-1]["authorization"] == "Bearer of-another-home"
+
+
+def test_without_any_none_is_sent(target: str, service: ScriptedService) -> None:
+    assert _sent(target, service) is None
+
+
+def test_the_asynchronous_client_sends_it_too(target: str, service: ScriptedService) -> None:
+    async def ask() -> None:
+        async with connect(target, token=_SECRET) as connection:
+            await AsyncClient("flight_delay", connection).predict([make_flight()])
+
+    asyncio.run(ask())
+    assert service.metadata[-1]["authorization"] == f"Bearer {_SECRET}"
+
+
+def test_a_token_does_not_cross_a_network_in_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = "the token would travel to service.example:9000 in plain text; give grpcs://service.example:9000"
+    with pytest.raises(SettingsError, match=message) as caught:
+        connect("service.example:9000", token=_SECRET)
+    assert _SECRET not in str(caught.value)
+    monkeypatch.setenv("ATHANOR_TOKEN", _SECRET)
+    with pytest.raises(SettingsError, match=message):
+        connect("grpc://service.example:9000")
+
+
+def test_it_does_where_that_is_allowed_and_by_tls() -> None:
+    for connection in (
+        connect("service.example:9000", token=_SECRET, allow_plaintext=True),
+        connect("grpcs://service.example:9000", token=_SECRET),
+    ):
+        assert connection.find_token("flight_delay") == _SECRET
+
+
+def test_the_homes_token_is_for_this_machine_alone(home: Path) -> None:
+    _leave_token(home, _SECRET)
+    assert connect("127.0.0.1:9000").find_token("flight_delay") == _SECRET
+    assert connect("grpcs://service.example:9000").find_token("flight_delay") is None
+
+
+@pytest.mark.parametrize("token", ["", "two words", "line\n", "sécret", "x" * 5000])
+def test_what_is_no_token_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(SettingsError, match="what token holds is no token; give visible ASCII") as caught:
+        connect("127.0.0.1:1", token=token)
+    assert not token or token not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"two words", b"\xff\xfe", b""])
+def test_a_file_without_a_token_is_named(home: Path, content: bytes) -> None:
+    _leave_token(home, "").write_bytes(content)
+    with connect("127.0.0.1:1") as connection, pytest.raises(SettingsError, match=r"flight_delay\.token"):
+        Client("flight_delay", connection)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_that_may_not_be_read_is_named(home: Path) -> None:
+    _leave_token(home, _SECRET).chmod(0)
+    with connect("127.0.0.1:1") as connection, pytest.raises(SettingsError, match="cannot be read: Permission denied"):
+        Client("flight_delay", connection)
+
+
+def test_nobody_sees_a_token_not_even_if_the_service_repeats_it(
+    target: str, service: ScriptedService, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    violation = FieldViolation("flights[0].carrier", "PATTERN", f"flights[0].carrier {_SECRET} is wrong")
+    with connect(target, token=_SECRET, retry=QUICK) as connection:
+        client = Client("flight_delay", connection)
+        shown = [repr(connection), repr(client), repr(vars(client)["_connection"])]
+        for code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.INVALID_ARGUMENT):
+            service.answer = fail(code, f"token {_SECRET} is refused", bad_request(violation))
+            with pytest.raises(AthanorError, match=r"token \[token\] is refused") as caught:
+                client.predict([make_flight()])
+            shown += [repr(caught.value), repr(getattr(caught.value, "violations", ()))]
+        with pytest.raises(InvalidRequestError) as refused:
+            client.predict([make_flight()], sticky_key="clé")
+        shown.append(repr(refused.value))
+    streams = capfd.readouterr()
+    assert _SECRET not in "".join([*shown, caplog.text, streams.out, streams.err])
+
+
+def test_what_stays_on_this_machine_does_not_go_through_a_proxy(target: str) -> None:
+    """In a process of its own, for gRPC reads the environment of the process."""
+    code = (
+        "import sys\nfrom athanor.client.client import Client, connect\n"
+        "with connect(sys.argv[1]) as c: print(Client('flight_delay', c).predict([]).semantic_version)"
+    )
+    proxy = {
+        "http_proxy": "http://127.0.0.1:1",
+        "grpc_proxy": "http://127.0.0.1:1",
+        "no_proxy": "",
+        "no_grpc_proxy": "",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code, target],
+        env={**environment(), **proxy},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.returncode) == ("1.0.0", 0), done.stderr
