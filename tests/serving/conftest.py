@@ -1,12 +1,17 @@
-"""A core with a hand-made release that takes traffic."""
+"""A core with a hand-made release that takes traffic, and a stage for several."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.grpc_server import GrpcPlace, serve_grpc
+from support.receptions import Counter, open_counter
 from support.releases import make_release
+from support.serving import Stage
 
 from athanor.release.files import Release
-from athanor.release.store import ReleaseStore, Served, Traffic
+from athanor.release.store import ReleaseStore
+from athanor.release.traffic import Served, Traffic
 from athanor.serving.core import Core
 from projects.flight_delay.model import MODEL
 
@@ -29,3 +34,28 @@ def release(store: ReleaseStore, tmp_path: Path) -> Release:
 @pytest.fixture
 def core(store: ReleaseStore, release: Release) -> Core:
     return Core(MODEL, store, max_rows=50)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """With no traffic yet."""
+    return Stage(tmp_path / "stage")
+
+
+@pytest.fixture
+def closed() -> Iterator[GrpcPlace]:
+    """A gRPC server whose doors were not opened yet."""
+    with serve_grpc() as place:
+        yield place
+
+
+@pytest.fixture
+def counter(core: Core, tmp_path: Path) -> Iterator[Counter]:
+    with open_counter(core, tmp_path / "service", max_message_bytes=20_000, max_in_flight=2) as counter:
+        yield counter
+
+
+@pytest.fixture
+def place(closed: GrpcPlace, counter: Counter) -> GrpcPlace:
+    closed.open(counter)
+    return closed

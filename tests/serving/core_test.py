@@ -4,13 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from support.flights import make_flight
 from support.releases import expected_probability, make_files, make_release
+from support.serving import make_request, predict
 
 from athanor.errors import (
     FieldViolation,
@@ -23,30 +22,32 @@ from athanor.errors import (
 from athanor.release.files import GRAPH, MANIFEST, Release
 from athanor.release.manifest import Manifest
 from athanor.release.signature import make_key, sign
-from athanor.release.store import ReleaseStore, Served, Traffic
+from athanor.release.store import ReleaseStore
+from athanor.release.traffic import Served, Traffic
+from athanor.serving import typed
 from athanor.serving.core import Core
 from flight_delay.v1 import flight_delay_pb2
 from projects.flight_delay.model import MODEL
 
 
-def _request(*flights: flight_delay_pb2.Flight, **fields: str) -> flight_delay_pb2.PredictRequest:
-    return flight_delay_pb2.PredictRequest(flights=flights, **fields)
-
-
 def _refuse(core: Core, *flights: flight_delay_pb2.Flight) -> tuple[FieldViolation, ...]:
     with pytest.raises(InvalidRequestError) as caught:
-        core.predict(_request(*flights), "id")
+        predict(core, make_request(*flights))
     return caught.value.violations
 
 
 def test_it_answers_each_row_in_the_order_given(core: Core, release: Release) -> None:
     distances = [100.0, 5_000.0, 1_000.0]
-    response: Any = core.predict(_request(*(make_flight(distance=d) for d in distances)), "my request")
+    response = predict(core, make_request(*(make_flight(distance=d) for d in distances)), "my request")
     assert isinstance(response, flight_delay_pb2.PredictResponse)
     found = [prediction.late_probability for prediction in response.predictions]
     assert found == pytest.approx([expected_probability(d) for d in distances], abs=1e-6)
     assert (response.model_name, response.semantic_version) == ("flight_delay", "1.2.3")
-    assert (response.release_digest, response.request_id) == (release.digest, "my request")
+    assert (response.release_digest, response.request_id, response.variant) == (
+        release.digest,
+        "my request",
+        "champion",
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_it_answers_each_row_in_the_order_given(core: Core, release: Release) ->
     [{"model_name": "flight_delay"}, {"semantic_version": "1.2.3"}, {"model_name": "", "semantic_version": ""}],
 )
 def test_model_and_version_may_be_named(core: Core, fields: dict[str, str]) -> None:
-    response: Any = core.predict(_request(make_flight(), **fields), "id")
+    response = predict(core, make_request(make_flight(), **fields))
     assert len(response.predictions) == 1
 
 
@@ -69,7 +70,7 @@ def test_model_and_version_may_be_named(core: Core, fields: dict[str, str]) -> N
 )
 def test_another_model_or_version_is_not_found(core: Core, fields: dict[str, str], message: str) -> None:
     with pytest.raises(ModelNotFoundError, match=message):
-        core.predict(_request(make_flight(), **fields), "id")
+        predict(core, make_request(make_flight(), **fields))
 
 
 def test_no_rows_are_no_request(core: Core) -> None:
@@ -77,7 +78,7 @@ def test_no_rows_are_no_request(core: Core) -> None:
 
 
 def test_too_many_rows_are_refused_before_they_are_read(core: Core) -> None:
-    core.predict(_request(*[make_flight()] * 50), "id")
+    predict(core, make_request(*[make_flight()] * 50))
     assert _refuse(core, *[make_flight(distance=-1)] * 51) == (
         FieldViolation("flights", "TOO_MANY", "51 are too many; give at most 50"),
     )
@@ -108,19 +109,23 @@ def test_an_empty_row_lacks_all_that_is_required(core: Core) -> None:
 
 
 def test_what_is_optional_may_be_left_out_or_nan(core: Core) -> None:
-    core.predict(_request(make_flight(temperature=None), make_flight(temperature=float("nan"))), "id")
+    predict(core, make_request(make_flight(temperature=None), make_flight(temperature=float("nan"))))
 
 
 def test_bytes_that_are_no_message_are_refused_with_what_they_should_be(core: Core) -> None:
-    with pytest.raises(InvalidRequestError, match=r"the bytes are no flight_delay\.v1\.PredictRequest: broken"):
-        core.predict(DecodeError("broken"), "id")
+    with pytest.raises(InvalidRequestError, match=r"the bytes are no flight_delay\.v1\.PredictRequest: "):
+        typed.parse(core, b"\xff")
 
 
 def test_after_a_bad_request_a_good_one_is_answered(core: Core) -> None:
-    for bad in (_request(), _request(make_flight(distance=-1)), _request(make_flight(), model_name="weather")):
+    for bad in (
+        make_request(),
+        make_request(make_flight(distance=-1)),
+        make_request(make_flight(), model_name="weather"),
+    ):
         with pytest.raises((InvalidRequestError, ModelNotFoundError)):
-            core.predict(bad, "id")
-        response: Any = core.predict(_request(make_flight(distance=1_000)), "id")
+            predict(core, bad)
+        response = predict(core, make_request(make_flight(distance=1_000)))
         assert response.predictions[0].late_probability == pytest.approx(0.5)
 
 
@@ -155,7 +160,7 @@ def test_a_release_that_is_signed_is_served_where_that_is_demanded(
     store: ReleaseStore, release: Release, key: Path, public: Path
 ) -> None:
     _sign(store, release, key)
-    response: Any = Core(MODEL, store, max_rows=1, require_signature=public).predict(_request(make_flight()), "id")
+    response = predict(Core(MODEL, store, max_rows=1, require_signature=public), make_request(make_flight()))
     assert response.release_digest == release.digest
 
 
@@ -211,7 +216,7 @@ def test_a_public_key_that_cannot_be_read_is_told(store: ReleaseStore, release: 
 
 def test_it_serves_from_a_store_at_a_url(release: Release, store: ReleaseStore) -> None:
     served = Core(MODEL, ReleaseStore(Path(store.location).as_uri()), max_rows=1)
-    response: Any = served.predict(_request(make_flight()), "id")
+    response = predict(served, make_request(make_flight()))
     assert response.release_digest == release.digest
 
 

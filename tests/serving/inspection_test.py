@@ -5,16 +5,16 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
-from google.protobuf.message import DecodeError
 from support.flights import make_flight
 from support.releases import expected_probability
+from support.serving import FIRST, SECOND, THIRD, Stage, make_request, predict
 
 from athanor.errors import InvalidRequestError, ModelNotFoundError
 from athanor.features.features import FeatureArrays
 from athanor.inspection.v1 import inspection_pb2
 from athanor.release.files import Release
-from athanor.serving.core import Core
-from athanor.serving.inspection import Inspection, to_json, to_message
+from athanor.serving.core import Answer, Core
+from athanor.serving.inspection import Inspection, inspect, to_json, to_message, to_question
 from flight_delay.v1 import flight_delay_pb2
 from projects.flight_delay.model import MODEL
 
@@ -31,13 +31,14 @@ _HOSTILE: Final = Inspection(
     semantic_version="1.2.3",
     release_digest="d" * 64,
     request_id="my request",
+    variant="challenger",
 )
 
 
 def _ask(core: Core, *flights: flight_delay_pb2.Flight, **asked: Any) -> Inspection:
     request = flight_delay_pb2.PredictRequest(flights=flights).SerializeToString()
     question = inspection_pb2.ComputeFeaturesRequest(**{"request": request, **asked})
-    return core.inspect_serialised(question, "my request")
+    return inspect(core, core.answer(to_question(core, question)), "my request")
 
 
 def _bits(values: object) -> list[list[int]]:
@@ -53,6 +54,7 @@ def test_a_message_holds_every_value_bit_for_bit() -> None:
     assert (list(message.numeric_names), list(message.categorical_names)) == (["amount", "count"], ["color"])
     assert (message.model_name, message.semantic_version) == ("toy", "1.2.3")
     assert (message.release_digest, message.request_id) == ("d" * 64, "my request")
+    assert message.variant == "challenger"
 
 
 def test_json_holds_every_value_bit_for_bit() -> None:
@@ -65,6 +67,7 @@ def test_json_holds_every_value_bit_for_bit() -> None:
     assert _bits([[features[0]["amount"], features[0]["count"]]]) == _bits(_HOSTILE.features.numeric[:1])
     assert [row["color"] for row in features] == ["red", "", "飛\x00"]
     assert [row["probability"] for row in answer["rows"]] == [0.1, 0.0, 1.0]
+    assert (answer["variant"], answer["semanticVersion"]) == ("challenger", "1.2.3")
 
 
 def test_a_request_in_bytes_is_answered_row_by_row(core: Core, release: Release) -> None:
@@ -76,21 +79,59 @@ def test_a_request_in_bytes_is_answered_row_by_row(core: Core, release: Release)
     assert (inspection.release_digest, inspection.request_id) == (release.digest, "my request")
 
 
-@pytest.mark.parametrize("asked", [{"model_name": "weather"}, {"semantic_version": "9.9.9"}])
-def test_another_model_or_version_is_not_found_whatever_the_bytes_are(core: Core, asked: dict[str, str]) -> None:
-    with pytest.raises(ModelNotFoundError):
-        _ask(core, request=b"\xff", **asked)
+def test_another_model_is_not_found_whatever_the_bytes_are(core: Core) -> None:
+    with pytest.raises(ModelNotFoundError, match="model 'weather' is not served here"):
+        _ask(core, request=b"\xff", model_name="weather")
+
+
+def test_another_version_is_not_found(core: Core) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"'9\.9\.9' is not served"):
+        _ask(core, make_flight(), semantic_version="9.9.9")
 
 
 def test_the_model_within_the_bytes_must_be_served_as_well(core: Core) -> None:
-    request = flight_delay_pb2.PredictRequest(flights=[make_flight()], semantic_version="9.9.9").SerializeToString()
-    with pytest.raises(ModelNotFoundError, match=r"9\.9\.9"):
-        _ask(core, request=request, semantic_version="1.2.3")
+    for fields, message in (({"semantic_version": "9.9.9"}, r"9\.9\.9"), ({"model_name": "weather"}, "weather")):
+        with pytest.raises(ModelNotFoundError, match=message):
+            _ask(core, request=make_request(make_flight(), **fields).SerializeToString())
+
+
+def test_two_versions_at_once_are_not_asked_for(core: Core) -> None:
+    request = make_request(make_flight(), semantic_version="1.2.3").SerializeToString()
+    assert _ask(core, request=request, semantic_version="1.2.3").semantic_version == "1.2.3"
+    with pytest.raises(InvalidRequestError, match=r"two semantic versions are asked for: '9\.9\.9' and, .* '1\.2\.3'"):
+        _ask(core, request=request, semantic_version="9.9.9")
+
+
+@pytest.mark.parametrize(
+    ("version", "variant", "middle"), [("1.0.0", "champion", FIRST), ("2.0.0", "challenger", SECOND)]
+)
+def test_the_variant_that_is_named_is_shown(stage: Stage, version: str, variant: str, middle: float) -> None:
+    stage.direct(FIRST, SECOND, 0.5, THIRD)
+    inspection = _ask(stage.core(), make_flight(distance=500), semantic_version=version)
+    assert (inspection.variant, inspection.semantic_version) == (variant, version)
+    assert inspection.probabilities == pytest.approx([expected_probability(500, middle)], abs=1e-6)
+    with pytest.raises(ModelNotFoundError):
+        _ask(stage.core(), make_flight(), semantic_version="3.0.0")
+
+
+def test_rows_of_a_batch_with_others_are_shown_alone(core: Core) -> None:
+    asked = [[100.0], [200.0, 300.0], [400.0]]
+    questions = [
+        to_question(
+            core,
+            inspection_pb2.ComputeFeaturesRequest(
+                request=make_request(*(make_flight(distance=d) for d in distances)).SerializeToString()
+            ),
+        )
+        for distances in asked
+    ]
+    position = MODEL.features.numeric.index("distance")
+    for answer, distances in zip(core.answer_together(questions), asked, strict=True):
+        assert isinstance(answer, Answer)
+        assert inspect(core, answer, "id").features.numeric[:, position].tolist() == distances
 
 
 def test_bytes_that_are_no_message_are_refused_with_what_they_should_be(core: Core) -> None:
-    with pytest.raises(InvalidRequestError, match=r"no athanor\.inspection\.v1\.ComputeFeaturesRequest: broken"):
-        core.inspect_serialised(DecodeError("broken"), "id")
     with pytest.raises(InvalidRequestError, match=r"no flight_delay\.v1\.PredictRequest: "):
         _ask(core, request=b"\xff")
 
@@ -100,7 +141,7 @@ def test_what_predict_refuses_is_refused_with_the_same_violations(core: Core) ->
     with pytest.raises(InvalidRequestError) as caught:
         _ask(core, make_flight(), bad)
     with pytest.raises(InvalidRequestError) as expected:
-        core.predict(flight_delay_pb2.PredictRequest(flights=[make_flight(), bad]), "id")
+        predict(core, make_request(make_flight(), bad))
     assert caught.value.violations == expected.value.violations
     assert len(caught.value.violations) == 2
 

@@ -10,14 +10,20 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from athanor.errors import (
+    AbandonedError,
     AthanorError,
     ContractError,
+    DeadlineExceededError,
     FieldViolation,
     GateError,
     InvalidRequestError,
     ModelNotFoundError,
     NotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
     ServiceError,
+    TooLargeError,
+    UnauthenticatedError,
 )
 from athanor.serving.problems import to_grpc_code, to_http_status, to_problem, to_rpc_status
 
@@ -59,8 +65,14 @@ def test_every_error_has_a_code_and_a_status_that_agree(kind: type[AthanorError]
         grpc.StatusCode.INVALID_ARGUMENT: 400,
         grpc.StatusCode.NOT_FOUND: 404,
         grpc.StatusCode.INTERNAL: 500,
+        grpc.StatusCode.CANCELLED: 499,
+        grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+        grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+        grpc.StatusCode.PERMISSION_DENIED: 403,
+        grpc.StatusCode.UNAUTHENTICATED: 401,
     }
-    assert agreeing[code] == status
+    # HTTP has a number of its own for what is too large; gRPC means another thing by "exhausted": ask again later.
+    assert agreeing[code] == status or status == 413
 
 
 @pytest.mark.parametrize(
@@ -70,12 +82,18 @@ def test_every_error_has_a_code_and_a_status_that_agree(kind: type[AthanorError]
         (ContractError, 400),
         (ModelNotFoundError, 404),
         (NotFoundError, 404),
+        (UnauthenticatedError, 401),
+        (PermissionDeniedError, 403),
+        (TooLargeError, 413),
+        (OverloadedError, 429),
+        (AbandonedError, 499),
+        (DeadlineExceededError, 504),
         (GateError, 500),
         (ServiceError, 500),
         (AthanorError, 500),
     ],
 )
-def test_only_what_a_caller_can_mend_is_the_callers_fault(kind: type[AthanorError], status: int) -> None:
+def test_each_error_has_the_status_that_says_whose_it_is(kind: type[AthanorError], status: int) -> None:
     assert to_http_status(kind("what")) == status
 
 
@@ -90,6 +108,14 @@ def test_grpc_tells_the_reason_and_every_violation() -> None:
         ("flights[0].distance", "MINIMUM", "flights[0].distance -1.0 is not allowed"),
         ("flights[0].origin", "REQUIRED", "flights[0].origin is required"),
     ]
+
+
+@pytest.mark.parametrize("retry_after_s", [0.25, 1.0, 90.5])
+def test_who_is_refused_for_others_is_told_when_to_ask_again(retry_after_s: float) -> None:
+    status = to_rpc_status(OverloadedError("256 requests are being answered", retry_after_s))
+    retry = error_details_pb2.RetryInfo()
+    assert [detail.Unpack(retry) for detail in status.details] == [False, True]
+    assert retry.retry_delay.ToTimedelta().total_seconds() == retry_after_s
 
 
 def test_without_violations_there_is_no_bad_request() -> None:
@@ -127,6 +153,7 @@ def test_rest_tells_all_of_it_as_problem_details() -> None:
         "title": "Invalid request",
         "status": 400,
         "detail": "2 values break the contract",
+        "error": "2 values break the contract",
         "code": "INVALID_REQUEST",
         "request_id": "my request",
         "violations": [

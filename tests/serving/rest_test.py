@@ -1,20 +1,20 @@
 """The REST door, as a caller in the same process sees it."""
 
-import asyncio
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
-from fastapi import FastAPI
 from google.protobuf import json_format
 from support.flights import make_flight
+from support.receptions import open_counter
 from support.releases import expected_probability
+from support.rest import RestClient
 
 from athanor.release.files import Release
 from athanor.serving.core import Core
-from athanor.serving.rest import build_rest
 from projects.flight_delay.model import MODEL
 
 _PATH = "/v1/models/flight_delay:predict"
@@ -22,37 +22,17 @@ _FEATURES_PATH = "/v1/models/flight_delay:features"
 _FLIGHT: dict[str, Any] = json_format.MessageToDict(make_flight(distance=1_000))
 
 
-class _Client:
-    """Asks an application in this process."""
-
-    def __init__(self, app: FastAPI) -> None:
-        self._app = app
-
-    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        async def ask() -> httpx.Response:
-            transport = httpx.ASGITransport(app=self._app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-                return await client.request(method, path, **options)
-
-        return asyncio.run(ask())
-
-    def get(self, path: str) -> httpx.Response:
-        return self.request("GET", path)
-
-    def post(self, path: str, **options: Any) -> httpx.Response:
-        return self.request("POST", path, **options)
-
-
 @pytest.fixture
-def client(core: Core) -> _Client:
-    return _Client(build_rest(core))
+def client(core: Core, tmp_path: Path) -> Iterator[RestClient]:
+    with open_counter(core, tmp_path / "service") as counter:
+        yield RestClient(counter)
 
 
 def _body(**changed: Any) -> bytes:
     return json.dumps({"flights": [{**_FLIGHT, **changed}]}).encode()
 
 
-def _refuse(client: _Client, body: bytes) -> dict[str, Any]:
+def _refuse(client: RestClient, body: bytes) -> dict[str, Any]:
     """Sends what is wrong, checks that it is refused, and that the service lives on."""
     response = client.post(_PATH, content=body)
     assert response.status_code == 400, response.text
@@ -65,8 +45,8 @@ def _refuse(client: _Client, body: bytes) -> dict[str, Any]:
     return problem
 
 
-def test_a_good_request_is_answered_in_protobuf_json(client: _Client, release: Release) -> None:
-    response = client.post(_PATH, content=_body(), headers={"x-request-id": "my request"})
+def test_a_good_request_is_answered_in_protobuf_json(client: RestClient, release: Release) -> None:
+    response = client.post(_PATH, content=_body(), headers={"x-request-id": "my-request"})
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
     assert response.json() == {
@@ -74,17 +54,18 @@ def test_a_good_request_is_answered_in_protobuf_json(client: _Client, release: R
         "modelName": "flight_delay",
         "semanticVersion": "1.2.3",
         "releaseDigest": release.digest,
-        "requestId": "my request",
+        "requestId": "my-request",
+        "variant": "champion",
     }
 
 
-def test_fields_may_be_named_as_in_the_proto_too(client: _Client) -> None:
+def test_fields_may_be_named_as_in_the_proto_too(client: RestClient) -> None:
     body = json_format.MessageToJson(make_flight(distance=5_000), preserving_proto_field_name=True)
     response = client.post(_PATH, content=f'{{"flights": [{body}]}}')
     assert response.json()["predictions"][0]["lateProbability"] == pytest.approx(expected_probability(5_000), abs=1e-6)
 
 
-def test_without_a_request_id_one_is_made(client: _Client) -> None:
+def test_without_a_request_id_one_is_made(client: RestClient) -> None:
     ids = {client.post(_PATH, content=_body()).json()["requestId"] for _ in range(2)}
     assert len(ids) == 2
     assert all(len(made) == 32 for made in ids)
@@ -106,25 +87,25 @@ def test_without_a_request_id_one_is_made(client: _Client) -> None:
     ],
 )
 def test_a_value_that_breaks_the_contract_is_told_by_field_and_rule(
-    client: _Client, changed: dict[str, Any], field: str, rule: str
+    client: RestClient, changed: dict[str, Any], field: str, rule: str
 ) -> None:
     (violation,) = _refuse(client, _body(**changed))["violations"]
     assert (violation["field"], violation["rule"]) == (f"flights[0].{field}", rule)
     assert violation["description"].startswith(f"flights[0].{field} ")
 
 
-def test_a_missing_value_may_be_nan(client: _Client) -> None:
+def test_a_missing_value_may_be_nan(client: RestClient) -> None:
     assert client.post(_PATH, content=_body(temperature="NaN")).status_code == 200
 
 
-def test_every_violation_of_every_row_is_told(client: _Client) -> None:
+def test_every_violation_of_every_row_is_told(client: RestClient) -> None:
     problem = _refuse(client, json.dumps({"flights": [{}] * 50}).encode())
     assert len(problem["violations"]) == 50 * 7
     assert problem["detail"] == "350 values in 50 of the rows break the contract"
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b'{"flights": []}', b'{"flights": null}'])
-def test_no_rows_are_no_request(client: _Client, body: bytes) -> None:
+def test_no_rows_are_no_request(client: RestClient, body: bytes) -> None:
     (violation,) = _refuse(client, body)["violations"]
     assert (violation["field"], violation["rule"]) == ("flights", "REQUIRED")
 
@@ -161,7 +142,7 @@ def test_no_rows_are_no_request(client: _Client, body: bytes) -> None:
         pytest.param(_body(scheduledDeparture=5), id="number for an instant"),
     ],
 )
-def test_a_body_that_is_no_request_is_refused_with_what_it_should_be(client: _Client, body: bytes) -> None:
+def test_a_body_that_is_no_request_is_refused_with_what_it_should_be(client: RestClient, body: bytes) -> None:
     problem = _refuse(client, body)
     assert problem["detail"].startswith("the body is no flight_delay.v1.PredictRequest in protobuf JSON: ")
     assert "violations" not in problem
@@ -175,17 +156,17 @@ def test_a_body_that_is_no_request_is_refused_with_what_it_should_be(client: _Cl
         ("/v1/models/%FF:predict", _body()),
         ("/v1/models/%00:predict", _body()),
         (f"/v1/models/{'x' * 10_000}:predict", _body()),
-        (_PATH, b'{"semanticVersion": "9.9.9", "flights": []}'),
+        (_PATH, json.dumps({"flights": [_FLIGHT], "semanticVersion": "9.9.9"}).encode()),
     ],
 )
-def test_another_model_or_version_is_not_found(client: _Client, path: str, body: bytes) -> None:
+def test_another_model_or_version_is_not_found(client: RestClient, path: str, body: bytes) -> None:
     response = client.post(path, content=body)
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["code"] == "MODEL_NOT_FOUND"
 
 
-def test_the_path_names_the_model_whatever_the_body_says(client: _Client) -> None:
+def test_the_path_names_the_model_whatever_the_body_says(client: RestClient) -> None:
     body = json.dumps({"flights": [_FLIGHT], "modelName": "weather"}).encode()
     assert client.post(_PATH, content=body).status_code == 200
 
@@ -199,21 +180,24 @@ def test_the_path_names_the_model_whatever_the_body_says(client: _Client) -> Non
         ("GET", _PATH, 405),
         ("GET", _FEATURES_PATH, 405),
         ("DELETE", "/livez", 405),
-        ("GET", "/openapi.json", 404),
-        ("GET", "/docs", 404),
+        ("GET", "/v2/models", 404),
+        ("GET", "/v2/models/flight_delay/versions", 404),
+        ("POST", "/v2", 405),
+        ("GET", "/v2/models/flight_delay/infer", 405),
+        ("PUT", "/metrics", 405),
     ],
 )
-def test_unknown_paths_and_methods_are_problems_too(client: _Client, method: str, path: str, status: int) -> None:
-    response = client.request(method, path, headers={"x-request-id": "my request"})
+def test_unknown_paths_and_methods_are_problems_too(client: RestClient, method: str, path: str, status: int) -> None:
+    response = client.request(method, path, headers={"x-request-id": "my-request"})
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
-    assert (problem["status"], problem["request_id"]) == (status, "my request")
+    assert (problem["status"], problem["request_id"]) == (status, "my-request")
     assert problem["detail"].startswith(f"{method} {path}: ")
 
 
-def test_the_features_of_each_row_are_told_by_name_with_what_is_answered(client: _Client, release: Release) -> None:
-    response = client.post(_FEATURES_PATH, content=_body(temperature=None), headers={"x-request-id": "my request"})
+def test_the_features_of_each_row_are_told_by_name_with_what_is_answered(client: RestClient, release: Release) -> None:
+    response = client.post(_FEATURES_PATH, content=_body(temperature=None), headers={"x-request-id": "my-request"})
     assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
     answer = response.json()
     (row,) = answer.pop("rows")
@@ -228,14 +212,15 @@ def test_the_features_of_each_row_are_told_by_name_with_what_is_answered(client:
         "modelName": "flight_delay",
         "semanticVersion": "1.2.3",
         "releaseDigest": release.digest,
-        "requestId": "my request",
+        "requestId": "my-request",
+        "variant": "champion",
     }
 
 
 @pytest.mark.parametrize(
     "value", [1 / 3 + 1, 1.1, 16_777_217 / 4_096, float(np.nextafter(np.float32(1), np.float32(2)))]
 )
-def test_a_feature_is_written_so_that_its_bits_come_back(client: _Client, value: float) -> None:
+def test_a_feature_is_written_so_that_its_bits_come_back(client: RestClient, value: float) -> None:
     (row,) = client.post(_FEATURES_PATH, content=_body(distance=value)).json()["rows"]
     assert row["features"]["distance"] == float(np.float32(value))
 
@@ -247,21 +232,21 @@ def test_a_feature_is_written_so_that_its_bits_come_back(client: _Client, value:
         (_FEATURES_PATH, b"{}", 400),
         (_FEATURES_PATH, json.dumps({"flights": [{}] * 50}).encode(), 400),
         (_FEATURES_PATH, json.dumps({"flights": [_FLIGHT] * 51}).encode(), 400),
-        (_FEATURES_PATH, b'{"semanticVersion": "9.9.9", "flights": []}', 404),
+        (_FEATURES_PATH, json.dumps({"flights": [_FLIGHT], "semanticVersion": "9.9.9"}).encode(), 404),
         ("/v1/models/weather:features", _body(), 404),
     ],
 )
 def test_what_predict_refuses_has_no_features_for_the_same_reasons(
-    client: _Client, path: str, body: bytes, status: int
+    client: RestClient, path: str, body: bytes, status: int
 ) -> None:
-    headers = {"x-request-id": "my request"}
+    headers = {"x-request-id": "my-request"}
     refused = client.post(path, content=body, headers=headers)
     assert refused.status_code == status
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.json() == client.post(path.replace("features", "predict"), content=body, headers=headers).json()
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz"])
-def test_health_is_answered(client: _Client, path: str) -> None:
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/v2/health/live", "/v2/health/ready"])
+def test_health_is_answered(client: RestClient, path: str) -> None:
     response = client.get(path)
     assert (response.status_code, response.json()) == (200, {"status": "ok"})

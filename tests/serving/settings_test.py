@@ -12,13 +12,14 @@ from athanor.errors import SettingsError
 from athanor.serving import settings
 from athanor.serving.settings import MAX_REPLICAS, find_free_ports, is_free, make_settings
 
-_RIGHT: dict[str, Any] = {"project": "flight_delay", "store": "store"}
+_RIGHT: dict[str, Any] = {"project": "flight_delay", "store": "store", "folder": "/service"}
 
 
 def test_what_is_not_given_has_its_default() -> None:
     made = make_settings(**_RIGHT)
     assert (made.host, made.http_port, made.grpc_port) == ("127.0.0.1", 8000, 9000)
     assert (made.replicas, made.max_rows, made.require_signature) == (1, 10_000, None)
+    assert (made.insecure, made.max_replicas, made.prediction_log) == (False, None, None)
 
 
 @pytest.mark.parametrize("store", ["s3://bucket/store", "memory://store", "file:///store", "/store"])
@@ -28,8 +29,9 @@ def test_a_store_lies_at_a_path_or_a_url(store: str) -> None:
 
 @pytest.mark.parametrize("store", ["store", Path("store")])
 def test_a_path_is_the_same_in_every_working_directory(store: str | Path, tmp_path: Path) -> None:
-    made = make_settings(**{**_RIGHT, "store": store}, require_signature="key.pub")
+    made = make_settings(**{**_RIGHT, "store": store}, require_signature="key.pub", prediction_log="log")
     assert made.store == str(Path.cwd() / "store")
+    assert made.prediction_log == Path.cwd() / "log"
     assert made.require_signature == Path.cwd() / "key.pub"
 
 
@@ -46,7 +48,22 @@ def test_a_path_is_the_same_in_every_working_directory(store: str | Path, tmp_pa
         ({"store": None}, "store: .* (given: None)"),
         ({"store": ""}, "store: .* (given: '')"),
         ({"require_signature": 1}, "require_signature: .* (given: 1)"),
-        ({"replica": 2}, "replica: .* (given: 2)"),
+        ({"replica": 2}, "replica: .* (given: 2); did you mean replicas?"),
+        ({"max_replicas": 65}, "max_replicas: .* (given: 65)"),
+        ({"target_utilisation": 0}, "target_utilisation: .* (given: 0)"),
+        ({"target_utilisation": 1.1}, "target_utilisation: .* (given: 1.1)"),
+        ({"upscale_delay_s": -1}, "upscale_delay_s: .* (given: -1)"),
+        ({"max_message_bytes": 1_023}, "max_message_bytes: .* (given: 1023)"),
+        ({"max_in_flight": 0}, "max_in_flight: .* (given: 0)"),
+        ({"max_deadline_s": 0}, "max_deadline_s: .* (given: 0)"),
+        ({"max_deadline_s": float("nan")}, "max_deadline_s: .* (given: nan)"),
+        ({"traffic_poll_s": 2.1}, "traffic_poll_s: .* (given: 2.1)"),
+        ({"trace_ratio": 2}, "trace_ratio: .* (given: 2)"),
+        ({"access_log_ratio": -0.1}, "access_log_ratio: .* (given: -0.1)"),
+        ({"prediction_log_ratio": "some"}, "prediction_log_ratio: .* (given: 'some')"),
+        ({"prediction_log": "s3://bucket/log"}, "prediction_log: .*is a URL; give a path on this machine"),
+        ({"folder": "s3://bucket/service"}, "folder: .*is a URL; give a path on this machine"),
+        ({"insecure": "perhaps"}, "insecure: .* (given: 'perhaps')"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named_with_its_value(wrong: dict[str, Any], message: str) -> None:
@@ -56,13 +73,19 @@ def test_a_setting_that_cannot_be_is_named_with_its_value(wrong: dict[str, Any],
 
 
 def test_a_required_setting_that_is_absent_is_named() -> None:
-    with pytest.raises(SettingsError, match="project: Field required"):
+    with pytest.raises(SettingsError, match=r"project: Field required.*; folder: Field required"):
         make_settings(store="store")
 
 
 def test_two_doors_need_two_ports() -> None:
     with pytest.raises(SettingsError, match="http_port and grpc_port are both 9000; they must differ"):
         make_settings(**_RIGHT, http_port=9_000)
+
+
+def test_the_most_replicas_are_no_fewer_than_the_fewest() -> None:
+    assert make_settings(**_RIGHT, replicas=2, max_replicas=2).max_replicas == 2
+    with pytest.raises(SettingsError, match=r"settings: .*max_replicas 2 is below replicas 3"):
+        make_settings(**_RIGHT, replicas=3, max_replicas=2)
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:

@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +67,7 @@ class PageVisit:
 
 
 @dataclass
-class _Browser:
+class Browser:
     """A running browser, of which one page is used."""
 
     process: "subprocess.Popen[bytes]"
@@ -106,7 +106,28 @@ class _Browser:
         return (event["params"] for event in self.events if event.get("method") == method)
 
     def evaluate(self, expression: str) -> Any:
-        return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]
+        """The value of an expression of JavaScript in the page; of a promise, what it becomes."""
+        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in result:
+            raise RuntimeError(f"{expression}: {result['exceptionDetails']}")
+        return result["result"].get("value")
+
+    def wait_until(self, condition: str) -> None:
+        """Until an expression of JavaScript is true in the page, whichever page that is by then."""
+        deadline = time.monotonic() + _TIMEOUT_S
+        while not self.evaluate(f"Boolean({condition})"):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{condition} has not come true in {_TIMEOUT_S:g} s")
+            time.sleep(0.01)
+
+    def press(self, key: str, code: int, text: str = "") -> None:
+        """Presses a key as a person does.
+
+        Args:
+            key, code, text: its name, its number and what it writes: "a", 65, "a".
+        """
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, text=text)
 
     def _receive(self, deadline: float) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -124,7 +145,13 @@ class _Browser:
 
 
 def open_page(
-    page: Path | str, folder: Path, *, width: int = 1200, is_dark: bool = False, is_printed: bool = False
+    page: Path | str,
+    folder: Path,
+    *,
+    width: int = 1200,
+    is_dark: bool = False,
+    is_printed: bool = False,
+    act: Callable[[Browser], object] = lambda browser: None,
 ) -> PageVisit:
     """Opens a page in a new browser, which has ended when this returns.
 
@@ -134,6 +161,7 @@ def open_page(
         width: of the window, in CSS pixels.
         is_dark: whether the reader prefers a dark page.
         is_printed: whether it looks as it would on paper.
+        act: what is done in the page once it is there, before it is looked at.
     """
     address = page.resolve().as_uri() if isinstance(page, Path) else page
     with _browse(folder) as browser:
@@ -144,6 +172,7 @@ def open_page(
         if "errorText" in arrived:
             raise RuntimeError(f"{address}: {arrived['errorText']}")
         browser.wait_until_loaded(arrived["loaderId"])
+        act(browser)
         return PageVisit(
             dom=browser.evaluate("document.documentElement.outerHTML"),
             width=browser.evaluate("document.documentElement.scrollWidth"),
@@ -154,7 +183,7 @@ def open_page(
 
 
 @contextmanager
-def _browse(folder: Path) -> Iterator[_Browser]:
+def _browse(folder: Path) -> Iterator[Browser]:
     folder.mkdir(parents=True, exist_ok=True)
     command = ["sh", "-c", _ON_THE_PIPE, "sh", "chromium", *_FLAGS, f"--user-data-dir={folder / 'profile'}"]
     with (folder / "chromium.log").open("wb") as log:
@@ -167,7 +196,7 @@ def _browse(folder: Path) -> Iterator[_Browser]:
             start_new_session=True,
         )
     try:
-        browser = _Browser(process)
+        browser = Browser(process)
         target = browser.call("Target.createTarget", url="about:blank")["targetId"]
         browser.session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -185,7 +214,7 @@ def _browse(folder: Path) -> Iterator[_Browser]:
         shutil.rmtree(folder / "profile", ignore_errors=True)
 
 
-def _take_screenshot(browser: _Browser, path: Path) -> Path:
+def _take_screenshot(browser: Browser, path: Path) -> Path:
     size = browser.call("Page.getLayoutMetrics")["cssContentSize"]
     clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], _TALLEST_PX), "scale": 1}
     picture = browser.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
@@ -193,7 +222,7 @@ def _take_screenshot(browser: _Browser, path: Path) -> Path:
     return path
 
 
-def _list_console(browser: _Browser) -> Iterator[str]:
+def _list_console(browser: Browser) -> Iterator[str]:
     for event in browser.events:
         match event:
             case {"method": "Runtime.consoleAPICalled", "params": {"type": level, "args": values}}:

@@ -24,7 +24,7 @@ from athanor.projects import load
 if TYPE_CHECKING:
     from athanor.data.snapshot import Snapshot
     from athanor.registry.history import Registered
-    from athanor.serving.service import ServiceState
+    from athanor.serving.place import ServiceState
     from athanor.training.train import Training
 
 _PROJECT: Final = "flight_delay"
@@ -96,8 +96,10 @@ def _service(home: Home, progress: TerminalProgress, keep: bool) -> Iterator["Se
     if not (is_free(http_port) and is_free(grpc_port)):
         http_port = find_free_ports(_PORTS)
         grpc_port = http_port + 1
-    settings = make_settings(project=_PROJECT, store=home.store_url, http_port=http_port, grpc_port=grpc_port)
-    state = start(settings, home, progress)
+    settings = make_settings(
+        project=_PROJECT, store=home.store_url, folder=home.service, http_port=http_port, grpc_port=grpc_port
+    )
+    state = start(settings, progress)
     try:
         yield state
     except BaseException:
@@ -122,9 +124,9 @@ def _call(recipe: Any, snapshot: "Snapshot", home: Home, service: "ServiceState"
     taken = {name: values[chosen] for name, values in columns.items()}
     with (
         progress.step("Call it by gRPC and REST", _WARM_UP_CALLS + _TIMED_CALLS) as advance,
-        connect(service.grpc) as channel,
+        connect(service.grpc, home=home.path) as connection,
     ):
-        client = Client(_PROJECT, channel)
+        client = Client(_PROJECT, connection)
         rows: list[Any] = to_messages(contract.columns, taken, client.row_class)
         probabilities = [p.late_probability for p in client.predict(rows).predictions]
         times_ms = []
@@ -146,20 +148,24 @@ def _call(recipe: Any, snapshot: "Snapshot", home: Home, service: "ServiceState"
             }
             for row, probability, arrived_late in zip(rows, probabilities, taken[contract.label.name], strict=True)
         ],
-        rest_agrees=_ask_rest(service, rows) == probabilities,
+        rest_agrees=_ask_rest(service, home, rows) == probabilities,
         median_ms=statistics.median(times_ms),
         p99_ms=times_ms[int(0.99 * _TIMED_CALLS) - 1],
     )
 
 
-def _ask_rest(service: "ServiceState", rows: list[Any]) -> list[float]:
+def _ask_rest(service: "ServiceState", home: Home, rows: list[Any]) -> list[float]:
     import json
 
     from google.protobuf import json_format
 
+    from athanor.serving.place import ServicePlace
+
+    token = ServicePlace(home.service, _PROJECT).token.read_text().strip()
     body = json.dumps({"flights": [json_format.MessageToDict(row) for row in rows]}).encode()
     url = f"http://{service.http}/v1/models/{_PROJECT}:predict"
-    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=10) as answer:
+    request = urllib.request.Request(url, body, {"authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own service
         if answer.status != 200:
             raise ServiceError(f"{url} answered {answer.status}")
         return [prediction["lateProbability"] for prediction in json.load(answer)["predictions"]]
@@ -236,6 +242,7 @@ def _explain(service: "ServiceState") -> None:
 The service runs on, process {service.pid}. Call it, and stop it:
   grpcurl -plaintext {service.grpc} describe flight_delay.v1.FlightDelayService
   curl http://{service.http}/readyz
+  the page about it, with a form: http://{service.http}/docs
   ./pants athanor serve down {_PROJECT}""",
         markup=False,
         highlight=False,

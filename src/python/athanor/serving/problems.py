@@ -7,19 +7,31 @@ from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from athanor.errors import (
+    AbandonedError,
     AthanorError,
     ContractError,
+    DeadlineExceededError,
     FieldViolation,
     InvalidRequestError,
     ModelNotFoundError,
     NotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
+    TooLargeError,
+    UnauthenticatedError,
 )
 
 _CODES: Final[tuple[tuple[type[AthanorError], grpc.StatusCode, int], ...]] = (
+    (AbandonedError, grpc.StatusCode.CANCELLED, 499),
     (InvalidRequestError, grpc.StatusCode.INVALID_ARGUMENT, 400),
     (ContractError, grpc.StatusCode.INVALID_ARGUMENT, 400),
+    (DeadlineExceededError, grpc.StatusCode.DEADLINE_EXCEEDED, 504),
     (ModelNotFoundError, grpc.StatusCode.NOT_FOUND, 404),
     (NotFoundError, grpc.StatusCode.NOT_FOUND, 404),
+    (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
+    (PermissionDeniedError, grpc.StatusCode.PERMISSION_DENIED, 403),
+    (TooLargeError, grpc.StatusCode.INVALID_ARGUMENT, 413),
+    (UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED, 401),
     (AthanorError, grpc.StatusCode.INTERNAL, 500),
 )
 
@@ -53,6 +65,10 @@ def to_rpc_status(error: AthanorError) -> status_pb2.Status:
     _attach(status, error_details_pb2.ErrorInfo(reason=error.code, domain="athanor"))
     bad_request = error_details_pb2.BadRequest()
     violations = _violations(error)
+    if isinstance(error, OverloadedError):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(int(error.retry_after_s * 1e9))
+        _attach(status, retry)
     for violation in violations:
         bad_request.field_violations.add(
             field=violation.field, reason=violation.rule, description=f"{violation.field} {violation.description}"
@@ -79,6 +95,8 @@ def to_problem(error: AthanorError, request_id: str) -> dict[str, Any]:
         "title": error.code.replace("_", " ").capitalize(),
         "status": to_http_status(error),
         "detail": str(error),
+        # Where the Open Inference Protocol's clients look.
+        "error": str(error),
         "code": error.code,
         "request_id": request_id,
     }

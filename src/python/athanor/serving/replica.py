@@ -1,29 +1,34 @@
-"""The deployment: one process that answers gRPC and REST from one core."""
+"""The deployment: one process that answers at all doors from one core."""
 
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
-from google.protobuf.message import Message
 from ray import serve
-from ray.serve.grpc_util import RayServegRPCContext
+from starlette.applications import Starlette
 
 from athanor.errors import AthanorError
 from athanor.features.features import Model
-from athanor.inspection.v1 import inspection_pb2
 from athanor.projects import load
 from athanor.release.store import ReleaseStore
+from athanor.serving.autoscaling import Utilisation, autoscaling_config
+from athanor.serving.batcher import Batcher
 from athanor.serving.core import Core
-from athanor.serving.grpc_services import report_serving
-from athanor.serving.inspection import to_message
-from athanor.serving.problems import to_grpc_code, to_rpc_status
-from athanor.serving.rest import REQUEST_ID, build_rest, make_request_id
+from athanor.serving.follower import Follower
+from athanor.serving.grpc_doors import GrpcDoors, open_doors
+from athanor.serving.place import ServicePlace
+from athanor.serving.reception import Reception
+from athanor.serving.rest_doors import build_rest
 from athanor.serving.settings import ServingSettings
+from athanor.serving.shadow import Shadow
+from athanor.serving.status import StatusFolder
+from athanor.serving.telemetry import Telemetry
+from athanor.serving.tokens import Tokens
+from athanor.serving.variants import LoadedTraffic
+from athanor.version import VERSION
 
-# Requests that wait in one replica; the rest waits in the ingress, which sees all replicas.
-_MAX_ONGOING_REQUESTS = 100
+_logger = logging.getLogger(__name__)
 
 
 class Replica:
@@ -33,59 +38,82 @@ class Replica:
     hold copies of what its methods name in their modules, such as the health servicer.
     """
 
-    def __init__(self, project: str, store: str, max_rows: int, require_signature: Path | None) -> None:
-        self._core = Core(load(project, "model", Model), ReleaseStore(store), max_rows, require_signature)
-
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        return build_rest(self._core, self._on_start)
-
-    @asynccontextmanager
-    async def _on_start(self, app: FastAPI) -> AsyncIterator[None]:
-        await report_serving(self._core.contract)
-        yield
-
-    async def Predict(self, request: Any, grpc_context: RayServegRPCContext) -> Message:  # noqa: N802
-        """The typed gRPC door; named as the method in the proto."""
-        return _answer(grpc_context, lambda id_: self._core.predict(request, id_), self._core.response_class)
-
-    async def ComputeFeatures(self, request: Any, grpc_context: RayServegRPCContext) -> Message:  # noqa: N802
-        """The gRPC door of inspection; named as the method in the proto."""
-        return _answer(
-            grpc_context,
-            lambda id_: to_message(self._core.inspect_serialised(request, id_)),
-            inspection_pb2.ComputeFeaturesResponse,
+    def __init__(self, settings: ServingSettings) -> None:
+        """Loads before anything can ask: what fails here is never sent a request."""
+        place = ServicePlace.of(settings)
+        store = ReleaseStore(settings.store)
+        self._settings = settings
+        self._core = Core(load(settings.project, "model", Model), store, settings.max_rows, settings.require_signature)
+        self._telemetry = Telemetry(settings, self._core.contract)
+        self._statuses = StatusFolder(place.replicas)
+        self._batcher = Batcher(self._core, settings.max_in_flight)
+        self._shadow = Shadow(self._core, self._telemetry.shadow_dropped)
+        tokens = None if settings.insecure else Tokens(place.tokens)
+        self._reception = Reception(self._core, self._batcher, self._shadow, tokens, self._telemetry)
+        self._on_loaded(self._core.traffic, 0.0)
+        self._follower = Follower(
+            self._core,
+            store,
+            settings.require_signature,
+            settings.traffic_poll_s,
+            self._on_loaded,
+            self._on_failed,
         )
 
+    def __serve_build_asgi_app__(self) -> Starlette:
+        return build_rest(self._reception, self._settings, self._on_start)
 
-def _answer(
-    grpc_context: RayServegRPCContext, make: Callable[[str], Message], response_class: Callable[[], Message]
-) -> Message:
-    """The response that `make` has for a request id; an empty one beside the status of the error that it raises."""
-    request_id = make_request_id(dict(grpc_context.invocation_metadata()).get(REQUEST_ID))
-    metadata: list[tuple[str, Any]] = [(REQUEST_ID, request_id)]
-    try:
-        response = make(request_id)
-    except AthanorError as error:
-        # Serve keeps the trailing metadata of what returns, not of what raises.
-        status = to_rpc_status(error)
-        grpc_context.set_code(to_grpc_code(error))
-        grpc_context.set_details(status.message)
-        metadata.append(("grpc-status-details-bin", status.SerializeToString()))
-        response = response_class()
-    grpc_context.set_trailing_metadata(metadata)
-    return response
+    @asynccontextmanager
+    async def _on_start(self, app: Starlette) -> AsyncIterator[None]:
+        self._utilisation = Utilisation()
+        await open_doors(GrpcDoors(self._reception, self._settings), self._core.contract.service)
+        yield
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """What Serve asks of each replica, on the thread that answers; see `autoscaling`."""
+        return self._utilisation.measure()
+
+    def __del__(self) -> None:
+        # Serve calls it after the last request. It may come before the end of the constructor.
+        for part in ("_follower", "_shadow", "_batcher", "_telemetry"):
+            if hasattr(self, part):
+                getattr(self, part).close()
+        if hasattr(self, "_statuses"):
+            self._statuses.remove()
+
+    def _on_loaded(self, loaded: LoadedTraffic, seconds: float) -> None:
+        for variant in loaded.variants:
+            self._telemetry.loaded(
+                variant.name, variant.semantic_version, variant.digest, seconds, loaded.traffic.revision
+            )
+        self._statuses.write(loaded)
+        named = ", ".join(f"{variant.name} {variant.semantic_version}" for variant in loaded.variants)
+        _logger.info("answers by traffic revision %s: %s", loaded.traffic.revision, named)
+
+    def _on_failed(self, error: AthanorError) -> None:
+        self._telemetry.load_failed(self._core.traffic.traffic.revision, error)
+        self._statuses.write(self._core.traffic, error)
+        _logger.error("stays at traffic revision %s: %s", self._core.traffic.traffic.revision, error)
 
 
 def bind(settings: ServingSettings) -> Any:
-    """The Serve application."""
+    """The Serve application. Replicas stay when nothing but their number changes."""
+    each = settings.model_copy(update={"replicas": 1, "max_replicas": None})
+    scaling = autoscaling_config(settings)
+    number: dict[str, Any] = {"autoscaling_config": scaling} if scaling else {"num_replicas": settings.replicas}
     deployment: Any = serve.deployment(
         serve.ingress()(Replica),
         name=settings.project,
-        num_replicas=settings.replicas,
-        max_ongoing_requests=_MAX_ONGOING_REQUESTS,
+        **number,
+        # Ours refuses first, with words.
+        max_ongoing_requests=2 * settings.max_in_flight,
         # Replicas are bound by what the machine has, not by what Ray counts.
         ray_actor_options={"num_cpus": 0},
+        health_check_period_s=1,
+        health_check_timeout_s=10,
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=5,
     )
-    return deployment.bind(settings.project, settings.store, settings.max_rows, settings.require_signature)
+    # Serve makes one up for each deployment else, and puts new replicas in the place of all that answer.
+    deployment._version = VERSION
+    return deployment.bind(each)

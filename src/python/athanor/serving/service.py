@@ -1,4 +1,4 @@
-"""A service as a process of its own: up, down, and how the two find each other.
+"""A service as a process of its own: up, down, scale, and how others find it.
 
 `up` starts `run` as a detached process. `run` holds a lock for its whole life: whoever can take the lock knows that
 there is no service, whatever numbers processes have. When it answers, it writes its state beside the lock.
@@ -6,107 +6,75 @@ there is no service, whatever numbers processes have. When it answers, it writes
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from athanor.atomic import replace_file
-from athanor.errors import NotFoundError, ServiceError, SettingsError
+from athanor.errors import ServiceError, SettingsError
 from athanor.features.features import Model
 from athanor.progress import Progress
 from athanor.projects import load
 from athanor.release.store import ReleaseStore
 from athanor.serving.cluster import deploy, local_ray, undeploy
 from athanor.serving.core import Core
-from athanor.serving.settings import ServingSettings, is_free
+from athanor.serving.place import ServicePlace, ServiceState
+from athanor.serving.settings import (
+    ENVIRONMENT_PREFIX,
+    MAX_REPLICAS,
+    ServingSettings,
+    is_free,
+    make_settings,
+    read_settings_file,
+)
+from athanor.serving.status import StatusFolder
+from athanor.serving.tokens import local_token
 
 _START_TIMEOUT_S: Final = 120.0
 _STOP_TIMEOUT_S: Final = 60.0
+_SCALE_TIMEOUT_S: Final = 120.0
 _POLL_S: Final = 0.05
+_LOOK_S: Final = 1.0
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
-
-@dataclass(frozen=True)
-class ServiceState:
-    """A service that answers.
-
-    Attributes:
-        pid: of the process that owns it.
-        grpc, http: `host:port` of the doors.
-    """
-
-    project: str
-    pid: int
-    grpc: str
-    http: str
+_logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ServicePlace:
-    """Where a project's service keeps its lock, state and log."""
-
-    folder: Path
-    project: str
-
-    @property
-    def lock(self) -> Path:
-        return self.folder / f"{self.project}.lock"
-
-    @property
-    def state(self) -> Path:
-        return self.folder / f"{self.project}.json"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / f"{self.project}.log"
-
-    def is_held(self) -> bool:
-        """Whether a service runs, or is about to."""
-        if not self.lock.exists():
-            return False
-        with self.lock.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
-
-    def read(self) -> ServiceState | None:
-        """The service that answers, if one does."""
-        if not (self.is_held() and self.state.exists()):
-            return None
-        return ServiceState(**json.loads(self.state.read_bytes()))
-
-
-def up(settings: ServingSettings, place: ServicePlace, command: Sequence[str], progress: Progress) -> ServiceState:
+def up(settings: ServingSettings, command: Sequence[str], progress: Progress) -> ServiceState:
     """Starts a service that outlives this process, and returns when it answers.
 
     Args:
-        command: what runs `run` with these settings and this place.
+        command: what runs `run` with the settings that lie in the place.
 
     Raises:
         SettingsError: a service of this project runs already, or a port is taken.
         NotFoundError, ReleaseError: there is no champion that could answer.
         ServiceError: it did not start; names the end of its log.
     """
+    place = ServicePlace.of(settings)
     if place.is_held():
         raise SettingsError(
             f"a service of {settings.project} runs from {place.folder} already; stop it by `serve down`"
         )
-    _check(settings)
+    _check_ports(settings)
     place.folder.mkdir(parents=True, exist_ok=True)
     place.state.unlink(missing_ok=True)
+    replace_file(place.settings, settings.model_dump_json(indent=2, exclude_none=True).encode())
     with progress.step("Start the service") as advance:
-        with place.log.open("wb") as log:
+        place.log.write_bytes(b"")
+        # Replicas append to it as well.
+        with place.log.open("ab") as log:
             # A session of its own: it neither dies with this terminal nor reads from it.
             process = subprocess.Popen(
                 command,
@@ -114,9 +82,11 @@ def up(settings: ServingSettings, place: ServicePlace, command: Sequence[str], p
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                env=_environment(),
             )
         try:
+            # While it starts: what would stop it is told here, where a person reads it.
+            _check_traffic(settings)
             state = _wait_until_answering(place, process)
         except BaseException:
             process.terminate()
@@ -126,12 +96,20 @@ def up(settings: ServingSettings, place: ServicePlace, command: Sequence[str], p
     return state
 
 
-def _check(settings: ServingSettings) -> None:
-    """Finds here, where a person reads it, what would stop the service from starting."""
+def _environment() -> dict[str, str]:
+    """That of the service. Its settings lie in the place; a variable would come before what a flag has said."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def _check_ports(settings: ServingSettings) -> None:
     if taken := [port for port in (settings.http_port, settings.grpc_port) if not is_free(port)]:
         raise SettingsError(
             f"port {' and '.join(map(str, taken))} is taken; choose another by --http-port, --grpc-port"
         )
+
+
+def _check_traffic(settings: ServingSettings) -> None:
     model, store = load(settings.project, "model", Model), ReleaseStore(settings.store)
     Core(model, store, settings.max_rows, settings.require_signature)
 
@@ -155,9 +133,7 @@ def down(place: ServicePlace, progress: Progress) -> None:
         NotFoundError: none runs.
         ServiceError: it does not stop.
     """
-    state = place.read()
-    if state is None:
-        raise NotFoundError(f"no service of {place.project} runs from {place.folder}")
+    state = place.find()
     with progress.step("Stop the service"):
         os.kill(state.pid, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_TIMEOUT_S
@@ -167,18 +143,59 @@ def down(place: ServicePlace, progress: Progress) -> None:
             time.sleep(_POLL_S)
 
 
-def run(settings: ServingSettings, place: ServicePlace) -> None:
+def scale(place: ServicePlace, replicas: int, progress: Progress) -> None:
+    """Changes the number of replicas of a service that runs, and returns when there are so many.
+
+    Raises:
+        NotFoundError: none runs.
+        SettingsError: so many cannot be, or they scale by themselves.
+        ServiceError: they did not become so many.
+    """
+    state = place.find()
+    settings = read_settings(place)
+    if settings.max_replicas is not None:
+        raise SettingsError("the replicas of this service scale by themselves; start it without max_replicas")
+    if not 1 <= replicas <= MAX_REPLICAS:
+        raise SettingsError(f"{replicas} replicas cannot be; give a number from 1 to {MAX_REPLICAS}")
+    changed = settings.model_copy(update={"replicas": replicas})
+    replace_file(place.settings, changed.model_dump_json(indent=2, exclude_none=True).encode())
+    statuses = StatusFolder(place.replicas)
+    with progress.step(f"Scale to {replicas}") as advance:
+        os.kill(state.pid, signal.SIGHUP)
+        deadline = time.monotonic() + _SCALE_TIMEOUT_S
+        while (there := len(statuses.read())) != replicas:
+            if time.monotonic() > deadline:
+                raise ServiceError(f"there are {there} replicas after {_SCALE_TIMEOUT_S:g} s; see {place.log}")
+            time.sleep(_POLL_S)
+        advance(f"{there} replicas")
+
+
+def read_settings(place: ServicePlace) -> ServingSettings:
+    """The settings of a service that was started from a place."""
+    return make_settings(**read_settings_file(place.settings))
+
+
+def run(settings: ServingSettings) -> None:
     """Serves until SIGTERM or SIGINT, in this process and those it starts; none of them outlives it.
+
+    At SIGHUP the number of replicas becomes what the settings in the place say.
 
     Raises:
         SettingsError: a service of this project runs already.
     """
+    place = ServicePlace.of(settings)
     place.folder.mkdir(parents=True, exist_ok=True)
     _hold(place)
-    with _scratch_folder() as scratch, local_ray(scratch):
+    for left_by_the_last in (place.replicas, place.metrics):
+        shutil.rmtree(left_by_the_last, ignore_errors=True)
+    if not settings.insecure:
+        local_token(place.folder, place.project)
+    rescale = threading.Event()
+    with _scratch_folder() as scratch, local_ray(scratch, settings):
         # Only now: Ray sets handlers of its own when it starts.
         for number in _STOP_SIGNALS:
             signal.signal(number, _stop)
+        signal.signal(signal.SIGHUP, lambda number, frame: rescale.set())
         try:
             deploy(settings)
             state = ServiceState(
@@ -186,17 +203,27 @@ def run(settings: ServingSettings, place: ServicePlace) -> None:
                 os.getpid(),
                 grpc=f"{settings.host}:{settings.grpc_port}",
                 http=f"{settings.host}:{settings.http_port}",
+                insecure=settings.insecure,
             )
             replace_file(place.state, json.dumps(asdict(state)).encode())
-            while True:
-                signal.pause()
+            while rescale.wait():
+                rescale.clear()
+                _rescale(settings, read_settings(place).replicas)
         except _Stopped:
             pass
         finally:
-            for number in _STOP_SIGNALS:
+            for number in (*_STOP_SIGNALS, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
             place.state.unlink(missing_ok=True)
             undeploy()
+
+
+def _rescale(settings: ServingSettings, replicas: int) -> None:
+    try:
+        deploy(settings.model_copy(update={"replicas": replicas}))
+    except RuntimeError:
+        # Serve's word for replicas that did not start. Those that answer are no reason to end.
+        _logger.exception("the service could not be scaled to %s", replicas)
 
 
 class _Stopped(BaseException):
@@ -210,11 +237,18 @@ def _stop(number: int, frame: object) -> None:
 def _hold(place: ServicePlace) -> None:
     """Takes the lock. It is never closed: only the end of this process releases it."""
     lock = os.open(place.lock, os.O_WRONLY | os.O_CREAT)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise SettingsError(f"a service of {place.project} runs from {place.folder} already") from None
+    deadline = time.monotonic() + _LOOK_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Whoever only looks holds it for a moment.
+            if time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+                continue
+            os.close(lock)
+            raise SettingsError(f"a service of {place.project} runs from {place.folder} already") from None
+        return
 
 
 @contextmanager

@@ -1,0 +1,152 @@
+"""What each replica of this machine has counted, in a file of its own, so that whoever is asked can tell of all.
+
+A replica replaces its file as a whole and holds a lock for its life. What the dead have counted is kept: totals never
+fall. Gauges of the dead are forgotten.
+"""
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from athanor.atomic import replace_file
+
+Key: TypeAlias = tuple[str, tuple[str, ...]]
+"""Name of a metric, and the values of its labels."""
+
+_RETIRED: Final = "retired"
+_NAME_BYTES: Final = 8
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was counted until some moment.
+
+    Attributes:
+        totals: only ever grow; a counter's one number, a histogram's numbers by bucket and their sum.
+        gauges: as they are.
+    """
+
+    totals: Mapping[Key, Sequence[float]] = field(default_factory=dict)
+    gauges: Mapping[Key, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "totals": [[name, labels, numbers] for (name, labels), numbers in self.totals.items()],
+            "gauges": [[name, labels, number] for (name, labels), number in self.gauges.items()],
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, list[tuple[str, list[str], object]]]) -> "Snapshot":
+        def read(part: str) -> dict[Key, object]:
+            return {(name, tuple(labels)): value for name, labels, value in found[part]}
+
+        return cls(read("totals"), read("gauges"))  # type: ignore[arg-type]  # written by `to_json`
+
+
+def add(snapshots: Iterable[Snapshot]) -> dict[Key, list[float]]:
+    """Totals of several together."""
+    sums: dict[Key, list[float]] = {}
+    for snapshot in snapshots:
+        for key, numbers in snapshot.totals.items():
+            known = sums.get(key)
+            sums[key] = [a + b for a, b in zip(known, numbers, strict=True)] if known else list(numbers)
+    return sums
+
+
+class SnapshotFolder:
+    """The snapshots of a service's replicas on this machine; this process is one of them until it closes."""
+
+    def __init__(self, folder: Path) -> None:
+        """Makes the folder, and sums up what those have counted that are gone."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._name = secrets.token_hex(_NAME_BYTES)
+        self._lock: int | None = os.open(self._lock_path(self._name), os.O_WRONLY | os.O_CREAT, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        with self._holding(fcntl.LOCK_EX):
+            self._retire([name for name in self._names() if not self._is_alive(name)])
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Tells of this process. Raises OSError where it cannot be written."""
+        replace_file(self._path(self._name), json.dumps(snapshot.to_json()).encode())
+
+    def read_others(self) -> tuple[list[Snapshot], list[Snapshot]]:
+        """What the other processes have counted: those that live, and those that are gone."""
+        living: list[Snapshot] = []
+        gone: list[Snapshot] = []
+        with self._holding(fcntl.LOCK_SH):
+            retired, folded = self._read_retired()
+            gone.append(retired)
+            for name in self._names():
+                if name in folded or name == self._name:
+                    continue
+                (living if self._is_alive(name) else gone).append(self._read(name))
+        return living, gone
+
+    def close(self) -> None:
+        """Leaves; what was written last stays counted."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _retire(self, dead: Sequence[str]) -> None:
+        retired, folded = self._read_retired()
+        fresh = [name for name in dead if name not in folded]
+        if fresh:
+            sums = add([retired, *(self._read(name) for name in fresh)])
+            # Named with their sum: were this process killed here, the next one would not add them again.
+            content = {**Snapshot(sums).to_json(), "folded": sorted({*folded, *fresh})}
+            replace_file(self._path(_RETIRED), json.dumps(content).encode())
+        for name in dead:
+            self._path(name).unlink(missing_ok=True)
+            self._lock_path(name).unlink(missing_ok=True)
+
+    def _read_retired(self) -> tuple[Snapshot, frozenset[str]]:
+        path = self._path(_RETIRED)
+        if not path.exists():
+            return Snapshot(), frozenset()
+        found = json.loads(path.read_bytes())
+        return Snapshot.from_json(found), frozenset(found["folded"])
+
+    def _read(self, name: str) -> Snapshot:
+        try:
+            return Snapshot.from_json(json.loads(self._path(name).read_bytes()))
+        except FileNotFoundError:  # it has counted nothing yet
+            return Snapshot()
+
+    def _names(self) -> list[str]:
+        return sorted(path.stem for path in self._folder.glob("*.lock") if path.stem != _RETIRED)
+
+    def _is_alive(self, name: str) -> bool:
+        try:
+            lock = os.open(self._lock_path(name), os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    @contextmanager
+    def _holding(self, kind: int) -> Iterator[None]:
+        lock = os.open(self._lock_path(_RETIRED), os.O_RDONLY | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, kind)
+            yield
+        finally:
+            os.close(lock)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
+
+    def _lock_path(self, name: str) -> Path:
+        return self._folder / f"{name}.lock"

@@ -1,0 +1,130 @@
+"use strict";
+{
+  const service = JSON.parse(document.getElementById("service").textContent);
+  const form = document.getElementById("predict");
+  const token = document.getElementById("token");
+  const outcome = document.getElementById("outcome");
+  const fields = [...form.querySelectorAll("[data-name]")].map((box) => ({
+    name: box.dataset.name,
+    jsonName: box.dataset.jsonName,
+    kind: box.dataset.kind,
+    input: box.querySelector(".value"),
+    missing: box.querySelector(".missing input"),
+    violation: box.querySelector(".violation"),
+  }));
+
+  const readValue = ({ kind, input, missing }) => {
+    if (missing?.checked || input.value === "") return undefined;
+    if (kind === "number" || kind === "integer") return Number(input.value);
+    if (kind === "boolean") return input.value === "true";
+    if (kind === "timestamp") return `${input.value}${input.value.length === 16 ? ":00" : ""}Z`;
+    return input.value;
+  };
+
+  const readRequest = () => {
+    const values = fields.map((field) => [field.jsonName, readValue(field)]);
+    return { [service.rows]: [Object.fromEntries(values.filter(([, value]) => value !== undefined))] };
+  };
+
+  const showExamples = () => {
+    const body = JSON.stringify(readRequest());
+    const quoted = { curl: body.replaceAll("'", () => "'\\''"), python: body };
+    for (const [id, text] of Object.entries(quoted)) {
+      const example = document.getElementById(id);
+      const template = example.dataset.template;
+      example.textContent = template.replaceAll("{origin}", () => location.origin).replaceAll("{body}", () => text);
+    }
+  };
+
+  const make = (tag, className, text) => {
+    const made = document.createElement(tag);
+    made.className = className;
+    made.textContent = text;
+    return made;
+  };
+
+  const showViolation = (field, text) => {
+    field.violation.textContent = text;
+    field.violation.hidden = !text;
+    field.input.setAttribute("aria-invalid", String(Boolean(text)));
+  };
+
+  const clear = () => {
+    outcome.replaceChildren();
+    fields.forEach((field) => showViolation(field, ""));
+  };
+
+  const showPrediction = (answer) => {
+    const value = answer[service.predictions][0][service.prediction];
+    const percent = `${(100 * value).toFixed(1)} %`;
+    const bar = make("div", "bar", "");
+    const part = make("span", "", "");
+    part.style.inlineSize = `${100 * value}%`;
+    bar.append(part);
+    bar.setAttribute("role", "img");
+    bar.setAttribute("aria-label", percent);
+    const origin = make("dl", "facts", "");
+    for (const [name, key] of Object.entries(service.origin)) {
+      const fact = document.createElement("div");
+      fact.append(make("dt", "", name), make("dd", "code", answer[key] ?? ""));
+      origin.append(fact);
+    }
+    outcome.append(make("p", "told answered", `${service.meaning}: ${percent}`), bar, origin);
+  };
+
+  const showProblem = (problem, retryAfter) => {
+    const wait = retryAfter ? ` Ask again in ${retryAfter} s.` : "";
+    outcome.append(make("p", "told refused", `${problem.title ?? "Refused"}: ${problem.detail ?? ""}.${wait}`));
+    const elsewhere = make("ul", "elsewhere", "");
+    for (const { field: path, description } of problem.violations ?? []) {
+      const name = path.slice(path.lastIndexOf(".") + 1);
+      const field = fields.find((each) => path === `${service.rowsName}[0].${each.name}`);
+      const said = description.startsWith(path) ? description.slice(path.length).trim() : description;
+      if (field) showViolation(field, `${name} ${said}`);
+      else elsewhere.append(make("li", "", description));
+    }
+    if (elsewhere.childElementCount) outcome.append(elsewhere);
+    (problem.status === 401 ? token : fields.find((field) => !field.violation.hidden)?.input)?.focus();
+  };
+
+  const predict = async () => {
+    const headers = { "content-type": "application/json" };
+    if (token.value.trim()) headers.authorization = `Bearer ${token.value.trim()}`;
+    const response = await fetch(service.path, { method: "POST", headers, body: JSON.stringify(readRequest()) });
+    const answer = await response.json();
+    if (response.ok) showPrediction(answer);
+    else showProblem(answer, response.headers.get("retry-after"));
+  };
+
+  const readMistake = () => fields.find(({ input, missing }) => !missing?.checked && input.validity.badInput);
+
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    clear();
+    const mistake = readMistake();
+    if (mistake) {
+      showViolation(mistake, `${mistake.name} cannot be read as a ${mistake.kind}`);
+      mistake.input.focus();
+      return;
+    }
+    form.setAttribute("aria-busy", "true");
+    try {
+      await predict();
+    } catch {
+      outcome.append(make("p", "told refused", "The service cannot be reached."));
+    } finally {
+      form.removeAttribute("aria-busy");
+    }
+  });
+
+  const show = () => {
+    for (const { input, missing } of fields) if (missing) input.disabled = missing.checked;
+    showExamples();
+  };
+
+  form.addEventListener("input", show);
+  // What the page before this one was given.
+  token.value = window.athanorToken ?? "";
+  delete window.athanorToken;
+  show();
+}

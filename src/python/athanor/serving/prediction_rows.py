@@ -1,0 +1,201 @@
+"""Entries of the prediction log as Arrow's record batches."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from arro3.core import Array, ChunkedArray, DataType, Field, RecordBatch, Schema
+from numpy.typing import NDArray
+
+from athanor.contract.columns import Column, Columns, Kind
+from athanor.contract.contract import Contract
+from athanor.errors import SettingsError
+
+_TYPES: Final = {
+    Kind.NUMBER: DataType.float64(),
+    Kind.INTEGER: DataType.int64(),
+    Kind.BOOLEAN: DataType.bool(),
+    Kind.TEXT: DataType.utf8(),
+    Kind.TIMESTAMP: DataType.timestamp("us", tz="UTC"),
+}
+# What stands beside the columns of the contract.
+_TEXTS: Final = ("request_id", "door", "variant", "semantic_version", "release_digest")
+_OWN: Final = {
+    **dict.fromkeys(_TEXTS, Kind.TEXT),
+    "at": Kind.TIMESTAMP,
+    "row": Kind.INTEGER,
+}
+# The library holds the interpreter's lock. Between so many rows, those who answer get their turn.
+_ROWS_AT_ONCE: Final = 500
+# What objects take beside their content, about: a number, or a reference to a text; a text; an array and its entry in
+# a mapping; the rest of an entry.
+_VALUE_BYTES: Final = 8
+_TEXT_BYTES: Final = 64
+_ARRAY_BYTES: Final = 150
+_ENTRY_BYTES: Final = 500
+
+
+class Entry(NamedTuple):
+    """Rows of one request.
+
+    Attributes:
+        at_ns: when they were asked about, nanoseconds since 1970.
+        columns: of which rows from `first` on were asked about. They are kept, and must not be changed.
+        probabilities: that were predicted for them, of shape (count,).
+    """
+
+    request_id: str
+    at_ns: int
+    door: str
+    variant: str
+    semantic_version: str
+    digest: str
+    columns: Columns
+    first: int
+    probabilities: NDArray[np.float64]
+
+    @property
+    def rows(self) -> int:
+        return len(self.probabilities)
+
+
+class _Piece(NamedTuple):
+    """Rows `start` to `end` of an entry."""
+
+    entry: Entry
+    start: int
+    end: int
+
+
+class _Run(NamedTuple):
+    """Rows `first` to `last` of some arrays."""
+
+    columns: Columns
+    first: int
+    last: int
+
+
+class EntryShape:
+    """How entries look in a file."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._columns = contract.columns
+        self._prediction = contract.prediction.name
+        names = [column.name for column in contract.columns] + [self._prediction]
+        if clashing := sorted({name for name in names if name in _OWN or names.count(name) > 1}):
+            raise SettingsError(
+                f"{contract.name} cannot have a prediction log, which has columns of its own that are called "
+                f"{', '.join(clashing)}; rename those of the contract"
+            )
+        self._free_texts = tuple(column.name for column in self._columns if _is_free_text(column))
+        texts = sum(column.kind is Kind.TEXT for column in self._columns)
+        self._entry_bytes = _ENTRY_BYTES + _ARRAY_BYTES * len(self._columns)
+        self._row_bytes = _VALUE_BYTES * (len(self._columns) + 1) + _TEXT_BYTES * texts
+        fields = [Field(name, _TYPES[kind], nullable=False) for name, kind in _OWN.items()]
+        fields += [Field(column.name, _TYPES[column.kind], nullable=True) for column in self._columns]
+        fields += [Field(self._prediction, _TYPES[Kind.NUMBER], nullable=False)]
+        self.schema = Schema(fields)
+
+    def release_others(self, entry: Entry) -> Entry:
+        """Copies a few rows out of many, so that the many are not held for their sake."""
+        if 4 * entry.rows >= len(entry.columns[self._columns[0].name]):
+            return entry
+        first, last = entry.first, entry.first + entry.rows
+        few = {column.name: entry.columns[column.name][first:last].copy() for column in self._columns}
+        return entry._replace(columns=few, first=0)
+
+    def measure(self, entry: Entry) -> int:
+        """About how many bytes an entry holds."""
+        size = self._entry_bytes + self._row_bytes * entry.rows
+        for name in self._free_texts:
+            size += sum(map(len, entry.columns[name][entry.first : entry.first + entry.rows].tolist()))
+        return size
+
+    def batches(self, entries: Sequence[Entry]) -> Iterator[RecordBatch]:
+        """Entries as record batches of about `_ROWS_AT_ONCE` rows each."""
+        pieces: list[_Piece] = []
+        rows = 0
+        for entry in entries:
+            for start in range(0, entry.rows, _ROWS_AT_ONCE):
+                end = min(start + _ROWS_AT_ONCE, entry.rows)
+                pieces.append(_Piece(entry, start, end))
+                rows += end - start
+                if rows >= _ROWS_AT_ONCE:
+                    yield self._batch(pieces)
+                    pieces, rows = [], 0
+        if pieces:
+            yield self._batch(pieces)
+
+    def _batch(self, pieces: Sequence[_Piece]) -> RecordBatch:
+        runs = _join(pieces)
+        are_single = all(run.last - run.first == 1 for run in runs)
+        predicted = np.concatenate([piece.entry.probabilities[piece.start : piece.end] for piece in pieces])
+        arrays = [
+            *_own(pieces),
+            *(_to_arrow(column.kind, _gather(column, runs, are_single)) for column in self._columns),
+            Array.from_numpy(np.ascontiguousarray(predicted, dtype=np.float64)),
+        ]
+        return RecordBatch.from_arrays(arrays, schema=self.schema)
+
+
+def _own(pieces: Sequence[_Piece]) -> Iterator[Array]:
+    """The columns of `_OWN`, in its order."""
+    counts = [piece.end - piece.start for piece in pieces]
+    texts = [(e.request_id, e.door, e.variant, e.semantic_version, e.digest) for e, _, _ in pieces]
+    repeated = chain.from_iterable(map(repeat, texts, counts))
+    yield from (_to_text(list(values)) for values in zip(*repeated, strict=True))
+    at = np.array([piece.entry.at_ns // 1_000 for piece in pieces], dtype="M8[us]")
+    yield _to_arrow(Kind.TIMESTAMP, np.repeat(at, counts))
+    yield _to_arrow(Kind.INTEGER, np.array(list(chain.from_iterable(range(p.start, p.end) for p in pieces))))
+
+
+def _join(pieces: Sequence[_Piece]) -> list[_Run]:
+    """Rows as they lie together: requests that were computed together share their arrays."""
+    runs: list[_Run] = []
+    for entry, start, end in pieces:
+        first, last = entry.first + start, entry.first + end
+        if runs and runs[-1].columns is entry.columns and runs[-1].last == first:
+            runs[-1] = runs[-1]._replace(last=last)
+        else:
+            runs.append(_Run(entry.columns, first, last))
+    return runs
+
+
+def _gather(column: Column, runs: Sequence[_Run], are_single: bool) -> NDArray[Any]:
+    name = column.name
+    # Many single rows: to slice each and to join the slices would take three times as long.
+    if are_single and column.kind is not Kind.TIMESTAMP:
+        return np.array([columns[name].item(row) for columns, row, _ in runs], dtype=column.kind.dtype)
+    return np.concatenate([run.columns[name][run.first : run.last] for run in runs])
+
+
+def _is_free_text(column: Column) -> bool:
+    return column.kind is Kind.TEXT and not column.categories
+
+
+def _to_arrow(kind: Kind, values: NDArray[Any]) -> Array:
+    """Values of a column, missing ones as nulls."""
+    if kind is Kind.TEXT:
+        return _to_text([text or None for text in values.tolist()])
+    missing = np.isnat(values) if kind is Kind.TIMESTAMP else np.isnan(values)
+    plain = values.astype("M8[us]").view("i8") if kind is Kind.TIMESTAMP else values
+    array = Array.from_numpy(np.ascontiguousarray(plain))
+    if missing.any():
+        array = _with_nulls(array, missing)
+    return array if array.type == _TYPES[kind] else array.cast(_TYPES[kind])
+
+
+def _with_nulls(array: Array, missing: NDArray[np.bool_]) -> Array:
+    """An array with nulls in some places, which are taken from behind its end."""
+    longer = ChunkedArray([array, Array([None], type=array.type)]).combine_chunks()
+    places = np.arange(len(missing), dtype=np.uint32)
+    places[missing] = len(missing)
+    return longer.take(Array.from_numpy(places))
+
+
+def _to_text(texts: list[str | None]) -> Array:
+    try:
+        return Array(texts, type=_TYPES[Kind.TEXT])
+    except UnicodeEncodeError:  # half a character, which JSON can carry and UTF-8 cannot
+        return Array([text and text.encode(errors="replace").decode() for text in texts], type=_TYPES[Kind.TEXT])

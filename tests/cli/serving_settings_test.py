@@ -1,0 +1,201 @@
+"""Each setting of a service is a flag, an environment variable and a key of the settings file."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from athanor.cli.serving_settings import PREFIX, read_settings, with_settings
+from athanor.errors import SettingsError
+from athanor.home import Home
+from athanor.serving.settings import ServingSettings
+
+_NAMES: Final = [name for name in ServingSettings.model_fields if name not in {"project", "folder"}]
+_PATHS: Final = ("store", "require_signature", "prediction_log")
+# For each setting a value that is not its default.
+_OTHER: Final[dict[str, Any]] = {
+    "store": "/other/store",
+    "host": "0.0.0.0",  # noqa: S104 - nothing binds to it here
+    "http_port": 1234,
+    "grpc_port": 1235,
+    "insecure": True,
+    "require_signature": "/other/key.pub",
+    "replicas": 2,
+    "max_replicas": 9,
+    "target_utilisation": 0.5,
+    "upscale_delay_s": 1.5,
+    "downscale_delay_s": 2.5,
+    "max_rows": 17,
+    "max_message_bytes": 2_048,
+    "max_in_flight": 18,
+    "max_deadline_s": 3.5,
+    "traffic_poll_s": 0.25,
+    "trace_ratio": 0.75,
+    "access_log_ratio": 0.125,
+    "prediction_log": "/other/log",
+    "prediction_log_ratio": 0.375,
+}
+
+
+@pytest.fixture(autouse=True)
+def _without_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ATHANOR_HOME", "ATHANOR_STORE_URL", *(f"{PREFIX}{name.upper()}" for name in _NAMES)):
+        monkeypatch.delenv(name, raising=False)
+
+
+def _run(home: Path, *flags: str, **environment: str) -> ServingSettings:
+    """What a command is given. Raises what it raises."""
+    found: list[ServingSettings] = []
+    app = typer.Typer()
+
+    @app.command()
+    @with_settings
+    def serve(project: str, **settings: Any) -> None:
+        found.append(read_settings(project, Home(home), settings))
+
+    result = CliRunner().invoke(app, ["flight_delay", *flags], env=environment)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return found[0]
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _told(name: str, value: Any) -> list[str]:
+    return [_flag(name)] if value is True else [_flag(name), str(value)]
+
+
+def _shown(settings: ServingSettings, name: str) -> Any:
+    value = getattr(settings, name)
+    return str(value) if name in _PATHS else value
+
+
+def _file(where: Path, name: str = "settings.toml", /, **values: Any) -> str:
+    path = where / name
+    lines = (f"{key} = {json.dumps(value)}" for key, value in values.items())
+    path.write_text(json.dumps(values) if name.endswith(".json") else "\n".join(lines))
+    return str(path)
+
+
+def test_another_value_is_known_for_each_setting() -> None:
+    assert sorted(_OTHER) == sorted(_NAMES)
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_each_setting_is_a_flag(tmp_path: Path, name: str) -> None:
+    assert _shown(_run(tmp_path, *_told(name, _OTHER[name])), name) == _OTHER[name]
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_each_setting_is_a_variable_of_the_environment(tmp_path: Path, name: str) -> None:
+    settings = _run(tmp_path, **{f"{PREFIX}{name.upper()}": str(_OTHER[name])})
+    assert _shown(settings, name) == _OTHER[name]
+
+
+@pytest.mark.parametrize("kind", ["settings.toml", "settings.json"])
+@pytest.mark.parametrize("name", _NAMES)
+def test_each_setting_is_a_key_of_the_file(tmp_path: Path, name: str, kind: str) -> None:
+    path = _file(tmp_path, kind, **{name: _OTHER[name]})
+    assert _shown(_run(tmp_path, "--settings", path), name) == _OTHER[name]
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_each_setting_is_told_in_its_own_words_with_its_default(name: str) -> None:
+    field = ServingSettings.model_fields[name]
+    assert field.description
+    assert field.description.endswith(".")
+    app = typer.Typer()
+
+    @app.command()
+    @with_settings
+    def serve(**settings: Any) -> None: ...
+
+    shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "400", "TERM": "dumb"}).output
+    told = next(line for line in shown.splitlines() if re.search(rf"{re.escape(_flag(name))}\b(?!-)", line))
+    assert field.description in told
+    assert f"{PREFIX}{name.upper()}" in told
+    if not field.is_required() and field.default not in {None, False}:
+        assert f"[{field.default}]" in told
+
+
+def test_a_flag_comes_before_the_environment_that_before_the_file_and_that_before_the_default(tmp_path: Path) -> None:
+    path = _file(tmp_path, max_rows=2, replicas=2, http_port=2002, trace_ratio=0.2)
+    environment = {f"{PREFIX}MAX_ROWS": "3", f"{PREFIX}REPLICAS": "3", f"{PREFIX}HTTP_PORT": "3003"}
+    settings = _run(tmp_path, "--settings", path, "--max-rows", "4", "--replicas", "4", **environment)
+    assert (settings.max_rows, settings.replicas, settings.http_port) == (4, 4, 3003)
+    assert (settings.trace_ratio, settings.grpc_port) == (0.2, 9000)
+
+
+def test_the_environment_can_say_where_the_file_is(tmp_path: Path) -> None:
+    assert _run(tmp_path, **{f"{PREFIX}SETTINGS": _file(tmp_path, max_rows=2)}).max_rows == 2
+
+
+def test_the_home_says_where_things_are_unless_told_otherwise(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    settings = _run(tmp_path)
+    assert (settings.project, settings.store, settings.folder) == ("flight_delay", home.store_url, home.service)
+    assert _run(tmp_path, "--settings", _file(tmp_path, folder="/other")).folder == Path("/other")
+
+
+@pytest.mark.parametrize(
+    ("key", "remedy"), [("replica", "; did you mean replicas?"), ("maxrows", "; did you mean max_rows?"), ("zzz", "")]
+)
+def test_a_key_that_is_no_setting_is_refused_with_what_may_be_meant(tmp_path: Path, key: str, remedy: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        _run(tmp_path, "--settings", _file(tmp_path, **dict[str, Any]({key: 2})))
+    assert str(caught.value).startswith(f"{key}: ")
+    assert str(caught.value).endswith(f"(given: 2){remedy}")
+
+
+@pytest.mark.parametrize(
+    ("variable", "remedy"),
+    [("REPLICA", "; did you mean ATHANOR_SERVE_REPLICAS?"), ("MAXROWS", "; did you mean ATHANOR_SERVE_MAX_ROWS?")],
+)
+def test_a_variable_that_is_no_setting_is_refused_with_what_may_be_meant(
+    tmp_path: Path, variable: str, remedy: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        _run(tmp_path, **{f"{PREFIX}{variable}": "2"})
+    assert str(caught.value) == f"{PREFIX}{variable} is no setting{remedy}"
+
+
+def test_a_variable_that_is_like_no_setting_is_refused_too(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=f"^{PREFIX}% is no setting$"):
+        _run(tmp_path, **{f"{PREFIX}%": "2"})
+
+
+def test_variables_of_others_are_not_looked_at(tmp_path: Path) -> None:
+    assert _run(tmp_path, ATHANOR_HOME="/x", ATHANOR_SERVER="1", SERVE_REPLICAS="2").replicas == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (("--replicas", "many"), "replicas: .*given: 'many'"),
+        (("--http-port", "0"), "http_port: .*given: '0'"),
+        (("--replicas", "4", "--max-replicas", "2"), "max_replicas 2 is below replicas 4"),
+        (("--http-port", "9000"), "http_port and grpc_port are both 9000"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused(tmp_path: Path, told: tuple[str, ...], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        _run(tmp_path, *told)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.toml", "replicas = "), ("a.toml", "\x00"), ("a.json", "{"), ("a.json", "replicas = 2"), ("a.json", "[1]")],
+)
+def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SettingsError, match=r"a\.\w+ (is no settings file that can be read|holds no settings by name)"):
+        _run(tmp_path, "--settings", str(tmp_path / name))
+    with pytest.raises(SettingsError, match="absent"):
+        _run(tmp_path, "--settings", str(tmp_path / "absent.toml"))

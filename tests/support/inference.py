@@ -1,0 +1,36 @@
+"""Asking by the JSON of the Open Inference Protocol, without the HTTP."""
+
+import json
+from typing import Any, Final
+
+import pytest
+from support.flights import make_columns
+from support.tensors import to_json
+
+from athanor.errors import InvalidRequestError
+from athanor.serving.core import Core
+from athanor.serving.inference_json import JSON_LENGTH, parse, to_body, to_question
+
+TENSORS: Final = to_json(make_columns(2))["inputs"]
+
+
+def infer(core: Core, body: bytes, json_length: str | None = None) -> tuple[dict[str, Any], bytes]:
+    """The JSON of an answer, and what comes behind it."""
+    request = parse(body, json_length)
+    content, headers = to_body(core, core.answer(to_question(core, request, "", "")), request, "my request")
+    length = int(headers.get(JSON_LENGTH, len(content)))
+    return json.loads(content[:length]), content[length:]
+
+
+def refuse(core: Core, body: bytes, json_length: str | None = None) -> InvalidRequestError:
+    """Asks what is refused, and then sees that the core lives on."""
+    with pytest.raises(InvalidRequestError) as caught:
+        core.answer(to_question(core, parse(body, json_length), "", ""))
+    assert infer(core, json.dumps(to_json(make_columns(1))).encode())
+    return caught.value
+
+
+def replace_tensor(name: str, datatype: str, data: Any, **fields: Any) -> list[Any]:
+    """The two rows that are right, with another tensor for one column."""
+    made = {"name": name, "datatype": datatype, "shape": [2], "data": data, **fields}
+    return [made if tensor["name"] == name else tensor for tensor in TENSORS]

@@ -1,0 +1,98 @@
+"""Questions, and a store whose traffic a test directs, for tests of what serves releases."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from support.flights import make_flight
+from support.releases import make_files, make_release
+
+from athanor.features.features import FeatureArrays
+from athanor.release.predictor import Predictor
+from athanor.release.store import ReleaseStore
+from athanor.release.traffic import Challenger, Served, Traffic
+from athanor.serving import typed
+from athanor.serving.core import Core, Question
+from flight_delay.v1 import flight_delay_pb2
+from projects.flight_delay.model import MODEL
+
+# Each release answers even at another distance, so that its answers tell which one it is.
+VERSIONS: Final = {1_000.0: "1.0.0", 2_000.0: "2.0.0", 3_000.0: "3.0.0"}
+FIRST, SECOND, THIRD = VERSIONS
+
+
+class Stage:
+    """A store with the releases of `VERSIONS`, and the traffic among them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = ReleaseStore(folder / "store")
+        self.releases = {middle: make_release(folder / "candidates", make_files(middle)) for middle in VERSIONS}
+        for release in self.releases.values():
+            self.store.publish(release)
+        self._revision = 0
+
+    def direct(
+        self,
+        champion: float = FIRST,
+        challenger: float | None = None,
+        weight: float = 0.5,
+        shadow: float | None = None,
+    ) -> Traffic:
+        """Writes the next traffic file; releases are named by where they answer even."""
+        self._revision += 1
+        traffic = Traffic(
+            model=MODEL.name,
+            revision=self._revision,
+            champion=self._serve(champion),
+            challenger=Challenger(**self._serve(challenger).model_dump(), weight=weight) if challenger else None,
+            shadow=self._serve(shadow) if shadow else None,
+        )
+        self.store.write_traffic(traffic)
+        return traffic
+
+    def core(self, max_rows: int = 50) -> Core:
+        return Core(MODEL, self.store, max_rows)
+
+    def path(self, middle: float, file: str) -> Path:
+        """A file of a release in the store."""
+        return Path(self.store.location, "releases", MODEL.name, self.releases[middle].digest, file)
+
+    def _serve(self, middle: float) -> Served:
+        return Served(digest=self.releases[middle].digest, semantic_version=VERSIONS[middle])
+
+
+class WatchedPredictor(Predictor):
+    """Calls a test each time before it computes, with the number of rows; the test may wait there, or fail."""
+
+    def __init__(self, predictor: Predictor, before: Callable[[int], object]) -> None:
+        vars(self).update(vars(predictor))
+        self._before = before
+
+    def answer(self, features: FeatureArrays) -> NDArray[np.float64]:
+        self._before(len(features))
+        return super().answer(features)
+
+
+def watch_champion(core: Core, before: Callable[[int], object]) -> None:
+    """Has a test called before the champion computes."""
+    champion = core.traffic.champion
+    watched = replace(champion, predictor=WatchedPredictor(champion.predictor, before))
+    core.traffic = replace(core.traffic, champion=watched)
+
+
+def make_request(*flights: flight_delay_pb2.Flight, **fields: str) -> flight_delay_pb2.PredictRequest:
+    return flight_delay_pb2.PredictRequest(flights=flights, **fields)
+
+
+def ask(core: Core, *flights: flight_delay_pb2.Flight, **fields: str) -> Question:
+    """A question by the contract's own messages; of one valid flight where none is given."""
+    return typed.to_question(core, make_request(*(flights or (make_flight(),)), **fields))
+
+
+def predict(core: Core, request: flight_delay_pb2.PredictRequest, request_id: str = "id") -> Any:
+    """What a typed door answers, without the door."""
+    question = typed.to_question(core, typed.parse(core, request.SerializeToString()))
+    return typed.to_response(core, core.answer(question), request_id)

@@ -1,0 +1,118 @@
+"""A small service of flights, for a browser: it serves the page, and judges rows by the contract without a model."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from google.protobuf import json_format
+from google.protobuf.message_factory import GetMessageClass
+
+from athanor.contract.messages import to_columns
+from athanor.contract.validation import validate
+from athanor.errors import AthanorError, FieldViolation, InvalidRequestError, OverloadedError, UnauthenticatedError
+from athanor.serving.page import render_gate, render_page
+from athanor.serving.problems import PROBLEM_MEDIA_TYPE, to_http_status, to_problem
+from projects.flight_delay.model import MODEL
+
+TOKEN: Final = "a-token"  # noqa: S105 - of this service alone
+DIGEST: Final = 64 * "d"
+_CONTRACT: Final = MODEL.contract
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Serves the page, and answers requests of the contract with 0.25."""
+
+    server: "SmallService"
+
+    def do_GET(self) -> None:
+        page = (
+            render_page(_CONTRACT, ("1.2.3", "1.3.0"), 10_000)
+            if self._has_token() or not self.server.is_gated
+            else render_gate()
+        )
+        self._send(200, "text/html; charset=utf-8", page.encode())
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.bodies.append(json.loads(body))
+        if self.server.is_gone:
+            return
+        try:
+            answer = self._predict(body)
+        except AthanorError as error:
+            headers = {"retry-after": "7"} if isinstance(error, OverloadedError) else {}
+            problem = json.dumps(to_problem(error, "the-id")).encode()
+            self._send(to_http_status(error), PROBLEM_MEDIA_TYPE, problem, headers)
+        else:
+            self._send(200, "application/json", json.dumps(answer).encode())
+
+    def _predict(self, body: bytes) -> dict[str, Any]:
+        if not self._has_token():
+            raise UnauthenticatedError("there is no token")
+        if self.server.is_overloaded:
+            raise OverloadedError("there is no room", 7)
+        request: Any = json_format.Parse(body, GetMessageClass(_CONTRACT.predict.input_type)())
+        breaches = validate(_CONTRACT.columns, to_columns(_CONTRACT.columns, request.flights))
+        if breaches:
+            found = [violation for breach in breaches for violation in breach]
+            violations = (FieldViolation(f"flights[0].{v.column.name}", v.rule.value, str(v)) for v in found)
+            raise InvalidRequestError("values break the contract", tuple(violations))
+        return {
+            "predictions": [{"lateProbability": 0.25}],
+            "modelName": "flight_delay",
+            "semanticVersion": "1.3.0",
+            "releaseDigest": DIGEST,
+            "requestId": "the-id",
+            "variant": "challenger",
+        }
+
+    def _has_token(self) -> bool:
+        return self.headers["authorization"] == f"Bearer {TOKEN}"
+
+    def _send(self, status: int, kind: str, content: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {"content-type": kind, "content-length": str(len(content)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args: Any) -> None:
+        """Says nothing."""
+
+
+class SmallService(ThreadingHTTPServer):
+    """Listens on a free port.
+
+    Attributes:
+        is_gated: whether the page needs a token.
+        is_gone: whether requests are left without an answer.
+        is_overloaded: whether there is no room for requests.
+        bodies: of the requests so far.
+    """
+
+    is_gated = False
+    is_gone = False
+    is_overloaded = False
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.bodies: list[Any] = []
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/docs"
+
+
+@contextmanager
+def run_small_service() -> Iterator[SmallService]:
+    with SmallService() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
