@@ -1,0 +1,127 @@
+"""What is wanted of the figures, and whether they are so."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from serving.comparison.contenders import ATHANOR, BARE, Kind
+from serving.comparison.doors import TENSORS, TYPED_GRPC
+from serving.comparison.measure import Alone, Turn
+from serving.comparison.scenarios import DEFAULTS, OFF, ON, SHADOW
+
+OURS: Final = f"{ATHANOR.name}, {TYPED_GRPC.name}"
+OURS_TENSORS: Final = f"{ATHANOR.name}, {TENSORS.name}"
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a run has measured; in turns, of which each measured everything once.
+
+    Attributes:
+        turns: by lane.
+        kinds: of the lanes.
+        alone: the core in process, one for each turn.
+    """
+
+    turns: Mapping[str, Sequence[Turn]]
+    kinds: Mapping[str, Kind]
+    alone: Sequence[Alone]
+
+    def names(self, *kinds: Kind) -> list[str]:
+        return [name for name, kind in self.kinds.items() if kind in kinds]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One goal and what came out.
+
+    Attributes:
+        ratio: the median over the turns.
+        limit: least or most that is wanted, as `is_least` says.
+        against: the name of what the figure was compared with; of peers the one that was best most often.
+    """
+
+    sentence: str
+    ratio: float
+    limit: float
+    is_least: bool
+    against: str
+
+    @property
+    def is_reached(self) -> bool:
+        return self.ratio >= self.limit if self.is_least else self.ratio <= self.limit
+
+
+def judge(results: Results) -> Iterator[Verdict]:
+    """Each goal whose lanes were measured."""
+    peers = results.names(Kind.AS_INSTALLED, Kind.TUNED)
+    if OURS in results.turns:
+        yield from _judge_peers(results, peers)
+        yield from _judge_limits(results)
+    yield from _judge_options(results)
+
+
+def _judge_peers(results: Results, peers: list[str]) -> Iterator[Verdict]:
+    """The best peer is found anew for each figure, and in each turn."""
+    installed = results.names(Kind.AS_INSTALLED)
+    if peers:
+        words = "single-row requests/s, typed gRPC, against the best peer at its best settings"
+        yield _compare(results, words, OURS, peers, _per_s, max, 4.0)
+    if installed:
+        words = "single-row requests/s, typed gRPC, against the best peer as installed"
+        yield _compare(results, words, OURS, installed, _per_s, max, 6.0)
+    if peers:
+        words = "median latency at concurrency 1, typed gRPC, against the best peer"
+        yield _compare(results, words, OURS, peers, _median_s, min, 0.4)
+        words = "rows/s in batches of 1,000, typed gRPC, against the best peer"
+        yield _compare(results, words, OURS, peers, _rows_per_s, max, 3.0)
+
+
+def _judge_limits(results: Results) -> Iterator[Verdict]:
+    if BARE.name in results.turns:
+        words = "single-row requests/s, typed gRPC, against a bare grpc.aio server around our core"
+        yield _compare(results, words, OURS, [BARE.name], _per_s, max, 0.6)
+    tail = median(turn.paced_p99_s / turn.paced_median_s for turn in results.turns[OURS])
+    words = "99th percentile at half of the top throughput, typed gRPC, against its own median"
+    yield Verdict(words, tail, 5.0, is_least=False, against="its own median")
+    if results.alone:
+        pairs = zip(results.turns[OURS_TENSORS], results.alone, strict=True)
+        share = median(turn.rows_per_s / core.columns_rows_per_s for turn, core in pairs)
+        words = "rows/s in batches of 1,000, OIP raw tensors, against the core in process"
+        yield Verdict(words, share, 0.85, is_least=True, against="the core, from columns")
+
+
+def _judge_options(results: Results) -> Iterator[Verdict]:
+    if {ON.name, OFF.name} <= results.turns.keys():
+        words = "single-row requests/s with all telemetry on, against off"
+        yield _compare(results, words, ON.name, [OFF.name], _per_s, max, 0.9)
+    if {SHADOW.name, DEFAULTS.name} <= results.turns.keys():
+        words = "median latency at concurrency 1 with a shadow, against none"
+        yield _compare(results, words, SHADOW.name, [DEFAULTS.name], _median_s, min, 1.05)
+
+
+_per_s: Final = operator.attrgetter("per_s")
+_median_s: Final = operator.attrgetter("median_s")
+_rows_per_s: Final = operator.attrgetter("rows_per_s")
+
+
+def _compare(
+    results: Results,
+    sentence: str,
+    ours: str,
+    others: Sequence[str],
+    figure: Callable[[Turn], float],
+    best: Callable[..., tuple[float, str]],
+    limit: float,
+) -> Verdict:
+    """Ours over the best of the others, turn by turn: what else the machine does falls on both."""
+    found = [
+        best((figure(results.turns[name][turn]), name) for name in others) for turn in range(len(results.turns[ours]))
+    ]
+    ratios = [figure(mine) / theirs for mine, (theirs, _) in zip(results.turns[ours], found, strict=True)]
+    winners = [name for _, name in found]
+    return Verdict(sentence, median(ratios), limit, best is max, max(sorted(set(winners)), key=winners.count))

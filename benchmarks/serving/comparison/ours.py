@@ -1,0 +1,48 @@
+"""Our core without any server: the one place of this benchmark that knows how it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from athanor.contract.columns import Columns
+from athanor.features.features import Model
+from athanor.release.store import ReleaseStore
+from athanor.serving import typed
+from athanor.serving.core import Core, Question
+from athanor.serving.tensors import locate
+
+_MAX_ROWS = 10_000
+_REQUEST_ID = "0" * 32
+
+
+@dataclass(frozen=True)
+class CoreAlone:
+    """Our core, ready.
+
+    Attributes:
+        answer_message: a serialised request of the typed door to the serialised response.
+        answer_columns: contract columns of equal length to probabilities: what raw tensors cost beyond their copying.
+    """
+
+    answer_message: Callable[[bytes], bytes]
+    answer_columns: Callable[[Columns], NDArray[Any]]
+
+
+def make_core(model: Model, store: Path) -> CoreAlone:
+    """Loads whatever takes traffic in a release store."""
+    core = Core(model, ReleaseStore(store), _MAX_ROWS)
+
+    def answer_message(content: bytes) -> bytes:
+        answer = core.answer(typed.to_question(core, typed.parse(core, content)))
+        return typed.to_response(core, answer, _REQUEST_ID).SerializeToString()
+
+    def answer_columns(columns: Columns) -> NDArray[Any]:
+        count = len(next(iter(columns.values())))
+        return core.answer(Question(count, locate, columns=columns)).probabilities
+
+    return CoreAlone(answer_message, answer_columns)

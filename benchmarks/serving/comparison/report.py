@@ -1,0 +1,173 @@
+"""What came out: tables for the terminal, JSON, and RESULTS.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from serving.comparison.goals import OURS, Results, Verdict, judge
+from serving.comparison.measure import CLIENTS, Turn
+
+KEPT_FROM: Final = "## What limits us"
+"""Where the part of RESULTS.md begins that people write and a run keeps."""
+
+_FIGURES: Final = (
+    "lane",
+    f"requests/s, {CLIENTS} at once",
+    "median ms, alone",
+    "p99 ms, alone",
+    "p99 / median at half",
+    "rows/s, batches",
+    "requests/s, ours = 1",
+)
+_GOALS: Final = ("goal", "measured", "wanted", "", "against")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, with what is told of it.
+
+    Attributes:
+        versions: of the distributions, ours and the peers'.
+        seconds: that each figure was measured for, in each turn.
+    """
+
+    results: Results
+    versions: Mapping[str, str]
+    seconds: float
+
+    @property
+    def count(self) -> int:
+        return max(map(len, self.results.turns.values()), default=0)
+
+
+def _middle(turns: Sequence[Turn], figure: Callable[[Turn], float]) -> float:
+    return median(figure(turn) for turn in turns)
+
+
+def _figures(results: Results) -> Iterator[tuple[str, ...]]:
+    ours = results.turns.get(OURS)
+    for name, turns in results.turns.items():
+        per_s = _middle(turns, lambda turn: turn.per_s)
+        yield (
+            name,
+            f"{per_s:,.0f}",
+            f"{_middle(turns, lambda turn: turn.median_s) * 1e3:.2f}",
+            f"{_middle(turns, lambda turn: turn.p99_s) * 1e3:.2f}",
+            f"{_middle(turns, lambda turn: turn.paced_p99_s / turn.paced_median_s):.1f}",
+            f"{_middle(turns, lambda turn: turn.rows_per_s):,.0f}",
+            f"{per_s / _middle(ours, lambda turn: turn.per_s):.2f}" if ours else "",
+        )
+
+
+def _core(results: Results) -> str:
+    if not results.alone:
+        return ""
+    single = median(one.single_per_s for one in results.alone)
+    messages = median(one.messages_rows_per_s for one in results.alone)
+    columns = median(one.columns_rows_per_s for one in results.alone)
+    return (
+        f"The core in process, on one core: {single:,.0f} requests/s of one row, bytes to bytes; in batches of 1,000 "
+        f"{messages:,.0f} rows/s from messages, {columns:,.0f} rows/s from columns."
+    )
+
+
+def _verdicts(results: Results) -> Iterator[tuple[str, ...]]:
+    for verdict in judge(results):
+        yield (
+            verdict.sentence,
+            f"{verdict.ratio:.2f}",
+            f"{'at least' if verdict.is_least else 'at most'} {verdict.limit:g}",
+            "reached" if verdict.is_reached else "**missed**",
+            verdict.against,
+        )
+
+
+def show(run: Run, console: Console) -> None:
+    for header, rows in ((_FIGURES, _figures(run.results)), (_GOALS, _verdicts(run.results))):
+        table = Table(*header)
+        for row in rows:
+            table.add_row(*(cell.strip("*") for cell in row))
+        console.print(table)
+    console.print(_core(run.results))
+
+
+def to_json(run: Run) -> str:
+    """Every figure of every turn, and the goals."""
+    verdicts: list[Verdict] = list(judge(run.results))
+    told: dict[str, Any] = {
+        "machine": _machine(),
+        "versions": dict(run.versions),
+        "seconds": run.seconds,
+        "turns": {name: [asdict(turn) for turn in turns] for name, turns in run.results.turns.items()},
+        "core": [asdict(one) for one in run.results.alone],
+        "goals": [asdict(verdict) | {"is_reached": verdict.is_reached} for verdict in verdicts],
+    }
+    return json.dumps(told, indent=2) + "\n"
+
+
+def write(run: Run, path: Path) -> None:
+    """Writes the file anew, but for what people wrote below `KEPT_FROM`."""
+    old = path.read_text() if path.exists() else ""
+    kept = old[old.index(KEPT_FROM) :] if KEPT_FROM in old else f"{KEPT_FROM}\n"
+    path.write_text("\n".join([*_lines(run), kept]))
+
+
+def _lines(run: Run) -> Iterator[str]:
+    yield from (
+        "# The service against its peers",
+        "",
+        "Made by `./pants run benchmarks/serving`; only what stands below *What limits us* is written by hand.",
+        "",
+        f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}.",
+        f"Versions: {', '.join(f'{name} {version}' for name, version in run.versions.items())}.",
+        "",
+        *_METHOD,
+        f"Medians of {run.count} turns, in which each figure of each lane was measured for about {run.seconds:g} s.",
+        "",
+        "## Goals",
+        "",
+        *_markdown(_GOALS, _verdicts(run.results)),
+        "",
+        "## Figures",
+        "",
+        *_markdown(_FIGURES, _figures(run.results)),
+        "",
+        _core(run.results),
+        "",
+    )
+
+
+_METHOD: Final = (
+    "All servers run at once, each with one replica and one thread for its model, and are measured in turns by",
+    "`h2load` on the same machine; what else it does falls on all alike. gRPC is asked over HTTP/2, REST over",
+    "HTTP/1.1, by connections that stay open. All serve the same fitted pipeline and are asked about the same rows.",
+    "**Peers have the easier work**: they are given the features and run the pipeline; we are given the contract's",
+    "columns, check every value and compute the features. Before it is timed each door must answer one row and 1,000",
+    "rows as the release does, within 1e-6, and while it is timed the answers must have the length of the right one.",
+    "*At half* is a fixed rate of half the requests/s beside it, evenly spaced. Ratios are taken turn by turn, against",
+    "whichever peer was best in that turn. How each peer is set is told at the top of its module in `comparison/`.",
+)
+
+
+def _markdown(header: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(header)} |"
+    yield f"|---|{'---:|' * (len(header) - 1)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+
+
+def _machine() -> str:
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"{os.cpu_count()} cores ({platform.machine()}), CPython {python}"
