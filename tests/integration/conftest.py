@@ -6,13 +6,16 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from google.protobuf import json_format
+from integration.credentials import authorize
 from integration.service import Service, running_service
 from prepared.place import PREPARED, copy_prepared
 from support.processes import nothing_survives
 
 from athanor.release.files import REFERENCE_ROWS, Release
-from athanor.release.store import ReleaseStore, Traffic
-from flight_delay.v1 import flight_delay_pb2_grpc
+from athanor.release.store import ReleaseStore
+from athanor.release.traffic import Traffic
+from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +27,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def channel(service: Service) -> Iterator[grpc.Channel]:
+    """Lets its calls in."""
     with grpc.insecure_channel(service.grpc) as channel:
-        yield channel
+        yield authorize(channel, service.authorization)
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +39,9 @@ def stub(channel: grpc.Channel) -> flight_delay_pb2_grpc.FlightDelayServiceStub:
 
 @pytest.fixture(scope="session")
 def rest(service: Service) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://{service.http}", timeout=20, trust_env=False) as client:
+    """Lets its requests in."""
+    headers = dict([service.authorization])
+    with httpx.Client(base_url=f"http://{service.http}", timeout=60, trust_env=False, headers=headers) as client:
         yield client
 
 
@@ -55,3 +61,9 @@ def reference(release: Release) -> dict[str, Any]:
     """A hundred real flights as JSON, `rows`, and the `predictions` that training had for them."""
     found: dict[str, Any] = release.json(REFERENCE_ROWS)
     return found
+
+
+@pytest.fixture(scope="session")
+def flights(reference: dict[str, Any]) -> list[flight_delay_pb2.Flight]:
+    """The same hundred flights as messages."""
+    return [json_format.ParseDict(row, flight_delay_pb2.Flight()) for row in reference["rows"]]

@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 import grpc
 import pytest
-from google.protobuf import json_format
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from integration.bad_rows import BAD_FIELDS, make_bad_rows
@@ -15,20 +14,15 @@ from integration.service import Service
 from athanor.client.client import Client, connect
 from athanor.errors import InvalidRequestError
 from athanor.release.predictor import TOLERANCE
-from athanor.release.store import Traffic
+from athanor.release.traffic import Traffic
 from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
 
 Stub: TypeAlias = flight_delay_pb2_grpc.FlightDelayServiceStub
 Flight: TypeAlias = flight_delay_pb2.Flight
 Response: TypeAlias = flight_delay_pb2.PredictResponse
 
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 60.0
 _PREDICT = "/flight_delay.v1.FlightDelayService/Predict"
-
-
-@pytest.fixture(scope="session")
-def flights(reference: dict[str, Any]) -> list[Flight]:
-    return [json_format.ParseDict(row, Flight()) for row in reference["rows"]]
 
 
 def _ask(stub: Stub, flights: list[Flight], model_name: str = "", semantic_version: str = "") -> Response:
@@ -102,14 +96,14 @@ def test_a_request_without_an_id_gets_one_of_its_own(stub: Stub, flights: list[F
 
 
 def test_our_client_gets_what_plain_grpc_gets(service: Service, stub: Stub, flights: list[Flight]) -> None:
-    with connect(service.grpc) as channel:
+    with connect(service.grpc, home=service.home.path) as channel:
         response = Client("flight_delay", channel).predict(flights, request_id="of-the-client")
     assert _probabilities(response) == _probabilities(_ask(stub, flights))
     assert response.request_id == "of-the-client"
 
 
 def test_our_client_raises_with_all_violations(service: Service) -> None:
-    with connect(service.grpc) as channel, pytest.raises(InvalidRequestError) as caught:
+    with connect(service.grpc, home=service.home.path) as channel, pytest.raises(InvalidRequestError) as caught:
         Client("flight_delay", channel).predict(make_bad_rows())
     assert [(violation.field, violation.rule) for violation in caught.value.violations] == BAD_FIELDS
 

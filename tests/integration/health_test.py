@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 _SERVICE = "flight_delay.v1.FlightDelayService"
 _REFLECTION_VERSIONS = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 60.0
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])

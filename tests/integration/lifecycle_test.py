@@ -56,6 +56,8 @@ def _scratch_folders(processes: set[Process]) -> set[Path]:
 def test_one_service_from_up_to_down(home: Home, tmp_path: Path) -> None:
     with running_service(home) as service:
         _it_is_told_about(service)
+        _its_log_is_shown(service)
+        _it_scales(service)
         _a_second_one_is_refused(service, tmp_path)
         started = find_session(service.pid)
         folders = _scratch_folders(started)
@@ -78,12 +80,39 @@ def test_one_service_from_up_to_down(home: Home, tmp_path: Path) -> None:
 def _it_is_told_about(service: Service) -> None:
     status = run("serving", "status", PROJECT, "--home", service.home.path, "--json")
     assert status.returncode == 0
-    assert json.loads(status.stdout) == {
+    told = json.loads(status.stdout)
+    assert told["service"] == {
         "project": PROJECT,
         "pid": service.pid,
         "grpc": service.grpc,
         "http": service.http,
+        "insecure": False,
     }
+    (replica,) = told["replicas"]
+    assert replica["pid"] in {process.pid for process in find_session(service.pid)}
+    champion = ReleaseStore(service.home.store).read_traffic(PROJECT).champion
+    assert replica["traffic"]["champion"] == champion.model_dump()
+    assert replica["failure"] is None
+
+
+def _its_log_is_shown(service: Service) -> None:
+    shown = run("serving", "logs", PROJECT, "--home", service.home.path)
+    assert shown.returncode == 0
+    assert '"message": "answers by traffic revision 1: champion 1.0.0"' in shown.stdout
+    assert service.token not in shown.stdout
+
+
+def _it_scales(service: Service) -> None:
+    """Those that answer already stay."""
+    before = {replica.pid for replica in service.replicas}
+    for replicas in (2, 1):
+        scaled = run("serving", "scale", PROJECT, replicas, "--home", service.home.path)
+        assert scaled.returncode == 0, scaled.stderr
+        now = {replica.pid for replica in service.replicas}
+        assert len(now) == replicas
+        assert now & before
+    for impossible in (0, 65, "two"):
+        assert run("serving", "scale", PROJECT, impossible, "--home", service.home.path).returncode == _REFUSED
 
 
 def _a_second_one_is_refused(service: Service, tmp_path: Path) -> None:
@@ -145,7 +174,7 @@ def test_a_tampered_release_is_refused(home: Home, name: str, tamper: Callable[[
     assert status == _REFUSED
     assert str(folder / name) in message
     assert re.search(told, message)
-    assert not home.service.exists()
+    assert _status(home) == _REFUSED
 
 
 def test_nothing_promoted_is_refused(tmp_path: Path) -> None:

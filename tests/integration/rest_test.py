@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import json_format
 from integration.bad_rows import BAD_FIELDS, make_bad_rows
 
-from athanor.release.store import Traffic
+from athanor.release.traffic import Traffic
 from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
 
 Json: TypeAlias = dict[str, Any]
@@ -44,7 +44,7 @@ def test_it_gives_the_numbers_that_grpc_gives(
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
     request = json_format.ParseDict({"flights": reference["rows"]}, flight_delay_pb2.PredictRequest())
-    by_grpc = [prediction.late_probability for prediction in stub.Predict(request, timeout=20).predictions]
+    by_grpc = [prediction.late_probability for prediction in stub.Predict(request, timeout=60).predictions]
     assert [prediction["lateProbability"] for prediction in response.json()["predictions"]] == by_grpc
 
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from support.commands import run
+from support.processes import Process, find_session
 
 from athanor.home import Home
+from athanor.serving.place import ServicePlace
 from athanor.serving.settings import find_free_ports
+from athanor.serving.status import ReplicaStatus, StatusFolder
 
 PROJECT: Final = "flight_delay"
 _RETRIES: Final = 3
@@ -18,7 +21,7 @@ _RETRIES: Final = 3
 
 @dataclass(frozen=True)
 class Service:
-    """A service that answers.
+    """A service that answers whoever has a token.
 
     Attributes:
         pid: of the process that owns it.
@@ -34,11 +37,42 @@ class Service:
     def ports(self) -> tuple[int, int]:
         return int(self.http.rpartition(":")[2]), int(self.grpc.rpartition(":")[2])
 
+    @property
+    def place(self) -> ServicePlace:
+        return ServicePlace(self.home.service, PROJECT)
+
+    @property
+    def token(self) -> str:
+        """That of this machine, which `up` has made."""
+        return self.place.token.read_text().strip()
+
+    @property
+    def authorization(self) -> tuple[str, str]:
+        """What lets a request in, as metadata of gRPC or as a header of HTTP."""
+        return ("authorization", f"Bearer {self.token}")
+
+    @property
+    def replicas(self) -> list[ReplicaStatus]:
+        """What `serve status` tells of each."""
+        return StatusFolder(self.place.replicas).read()
+
+    @property
+    def log(self) -> str:
+        return self.place.log.read_text(errors="replace")
+
+    def find_processes(self, name: str) -> set[Process]:
+        """Those of its processes whose command has a name in it."""
+        return {process for process in find_session(self.pid) if name in process.command}
+
 
 @contextmanager
-def running_service(home: Home) -> Iterator[Service]:
-    """A service of a home's champion on free ports, for as long as the context lasts. May be stopped within."""
-    service = _start(home)
+def running_service(home: Home, *flags: object) -> Iterator[Service]:
+    """A service of a home's champion on free ports, for as long as the context lasts. May be stopped within.
+
+    Args:
+        flags: of `up`.
+    """
+    service = _start(home, flags)
     try:
         yield service
     finally:
@@ -46,18 +80,18 @@ def running_service(home: Home) -> Iterator[Service]:
         assert stopped.returncode == 0 or "no service" in stopped.stderr, stopped.stderr
 
 
-def _start(home: Home) -> Service:
-    started = _up(home)
+def _start(home: Home, flags: tuple[object, ...]) -> Service:
+    started = _up(home, flags)
     for _ in range(_RETRIES):
         # Somebody else may have taken a port since it was found free.
         if "is taken" in started.stderr or "Address already in use" in started.stderr:
-            started = _up(home)
+            started = _up(home, flags)
     assert started.returncode == 0, started.stderr
     state = json.loads(started.stdout)
     return Service(home, state["pid"], state["grpc"], state["http"])
 
 
-def _up(home: Home) -> "subprocess.CompletedProcess[str]":
+def _up(home: Home, flags: tuple[object, ...]) -> "subprocess.CompletedProcess[str]":
     http_port = find_free_ports(2)
     ports = ("--http-port", http_port, "--grpc-port", http_port + 1)
-    return run("serving", "up", PROJECT, "--home", home.path, *ports, "--json")
+    return run("serving", "up", PROJECT, "--home", home.path, *ports, *flags, "--json")

@@ -1,0 +1,144 @@
+"""A constant load of single-row calls by our own client, and whether each was answered by what took traffic then."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from math import inf
+from types import TracebackType
+from typing import Any, Final
+
+from integration.service import PROJECT, Service
+
+from athanor.client.aio import AsyncClient, connect
+from athanor.errors import AthanorError
+from flight_delay.v1 import flight_delay_pb2
+
+_CALLERS: Final = 16
+# Of all attempts of a call: a service that is on its way back is waited for, however slow the machine is.
+_TIMEOUT_S: Final = 240.0
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One call that was answered.
+
+    Attributes:
+        row: its position among the rows that are asked.
+        began, ended: by `time.monotonic`.
+    """
+
+    row: int
+    began: float
+    ended: float
+    version: str
+    probability: float
+
+
+@dataclass
+class Load:
+    """Asks as long as the context lasts, from a thread of its own.
+
+    Attributes:
+        answers: in the order in which they ended.
+        lost: what was said of the calls that were not answered.
+        retries: calls that the client sent again.
+    """
+
+    service: Service
+    rows: Sequence[flight_delay_pb2.Flight]
+    calls_per_s: float
+    retry: Any = None
+    answers: list[Answered] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    retries: int = 0
+
+    def __enter__(self) -> "Load":
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._thread.join()
+
+    def wait_for_answers(self, count: int, timeout_s: float = _TIMEOUT_S) -> float:
+        """Waits for calls that begin from now on to be answered; returns the seconds until the first one was."""
+        began, deadline = time.monotonic(), time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            found = [answer.ended for answer in self.answers[-count * _CALLERS :] if answer.began > began]
+            if len(found) >= count:
+                return min(found) - began
+            time.sleep(0.01)
+        raise AssertionError(f"{count} calls were not answered within {timeout_s:g} s; {len(self.lost)} were lost")
+
+    async def _run(self) -> None:
+        home = self.service.home.path
+        async with connect(self.service.grpc, home=home, retry=self.retry) as connection:
+            client = AsyncClient(PROJECT, connection)
+            await asyncio.gather(*(self._call(client, caller) for caller in range(_CALLERS)))
+            self.retries = client.retries
+
+    async def _call(self, client: AsyncClient, caller: int) -> None:
+        next_at = time.monotonic() + caller / self.calls_per_s
+        row = caller
+        while not self._ending.is_set():
+            await asyncio.sleep(max(0.0, next_at - time.monotonic()))
+            # Who waited long for an answer does not hurry afterwards.
+            next_at = max(next_at, time.monotonic()) + _CALLERS / self.calls_per_s
+            row = (row + _CALLERS + 1) % len(self.rows)
+            began = time.monotonic()
+            try:
+                response = await client.predict([self.rows[row]], timeout_s=_TIMEOUT_S)
+            except AthanorError as error:
+                self.lost.append(f"{type(error).__name__} after {time.monotonic() - began:.1f} s: {error}")
+                continue
+            (prediction,) = response.predictions
+            ended = time.monotonic()
+            self.answers.append(Answered(row, began, ended, response.semantic_version, prediction.late_probability))
+
+
+@dataclass(frozen=True)
+class Period:
+    """How long a traffic file may be answered by, by `time.monotonic`.
+
+    Attributes:
+        versions: those that answer.
+        begins: before it was published.
+        ends: when every replica had said that it follows a later one.
+    """
+
+    versions: frozenset[str]
+    begins: float
+    ends: float = inf
+
+
+def find_strangers(answers: Iterable[Answered], periods: Sequence[Period]) -> list[Answered]:
+    """Answers by a version that was in no traffic file between the beginning and the end of the call."""
+    return [
+        answer
+        for answer in answers
+        if not any(
+            answer.version in period.versions and answer.began < period.ends and answer.ended > period.begins
+            for period in periods
+        )
+    ]
+
+
+def find_wrong(
+    answers: Iterable[Answered], expected: Mapping[str, Sequence[float]], tolerance: float
+) -> list[Answered]:
+    """Answers with another number than that of the version that they name."""
+    wrong = []
+    for answer in answers:
+        number = inf
+        with suppress(KeyError):
+            number = expected[answer.version][answer.row]
+        if not abs(answer.probability - number) <= tolerance:
+            wrong.append(answer)
+    return wrong
