@@ -57,7 +57,8 @@ def test_one_deadline_holds_all_attempts(target: str, service: ScriptedService) 
         began = time.monotonic()
         with pytest.raises(ServiceError, match="UNAVAILABLE"):
             Client("flight_delay", connection).predict([make_flight()], timeout_s=0.4)
-        assert time.monotonic() - began < 0.4
+        # Far below the patience, however busy the machine is.
+        assert time.monotonic() - began < policy.patience_s / 2
     assert service.asked > 1
 
 

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,13 +59,19 @@ class _Replica:
         return cls(process, pages * 4096)
 
 
+def _find_change(before: _Replica, after: _Replica) -> str:
+    """In words; empty where the replica is what it was."""
+    if after.process != before.process:
+        return f"{before.process} ended; {after.process} answers"
+    grown = after.memory - before.memory
+    return f"it has grown by {grown} bytes" if grown > _GROWTH_BYTES else ""
+
+
 @pytest.fixture(autouse=True)
 def _the_replica_stays_and_does_not_grow(service: Service) -> Iterator[None]:
     before = _Replica.find(service)
     yield
-    after = _Replica.find(service)
-    assert after.process == before.process
-    assert after.memory - before.memory < _GROWTH_BYTES
+    assert _find_change(before, _Replica.find(service)) == ""
 
 
 @asynccontextmanager
@@ -316,3 +322,12 @@ def test_a_good_request_with_another_number_is_told() -> None:
     assert _judge(good, "OK", lambda: [0.5], [0.5]) == "OK"
     assert _judge(good, "OK", lambda: [0.5], [0.25]) == "OK and wrong"
     assert _judge(good, "INVALID_ARGUMENT", list, [0.25]) == "INVALID_ARGUMENT and wrong"
+
+
+def test_a_replica_that_was_replaced_or_has_grown_is_told() -> None:
+    before = _Replica(Process(2, 1, session=1, started=100, command="ray::ServeReplica"), 2**28)
+    assert _find_change(before, replace(before, memory=before.memory + _GROWTH_BYTES)) == ""
+    assert _find_change(before, replace(before, memory=before.memory + _GROWTH_BYTES + 1)).startswith("it has grown by")
+    # Numbers of processes occur again.
+    another = replace(before, process=replace(before.process, started=200))
+    assert "ended" in _find_change(before, another)

@@ -142,18 +142,18 @@ def local_ray(scratch: Path, settings: ServingSettings) -> Iterator[Any]:
     _leave_out_what_nobody_asks()
     # Meanwhile: most of Ray's start is waiting for its processes.
     threading.Thread(target=importlib.import_module, args=("athanor.serving.replica",), name="imports").start()
-    ray.init(
-        address="local",
-        namespace="serve",
-        # Replicas are not counted by it, and no workers are started before there is something to do.
-        num_cpus=0,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _temp_dir=str(scratch / "r"),
-    )
     try:
+        ray.init(
+            address="local",
+            namespace="serve",
+            # Replicas are not counted by it, and no workers are started before there is something to do.
+            num_cpus=0,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(scratch / "r"),
+        )
         yield ray
     finally:
         ray.shutdown()

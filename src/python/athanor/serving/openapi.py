@@ -217,9 +217,7 @@ def _parameters(contract: Contract, semantic_versions: Sequence[str]) -> Json:
         "requestId": _header_parameter(
             "x-request-id", "Comes back in the answer if it is of 1 to 128 visible characters of ASCII; else a new one."
         ),
-        "stickyKey": _header_parameter(
-            "x-athanor-sticky-key", "Requests of one key are answered by one variant.", maxLength=1024
-        ),
+        "stickyKey": _header_parameter("x-athanor-sticky-key", "Requests of one key are answered by one variant."),
         "timeout": _header_parameter(
             "x-request-timeout-s", "Seconds in which an answer is of use.", type="number", exclusiveMinimum=0
         ),

@@ -191,7 +191,7 @@ def run(settings: ServingSettings) -> None:
     if not settings.insecure:
         local_token(place.folder, place.project)
     rescale = threading.Event()
-    with _scratch_folder() as scratch, local_ray(scratch, settings):
+    with _scratch_folder() as scratch, _abandoned_by_signals(scratch), local_ray(scratch, settings):
         # Only now: Ray sets handlers of its own when it starts.
         for number in _STOP_SIGNALS:
             signal.signal(number, _stop)
@@ -216,6 +216,20 @@ def run(settings: ServingSettings) -> None:
                 signal.signal(number, signal.SIG_IGN)
             place.state.unlink(missing_ok=True)
             undeploy()
+
+
+@contextmanager
+def _abandoned_by_signals(scratch: Path) -> Iterator[None]:
+    """Until other handlers are set, a signal ends this process at once; what it has started ends with it."""
+
+    def abandon(number: int, frame: object) -> None:
+        # Not by an exception: Ray and the interpreter's imports do not bear one while they start.
+        shutil.rmtree(scratch, ignore_errors=True)
+        os._exit(0)
+
+    for number in _STOP_SIGNALS:
+        signal.signal(number, abandon)
+    yield
 
 
 def _rescale(settings: ServingSettings, replicas: int) -> None:
