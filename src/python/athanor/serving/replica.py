@@ -1,5 +1,6 @@
 """The deployment: one process that answers at all doors from one core."""
 
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -66,6 +67,9 @@ class Replica:
     @asynccontextmanager
     async def _on_start(self, app: Starlette) -> AsyncIterator[None]:
         self._utilisation = Utilisation()
+        # What is there by now stays: the collector must not go through it again while requests wait.
+        gc.collect()
+        gc.freeze()
         await open_doors(GrpcDoors(self._reception, self._settings), self._core.contract.service)
         yield
 
