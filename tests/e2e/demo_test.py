@@ -55,7 +55,7 @@ def _stop_service(home: Home) -> tuple[bool, list[str]]:
     """Whether the service that was left answers, and what of it is alive when it has been stopped."""
     status = run("app", "serve", "status", "flight_delay", "--home", home.path, "--json")
     assert status.returncode == 0, status.stderr
-    service = json.loads(status.stdout)
+    service = json.loads(status.stdout)["service"]
     with urllib.request.urlopen(f"http://{service['http']}/readyz", timeout=10) as answer:
         is_ready = answer.status == 200
     started = find_session(service["pid"])

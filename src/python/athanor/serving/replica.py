@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -44,14 +45,16 @@ class Replica:
         place = ServicePlace.of(settings)
         store = ReleaseStore(settings.store)
         self._settings = settings
+        began = time.monotonic()
         self._core = Core(load(settings.project, "model", Model), store, settings.max_rows, settings.require_signature)
+        loading_s = time.monotonic() - began
         self._telemetry = Telemetry(settings, self._core.contract)
         self._statuses = StatusFolder(place.replicas)
         self._batcher = Batcher(self._core, settings.max_in_flight)
         self._shadow = Shadow(self._core, self._telemetry.shadow_dropped)
         tokens = None if settings.insecure else Tokens(place.tokens)
         self._reception = Reception(self._core, self._batcher, self._shadow, tokens, self._telemetry)
-        self._on_loaded(self._core.traffic, 0.0)
+        self._on_loaded(self._core.traffic, loading_s)
         self._follower = Follower(
             self._core,
             store,
