@@ -68,6 +68,8 @@ class Answer:
 
     @property
     def features(self) -> FeatureArrays:
+        if self.count == len(self.batch.features):
+            return self.batch.features
         return self.batch.features.take(_rows(self.first, self.first + self.count))
 
 

@@ -3,19 +3,19 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from athanor.serving.core import Answer, Batch, Core
-from athanor.serving.variants import Variant
+from athanor.features.features import FeatureArrays
+from athanor.serving.core import Answer, Core
 
 if TYPE_CHECKING:
     from athanor.serving.telemetry import Observation
 
-_MOST_WAITING: Final = 256
+_MOST_WAITING: Final = 4_096
+_REST_S: Final = 0.25
 
 _logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Shadow:
         self._on_left_out = on_left_out
         self._waiting: deque[tuple[Answer, Observation]] = deque()
         self._arrived = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="shadow", daemon=True)
         self._thread.start()
 
@@ -47,43 +47,54 @@ class Shadow:
 
     def close(self) -> None:
         """Asks what still waits, and ends."""
-        self._closing = True
+        self._closing.set()
         self._arrived.set()
         self._thread.join()
 
     def _work(self) -> None:
         while True:
             self._arrived.wait()
+            # Not at once: it would take the interpreter from the answer that is about to be sent.
+            self._closing.wait(_REST_S)
             self._arrived.clear()
             try:
                 self._answer_waiting()
             except Exception:
-                # Whatever it is, what comes next has nothing to do with it.
+                # What comes next has nothing to do with it.
                 _logger.exception("the shadow did not answer")
-            if self._closing and not self._waiting:
+            if self._closing.is_set() and not self._waiting:
                 return
             if self._waiting:
                 self._arrived.set()
 
     def _answer_waiting(self) -> None:
-        """Asks what waits. What was computed together is asked together: it costs the others least."""
-        asked: tuple[Batch, Variant] | None = None
-        probabilities: NDArray[np.float64] = np.empty(0)
-        while self._waiting:
-            answer, observation = self._waiting.popleft()
-            shadow = self._core.traffic.shadow
-            if shadow is None:
-                continue
-            if asked is None or asked[0] is not answer.batch or asked[1] is not shadow:
-                asked = answer.batch, shadow
-                # All variants see the same features: a release with others does not belong to this binary.
-                probabilities = shadow.predictor.answer(answer.batch.features)
-            end = answer.first + answer.count
-            observation.shadowed(
-                shadow.semantic_version,
-                shadow.digest,
-                answer.batch.columns,
-                answer.first,
-                answer.count,
-                probabilities[answer.first : end],
-            )
+        """Asks about all that waits at once: it costs the others least."""
+        waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        shadow = self._core.traffic.shadow
+        if shadow is None or not waiting:
+            return
+        # All variants see the same features: a release with others does not belong to this binary.
+        features = _join([answer.features for answer, _ in waiting])
+        probabilities = shadow.predictor.answer(features)
+        start = 0
+        for answer, observation in waiting:
+            rows = slice(start, start + answer.count)
+            start += answer.count
+            try:
+                observation.shadowed(
+                    shadow.semantic_version,
+                    shadow.digest,
+                    answer.batch.columns,
+                    answer.first,
+                    answer.count,
+                    probabilities[rows],
+                )
+            except Exception:
+                # What cannot be kept of one answer has nothing to do with the others.
+                _logger.exception("an answer of the shadow is lost")
+
+
+def _join(features: Sequence[FeatureArrays]) -> FeatureArrays:
+    return FeatureArrays(
+        np.concatenate([each.numeric for each in features]), np.concatenate([each.categorical for each in features])
+    )
