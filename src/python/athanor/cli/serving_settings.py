@@ -14,11 +14,12 @@ import typer
 
 from athanor.errors import SettingsError
 from athanor.home import Home
+from athanor.serving.settings import ENVIRONMENT_PREFIX
 
 if TYPE_CHECKING:
     from athanor.serving.settings import ServingSettings
 
-PREFIX: Final = "ATHANOR_SERVE_"
+PREFIX: Final = ENVIRONMENT_PREFIX
 _FILE: Final = "settings"
 # The command's argument and the home say these.
 _NOT_FLAGS: Final = ("project", "folder")

@@ -19,7 +19,7 @@ _GRAPHS_AT_A_TIME: Final = 2
 # Rows that are computed at a time in the event loop, which hears of nothing else meanwhile.
 _MOST_ROWS: Final = 512
 # Turns of the event loop in which nobody comes, after which nobody else is expected. gRPC takes in one request in some
-# four turns. At 8, 32 callers are answered 2.3 times as fast as at 0, and from 16 on a single one waits longer.
+# four turns. At 8, 32 callers are answered about twice as fast as at 0, and from 16 on a single one waits longer.
 _PATIENCE: Final = 8
 
 
