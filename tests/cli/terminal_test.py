@@ -87,11 +87,11 @@ def test_people_get_a_table(
     assert "Result" in capsys.readouterr().out
 
 
-def test_the_version_is_that_of_the_package(
+def test_the_version_is_that_of_the_package_and_the_digests_are_those_of_a_binary(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(composed.app, monkeypatch, "--version") == 0
-    assert capsys.readouterr().out == f"{VERSION}\n"
+    assert capsys.readouterr().out == f"{VERSION}\nfrom sources\n"
 
 
 def test_commands_of_every_layer_are_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

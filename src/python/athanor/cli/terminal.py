@@ -91,7 +91,13 @@ def make_app(name: str, about: str) -> typer.Typer:
     @app.callback()
     def options(
         version: Annotated[
-            bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+            bool,
+            typer.Option(
+                "--version",
+                callback=_print_version,
+                is_eager=True,
+                help="Print the version and the digests of this binary.",
+            ),
         ] = False,
     ) -> None:
         pass
@@ -101,7 +107,9 @@ def make_app(name: str, about: str) -> typer.Typer:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(VERSION)
+        from athanor.binary import find_binary
+
+        typer.echo(f"{VERSION}\n{find_binary() or 'from sources'}")
         raise typer.Exit
 
 

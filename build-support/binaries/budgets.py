@@ -1,0 +1,99 @@
+"""What each binary may hold, weigh and take to start: read from 3rdparty/python/budgets.toml."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from binaries.pex_file import MB, PexFile
+
+FILE: Final = Path("3rdparty/python/budgets.toml")
+
+# All below this line of the file is written by `write`, and read in reviews.
+_RECORDED: Final = "# --- What the binaries hold"
+_CULPRITS: Final = 5
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one binary may be.
+
+    Attributes:
+        size_mb: of the file, in 10^6 bytes.
+        without: distributions that it must never hold, whatever is recorded.
+        cold_s, warm_s: `--help` at its first start on a machine, and later.
+        ready_s: until its service answers; none has none.
+        distributions: all that it holds, with the megabytes that each took when this was written.
+    """
+
+    size_mb: float
+    without: tuple[str, ...]
+    cold_s: float
+    warm_s: float
+    distributions: Mapping[str, float]
+    ready_s: float | None = None
+
+
+def read(text: str) -> dict[str, Budget]:
+    """The budgets by the name of the binary."""
+    tables = tomllib.loads(text)
+    recorded = tables.pop("distributions")
+    return {
+        name: Budget(**{**table, "without": tuple(table["without"])}, distributions=recorded.get(name, {}))
+        for name, table in tables.items()
+    }
+
+
+def problems(pex: PexFile, budget: Budget) -> Iterator[str]:
+    """What breaks the budget of a binary: one sentence each, with the culprit's name."""
+    sizes = {found.name: found.size / MB for found in pex.distributions}
+    for name in sorted(set(sizes) - set(budget.distributions)):
+        yield f"{pex.name}.pex holds {name} ({sizes[name]:.2f} MB), which is not in its list"
+    for name in sorted(set(budget.distributions) - set(sizes)):
+        yield f"{pex.name}.pex no longer holds {name}, which is in its list"
+    for name in sorted(set(budget.without) & set(sizes)):
+        yield f"{pex.name}.pex holds {name}, and must never"
+    if pex.size > budget.size_mb * MB:
+        yield (
+            f"{pex.name}.pex weighs {pex.size / MB:.1f} MB of {budget.size_mb:g}; "
+            f"grown most since the list was written: {_grown(sizes, budget.distributions)}"
+        )
+
+
+def _grown(sizes: Mapping[str, float], recorded: Mapping[str, float]) -> str:
+    growth = {name: size - recorded.get(name, 0) for name, size in sizes.items()}
+    most = sorted(growth, key=lambda name: growth[name], reverse=True)[:_CULPRITS]
+    return ", ".join(f"{name} {growth[name]:+.2f} to {sizes[name]:.2f} MB" for name in most)
+
+
+def write(text: str, pexes: list[PexFile]) -> str:
+    """The text of the file with what the binaries hold now. Limits stay as they are."""
+    rules = text.partition(_RECORDED)[0]
+    return rules + f"{_RECORDED}, in MB: `./pants budgets` writes this.\n" + "".join(map(_record, pexes))
+
+
+def _record(pex: PexFile) -> str:
+    lines = (f"{found.name} = {found.size / MB:.2f}\n" for found in pex.distributions)
+    return f"\n[distributions.{pex.name}]\n" + "".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./pants budgets", description="Records what the binaries in dist/ hold.")
+    parser.add_argument("--dist", type=Path, default=Path("dist"))
+    dist: Path = parser.parse_args().dist
+    text = FILE.read_text()
+    # One without its binary would lose its list.
+    pexes = [PexFile(dist / f"{name}.pex") for name in read(text)]
+    FILE.write_text(write(text, pexes))
+    failures = [problem for pex in pexes for problem in problems(pex, read(FILE.read_text())[pex.name])]
+    print("\n".join(failures) or f"{FILE} is as the binaries are")
+    return 3 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

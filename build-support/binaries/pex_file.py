@@ -1,0 +1,97 @@
+"""What a PEX file holds, read without running it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import Parser
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One library inside a PEX.
+
+    Attributes:
+        name, version: the name in its canonical form.
+        size: bytes that it takes in the PEX.
+        metadata: what its author says about it (PEP 566).
+    """
+
+    name: str
+    version: str
+    wheel: str
+    size: int
+    metadata: Message
+
+
+@dataclass(frozen=True)
+class PexFile:
+    """One PEX file."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size
+
+    @property
+    def sha256(self) -> str:
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @property
+    def code_digest(self) -> str:
+        return str(self.info["code_hash"])
+
+    @property
+    def distributions_digest(self) -> str:
+        """As `--version` prints it: see athanor/binary.py."""
+        lines = (f"{name} {digest}\n" for name, digest in sorted(self.info["distributions"].items()))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        with zipfile.ZipFile(self.path) as archive:
+            found: dict[str, Any] = json.loads(archive.read("PEX-INFO"))
+        return found
+
+    @cached_property
+    def distributions(self) -> tuple[Distribution, ...]:
+        """Sorted by name."""
+        with zipfile.ZipFile(self.path) as archive:
+            return tuple(sorted(_read(archive, self.info["distributions"]), key=lambda found: found.name))
+
+
+def _read(archive: zipfile.ZipFile, wheels: Iterable[str]) -> Iterator[Distribution]:
+    members: dict[str, list[zipfile.ZipInfo]] = {}
+    for member in archive.infolist():
+        match member.filename.split("/"):
+            case [".deps", wheel, _, *_]:
+                members.setdefault(wheel, []).append(member)
+    for wheel in wheels:
+        name, version, _, _ = parse_wheel_filename(wheel)
+        size = sum(member.compress_size for member in members[wheel])
+        yield Distribution(canonicalize_name(name), str(version), wheel, size, _metadata(archive, members[wheel]))
+
+
+def _metadata(archive: zipfile.ZipFile, members: Iterable[zipfile.ZipInfo]) -> Message:
+    for member in members:
+        match member.filename.split("/"):
+            case [_, _, folder, "METADATA"] if folder.endswith(".dist-info"):
+                return Parser().parsestr(archive.read(member).decode(errors="replace"), headersonly=True)
+    return Message()
