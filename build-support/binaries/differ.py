@@ -1,0 +1,57 @@
+"""Compares binaries that were built twice, byte for byte, and names the first thing in which two differ."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import zipfile
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from binaries.pex_file import MB, PexFile
+
+
+def find_difference(here: Path, there: Path) -> str | None:
+    """The first member in which two zip files differ and how, none when all bytes are the same."""
+    if PexFile(here).sha256 == PexFile(there).sha256:
+        return None
+    with zipfile.ZipFile(here) as one, zipfile.ZipFile(there) as other:
+        for mine, theirs in zip_longest(one.infolist(), other.infolist()):
+            if mine is None or theirs is None:
+                return f"{(mine or theirs).filename}: in one only"
+            if mine.filename != theirs.filename:
+                return f"{mine.filename}: {theirs.filename} stands there in the other"
+            if (mine.date_time, mine.external_attr) != (theirs.date_time, theirs.external_attr):
+                return f"{mine.filename}: its time or its mode"
+            if mine.CRC != theirs.CRC:
+                return f"{mine.filename}: its content"
+            if mine.compress_size != theirs.compress_size:
+                return f"{mine.filename}: its compression"
+    return "no member: only what lies between them"
+
+
+def compare(here: Path, there: Path, names: Sequence[str]) -> int:
+    """Prints a table. Exit status 3 when any binary differs."""
+    print("| binary | MB | sha256 | built twice |\n|---|---|---|---|")
+    same = True
+    for name in names:
+        pex, other = here / f"{name}.pex", there / f"{name}.pex"
+        difference = find_difference(pex, other)
+        same = same and difference is None
+        verdict = f"DIFFERS, first in {difference}" if difference else "equal"
+        print(f"| {name}.pex | {PexFile(pex).size / MB:.1f} | `{PexFile(pex).sha256}` | {verdict} |")
+    return 0 if same else 3
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("here", type=Path, help="a folder of binaries")
+    parser.add_argument("there", type=Path, help="another")
+    parser.add_argument("names", nargs="+", help="the binaries, such as client")
+    options = parser.parse_args()
+    return compare(options.here, options.there, options.names)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
