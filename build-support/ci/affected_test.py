@@ -1,0 +1,169 @@
+"""What a change selects and runs, and what is said when nobody can tell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ci.affected import main
+from ci.conftest import Repository
+
+ALL_TESTS = ["tests/core_test.py", "tests/door_test.py"]
+
+
+def plan(repository: Repository, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    """What the dry run for machines prints."""
+    assert main([*arguments, "--dry-run", "--json"], repository.root) == 0
+    parsed: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return parsed
+
+
+@pytest.mark.parametrize(
+    ("path", "tests", "packages"),
+    [
+        ("src/core.py", ALL_TESTS, ["src:binary"]),
+        ("src/door.py", ["tests/door_test.py"], ["src:binary"]),
+        ("tests/core_test.py", ["tests/core_test.py"], []),
+        ("tests/rows/a.json", ["tests/door_test.py"], []),
+        ("README.md", [], []),
+        ("docs/guide.md", [], []),
+    ],
+)
+def test_an_edit_selects_what_depends_on_it(
+    path: str, tests: list[str], packages: list[str], repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = repository.git("rev-parse", "main").strip()
+    repository.write(path, "changed")
+    expected = {"base": base, "everything": False, "reason": None, "whole": [], "tests": tests, "packages": packages}
+    assert plan(repository, capsys) == expected
+    repository.commit()
+    assert plan(repository, capsys, "--since", "main") == expected
+
+
+def test_what_the_trunk_did_meanwhile_is_not_ours(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    repository.write("tests/core_test.py", "ours")
+    repository.commit()
+    repository.git("checkout", "--quiet", "main")
+    repository.write("src/door.py", "theirs")
+    repository.commit()
+    repository.git("checkout", "--quiet", "topic")
+    assert plan(repository, capsys)["tests"] == ["tests/core_test.py"]
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("pants.toml", "pants.toml says how Pants does everything: lint, check, test, package everything"),
+        (
+            "pants-plugins/ours/rules.py",
+            "pants-plugins/ours/rules.py is part of Pants here: lint, check, test, package",
+        ),
+        ("data.bin", "no target owns data.bin"),
+        ("new/thing.csv", "no target owns new/thing.csv"),
+    ],
+)
+def test_an_edit_whose_effect_pants_cannot_see_selects_everything(
+    path: str, reason: str, repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository.write(path, "changed")
+    found = plan(repository, capsys)
+    assert found["everything"] is True
+    assert found["reason"].startswith(reason)
+    assert (found["tests"], found["packages"]) == (ALL_TESTS, ["src:binary"])
+
+
+def test_what_one_goal_is_told_by_selects_everything_there(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository.write("mypy.ini", "changed")
+    repository.write("tests/core_test.py", "changed")
+    found = plan(repository, capsys)
+    assert (found["everything"], found["whole"], found["tests"]) == (False, ["check"], ["tests/core_test.py"])
+
+
+def test_a_deleted_fixture_selects_who_read_it(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    (repository.root / "tests/rows/a.json").unlink()
+    assert plan(repository, capsys)["tests"] == ["tests/door_test.py"]
+    assert len(repository.git("worktree", "list").splitlines()) == 1
+
+
+def test_a_renamed_module_selects_who_used_its_old_name(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    targets = json.loads((repository.root / "targets.json").read_text())
+    del targets["src:core"]
+    for target in targets.values():
+        target["dependencies"] = [name for name in target["dependencies"] if name != "src:core"]
+    targets["src:heart"] = {"kind": ["python_source"], "sources": ["src/heart.py"], "dependencies": []}
+    targets["src:told"] = {"kind": ["files"], "sources": ["targets.json"], "dependencies": []}
+    repository.write("targets.json", json.dumps(targets))
+    repository.git("mv", "src/core.py", "src/heart.py")
+    assert plan(repository, capsys)["tests"] == ALL_TESTS
+
+
+def test_defaults_of_a_folder_select_all_below_it(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    targets = json.loads((repository.root / "targets.json").read_text())
+    repository.write(
+        "targets.json", json.dumps({name.replace("src:", "src/a:"): rest for name, rest in targets.items()})
+    )
+    repository.write("src/BUILD", "__defaults__({})")
+    repository.git("checkout", "--quiet", "main")
+    repository.commit()
+    repository.git("checkout", "--quiet", "-b", "other")
+    repository.write("src/BUILD", "")
+    assert plan(repository, capsys)["packages"] == ["src/a:binary"]
+
+
+@pytest.mark.parametrize("on_github", [False, True])
+def test_a_lost_base_runs_everything_and_says_so(
+    on_github: bool, repository: Repository, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    if on_github:
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert main(["--since", "0" * 40], repository.root) == 0
+    said = capsys.readouterr().err
+    assert f"WARNING: cannot tell what changed, so everything runs: '{'0' * 40}' is not in this history" in said
+    assert ("::warning title=Base not found::" in said) == on_github
+    assert repository.ran() == [f"{goal} ['::']" for goal in ("lint", "check", "test", "package")]
+
+
+def test_a_shallow_clone_has_lost_its_base(
+    repository: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = repository.git("rev-parse", "main").strip()
+    repository.write("src/door.py", "changed")
+    repository.commit()
+    repository.git("clone", "--quiet", "--depth=1", f"file://{repository.root}", str(tmp_path / "shallow"))
+    found = plan(Repository(tmp_path / "shallow", repository.log), capsys, "--since", base)
+    assert (found["everything"], found["base"]) == (True, None)
+
+
+def test_goals_run_on_what_is_affected(repository: Repository) -> None:
+    repository.write("tests/core_test.py", "changed")
+    assert main([], repository.root) == 0
+    assert repository.ran() == [f"{goal} ['tests:core']" for goal in ("lint", "check", "test", "package")]
+
+
+def test_nothing_runs_for_a_document(repository: Repository) -> None:
+    repository.write("README.md", "changed")
+    assert main([], repository.root) == 0
+    assert repository.ran() == []
+
+
+def test_a_failing_goal_fails_the_run_and_stops_no_other(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository.write("check", "")
+    assert main(["--all", "--only", "check", "--only", "package"], repository.root) == 1
+    assert repository.ran() == ["check ['::']", "package ['::']"]
+    assert capsys.readouterr().out.endswith("affected: failed: check\n")
+
+
+def test_a_pants_that_cannot_answer_is_no_pass(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    repository.write("targets.json", "no JSON")
+    assert main([], repository.root) == 1
+    assert "affected: ./pants --changed-since=" in capsys.readouterr().err

@@ -1,0 +1,76 @@
+"""What Pants knows of targets: which there are, and which depend on an edited file."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ci.edits import git
+
+# What the goals `test` and `package` make something of, among the kinds of target that this repository may load.
+TESTS = frozenset({"python_test", "shunit2_test", "experimental_test_shell_command"})
+PACKAGES = frozenset({"pex_binary", "docker_image", "archive", "python_distribution"})
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target as `./pants peek` describes it; `sources` are paths from the repository's root."""
+
+    address: str
+    kind: str
+    sources: frozenset[str]
+
+
+class PantsError(Exception):
+    """Pants could not answer; it has said why on stderr."""
+
+
+def all_targets(root: Path) -> dict[str, Target]:
+    """Every target of the working tree, by address."""
+    return _peek(root, "peek", "::")
+
+
+def changed_targets(root: Path, since: str, *options: str) -> dict[str, Target]:
+    """The targets of what differs from a commit, and all that depend on them, by address."""
+    return _peek(root, *options, f"--changed-since={since}", "--changed-dependents=transitive", "peek")
+
+
+def dependents(root: Path, specs: Iterable[str]) -> frozenset[str]:
+    """The addresses of these targets and of all that depend on them."""
+    return frozenset(_pants(root, "dependents", "--transitive", "--closed", *specs).split())
+
+
+def former_dependents(root: Path, base: str, deleted: Iterable[str]) -> dict[str, Target]:
+    """The targets of files that are no more, and all that depended on them, in the state they were deleted from.
+
+    Today's targets cannot tell: a test whose fixture, or whose conftest.py, was deleted no longer depends on it.
+    """
+    with tempfile.TemporaryDirectory(prefix="affected-") as folder:
+        then = Path(folder) / "base"
+        git(root, "worktree", "add", "--quiet", "--detach", str(then), base)
+        try:
+            for path in deleted:
+                with (then / path).open("a") as file:
+                    file.write("\n")  # an edit, of which Pants finds the dependents
+            return changed_targets(then, "HEAD", "--no-pantsd")
+        finally:
+            git(root, "worktree", "remove", "--force", str(then))
+
+
+def _peek(root: Path, *arguments: str) -> dict[str, Target]:
+    described = json.loads(_pants(root, *arguments) or "[]")
+    return {
+        target["address"]: Target(target["address"], target["target_type"], frozenset(target.get("sources") or ()))
+        for target in described
+    }
+
+
+def _pants(root: Path, *arguments: str) -> str:
+    done = subprocess.run([root / "pants", *arguments], cwd=root, check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise PantsError(f"./pants {' '.join(arguments)} ended with {done.returncode}")
+    return done.stdout

@@ -1,0 +1,126 @@
+"""Which targets a change affects, goal by goal, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from ci import graph
+from ci.edits import Edit, LostBaseError, find_base, find_edits, git
+from ci.graph import Target
+from ci.table import ALL, GOALS, find_rule, is_document
+
+EVERYTHING = ("::",)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run: all targets in the goals of `whole`, those of `addresses` in the others."""
+
+    root: Path
+    base: str | None
+    whole: frozenset[str]
+    addresses: frozenset[str]
+    reasons: tuple[str, ...]
+    lost: bool = False
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is left out."""
+        return self.whole == ALL
+
+    def specs(self, goal: str) -> tuple[str, ...]:
+        """What to name to Pants for a goal; empty where nothing is to be done."""
+        return EVERYTHING if goal in self.whole else tuple(sorted(self.addresses))
+
+    @cached_property
+    def tests(self) -> tuple[str, ...]:
+        """The files of the tests that run."""
+        kinds = graph.TESTS | {f"{kind}s" for kind in graph.TESTS}
+        return tuple(sorted({path for target in self._targets("test", kinds) for path in target.sources}))
+
+    @cached_property
+    def packages(self) -> tuple[str, ...]:
+        """The addresses of what is packaged: binaries, images, archives."""
+        return tuple(sorted(target.address for target in self._targets("package", graph.PACKAGES)))
+
+    def _targets(self, goal: str, kinds: Collection[str]) -> list[Target]:
+        if not self.specs(goal):
+            return []
+        known = self._known
+        chosen = known if goal in self.whole else known.keys() & self.addresses
+        return [known[address] for address in chosen if known[address].kind in kinds]
+
+    @cached_property
+    def _known(self) -> dict[str, Target]:
+        return graph.all_targets(self.root)
+
+
+def plan_everything(root: Path, reason: str, base: str | None = None, *, lost: bool = False) -> Plan:
+    """The plan that leaves nothing out."""
+    return Plan(root, base, ALL, frozenset(), (reason,), lost)
+
+
+def plan_since(root: Path, since: str | None) -> Plan:
+    """What differs from the commit at which this history left `since` (None: the trunk), and all that depends on it.
+
+    Raises:
+        PantsError: Pants cannot tell what depends on what, as when a file imports what is no more.
+    """
+    try:
+        base = find_base(root, since)
+    except LostBaseError as error:
+        return plan_everything(root, str(error), lost=True)
+    edits = find_edits(root, base)
+    whole, reasons = _widened(edits)
+    if whole == ALL:
+        return Plan(root, base, whole, frozenset(), reasons)
+    addresses, unowned = _affected(root, base, [edit for edit in edits if not find_rule(edit.path)])
+    if unowned:
+        return plan_everything(root, f"no target owns {', '.join(unowned)}", base)
+    return Plan(root, base, whole, addresses, reasons)
+
+
+def _widened(edits: Iterable[Edit]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The goals that must see all targets, and a sentence for each edit that says so."""
+    found = [(edit.path, rule) for edit in edits if (rule := find_rule(edit.path))]
+    reasons = tuple(f"{path} {rule.reason}: {_named(rule.goals)} everything" for path, rule in found)
+    return frozenset().union(*(rule.goals for _, rule in found)), reasons
+
+
+def _named(goals: frozenset[str]) -> str:
+    return ", ".join(goal for goal in GOALS if goal in goals)
+
+
+def _affected(root: Path, base: str, edits: Iterable[Edit]) -> tuple[frozenset[str], list[str]]:
+    """The addresses that edits affect, and the edited paths whose effect nobody knows."""
+    live = [edit.path for edit in edits if not edit.deleted]
+    deleted = [edit.path for edit in edits if edit.deleted]
+    now = graph.changed_targets(root, base)
+    addresses, owned = set(now), _owned(now)
+    if any(not is_document(path) for path in deleted):
+        then = graph.former_dependents(root, base, deleted)
+        addresses |= then.keys() & graph.all_targets(root).keys()
+        owned |= _owned(then)
+    if folders := [folder for path in live if (folder := _folder_of_defaults(root, base, path))]:
+        addresses |= graph.dependents(root, folders)
+    unowned = [path for path in (*live, *deleted) if path not in owned and not _is_known(path)]
+    return frozenset(addresses), unowned
+
+
+def _owned(targets: dict[str, Target]) -> set[str]:
+    return {path for target in targets.values() for path in target.sources}
+
+
+def _is_known(path: str) -> bool:
+    return PurePosixPath(path).name == "BUILD" or is_document(path)
+
+
+def _folder_of_defaults(root: Path, base: str, path: str) -> str | None:
+    """The spec of all targets below a BUILD file that sets defaults for them, or used to; None of any other file."""
+    if PurePosixPath(path).name != "BUILD":
+        return None
+    texts = ((root / path).read_text(), git(root, "show", f"{base}:{path}"))
+    return f"{PurePosixPath(path).parent}::" if any("__defaults__(" in text for text in texts) else None

@@ -1,0 +1,70 @@
+"""Stands in for Pants in a scratch repository: as quick as git, and right about what `targets.json` there says.
+
+`targets.json` maps addresses to their kind, their sources (glob patterns) and the addresses they depend on. A goal is
+written to the file that PANTS_LOG names, with its specs, and fails if a file of its name lies in the repository.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+Targets = dict[str, dict[str, list[str]]]
+
+
+def _git(*arguments: str) -> list[str]:
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def _sources(targets: Targets, address: str) -> list[str]:
+    files = [str(path) for path in Path().rglob("*") if path.is_file()]
+    return sorted(file for file in files for pattern in targets[address]["sources"] if fnmatch(file, pattern))
+
+
+def _with_dependents(targets: Targets, roots: set[str]) -> list[str]:
+    found = set(roots)
+    while more := {name for name, target in targets.items() if found & set(target["dependencies"])} - found:
+        found |= more
+    return sorted(found)
+
+
+def _changed(targets: Targets, since: str) -> list[str]:
+    files = _git("diff", "--name-only", since) + _git("ls-files", "--others", "--exclude-standard")
+    build = {str(Path(file).parent) for file in files if Path(file).name == "BUILD"}
+    owners = {name for name in targets if set(_sources(targets, name)) & set(files) or name.split(":")[0] in build}
+    return _with_dependents(targets, owners)
+
+
+def _peek(targets: Targets, addresses: list[str]) -> str:
+    return json.dumps(
+        [
+            {"address": name, "target_type": targets[name]["kind"][0], "sources": _sources(targets, name)}
+            for name in addresses
+        ]
+    )
+
+
+def main() -> int:
+    """Answers `peek`, `--changed-since=… peek` and `dependents`; notes down any other goal."""
+    targets: Targets = json.loads(Path("targets.json").read_text())
+    goal = next(argument for argument in sys.argv[1:] if not argument.startswith("-"))
+    options = dict(argument.split("=", 1) for argument in sys.argv[1:] if argument.startswith("--") and "=" in argument)
+    if goal == "peek":
+        since = options.get("--changed-since")
+        print(_peek(targets, _changed(targets, since) if since else sorted(targets)))
+        return 0
+    if goal == "dependents":
+        below = [spec.removesuffix("::") for spec in sys.argv[1:] if spec.endswith("::")]
+        print("\n".join(_with_dependents(targets, {name for name in targets if name.startswith(tuple(below))})))
+        return 0
+    with Path(os.environ["PANTS_LOG"]).open("a") as log:
+        log.write(f"{goal} {Path(options['--spec-files']).read_text().split()}\n")
+    return int(Path(goal).exists())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
