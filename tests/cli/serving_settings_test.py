@@ -9,9 +9,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from athanor.cli.serving_settings import PREFIX, read_settings, with_settings
+from athanor.cli.serving_settings import read_settings, settings_command
 from athanor.errors import SettingsError
 from athanor.home import Home
+from athanor.serving.settings import ENVIRONMENT_PREFIX as PREFIX
 from athanor.serving.settings import ServingSettings
 
 _NAMES: Final = [name for name in ServingSettings.model_fields if name not in {"project", "folder"}]
@@ -52,8 +53,7 @@ def _run(home: Path, *flags: str, **environment: str) -> ServingSettings:
     found: list[ServingSettings] = []
     app = typer.Typer()
 
-    @app.command()
-    @with_settings
+    @settings_command(app)
     def serve(project: str, **settings: Any) -> None:
         found.append(read_settings(project, Home(home), settings))
 
@@ -113,8 +113,7 @@ def test_each_setting_is_told_in_its_own_words_with_its_default(name: str) -> No
     assert field.description.endswith(".")
     app = typer.Typer()
 
-    @app.command()
-    @with_settings
+    @settings_command(app)
     def serve(**settings: Any) -> None: ...
 
     shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "400", "TERM": "dumb"}).output

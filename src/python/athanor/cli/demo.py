@@ -1,10 +1,8 @@
 """The main job on real flights, from raw tables to answered calls, as one command."""
 
 import signal
-import statistics
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,13 +14,14 @@ from rich.console import Group
 
 from athanor.cli.registry import open_registry
 from athanor.cli.serving import start, stop
-from athanor.cli.terminal import HomeOption, JsonOption, TerminalProgress, facts, listing, out, show, watch
+from athanor.cli.terminal import HomeOption, JsonOption, facts, listing, out, show, watch
 from athanor.errors import ServiceError
 from athanor.home import Home
 from athanor.projects import load
 
 if TYPE_CHECKING:
     from athanor.data.snapshot import Snapshot
+    from athanor.progress import Progress
     from athanor.registry.history import Registered
     from athanor.serving.place import ServiceState
     from athanor.training.train import Training
@@ -88,7 +87,7 @@ def demo(
 
 
 @contextmanager
-def _service(home: Home, progress: TerminalProgress, keep: bool) -> Iterator["ServiceState"]:
+def _service(home: Home, progress: "Progress", keep: bool) -> Iterator["ServiceState"]:
     """The service, on the usual ports where they are free; stopped at the end unless it is kept and all went well."""
     from athanor.serving.settings import DEFAULT_GRPC_PORT, DEFAULT_HTTP_PORT, find_free_ports, is_free, make_settings
 
@@ -109,8 +108,10 @@ def _service(home: Home, progress: TerminalProgress, keep: bool) -> Iterator["Se
         stop(_PROJECT, home, progress)
 
 
-def _call(recipe: Any, snapshot: "Snapshot", home: Home, service: "ServiceState", progress: TerminalProgress) -> _Calls:
+def _call(recipe: Any, snapshot: "Snapshot", home: Home, service: "ServiceState", progress: "Progress") -> _Calls:
     """Asks for three flights of the evaluation's time slice, by gRPC and by REST, then for one many times."""
+    import statistics
+
     import numpy as np
 
     from athanor.client.client import Client, connect
@@ -156,6 +157,7 @@ def _call(recipe: Any, snapshot: "Snapshot", home: Home, service: "ServiceState"
 
 def _ask_rest(service: "ServiceState", home: Home, rows: list[Any]) -> list[float]:
     import json
+    import urllib.request
 
     from google.protobuf import json_format
 

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.text import Text
 
 from athanor.cli import tokens
-from athanor.cli.serving_settings import read_settings, with_settings
+from athanor.cli.serving_settings import read_settings, settings_command
 from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, run, show, watch
 from athanor.errors import NotFoundError
 from athanor.home import Home
@@ -27,8 +27,7 @@ app.add_typer(tokens.app)
 _FOLLOW_S = 0.2
 
 
-@app.command()
-@with_settings
+@settings_command(app)
 def up(project: ProjectArgument, *, home: HomeOption = None, json: JsonOption = False, **settings: Any) -> None:
     """Start the service in the background; returns when it answers."""
     found = read_settings(project, Home.find(home), settings)
@@ -90,8 +89,7 @@ def logs(
             time.sleep(_FOLLOW_S)
 
 
-@app.command(name="run")
-@with_settings
+@settings_command(app, "run")
 def run_(project: ProjectArgument, *, home: HomeOption = None, **settings: Any) -> None:
     """Run the service in the foreground, until SIGTERM or SIGINT."""
     from athanor.serving.service import run as run_service

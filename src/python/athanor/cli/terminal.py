@@ -7,26 +7,19 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Column, Table
 
 from athanor.errors import AthanorError
 from athanor.home import VARIABLE
-from athanor.progress import Advance
 from athanor.version import VERSION
+
+if TYPE_CHECKING:
+    from athanor.progress import Progress
 
 # Results go to standard output, all about how they came to be to standard error.
 out = Console()
@@ -39,48 +32,12 @@ HomeOption: TypeAlias = Annotated[
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
 
-class TerminalProgress:
-    """Progress bars, one for each step. Fulfils `athanor.progress.Progress`."""
-
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-
-    @contextmanager
-    def step(self, description: str, total: int = 1) -> Iterator[Advance]:
-        task = self._bars.add_task(description, total=total, words="")
-        done = 0
-
-        def advance(words: str, amount: int = 1) -> None:
-            nonlocal done
-            done += amount
-            # The last unit is counted when the step ends: a bar that is full is a step that is done.
-            self._bars.update(task, completed=min(done, total - 1), words=escape(words))
-
-        try:
-            yield advance
-        except BaseException:
-            self._fail(task)
-            raise
-        self._bars.update(task, completed=total)
-
-    def _fail(self, task: TaskID) -> None:
-        self._bars.update(task, words="[red]failed")
-        self._bars.stop_task(task)
-
-
 @contextmanager
-def watch() -> Iterator[TerminalProgress]:
+def watch() -> "Iterator[Progress]":
     """Shows progress on standard error for as long as the context lasts."""
-    columns = (
-        SpinnerColumn(finished_text="[green]✓"),
-        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
-        BarColumn(bar_width=12),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        # What does not fit is cut here, so that the other columns stay whole.
-        TextColumn("[dim]{task.fields[words]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
-    )
-    with Progress(*columns, console=err, expand=True) as bars:
+    from athanor.cli.bars import TerminalProgress, make_bars
+
+    with make_bars(err) as bars:
         yield TerminalProgress(bars)
 
 
