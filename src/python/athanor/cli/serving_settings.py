@@ -3,6 +3,7 @@
 A flag comes before the environment, that before the settings file, and that before the default.
 """
 
+import difflib
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -123,11 +124,5 @@ def _check_environment(known: Mapping[str, object]) -> None:
     for variable in os.environ:
         name = variable.removeprefix(PREFIX)
         if name != variable and name not in names:
-            raise SettingsError(f"{variable} is no setting{_suggest(name, names, PREFIX)}")
-
-
-def _suggest(name: str, names: Sequence[str], prefix: str) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, names, 1)
-    return f"; did you mean {prefix}{close[0]}?" if close else ""
+            close = difflib.get_close_matches(name, names, 1)
+            raise SettingsError(f"{variable} is no setting" + (f"; did you mean {PREFIX}{close[0]}?" if close else ""))
