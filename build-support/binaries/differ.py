@@ -8,8 +8,16 @@ import zipfile
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
+from typing import Final
 
 from binaries.pex_file import MB, PexFile
+
+_ATTRIBUTES: Final = {
+    "CRC": "content",
+    "date_time": "time",
+    "external_attr": "mode",
+    "compress_size": "compression",
+}
 
 
 def find_difference(here: Path, there: Path) -> str | None:
@@ -18,17 +26,21 @@ def find_difference(here: Path, there: Path) -> str | None:
         return None
     with zipfile.ZipFile(here) as one, zipfile.ZipFile(there) as other:
         for mine, theirs in zip_longest(one.infolist(), other.infolist()):
-            if mine is None or theirs is None:
-                return f"{(mine or theirs).filename}: in one only"
-            if mine.filename != theirs.filename:
-                return f"{mine.filename}: {theirs.filename} stands there in the other"
-            if (mine.date_time, mine.external_attr) != (theirs.date_time, theirs.external_attr):
-                return f"{mine.filename}: its time or its mode"
-            if mine.CRC != theirs.CRC:
-                return f"{mine.filename}: its content"
-            if mine.compress_size != theirs.compress_size:
-                return f"{mine.filename}: its compression"
+            if difference := _tell_apart(mine, theirs):
+                return difference
     return "no member: only what lies between them"
+
+
+def _tell_apart(mine: zipfile.ZipInfo | None, theirs: zipfile.ZipInfo | None) -> str | None:
+    if mine is None or theirs is None:
+        only = mine or theirs
+        return f"{only.filename}: in one only" if only else None
+    if mine.filename != theirs.filename:
+        return f"{mine.filename}: {theirs.filename} stands there in the other"
+    for attribute, words in _ATTRIBUTES.items():
+        if getattr(mine, attribute) != getattr(theirs, attribute):
+            return f"{mine.filename}: its {words}"
+    return None
 
 
 def compare(here: Path, there: Path, names: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""Which commit made which binaries: written beside them, so that a commit without effect on a binary leaves its bytes."""
+"""Which commit made which binaries. Beside them: a commit without effect on a binary leaves its bytes alone."""
 
 from __future__ import annotations
 

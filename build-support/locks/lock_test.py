@@ -52,7 +52,9 @@ def test_edited_requirements_are_noticed() -> None:
     assert findings(PINS, made_from="alpha\n") == ["some.lock was made from another some.txt: run `./pants lock`"]
 
 
-@pytest.mark.parametrize("name", ["3rdparty/python/default.lock", "3rdparty/tools/locks.lock"])
+@pytest.mark.parametrize(
+    "name", ["3rdparty/python/default.lock", "3rdparty/tools/binaries.lock", "3rdparty/tools/locks.lock"]
+)
 def test_pytest_meets_the_versions_it_was_locked_with(name: str) -> None:
     assert disagreements(Path("3rdparty/tools/pytest.lock").read_text(), Path(name).read_text()) == []
 

@@ -1,0 +1,101 @@
+"""What each binary holds and weighs, held against its budget; and what it must never hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from binaries.budgets import FILE, problems, read
+from binaries.pex_file import PexFile
+
+BUDGETS = read(FILE.read_text())
+
+# What of Ray's extra `serve` no binary carries: see 3rdparty/python/BUILD.
+LEFT_OUT = {"py-spy", "virtualenv"}
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="the lists are those of Linux: other systems get other wheels"
+)
+
+
+def binary(name: str) -> PexFile:
+    return PexFile(Path(f"{name}.pex"))
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_the_binary_keeps_its_budget(name: str) -> None:
+    assert list(problems(binary(name), BUDGETS[name])) == []
+
+
+def test_every_binary_has_a_budget() -> None:
+    # Pants' own lie here as well, some of them as folders.
+    found = [PexFile(path) for path in Path().glob("*.pex") if path.is_file()]
+    ours = {pex.name for pex in found if str(pex.info["entry_point"]).startswith("athanor.")}
+    assert set(BUDGETS) == ours
+
+
+@pytest.mark.parametrize("library", ["deltalake", "mlflow", "pandas", "pyarrow", "scikit-learn", "skl2onnx"])
+def test_serving_does_not_carry(library: str) -> None:
+    assert library not in {found.name for found in binary("serving").distributions}
+    assert library in BUDGETS["serving"].without
+
+
+@pytest.mark.parametrize("library", ["cryptography", "numpy", "onnxruntime", "opentelemetry-api", "pandas", "ray"])
+def test_the_client_does_not_carry(library: str) -> None:
+    assert library not in {found.name for found in binary("client").distributions}
+    assert library in BUDGETS["client"].without
+
+
+def test_the_client_carries_none_of_our_layers_but_its_own() -> None:
+    with zipfile.ZipFile("client.pex") as archive:
+        ours = [name for name in archive.namelist() if re.match("athanor/.*/.*[.]py$", name)]
+    assert {name.split("/")[1] for name in ours} == {"cli", "client", "contract"}
+    assert "athanor/contract/columns.py" not in ours
+
+
+def test_serving_carries_all_that_ray_serve_asks_for_but_what_is_left_out() -> None:
+    held = {found.name: found for found in binary("serving").distributions}
+    asked = map(Requirement, held["ray"].metadata.get_all("Requires-Dist") or [])
+    serve = {"extra": "serve", "python_version": "3.11", "python_full_version": "3.11.0", "sys_platform": "linux"}
+    wanted = [one for one in asked if one.marker and one.marker.evaluate(serve)]
+    names = {canonicalize_name(one.name) for one in wanted}
+    assert names - set(held) == LEFT_OUT
+    assert len(names) > 15
+    for one in wanted:
+        found = held.get(canonicalize_name(one.name))
+        assert found is None or one.specifier.contains(found.version)
+
+
+def test_what_a_binary_holds_too_much_is_named() -> None:
+    budget = BUDGETS["client"]
+    fewer = {name: size for name, size in budget.distributions.items() if name != "rich"}
+    (problem,) = problems(binary("client"), dataclasses.replace(budget, distributions=fewer))
+    assert problem.startswith("client.pex holds rich (")
+    assert problem.endswith("which is not in its list")
+
+
+def test_what_a_binary_lacks_is_named() -> None:
+    budget = BUDGETS["client"]
+    more = {**budget.distributions, "zstandard": 1.0}
+    found = list(problems(binary("client"), dataclasses.replace(budget, distributions=more)))
+    assert found == ["client.pex no longer holds zstandard, which is in its list"]
+
+
+def test_what_a_binary_must_never_hold_is_named_though_it_is_in_the_list() -> None:
+    budget = dataclasses.replace(BUDGETS["client"], without=("numpy", "grpcio"))
+    assert list(problems(binary("client"), budget)) == ["client.pex holds grpcio, and must never"]
+
+
+def test_of_a_binary_that_is_too_heavy_the_distribution_that_grew_is_named() -> None:
+    budget = BUDGETS["client"]
+    slimmer = {**budget.distributions, "protobuf": 0.01, "pygments": 0.5}
+    (problem,) = problems(binary("client"), dataclasses.replace(budget, size_mb=13, distributions=slimmer))
+    assert "MB of 13; grown most since the list was written: pygments +0.7" in problem
+    assert ", protobuf +0.3" in problem
