@@ -64,7 +64,7 @@ def run(plan: Plan, goal: str) -> bool:
     with tempfile.NamedTemporaryFile("w", prefix="affected-", suffix=".specs") as file:
         file.write("\n".join(specs))  # there may be more than a command line holds
         file.flush()
-        command = [*_beside(plan.root, goal), plan.root / "pants", f"--spec-files={file.name}", goal]
+        command: list[str | Path] = [*_beside(plan.root, goal), plan.root / "pants", f"--spec-files={file.name}", goal]
         return subprocess.run(command, cwd=plan.root, check=False).returncode == 0
 
 

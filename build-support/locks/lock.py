@@ -54,6 +54,7 @@ LOCKS = (
     _tool("pex", "3.9", "--no-deps"),
     _tool("pytest", "3.9"),
     _tool("ruff"),
+    _tool("workflows"),
 )
 
 
