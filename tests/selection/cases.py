@@ -1,0 +1,134 @@
+"""The table of cases: which edits are made, and what each of them must and must not select."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from selection.edits import Edit, read_edit
+from selection.errors import CaseError
+
+KINDS: Final = ("tests", "binaries", "images")
+_KEYS: Final = {"name", "edits", "must_not", "because", *KINDS}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What an edit selects: files of tests, addresses of binaries (and archives), addresses of images."""
+
+    tests: frozenset[str] = frozenset()
+    binaries: frozenset[str] = frozenset()
+    images: frozenset[str] = frozenset()
+
+    def of(self, kind: str) -> frozenset[str]:
+        """One of KINDS."""
+        found: frozenset[str] = getattr(self, kind)
+        return found
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """Describes a set of names by globs; a `*` crosses no `/`, a `**` does. Globs after `!` take away again."""
+
+    globs: tuple[str, ...] = ()
+
+    def resolve(self, universe: Iterable[str], where: str) -> frozenset[str]:
+        """The exact set, in the order in which the globs add and take away.
+
+        Raises:
+            CaseError: a glob fits no name (any more), or takes away what was not there.
+        """
+        names = frozenset(universe)
+        found: frozenset[str] = frozenset()
+        for glob in self.globs:
+            takes_away = glob.startswith("!")
+            fits = frozenset(name for name in (found if takes_away else names) if matches(name, glob.removeprefix("!")))
+            if not fits:
+                raise CaseError(f"{where}: {glob!r} fits nothing: the name is gone or mistyped")
+            found = found - fits if takes_away else found | fits
+        return found
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of edit.
+
+    Attributes:
+        because: why the selection is the right one, where that is not plain.
+        must_not: for people, examples of what must stay unselected; each must exist.
+    """
+
+    name: str
+    edits: tuple[Edit, ...]
+    expected: Mapping[str, Patterns]
+    must_not: Mapping[str, Patterns] = field(default_factory=dict)
+    because: str = ""
+
+
+def read_cases(path: Path) -> tuple[Case, ...]:
+    """All cases of a file.
+
+    Raises:
+        CaseError: it is not a list of well-formed cases with names of their own.
+    """
+    said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(said, list):
+        raise CaseError(f"{path.name} is no list of cases")
+    cases = tuple(_read_case(entry) for entry in said)
+    names = [case.name for case in cases]
+    if repeated := {name for name in names if names.count(name) > 1}:
+        raise CaseError(f"{path.name} has two cases named {', '.join(sorted(repeated))}")
+    return cases
+
+
+def choose(cases: Sequence[Case], names: Sequence[str]) -> tuple[Case, ...]:
+    """The named ones, or all."""
+    known = {case.name for case in cases}
+    if unknown := set(names) - known:
+        raise CaseError(f"no case named {', '.join(sorted(unknown))}; there are: {'; '.join(sorted(known))}")
+    return tuple(case for case in cases if not names or case.name in names)
+
+
+def matches(name: str, glob: str) -> bool:
+    """Whether a name with `/` in it fits a glob, part by part."""
+    return _match(name.split("/"), glob.split("/"))
+
+
+def _match(parts: Sequence[str], globs: Sequence[str]) -> bool:
+    if not globs:
+        return not parts
+    if globs[0] == "**":
+        return any(_match(parts[start:], globs[1:]) for start in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], globs[0]) and _match(parts[1:], globs[1:])
+
+
+def _read_case(said: Any) -> Case:
+    if not isinstance(said, dict) or not {"name", "edits"} <= said.keys() <= _KEYS:
+        raise CaseError(
+            f"a case has a name, edits, and of {', '.join(sorted(_KEYS))} what it needs; this is none: {said}"
+        )
+    must_not = said.get("must_not", {})
+    if not must_not.keys() <= set(KINDS):
+        raise CaseError(f"{said['name']}: must_not has {', '.join(must_not)}; it may have {', '.join(KINDS)}")
+    return Case(
+        name=said["name"],
+        edits=tuple(read_edit(edit) for edit in said["edits"]),
+        expected={kind: _read_patterns(said.get(kind, ())) for kind in KINDS},
+        must_not={kind: _read_patterns(globs) for kind, globs in must_not.items()},
+        because=said.get("because", ""),
+    )
+
+
+def _read_patterns(globs: Iterable[str]) -> Patterns:
+    return Patterns(tuple(flatten(globs)))
+
+
+def flatten(globs: Iterable[Any]) -> Iterable[str]:
+    """Globs out of lists of globs: YAML's anchors name a list that several cases share, and put it in as one entry."""
+    for glob in globs:
+        if isinstance(glob, str):
+            yield glob
+        else:
+            yield from flatten(glob)

@@ -1,0 +1,76 @@
+"""Compares what an edit selects with what it must select."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from selection.cases import KINDS, Case, Selection
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one case.
+
+    Attributes:
+        missing: what must be selected and was not, by kind.
+        surplus: what was selected and must not be, by kind.
+        reason: why everything runs, where it does; else None.
+    """
+
+    case: str
+    selected: Selection
+    missing: Selection
+    surplus: Selection
+    tests_in_all: int
+    seconds: float = 0.0
+    reason: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.missing == self.surplus == Selection()
+
+    @property
+    def share(self) -> float:
+        """Of all test files, those selected: 0 to 1."""
+        return len(self.selected.tests) / self.tests_in_all
+
+    def complaints(self) -> Iterator[str]:
+        """One sentence for each name that differs."""
+        for kind in KINDS:
+            for name in sorted(self.missing.of(kind)):
+                yield f"{self.case}: {name} is missing in the selected {kind}: a dependency on what was edited is cut"
+            for name in sorted(self.surplus.of(kind)):
+                yield f"{self.case}: {name} is too much in the selected {kind}: it depends on what was edited"
+
+
+def compare(
+    case: Case, selected: Selection, everything: Selection, *, seconds: float = 0.0, reason: str | None = None
+) -> Outcome:
+    """Resolves what a case expects among all there is, and compares it with what was selected.
+
+    Raises:
+        CaseError: a pattern of the case fits nothing, or the case contradicts itself.
+    """
+    expected = Selection(*(case.expected[kind].resolve(everything.of(kind), case.name) for kind in KINDS))
+    forbidden = Selection(
+        *(
+            case.must_not[kind].resolve(everything.of(kind), f"{case.name}, must_not")
+            if kind in case.must_not
+            else frozenset()
+            for kind in KINDS
+        )
+    )
+    surplus = _minus(selected, expected)
+    # A name that the case both asks for and forbids is a mistake in the case: it fails, too.
+    return Outcome(
+        case=case.name,
+        selected=selected,
+        missing=_minus(expected, selected),
+        surplus=Selection(*(surplus.of(kind) | (selected.of(kind) & forbidden.of(kind)) for kind in KINDS)),
+        tests_in_all=len(everything.tests),
+        seconds=seconds,
+        reason=reason,
+    )
+
+
+def _minus(left: Selection, right: Selection) -> Selection:
+    return Selection(*(left.of(kind) - right.of(kind) for kind in KINDS))

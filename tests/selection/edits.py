@@ -1,0 +1,122 @@
+"""What a case does to a file. Each edit is exact: one that no longer fits the tree is an error, never a case that passes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from selection.errors import CaseError
+
+# What changes a file and what it means to nobody: enough for Pants, which looks at contents, and for whoever reads the table.
+_REMARKS: Final = {".css": "/* edited */", ".html": "<!-- edited -->", ".jinja": "{# edited #}", ".md": "Edited."}
+_SLASHES: Final = frozenset({".proto", ".js"})
+
+
+class Edit(Protocol):
+    """One textual operation on one file; paths are from the root of the tree."""
+
+    def apply(self, root: Path) -> None:
+        """Makes it. Raises CaseError where it does not fit."""
+
+
+@dataclass(frozen=True)
+class Append:
+    """A line more at the end; a remark in the file's language unless a text is given."""
+
+    path: str
+    text: str | None = None
+
+    def apply(self, root: Path) -> None:
+        file = _existing(root, self.path)
+        with file.open("a", encoding="utf-8") as stream:
+            stream.write(f"{self.text if self.text is not None else remark(file)}\n")
+
+
+@dataclass(frozen=True)
+class Replace:
+    """One text in the place of another, which the file must hold exactly once."""
+
+    path: str
+    old: str
+    new: str
+
+    def apply(self, root: Path) -> None:
+        file = _existing(root, self.path)
+        before = file.read_text(encoding="utf-8")
+        if (found := before.count(self.old)) != 1:
+            raise CaseError(f"{self.path} holds {self.old!r} {found} times; exactly once is needed: mend the case")
+        file.write_text(before.replace(self.old, self.new), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Write:
+    """A new file."""
+
+    path: str
+    text: str
+
+    def apply(self, root: Path) -> None:
+        file = root / self.path
+        if file.exists():
+            raise CaseError(f"{self.path} exists; `write` makes a new file: use `append` or `replace`")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(self.text, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Rename:
+    """A file under another name."""
+
+    path: str
+    to: str
+
+    def apply(self, root: Path) -> None:
+        target = root / self.to
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _existing(root, self.path).rename(target)
+
+
+@dataclass(frozen=True)
+class Delete:
+    """A file less."""
+
+    path: str
+
+    def apply(self, root: Path) -> None:
+        _existing(root, self.path).unlink()
+
+
+_BY_KEY: Final[Mapping[str, type[Append | Replace | Write | Rename | Delete]]] = {
+    "append": Append,
+    "replace": Replace,
+    "write": Write,
+    "rename": Rename,
+    "delete": Delete,
+}
+
+
+def read_edit(said: Mapping[str, str]) -> Edit:
+    """The edit that a mapping tells of: the operation's name with the path, and what else the operation needs."""
+    keys = _BY_KEY.keys() & said.keys()
+    if len(keys) != 1:
+        raise CaseError(f"{dict(said)} names not exactly one of {', '.join(_BY_KEY)}")
+    (key,) = keys
+    rest = {name: value for name, value in said.items() if name != key}
+    try:
+        return _BY_KEY[key](said[key], **rest)
+    except TypeError as error:
+        raise CaseError(f"{dict(said)} is no {key}: {error}") from error
+
+
+def remark(file: Path) -> str:
+    """A comment in the language of a file."""
+    if file.suffix in _SLASHES:
+        return "// edited"
+    return _REMARKS.get(file.suffix, "# edited")
+
+
+def _existing(root: Path, path: str) -> Path:
+    file = root / path
+    if not file.is_file():
+        raise CaseError(f"{path} is no file of the tree: mend the case")
+    return file
