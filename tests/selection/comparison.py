@@ -1,9 +1,9 @@
 """Compares what an edit selects with what it must select."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from selection.cases import KINDS, Case, Selection
+from selection.cases import KINDS, Case, Patterns, Selection
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,7 @@ class Outcome:
         missing: what must be selected and was not, by kind.
         surplus: what was selected and must not be, by kind.
         reason: why everything runs, where it does; else None.
+        error: why nobody could tell; else None.
     """
 
     case: str
@@ -23,10 +24,11 @@ class Outcome:
     tests_in_all: int
     seconds: float = 0.0
     reason: str | None = None
+    error: str | None = None
 
     @property
     def passed(self) -> bool:
-        return self.missing == self.surplus == Selection()
+        return self.error is None and self.missing == self.surplus == Selection()
 
     @property
     def share(self) -> float:
@@ -35,6 +37,8 @@ class Outcome:
 
     def complaints(self) -> Iterator[str]:
         """One sentence for each name that differs."""
+        if self.error is not None:
+            yield f"{self.case}: {self.error}"
         for kind in KINDS:
             for name in sorted(self.missing.of(kind)):
                 yield f"{self.case}: {name} is missing in the selected {kind}: a dependency on what was edited is cut"
@@ -50,15 +54,8 @@ def compare(
     Raises:
         CaseError: a pattern of the case fits nothing, or the case contradicts itself.
     """
-    expected = Selection(*(case.expected[kind].resolve(everything.of(kind), case.name) for kind in KINDS))
-    forbidden = Selection(
-        *(
-            case.must_not[kind].resolve(everything.of(kind), f"{case.name}, must_not")
-            if kind in case.must_not
-            else frozenset()
-            for kind in KINDS
-        )
-    )
+    expected = _resolve(case.expected, everything, case.name)
+    forbidden = _resolve(case.must_not, everything, f"{case.name}, must_not")
     surplus = _minus(selected, expected)
     # A name that the case both asks for and forbids is a mistake in the case: it fails, too.
     return Outcome(
@@ -70,6 +67,10 @@ def compare(
         seconds=seconds,
         reason=reason,
     )
+
+
+def _resolve(patterns: Mapping[str, Patterns], everything: Selection, where: str) -> Selection:
+    return Selection(*(patterns.get(kind, Patterns()).resolve(everything.of(kind), where) for kind in KINDS))
 
 
 def _minus(left: Selection, right: Selection) -> Selection:

@@ -1,4 +1,4 @@
-"""What a case does to a file. Each edit is exact: one that no longer fits the tree is an error, never a case that passes."""
+"""What a case does to a file. Edits are exact: one that no longer fits the tree is an error, not a case that passes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from selection.errors import CaseError
 
-# What changes a file and what it means to nobody: enough for Pants, which looks at contents, and for whoever reads the table.
+# They change a file's content, at which Pants looks, and not what it means.
 _REMARKS: Final = {".css": "/* edited */", ".html": "<!-- edited -->", ".jinja": "{# edited #}", ".md": "Edited."}
 _SLASHES: Final = frozenset({".proto", ".js"})
 

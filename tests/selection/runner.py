@@ -52,8 +52,17 @@ def run_cases(scratch: Scratch, cases: Sequence[Case], everything: Selection) ->
     """What becomes of each case, one after the other."""
     for case in cases:
         with scratch.edited(case.edits):
-            answer = ask(scratch)
-        yield compare(case, answer.selection, everything, seconds=answer.seconds, reason=answer.reason)
+            outcome = _run(scratch, case, everything)
+        yield outcome
+
+
+def _run(scratch: Scratch, case: Case, everything: Selection) -> Outcome:
+    try:
+        answer = ask(scratch)
+    except AskError as error:
+        nothing = Selection()
+        return Outcome(case.name, nothing, nothing, nothing, len(everything.tests), error=str(error))
+    return compare(case, answer.selection, everything, seconds=answer.seconds, reason=answer.reason)
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
@@ -82,6 +91,7 @@ def as_data(outcome: Outcome) -> dict[str, object]:
         "share": outcome.share,
         "seconds": outcome.seconds,
         "reason": outcome.reason,
+        "error": outcome.error,
         "selected": _lists(outcome.selected),
         "missing": _lists(outcome.missing),
         "surplus": _lists(outcome.surplus),
@@ -111,9 +121,7 @@ def _lists(selection: Selection) -> dict[str, list[str]]:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="selection", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="selection", description=__doc__)
     parser.add_argument("--case", action="append", default=[], metavar="NAME", help="this one, and others so named")
     parser.add_argument("--json", action="store_true", help="for machines, with all names")
     return parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""A clone to make edits in: of a commit, with a second project beside the example, and with a Pants daemon of its own."""
+"""A clone to make edits in: of a commit, with a second project beside the example, and a Pants daemon of its own."""
 
 import os
 import re
@@ -18,9 +18,7 @@ from selection.errors import AskError, CaseError
 # "`PATH`:", an empty line, and the whole of the file: how the guide tells which files a new project has.
 _FILE: Final = re.compile(r"^`(?P<path>[\w./]+)`:\n\n```\w*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROJECTS: Final = "src/python/projects/BUILD"
-_PROJECTS_FILE: Final = re.compile(
-    r"^```python\n(?P<text># What each binary carries.*?)^```$", re.MULTILINE | re.DOTALL
-)
+_CARRIED: Final = re.compile(r"^```python\n(?P<text># What each binary carries.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOBODY: Final = ("-c", "user.name=nobody", "-c", "user.email=nobody", "-c", "commit.gpgsign=false")
 
 
@@ -55,7 +53,7 @@ class Scratch:
 
 @contextmanager
 def scratch_clone(of: Path) -> Iterator[Scratch]:
-    """A clone of the commit that is checked out, below the folder for temporary files. Its daemon is stopped at the end."""
+    """A clone of the commit that is checked out, in a temporary folder. Its daemon is stopped at the end."""
     folder = Path(tempfile.mkdtemp(prefix="selection-"))
     root = folder / "clone"
     try:
@@ -91,7 +89,7 @@ def files_of_guide(guide: str) -> dict[str, str]:
         CaseError: there are none, or what each binary carries is not among them.
     """
     files = {found["path"]: found["text"] for found in _FILE.finditer(guide)}
-    projects = _PROJECTS_FILE.search(guide)
+    projects = _CARRIED.search(guide)
     if not files or projects is None:
         raise CaseError("docs/add-a-project.md tells no files of a project, or not what each binary carries")
     return {**files, _PROJECTS: projects["text"]}
