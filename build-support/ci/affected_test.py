@@ -104,17 +104,36 @@ def test_a_renamed_module_selects_who_used_its_old_name(
     assert plan(repository, capsys)["tests"] == ALL_TESTS
 
 
-def test_defaults_of_a_folder_select_all_below_it(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
-    targets = json.loads((repository.root / "targets.json").read_text())
-    repository.write(
-        "targets.json", json.dumps({name.replace("src:", "src/a:"): rest for name, rest in targets.items()})
-    )
-    repository.write("src/BUILD", "__defaults__({})")
+def _nest(repository: Repository) -> None:
+    """Moves the targets of src one folder down on the trunk, and sets defaults for them in src itself."""
+    targets = (repository.root / "targets.json").read_text().replace('"src:', '"src/a:')
     repository.git("checkout", "--quiet", "main")
+    repository.write("targets.json", targets)
+    repository.write("src/BUILD", "__defaults__({})")
     repository.commit()
     repository.git("checkout", "--quiet", "-b", "other")
+
+
+def test_defaults_of_a_folder_select_all_below_it(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    _nest(repository)
     repository.write("src/BUILD", "")
     assert plan(repository, capsys)["packages"] == ["src/a:binary"]
+
+
+def test_deleted_defaults_select_all_below_them(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    _nest(repository)
+    (repository.root / "src/BUILD").unlink()
+    assert plan(repository, capsys)["packages"] == ["src/a:binary"]
+
+
+def test_a_build_file_without_defaults_selects_its_own_targets(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _nest(repository)
+    repository.write("new/BUILD", "__defaults__({})")
+    repository.write("tests/BUILD", "changed")
+    found = plan(repository, capsys)
+    assert (found["tests"], found["packages"]) == (ALL_TESTS, [])
 
 
 @pytest.mark.parametrize("on_github", [False, True])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 # Where a change is meant to go, when nobody says so: the first of these that exists.
 TRUNKS = ("origin/main", "main")
@@ -56,6 +56,19 @@ def find_edits(root: Path, base: str) -> tuple[Edit, ...]:
     unknown = git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
     paths = {path for path in (*changed, *unknown) if path}
     return tuple(sorted(Edit(path, deleted=not _exists(root / path)) for path in paths))
+
+
+def text_at(root: Path, commit: str, path: PurePath) -> str:
+    """A file as it was in a commit; empty where it was not."""
+    try:
+        return git(root, "show", f"{commit}:{path}")
+    except subprocess.CalledProcessError:
+        return ""
+
+
+def text_now(root: Path, path: PurePath) -> str:
+    """A file of the working tree; empty where it is not."""
+    return (root / path).read_text() if (root / path).exists() else ""
 
 
 def _exists(path: Path) -> bool:

@@ -8,11 +8,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from ci import graph
-from ci.edits import Edit, LostBaseError, find_base, find_edits, git
+from ci.edits import Edit, LostBaseError, find_base, find_edits, text_at, text_now
 from ci.graph import Target
 from ci.table import ALL, GOALS, find_rule, is_document
 
 EVERYTHING = ("::",)
+_DEFAULTS = "__defaults__("
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _named(goals: frozenset[str]) -> str:
     return ", ".join(goal for goal in GOALS if goal in goals)
 
 
-def _affected(root: Path, base: str, edits: Iterable[Edit]) -> tuple[frozenset[str], list[str]]:
+def _affected(root: Path, base: str, edits: Collection[Edit]) -> tuple[frozenset[str], list[str]]:
     """The addresses that edits affect, and the edited paths whose effect nobody knows."""
     live = [edit.path for edit in edits if not edit.deleted]
     deleted = [edit.path for edit in edits if edit.deleted]
@@ -104,8 +105,7 @@ def _affected(root: Path, base: str, edits: Iterable[Edit]) -> tuple[frozenset[s
         then = graph.former_dependents(root, base, deleted)
         addresses |= then.keys() & graph.all_targets(root).keys()
         owned |= _owned(then)
-    if folders := [folder for path in live if (folder := _folder_of_defaults(root, base, path))]:
-        addresses |= graph.dependents(root, folders)
+    addresses |= _below_defaults(root, base, (edit.path for edit in edits))
     unowned = [path for path in (*live, *deleted) if path not in owned and not _is_known(path)]
     return frozenset(addresses), unowned
 
@@ -118,9 +118,16 @@ def _is_known(path: str) -> bool:
     return PurePosixPath(path).name == "BUILD" or is_document(path)
 
 
-def _folder_of_defaults(root: Path, base: str, path: str) -> str | None:
-    """The spec of all targets below a BUILD file that sets defaults for them, or used to; None of any other file."""
-    if PurePosixPath(path).name != "BUILD":
-        return None
-    texts = ((root / path).read_text(), git(root, "show", f"{base}:{path}"))
-    return f"{PurePosixPath(path).parent}::" if any("__defaults__(" in text for text in texts) else None
+def _below_defaults(root: Path, base: str, paths: Iterable[str]) -> frozenset[str]:
+    """The addresses below each BUILD file that sets defaults, or used to: Pants sees only the targets in that file."""
+    builds = [PurePosixPath(path) for path in paths if PurePosixPath(path).name == "BUILD"]
+    folders = [build.parent for build in builds if _DEFAULTS in text_at(root, base, build) + text_now(root, build)]
+    if not folders:
+        return frozenset()
+    places = [PurePosixPath(address.partition(":")[0]) for address in graph.all_targets(root)]
+    specs = [
+        f"{folder}::" if folder.parts else "::"
+        for folder in folders
+        if any(place.is_relative_to(folder) for place in places)
+    ]
+    return graph.dependents(root, specs) if specs else frozenset()
