@@ -1,5 +1,6 @@
 """The table of cases: which edits are made, and what each of them must and must not select."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -11,6 +12,8 @@ from selection.edits import Edit, read_edit
 from selection.errors import CaseError
 
 KINDS: Final = ("tests", "binaries", "images")
+_SPECIAL: Final = frozenset("!*?[")
+_BRACES: Final = re.compile(r"\{([^{}]*)\}")
 _KEYS: Final = {"name", "edits", "must_not", "because", *KINDS}
 
 
@@ -37,10 +40,12 @@ class Patterns:
     def resolve(self, universe: Iterable[str], where: str) -> frozenset[str]:
         """The exact set, in the order in which the globs add and take away.
 
+        A plain name is itself, there or not: one that an edit brings is not among all there are before.
+
         Raises:
             CaseError: a glob fits no name (any more), or takes away what was not there.
         """
-        names = frozenset(universe)
+        names = frozenset((*universe, *(glob for glob in self.globs if not set(glob) & _SPECIAL)))
         found: frozenset[str] = frozenset()
         for glob in self.globs:
             takes_away = glob.startswith("!")
@@ -68,15 +73,15 @@ class Case:
 
 
 def read_cases(path: Path) -> tuple[Case, ...]:
-    """All cases of a file.
+    """All cases of a file; beside them stand the lists that several of them name.
 
     Raises:
-        CaseError: it is not a list of well-formed cases with names of their own.
+        CaseError: it does not hold well-formed cases with names of their own.
     """
     said = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(said, list):
-        raise CaseError(f"{path.name} is no list of cases")
-    cases = tuple(_read_case(entry) for entry in said)
+    if not isinstance(said, dict) or not isinstance(said.get("cases"), list):
+        raise CaseError(f"{path.name} holds no list of `cases`")
+    cases = tuple(_read_case(entry) for entry in said["cases"])
     names = [case.name for case in cases]
     if repeated := {name for name in names if names.count(name) > 1}:
         raise CaseError(f"{path.name} has two cases named {', '.join(sorted(repeated))}")
@@ -125,10 +130,20 @@ def _read_patterns(globs: Iterable[str]) -> Patterns:
     return Patterns(tuple(flatten(globs)))
 
 
+def spell_out(glob: str) -> Iterable[str]:
+    """Each glob that braces stand for, `a{b,c}` for `ab` and `ac`: each must fit something."""
+    braces = _BRACES.search(glob)
+    if braces is None:
+        yield glob
+        return
+    for alternative in braces[1].split(","):
+        yield from spell_out(f"{glob[: braces.start()]}{alternative}{glob[braces.end() :]}")
+
+
 def flatten(globs: Iterable[Any]) -> Iterable[str]:
     """Globs out of lists of globs: YAML's anchors name a list that several cases share, and put it in as one entry."""
     for glob in globs:
         if isinstance(glob, str):
-            yield glob
+            yield from spell_out(glob)
         else:
             yield from flatten(glob)

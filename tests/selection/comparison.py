@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from selection.cases import KINDS, Case, Patterns, Selection
+from selection.errors import CaseError
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ def compare(
     """
     expected = _resolve(case.expected, everything, case.name)
     forbidden = _resolve(case.must_not, everything, f"{case.name}, must_not")
+    if unknown := [name for kind in KINDS for name in forbidden.of(kind) - everything.of(kind)]:
+        raise CaseError(f"{case.name}, must_not: {', '.join(unknown)} is not there: the name is gone or mistyped")
     surplus = _minus(selected, expected)
     # A name that the case both asks for and forbids is a mistake in the case: it fails, too.
     return Outcome(

@@ -66,12 +66,19 @@ def test_what_a_case_forbids_fails_it_even_where_a_glob_asks_for_it() -> None:
     assert outcome.surplus.tests == {"tests/serving/core_test.py"}
 
 
+def test_a_name_that_is_gone_is_missing_where_it_is_expected_and_an_error_where_it_is_forbidden() -> None:
+    gone = Patterns(("tests/gone_test.py",))
+    assert compare(Case("an edit", (), {"tests": gone}), _select(), _ALL).missing.tests == {"tests/gone_test.py"}
+    with pytest.raises(CaseError, match="is not there"):
+        compare(Case("an edit", (), {}, must_not={"tests": gone}), _select(), _ALL)
+
+
 def test_a_case_that_nobody_could_be_asked_about_fails() -> None:
     outcome = compare(_case(), _select(), _ALL)
     assert not type(outcome)(**{**vars(outcome), "error": "Pants ended with 1"}).passed
 
 
-@pytest.mark.parametrize("glob", ["tests/gone_test.py", "tests/*_test.py", "!tests/serving/core_test.py"])
+@pytest.mark.parametrize("glob", ["tests/gone/*", "tests/*_test.py", "!tests/serving/core_test.py"])
 def test_a_glob_that_fits_nothing_is_an_error(glob: str) -> None:
     with pytest.raises(CaseError, match="fits nothing"):
         compare(_case(tests=("tests/data/**", glob)), _select(), _ALL)
@@ -96,13 +103,14 @@ def test_a_star_crosses_no_folder_and_two_do(name: str, glob: str, fits: bool) -
     "text",
     [
         "name: no list",
-        "[{name: without edits}]",
-        "[{name: a, edits: [], test: []}]",
-        "[{name: a, edits: [], must_not: {test: []}}]",
-        "[{name: a, edits: []}, {name: a, edits: []}]",
-        "[{name: a, edits: [{move: x}]}]",
-        "[{name: a, edits: [{append: x, delete: x}]}]",
-        "[{name: a, edits: [{rename: x}]}]",
+        "[]",
+        "cases: [{name: without edits}]",
+        "cases: [{name: a, edits: [], test: []}]",
+        "cases: [{name: a, edits: [], must_not: {test: []}}]",
+        "cases: [{name: a, edits: []}, {name: a, edits: []}]",
+        "cases: [{name: a, edits: [{move: x}]}]",
+        "cases: [{name: a, edits: [{append: x, delete: x}]}]",
+        "cases: [{name: a, edits: [{rename: x}]}]",
     ],
 )
 def test_a_table_that_says_something_else_is_refused(text: str, tmp_path: Path) -> None:

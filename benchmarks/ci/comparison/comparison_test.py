@@ -1,0 +1,43 @@
+"""What is read of a full run, and what is written of an edit."""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from ci.comparison.report import KEPT_FROM, Full, Row, write
+from ci.comparison.timings import TimingsError, read_timings
+
+_LOG: Final = """\
+✓ tests/a/one_test.py:tests succeeded in 6.94s (cached locally).
+✓ tests/b/one_test.py:tests and 1 other file succeeded in 8.00s.
+✓ tests/b/alone_test.py:../tests succeeded in 1.50s.
+"""
+_TESTS: Final = ("tests/a/one_test.py", "tests/b/alone_test.py", "tests/b/one_test.py", "tests/b/two_test.py")
+
+
+def test_tests_that_share_a_process_share_its_time() -> None:
+    assert read_timings(_LOG, _TESTS) == dict(zip(_TESTS, (6.94, 1.5, 4.0, 4.0), strict=True))
+
+
+@pytest.mark.parametrize(
+    "log", [_LOG.replace("✓ tests/a/one_test.py:tests succeeded", "✕ tests/a/one_test.py:tests failed"), ""]
+)
+def test_a_test_that_did_not_pass_has_no_time(log: str) -> None:
+    with pytest.raises(TimingsError, match=r"no time of tests/a/one_test\.py"):
+        read_timings(log, _TESTS)
+
+
+def test_what_a_person_wrote_stays(tmp_path: Path) -> None:
+    results = tmp_path / "RESULTS.md"
+    rows = [Row("a document", 0, 0.0), Row("the client", 20, 0.1, 0.2, 30.0, 240.0)]
+    write(rows, Full(1200.0, 20.0), "A machine.", results)
+    results.write_text(results.read_text() + "\n\n- By hand.\n")
+    write(rows, Full(1200.0, 20.0), "Another machine.", results)
+    text = results.read_text()
+    assert "| a document | 0 | 0% |  |  |  |  |" in text
+    assert "| the client | 20 | 10% | 20% | 30 s | 240 s | 20% |" in text
+    assert "Everything, cold: 1,200 s; everything again, unchanged: 20 s." in text
+    assert "Another machine." in text
+    assert "A machine." not in text
+    assert text.endswith(f"{KEPT_FROM}\n\n- By hand.\n")

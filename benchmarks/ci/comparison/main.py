@@ -1,0 +1,126 @@
+"""What a change runs, beside everything: tests, their seconds, and the time of a run with caches and without.
+
+Makes the edits of `tests/selection/cases.yaml` in a clone. Writes `benchmarks/ci/RESULTS.md`. With `--times` it tests
+everything first, for twenty minutes and more; without, it tells the shares alone, and the effort if it is given the log
+of a full run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import track
+from selection.asking import ask, ask_for_everything
+from selection.cases import Case, choose, read_cases
+from selection.scratch import Scratch, environment, git, scratch_clone
+
+from ci.comparison.report import Full, Row, write
+from ci.comparison.timings import read_timings
+
+_TIMED: Final = (
+    "a second project's features",
+    "a second project's recipe",
+    "the example's recipe",
+    "serving's core",
+    "the client",
+    "a test",
+    "a document",
+)
+_ERR: Final = Console(stderr=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures what the command line asks for, and writes it down."""
+    options = _parse(arguments)
+    root = Path(git(Path.cwd(), "rev-parse", "--show-toplevel").strip())
+    cases = read_cases(root / "tests/selection/cases.yaml")
+    with scratch_clone(root) as scratch, tempfile.TemporaryDirectory(prefix="affected-") as folder:
+        full, log = (
+            _run_everything(scratch, Path(folder) / "warm") if options.times else (Full(options.full_seconds), None)
+        )
+        log = log or (options.log.read_text(encoding="utf-8") if options.log else None)
+        effort = read_timings(log, ask_for_everything(scratch).tests) if log else None
+        rows = tuple(track(shares(scratch, cases, effort), "shares", total=len(cases), console=_ERR))
+        if options.times:
+            timed = choose(cases, options.edit or _TIMED)
+            spent = dict(track(times(scratch, timed, Path(folder)), "times", total=len(timed), console=_ERR))
+            rows = tuple(Row(row.edit, row.tests, row.share, row.effort, *spent.get(row.edit, ())) for row in rows)
+    write(rows, full, _machine(), root / "benchmarks/ci/RESULTS.md")
+    return 0
+
+
+def shares(scratch: Scratch, cases: Sequence[Case], effort: Mapping[str, float] | None) -> Iterator[Row]:
+    """For each edit, what it selects."""
+    everything = ask_for_everything(scratch).tests
+    for case in cases:
+        with scratch.edited(case.edits):
+            tests = ask(scratch).selection.tests
+        of_all = sum(effort[test] for test in tests) / sum(effort.values()) if effort else None
+        yield Row(case.name, len(tests), len(tests) / len(everything), of_all)
+
+
+def times(scratch: Scratch, cases: Sequence[Case], folder: Path) -> Iterator[tuple[str, tuple[float, float]]]:
+    """For each edit, seconds with the caches of the commit before, and without any."""
+    for case in cases:
+        with scratch.edited(case.edits), tempfile.TemporaryDirectory(dir=folder) as empty:
+            affected = ("build-support/ci/affected", "--since", scratch.base, "--only", "test")
+            warm, _ = _run(scratch.root, folder / "warm", affected)
+            cold, _ = _run(scratch.root, Path(empty), affected)
+        yield case.name, (warm, cold)
+
+
+def _run_everything(scratch: Scratch, caches: Path) -> tuple[Full, str]:
+    cold, log = _run(scratch.root, caches, ("./pants", "test", "::"))
+    warm, _ = _run(scratch.root, caches, ("./pants", "test", "::"))
+    return Full(cold, warm), log
+
+
+def _run(root: Path, caches: Path, command: Sequence[str]) -> tuple[float, str]:
+    """Seconds of a command with its own caches of Pants, and what it printed. A test that fails is no measurement."""
+    places = {"PANTS_LOCAL_STORE_DIR": str(caches / "store"), "PANTS_NAMED_CACHES_DIR": str(caches / "named")}
+    start = time.monotonic()
+    done = subprocess.run(
+        command,
+        cwd=root,
+        # Without a daemon, which would keep in memory what a cold run must not know.
+        env={**environment(), **places, "PANTS_PANTSD": "false"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}")
+    return time.monotonic() - start, done.stdout
+
+
+def _machine() -> str:
+    today = datetime.now(UTC).date().isoformat()
+    return f"{today}, {os.cpu_count()} cores ({platform.machine()}), CPython {platform.python_version()}."
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="affected", description=__doc__)
+    parser.add_argument("--times", action="store_true", help="test everything, then some edits with caches and without")
+    parser.add_argument(
+        "--edit", action="append", default=[], metavar="NAME", help="time this one, and others so named"
+    )
+    parser.add_argument("--log", type=Path, help="what `./pants test ::` printed when all ran: for the effort")
+    parser.add_argument("--full-seconds", type=float, help="how long that took, with empty caches")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Writes the results as Markdown, as far as a program can write them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+RESULTS: Final = Path("benchmarks/ci/RESULTS.md")
+KEPT_FROM: Final = "## What limits us"
+SHARE_GOAL: Final = 0.25
+TIME_GOAL: Final = 0.20
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kind of edit.
+
+    Attributes:
+        share: of all test files, those selected, 0 to 1.
+        effort: of the seconds that all tests take, those of the selected, 0 to 1; None where not measured.
+        warm_s, cold_s: testing what is affected, with the caches of the commit before and without any; None where not
+            measured.
+    """
+
+    edit: str
+    tests: int
+    share: float
+    effort: float | None = None
+    warm_s: float | None = None
+    cold_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Full:
+    """Seconds of testing everything: with empty caches, and once more when nothing has changed."""
+
+    cold_s: float | None = None
+    warm_s: float | None = None
+
+
+def write(rows: Sequence[Row], full: Full, machine: str, path: Path = RESULTS) -> None:
+    """Writes all but what a person wrote below KEPT_FROM."""
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    _, heading, kept = before.partition(KEPT_FROM)
+    path.write_text("\n".join(_lines(rows, full, machine)) + f"\n{heading or KEPT_FROM}{kept}", encoding="utf-8")
+
+
+def _lines(rows: Sequence[Row], full: Full, machine: str) -> Iterator[str]:
+    yield from (
+        "# What a change runs, beside everything",
+        "",
+        "Made by `./pants run benchmarks/ci/comparison/main.py`; what stands below *What limits us* is by hand.",
+        "",
+        machine,
+        "",
+        "Each edit of `tests/selection/cases.yaml`, made in a clone in which a second project, `rain`, stands beside",
+        "the example. *Tests*: the files selected. *Effort*: of the seconds that all tests take, those of the",
+        "selected. *Warm*: `./pants affected --only test` with the caches of the commit before; *cold*: without any.",
+        f"Goals for one project's edit: {SHARE_GOAL:.0%} of the tests, {TIME_GOAL:.0%} of the full run's time at most.",
+        "",
+        f"Everything, cold: {_seconds(full.cold_s) or 'not measured'}; everything again, unchanged: "
+        f"{_seconds(full.warm_s) or 'not measured'}.",
+        "",
+        "| edit | tests | share | effort | warm | cold | cold beside everything |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    )
+    for row in rows:
+        cells = (str(row.tests), f"{row.share:.0%}", _share(row.effort), _seconds(row.warm_s), _seconds(row.cold_s))
+        yield f"| {' | '.join((row.edit, *cells, _share(_ratio(row.cold_s, full.cold_s))))} |"
+    yield ""
+
+
+def _ratio(part: float | None, whole: float | None) -> float | None:
+    return None if part is None or not whole else part / whole
+
+
+def _share(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.0%}"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:,.0f} s"
