@@ -8,13 +8,14 @@ of a full run.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         log = log or (options.log.read_text(encoding="utf-8") if options.log else None)
         effort = read_timings(log, ask_for_everything(scratch).tests) if log else None
-        rows = tuple(track(shares(scratch, cases, effort), "shares", total=len(cases), console=_ERR))
+        selected = read_selected(options.selected) if options.selected else ask_all(scratch, cases)
+        rows = shares(cases, selected, ask_for_everything(scratch).tests, effort)
         if options.times:
             timed = choose(cases, options.edit or _TIMED)
             spent = dict(track(times(scratch, timed, Path(folder)), "times", total=len(timed), console=_ERR))
@@ -60,14 +62,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def shares(scratch: Scratch, cases: Sequence[Case], effort: Mapping[str, float] | None) -> Iterator[Row]:
-    """For each edit, what it selects."""
-    everything = ask_for_everything(scratch).tests
-    for case in cases:
+def ask_all(scratch: Scratch, cases: Sequence[Case]) -> Mapping[str, Collection[str]]:
+    """By edit, the tests it selects."""
+    selected = {}
+    for case in track(cases, "shares", console=_ERR):
         with scratch.edited(case.edits):
-            tests = ask(scratch).selection.tests
-        of_all = sum(effort[test] for test in tests) / sum(effort.values()) if effort else None
-        yield Row(case.name, len(tests), len(tests) / len(everything), of_all)
+            selected[case.name] = ask(scratch).selection.tests
+    return selected
+
+
+def read_selected(path: Path) -> Mapping[str, Collection[str]]:
+    """By edit, the tests it selects, as the runner of tests/selection printed it for machines."""
+    said = json.loads(path.read_text(encoding="utf-8"))
+    return {case["case"]: case["selected"]["tests"] for case in said["cases"]}
+
+
+def shares(
+    cases: Sequence[Case],
+    selected: Mapping[str, Collection[str]],
+    everything: Collection[str],
+    effort: Mapping[str, float] | None,
+) -> tuple[Row, ...]:
+    """For each edit, how much of all it selects."""
+    return tuple(_share(case.name, selected[case.name], everything, effort) for case in cases)
+
+
+def _share(edit: str, tests: Collection[str], everything: Collection[str], effort: Mapping[str, float] | None) -> Row:
+    # A test that the edit brought has no time yet.
+    of_all = sum(effort.get(test, 0.0) for test in tests) / sum(effort.values()) if effort else None
+    return Row(edit, len(tests), len(tests) / len(everything), of_all)
 
 
 def times(scratch: Scratch, cases: Sequence[Case], folder: Path) -> Iterator[tuple[str, tuple[float, float]]]:
@@ -116,6 +139,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--times", action="store_true", help="test everything, then some edits with caches and without")
     parser.add_argument(
         "--edit", action="append", default=[], metavar="NAME", help="time this one, and others so named"
+    )
+    parser.add_argument(
+        "--selected", type=Path, help="what `tests/selection/runner.py -- --json` printed: not to ask again"
     )
     parser.add_argument("--log", type=Path, help="what `./pants test ::` printed when all ran: for the effort")
     parser.add_argument("--full-seconds", type=float, help="how long that took, with empty caches")
