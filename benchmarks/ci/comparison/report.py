@@ -55,8 +55,8 @@ def _lines(rows: Sequence[Row], full: Full, machine: str) -> Iterator[str]:
         "",
         "Each edit of `tests/selection/cases.yaml`, made in a clone in which a second project, `rain`, stands beside",
         "the example. *Tests*: the files selected. *Effort*: of the seconds that all tests take, those of the",
-        "selected. *Warm*: `./pants affected --only test` with the caches of the commit before; *cold*: without any. Both",
-        "start Pants anew, without its daemon, which saves 10 s of each.",
+        "selected. *Warm*: `./pants affected --only test` with the caches of the commit before; *cold*: without any.",
+        "Both start Pants anew, without its daemon, which would save 10 s of each.",
         f"Goals for one project's edit: {SHARE_GOAL:.0%} of the tests, {TIME_GOAL:.0%} of the full run's time at most.",
         "",
         f"Everything, cold: {_seconds(full.cold_s) or 'not measured'}; everything again, unchanged: "
