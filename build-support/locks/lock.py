@@ -47,6 +47,7 @@ LOCKS = (
     Lock("3rdparty/benchmarks/serving-peers.txt", "3rdparty/benchmarks/serving-peers.lock"),
     Lock("3rdparty/tests/serving-clients.txt", "3rdparty/tests/serving-clients.lock"),
     _tool("binaries"),
+    _tool("dockerfile"),
     _tool("locks"),
     _tool("mypy"),
     _tool("pants", "3.9"),
