@@ -1,5 +1,7 @@
 """Trains once on flights that never were, and prints the identity of what it made: `home engine jobs`.
 
+Engine `ray` joins the cluster whose address, and file with its token, stand behind that, if any.
+
 With all that could make a difference: three algorithms, target encodings, drawn parameters, a calibration.
 """
 
@@ -21,7 +23,7 @@ from support.flights import make_columns
 from support.pipelines import make_pipeline_over, make_recipe
 from support.snapshots import commit_columns
 
-from athanor.data.ray_engine import local_ray
+from athanor.data.ray_cluster import joined_ray, local_ray
 from athanor.home import Home
 from athanor.training.build import Options
 from athanor.training.recipe import Candidate, Recipe
@@ -69,12 +71,12 @@ def make_large_recipe(seed: int) -> Recipe:
 
 
 def main() -> None:
-    home, engine, jobs = Home(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
+    home, engine, jobs, cluster = Home(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3]), sys.argv[4:]
     snapshot, _ = commit_columns(MODEL.contract, make_columns(3_000), home.datasets)
     recipe = make_large_recipe(int(os.environ.get("ATHANOR_TEST_SEED", "0")))
     with ExitStack() as stack:
         if engine == "ray":
-            stack.enter_context(local_ray())
+            stack.enter_context(joined_ray(cluster[0], Path(cluster[1]), home.path) if cluster else local_ray())
         options = Options(engine="ray" if engine == "ray" else "local", jobs=jobs)
         release = train(recipe, snapshot, home, options=options).release
     sys.stdout.write(release.identity.model_dump_json() + "\n")

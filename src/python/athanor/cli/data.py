@@ -11,8 +11,9 @@ import typer
 from rich.console import Group
 
 from athanor.cli import data_reports
+from athanor.cli.clusters import AddressOption, RayTokenOption
 from athanor.cli.data_jobs import (
-    AddressOption,
+    Asked,
     AsOfOption,
     EngineName,
     EngineOption,
@@ -40,6 +41,7 @@ def build(
     *,
     engine: EngineOption = EngineName.PANDAS,
     address: AddressOption = None,
+    ray_token_file: RayTokenOption = None,
     full: FullOption = False,
     as_of: AsOfOption = None,
     why: WhyOption = "data build",
@@ -53,8 +55,9 @@ def build(
     with ExitStack() as stack:
         progress = stack.enter_context(watch())
         until = as_of.replace(tzinfo=UTC) if as_of else None
-        options = make_options(stack, project, engine, address, is_full=full, as_of=until, why=why)
-        built = build_snapshot(job.contract, job.dataset, Home.find(home), progress, options)
+        place, asked = Home.find(home), Asked(engine, address, ray_token_file)
+        options = make_options(stack, project, asked, place, is_full=full, as_of=until, why=why)
+        built = build_snapshot(job.contract, job.dataset, place, progress, options)
     rows = {**asdict(built.snapshot), "new": built.is_new, "raw is new": built.is_raw_new}
     if built.quarantine:
         rows["set aside rows"] = str(built.quarantine)

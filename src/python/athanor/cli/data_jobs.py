@@ -1,14 +1,17 @@
 """What the commands of the layer `data` share: how a project's data is found, and what runs its transform."""
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.errors import SettingsError
+from athanor.cli.clusters import demand_no_cluster, start_ray
+from athanor.home import Home
 from athanor.projects import load
 
 if TYPE_CHECKING:
@@ -24,7 +27,6 @@ class EngineName(StrEnum):
 
 
 EngineOption = Annotated[EngineName, typer.Option(help="pandas in this process, or Ray Data on all cores.")]
-AddressOption = Annotated[str | None, typer.Option(help="Ray cluster to run on, host:port; one of its own by default.")]
 AsOfOption = Annotated[
     datetime | None, typer.Option(help="UTC; rows of later events are from the future and set aside. Now by default.")
 ]
@@ -40,17 +42,27 @@ def load_job(project: str) -> "Job":
     return Job(load(project, "model", Model).contract, load(project, "dataset", Dataset), datetime.now(UTC))
 
 
-def make_options(
-    stack: ExitStack, project: str, engine: EngineName, address: str | None, **options: object
-) -> "Options":
+@dataclass(frozen=True)
+class Asked:
+    """What a command was asked to run on.
+
+    Attributes:
+        address, ray_token_file: of a Ray cluster that is to be joined.
+    """
+
+    engine: EngineName
+    address: str | None
+    ray_token_file: Path | None
+
+
+def make_options(stack: ExitStack, project: str, asked: Asked, home: Home, **options: object) -> "Options":
     """Starts what the engine needs, for as long as the stack lasts."""
     from athanor.data.build import Options
 
-    if engine is EngineName.PANDAS:
-        if address is not None:
-            raise SettingsError("--address is that of a Ray cluster; say --engine ray as well")
+    if asked.engine is EngineName.PANDAS:
+        demand_no_cluster(asked.address)
         return Options(**options)  # type: ignore[arg-type]
-    from athanor.data.ray_engine import RayEngine, local_ray
+    from athanor.data.ray_engine import RayEngine
 
-    stack.enter_context(local_ray(address))
+    start_ray(stack, asked.address, asked.ray_token_file, home)
     return Options(engine=RayEngine(partial(load_job, project)), **options)  # type: ignore[arg-type]

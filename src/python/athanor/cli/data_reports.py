@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Group, RenderableType
 
+from athanor.cli.clusters import AddressOption, RayTokenOption
 from athanor.cli.data_jobs import (
-    AddressOption,
+    Asked,
     AsOfOption,
     EngineName,
     EngineOption,
@@ -80,6 +81,7 @@ def validate(
     *,
     engine: EngineOption = EngineName.PANDAS,
     address: AddressOption = None,
+    ray_token_file: RayTokenOption = None,
     full: FullOption = False,
     as_of: AsOfOption = None,
     against: AgainstOption = None,
@@ -100,7 +102,8 @@ def validate(
         progress = stack.enter_context(watch())
         folder = output or place.reports / project
         until = as_of.replace(tzinfo=UTC) if as_of else None
-        options = make_options(stack, project, engine, address, is_full=full, as_of=until, quarantine=folder)
+        asked = Asked(engine, address, ray_token_file)
+        options = make_options(stack, project, asked, place, is_full=full, as_of=until, quarantine=folder)
         examined = stack.enter_context(examine(job.contract, job.dataset, place, progress, options))
         own = profile_committed(job.contract, examined.staged, progress)
         name, reference = _find_reference(job.contract, place, against, progress)

