@@ -28,8 +28,11 @@ name: good
 on: pull_request
 permissions:
   contents: read
+concurrency:
+  group: good
 jobs:
   greet:
+    name: Greet
     runs-on: ubuntu-24.04
     steps:
       - run: echo hello
@@ -69,6 +72,7 @@ def runner(wheels: Path) -> RuleRunner:
             "--python-resolves-to-interpreter-constraints={'workflows': ['CPython==3.11.*']}",
             "--python-default-resolve=workflows",
             "--python-repos-indexes=[]",
+            "--zizmor-args=['--persona=pedantic']",
             f"--python-repos-find-links=['{wheels.as_uri()}']",
         ],
         env_inherit={"PATH", INTERPRETERS, *PEX_TOOL},
@@ -111,7 +115,7 @@ def test_zizmor_finds_what_an_attacker_could_use(runner: RuleRunner, step: str, 
     exit_code, said = lint(runner, ZizmorRequest, GOOD.replace("run: echo hello", step))
     assert exit_code != 0
     assert f"[{finding}]" in said
-    assert ".github/workflows/ci.yaml:10" in said
+    assert ".github/workflows/ci.yaml:13" in said
 
 
 def test_zizmor_wants_narrow_permissions(runner: RuleRunner) -> None:
