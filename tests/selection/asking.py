@@ -49,7 +49,7 @@ def read_answer(text: str) -> tuple[Selection, str | None]:
     """
     try:
         said: dict[str, Any] = json.loads(text)
-        images = frozenset(address for address in said["packages"] if address.startswith("docker/"))
+        images = frozenset(address for address in said["packages"] if address.startswith(("docker:", "docker/")))
         selection = Selection(frozenset(said["tests"]), frozenset(said["packages"]) - images, images)
         return selection, said["reason"]
     except (KeyError, TypeError, ValueError) as error:
