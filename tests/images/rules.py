@@ -1,0 +1,68 @@
+"""What the files in docker/ must keep, each rule as the sentences that tell what breaks it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from athanor.serving import metric_families
+
+_KINDS: Final = {
+    **{family.name: ("",) for family in (*metric_families.COUNTERS, *metric_families.GAUGES)},
+    **{family.name: ("_bucket", "_sum", "_count") for family in metric_families.HISTOGRAMS},
+}
+SERIES: Final = frozenset(name + suffix for name, suffixes in _KINDS.items() for suffix in suffixes)
+"""The names of all series that a service has."""
+
+
+def image_problems(dockerfile: str) -> Iterator[str]:
+    """What an image of these instructions would do wrong."""
+    users = re.findall(r"^USER (\S+)", dockerfile, re.MULTILINE)
+    if not users or users[-1].split(":")[0] in ("root", "0"):
+        yield "it runs as root"
+    if not re.search(r"^HEALTHCHECK .*CMD", dockerfile, re.MULTILINE):
+        yield "it has no health check"
+    for base in re.findall(r"^ARG BASE=(\S+)", dockerfile, re.MULTILINE) or [""]:
+        if not is_pinned(base):
+            yield f"its base {base!r} is not pinned by digest"
+    if re.search(r"<<-?['\"]?[A-Z]+", dockerfile):
+        yield "it has a here-document, which podman 4.3 and dockerd 20.10 do not know"
+
+
+def is_pinned(image: str) -> bool:
+    """Whether it is an image of one digest."""
+    return re.search(r"@sha256:[0-9a-f]{64}$", image) is not None
+
+
+def compose_problems(compose: Mapping[str, Any], commands: frozenset[str]) -> Iterator[str]:
+    """What would not start, or starts something else tomorrow; `commands` are those of our binaries."""
+    services = compose["services"]
+    ports: list[str] = []
+    for name, service in services.items():
+        image = service["image"]
+        if not is_pinned(image) and not image.startswith("athanor-"):
+            yield f"the image {image!r} of {name} is not pinned by digest"
+        if image.startswith("athanor-"):
+            if not service.get("read_only"):
+                yield f"{name} may write to its root"
+            if service["command"][0] not in commands:
+                yield f"{name} runs {service['command'][0]!r}, which is no command"
+        for other in service.get("depends_on", {}):
+            if other not in services:
+                yield f"{name} waits for {other}, which is no service"
+        for port in service.get("ports", ()):
+            if not port.startswith("127.0.0.1:"):
+                yield f"{name} is open to other machines at {port}"
+            ports.append(port)
+    if len(set(ports)) != len(ports):
+        yield f"two services have one port: {sorted(ports)}"
+
+
+def dashboard_problems(dashboard: Mapping[str, Any], sources: frozenset[str]) -> Iterator[str]:
+    """What a dashboard would show nothing for; `sources` are the identities of data sources."""
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            if target["datasource"]["uid"] not in sources:
+                yield f"{panel['title']}: no data source {target['datasource']['uid']!r}"
+            named = set(re.findall(r"\bathanor_\w+", target["expr"]))
+            if not named or not named <= SERIES:
+                yield f"{panel['title']}: no series {sorted(named - SERIES)}"
