@@ -19,7 +19,9 @@ _DOCKERFILE = (_DOCKER / "Dockerfile").read_text()
 _COMPOSE: dict[str, Any] = yaml.safe_load((_DOCKER / "compose.yaml").read_text())
 _SOURCES = frozenset(
     source["uid"]
-    for source in yaml.safe_load((_DOCKER / "grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"]
+    for source in yaml.safe_load((_DOCKER / "grafana/provisioning/datasources/prometheus.yaml").read_text())[
+        "datasources"
+    ]
 )
 _DASHBOARDS = sorted((_DOCKER / "grafana/dashboards").glob("*.json"))
 
