@@ -36,25 +36,27 @@ def is_pinned(image: str) -> bool:
 def compose_problems(compose: Mapping[str, Any], commands: frozenset[str]) -> Iterator[str]:
     """What would not start, or starts something else tomorrow; `commands` are those of our binaries."""
     services = compose["services"]
-    ports: list[str] = []
     for name, service in services.items():
-        image = service["image"]
-        if not is_pinned(image) and not image.startswith("athanor-"):
-            yield f"the image {image!r} of {name} is not pinned by digest"
-        if image.startswith("athanor-"):
-            if not service.get("read_only"):
-                yield f"{name} may write to its root"
-            if service["command"][0] not in commands:
-                yield f"{name} runs {service['command'][0]!r}, which is no command"
-        for other in service.get("depends_on", {}):
-            if other not in services:
-                yield f"{name} waits for {other}, which is no service"
-        for port in service.get("ports", ()):
-            if not port.startswith("127.0.0.1:"):
-                yield f"{name} is open to other machines at {port}"
-            ports.append(port)
+        if service["image"].startswith("athanor-"):
+            yield from _of_ours(name, service, commands)
+        elif not is_pinned(service["image"]):
+            yield f"the image {service['image']!r} of {name} is not pinned by digest"
+        yield from (f"{name} waits for {other}, which is no service" for other in _others(service) - set(services))
+    ports = sorted(port for service in services.values() for port in service.get("ports", ()))
+    yield from (f"{port} is open to other machines" for port in ports if not port.startswith("127.0.0.1:"))
     if len(set(ports)) != len(ports):
-        yield f"two services have one port: {sorted(ports)}"
+        yield f"two services have one port: {ports}"
+
+
+def _of_ours(name: str, service: Mapping[str, Any], commands: frozenset[str]) -> Iterator[str]:
+    if not service.get("read_only"):
+        yield f"{name} may write to its root"
+    if service["command"][0] not in commands:
+        yield f"{name} runs {service['command'][0]!r}, which is no command"
+
+
+def _others(service: Mapping[str, Any]) -> set[str]:
+    return set(service.get("depends_on", ()))
 
 
 def dashboard_problems(dashboard: Mapping[str, Any], sources: frozenset[str]) -> Iterator[str]:

@@ -6,4 +6,4 @@ from pathlib import Path
 from integration.versions import Versions
 
 if __name__ == "__main__":
-    print(*Versions.make(Path(sys.argv[1]), 2).numbers)
+    Versions.make(Path(sys.argv[1]), 2)
