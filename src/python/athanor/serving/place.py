@@ -2,12 +2,27 @@
 
 import fcntl
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from athanor.errors import NotFoundError
+from athanor.errors import NotFoundError, SettingsError
 from athanor.serving.settings import ServingSettings
 from athanor.serving.tokens import local_token_path, tokens_path
+
+NODE_VARIABLE: Final = "ATHANOR_INNER_NODE"
+
+
+def node_name() -> str | None:
+    """What tells a node of a cluster from its others, in the names of files; None for a service on one machine."""
+    return os.environ.get(NODE_VARIABLE)
+
+
+def process_name() -> str:
+    """What tells a replica from its others: two nodes may have a process of the same number."""
+    node = node_name()
+    return f"{node}-{os.getpid()}" if node else str(os.getpid())
 
 
 @dataclass(frozen=True)
@@ -15,9 +30,10 @@ class ServiceState:
     """A service that answers.
 
     Attributes:
-        pid: of the process that owns it.
+        pid: of the process that owns it; of none on a cluster, where it is 0.
         grpc, http: `host:port` of the doors.
         insecure: whether anybody is let in.
+        cluster: `host:port` of the cluster that it is deployed on; None for a service of this machine.
     """
 
     project: str
@@ -25,6 +41,7 @@ class ServiceState:
     grpc: str
     http: str
     insecure: bool
+    cluster: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +65,9 @@ class ServicePlace:
 
     @property
     def log(self) -> Path:
-        return self.folder / f"{self.project}.log"
+        node = node_name()
+        # Appending to one file from several machines loses lines.
+        return self.folder / (f"{self.project}.{node}.log" if node else f"{self.project}.log")
 
     @property
     def settings(self) -> Path:
@@ -95,6 +114,17 @@ class ServicePlace:
 
     def read(self) -> ServiceState | None:
         """The service that answers, if one does."""
-        if not (self.is_held() and self.state.exists()):
+        try:
+            state = ServiceState(**json.loads(self.state.read_bytes()))
+        except FileNotFoundError:
             return None
-        return ServiceState(**json.loads(self.state.read_bytes()))
+        # On a cluster it belongs to no process: it is there until it is undeployed.
+        return state if state.cluster or self.is_held() else None
+
+    def require_no_cluster(self) -> None:
+        """Raises SettingsError if the project is deployed on a cluster from here: other commands change it there."""
+        state = self.read()
+        if state is not None and state.cluster:
+            raise SettingsError(
+                f"{self.project} is deployed on the cluster {state.cluster}; use `serve deploy` and `serve undeploy`"
+            )

@@ -1,6 +1,7 @@
 """The deployment: one process that answers at all doors from one core."""
 
 import gc
+import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ from typing import Any
 from ray import serve
 from starlette.applications import Starlette
 
-from athanor.errors import AthanorError
+from athanor.errors import AthanorError, SettingsError
 from athanor.features.features import Model
 from athanor.projects import load
 from athanor.release.store import ReleaseStore
@@ -19,7 +20,8 @@ from athanor.serving.batcher import Batcher
 from athanor.serving.core import Core
 from athanor.serving.follower import Follower
 from athanor.serving.grpc_doors import GrpcDoors, open_doors
-from athanor.serving.place import ServicePlace
+from athanor.serving.listening import limit_messages
+from athanor.serving.place import ServicePlace, node_name
 from athanor.serving.reception import Reception
 from athanor.serving.rest_doors import build_rest
 from athanor.serving.settings import ServingSettings
@@ -43,6 +45,9 @@ class Replica:
     def __init__(self, settings: ServingSettings) -> None:
         """Loads before anything can ask: what fails here is never sent a request."""
         place = ServicePlace.of(settings)
+        _check_shared(place, settings)
+        # A node of a cluster starts before anybody says what a project may be sent.
+        limit_messages(settings.max_message_bytes)
         store = ReleaseStore(settings.store)
         self._settings = settings
         began = time.monotonic()
@@ -103,8 +108,21 @@ class Replica:
         _logger.error("stays at traffic revision %s: %s", self._core.traffic.traffic.revision, error)
 
 
-def bind(settings: ServingSettings) -> Any:
-    """The Serve application. Replicas stay when nothing but their number changes."""
+def _check_shared(place: ServicePlace, settings: ServingSettings) -> None:
+    """Without its tokens a replica would let nobody in, and answer each request with that."""
+    if not settings.insecure and not place.tokens.exists():
+        raise SettingsError(
+            f"{place.tokens} is not there on node {node_name() or 'here'}; on a cluster the home is a folder that all"
+            " nodes share, under the same path"
+        )
+
+
+def bind(settings: ServingSettings, most_on_a_node: int | None = None) -> Any:
+    """The Serve application. Replicas stay when nothing but their number changes.
+
+    Args:
+        most_on_a_node: replicas; None for any number.
+    """
     each = settings.model_copy(update={"replicas": 1, "max_replicas": None})
     scaling = autoscaling_config(settings)
     number: dict[str, Any] = {"autoscaling_config": scaling} if scaling else {"num_replicas": settings.replicas}
@@ -116,11 +134,14 @@ def bind(settings: ServingSettings) -> Any:
         max_ongoing_requests=2 * settings.max_in_flight,
         # Replicas are bound by what the machine has, not by what Ray counts.
         ray_actor_options={"num_cpus": 0},
+        **({"max_replicas_per_node": most_on_a_node} if most_on_a_node else {}),
         health_check_period_s=1,
         health_check_timeout_s=10,
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=5,
     )
     # Serve makes one up for each deployment else, and puts new replicas in the place of all that answer.
-    deployment._version = VERSION
+    # On a cluster, settings change while it answers: their digest makes another version of another setting.
+    digest = hashlib.sha256(each.model_dump_json().encode()).hexdigest()
+    deployment._version = f"{VERSION}-{digest[:16]}"
     return deployment.bind(each)

@@ -63,6 +63,7 @@ def up(settings: ServingSettings, command: Sequence[str], progress: Progress) ->
         ServiceError: it did not start; names the end of its log.
     """
     place = ServicePlace.of(settings)
+    place.require_no_cluster()
     if place.is_held():
         raise SettingsError(
             f"a service of {settings.project} runs from {place.folder} already; stop it by `serve down`"
@@ -133,6 +134,7 @@ def down(place: ServicePlace, progress: Progress) -> None:
         NotFoundError: none runs.
         ServiceError: it does not stop.
     """
+    place.require_no_cluster()
     state = place.find()
     with progress.step("Stop the service"):
         os.kill(state.pid, signal.SIGTERM)
@@ -151,6 +153,7 @@ def scale(place: ServicePlace, replicas: int, progress: Progress) -> None:
         SettingsError: so many cannot be, or they scale by themselves.
         ServiceError: they did not become so many.
     """
+    place.require_no_cluster()
     state = place.find()
     settings = read_settings(place)
     if settings.max_replicas is not None:

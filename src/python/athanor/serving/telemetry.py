@@ -5,7 +5,6 @@ One request costs the one who answers it a few microseconds. All that can wait i
 
 import atexit
 import logging
-import os
 import threading
 import time
 from pathlib import Path
@@ -21,7 +20,7 @@ from athanor.contract.contract import Contract
 from athanor.errors import AthanorError, FieldViolation, InvalidRequestError
 from athanor.serving.logs import RequestLog, close_log, open_log
 from athanor.serving.metrics import Metrics
-from athanor.serving.place import ServicePlace
+from athanor.serving.place import ServicePlace, process_name
 from athanor.serving.prediction_log import PredictionLog
 from athanor.serving.prediction_rows import Entry
 from athanor.serving.settings import ServingSettings
@@ -51,7 +50,7 @@ class Telemetry:
         place = ServicePlace.of(settings)
         self._log_handler = open_log(place.log)
         self._requests = RequestLog(column.name for column in contract.columns)
-        self._metrics = Metrics(place.metrics, str(os.getpid()))
+        self._metrics = Metrics(place.metrics, process_name())
         self._failing = False
         self._closing = threading.Event()
         self._flusher = threading.Thread(target=self._keep_flushing, name="telemetry", daemon=True)

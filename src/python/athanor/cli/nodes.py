@@ -1,0 +1,80 @@
+"""Commands of a cluster: its nodes, and what is deployed on them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from athanor.cli.serving_settings import read_settings, settings_command
+from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, show, watch
+from athanor.errors import SettingsError
+from athanor.home import Home
+
+# Without a name: its commands become those of the app that it is added to.
+app = typer.Typer()
+
+TokenFileOption = Annotated[
+    Path | None,
+    typer.Option("--ray-token-file", envvar="ATHANOR_RAY_TOKEN_FILE", help="File of the cluster's own token."),
+]
+AddressOption = Annotated[str, typer.Option("--address", metavar="HOST:PORT", help="Of the cluster's head.")]
+
+
+@app.command()
+def node(
+    head: Annotated[bool, typer.Option("--head", help="Begin a cluster; makes the token, if there is none.")] = False,
+    join: Annotated[str | None, typer.Option("--join", metavar="HOST:PORT", help="Join the cluster there.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address by which the other nodes reach this one.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Where the head is found.")] = 6379,
+    ray_token_file: TokenFileOption = None,
+    first_port: Annotated[int, typer.Option(min=1024, max=65_335, help="First of this node's 200 ports.")] = 20_000,
+    object_store_mib: Annotated[int, typer.Option(min=80, help="Memory for Ray's objects, in MiB.")] = 256,
+) -> None:
+    """Be a node of a cluster in the foreground, until SIGTERM or SIGINT."""
+    from dataclasses import replace
+
+    from athanor.serving.node import plan_head, plan_joiner, run
+
+    if head == (join is not None):
+        raise SettingsError("give either --head, to begin a cluster, or --join HOST:PORT, to join one")
+    plan = plan_joiner(join, host, ray_token_file) if join else plan_head(host, port, ray_token_file)
+    run(replace(plan, first_port=first_port, object_store_mib=object_store_mib), typer.echo)
+
+
+@settings_command(app)
+def deploy(
+    project: ProjectArgument,
+    address: AddressOption,
+    *,
+    ray_token_file: TokenFileOption = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+    **settings: Any,
+) -> None:
+    """Deploy on a cluster, or change what is deployed; returns when it answers. Two replicas, unless told otherwise."""
+    from athanor.serving.deployment import DEFAULT_REPLICAS
+    from athanor.serving.deployment import deploy as deploy_on
+
+    found = read_settings(project, Home.find(home), settings)
+    if "replicas" not in found.model_fields_set:
+        most = found.max_replicas or DEFAULT_REPLICAS
+        found = found.model_copy(update={"replicas": min(DEFAULT_REPLICAS, most)})
+    with watch() as progress:
+        state = deploy_on(found, address, ray_token_file, progress)
+    rows = {"gRPC": state.grpc, "REST": f"http://{state.http}", "cluster": state.cluster}
+    show(state, json, lambda: facts(f"Service of {project}", rows))
+
+
+@app.command()
+def undeploy(
+    project: ProjectArgument,
+    address: AddressOption,
+    ray_token_file: TokenFileOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Take a project away from a cluster, after the requests it is answering."""
+    from athanor.serving.deployment import undeploy as undeploy_from
+    from athanor.serving.place import ServicePlace
+
+    with watch() as progress:
+        undeploy_from(ServicePlace(Home.find(home).service, project), address, ray_token_file, progress)

@@ -1,0 +1,315 @@
+"""A node of a cluster, in the foreground: Ray's own processes, whose workers are of this binary.
+
+Which ports a node waits at is in `docs/cluster.md`: keep the two together.
+"""
+
+import ipaddress
+import os
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from athanor.errors import ServiceError, SettingsError
+from athanor.serving import listening
+from athanor.serving.cluster import (
+    InnerPorts,
+    leave_out_what_nobody_asks,
+    serve_environment,
+    token_environment,
+    wrap_haproxy,
+    write_ray_token,
+)
+from athanor.serving.ingress import LOOPBACK
+from athanor.serving.place import NODE_VARIABLE
+from athanor.serving.settings import ServingSettings
+
+DEFAULT_PORT: Final = 6379
+DEFAULT_FIRST_PORT: Final = 20_000
+DEFAULT_OBJECT_STORE_MIB: Final = 256
+# A node's own, from the first on: node manager, object manager and three agents, then workers.
+PORTS_OF_A_NODE: Final = 200
+_FIRST_WORKER: Final = 10
+# The same on all nodes: the head gives them out.
+SERVE_PORTS: Final = InnerPorts(others=19_200, replica_http=19_000, replica_grpc=19_100)
+
+_WAIT_S: Final = 60.0
+_POLL_S: Final = 0.5
+_CONNECT_S: Final = 2.0
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a cluster is found."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Raises SettingsError unless it is HOST:PORT."""
+        host, _, port = text.rpartition(":")
+        if not host or not port.isdigit() or not 1 <= int(port) <= 65_535:
+            raise SettingsError(f"{text!r} is no address of a cluster; give HOST:PORT, such as 10.0.0.1:{DEFAULT_PORT}")
+        return cls(resolve(host), int(port))
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """What a node is to be.
+
+    Attributes:
+        host: address by which the others reach it.
+        cluster: of the head; of this node, if it is the head.
+        token: file of Ray's token.
+    """
+
+    host: str
+    cluster: Address
+    is_head: bool
+    token: Path
+    first_port: int = DEFAULT_FIRST_PORT
+    object_store_mib: int = DEFAULT_OBJECT_STORE_MIB
+
+    @property
+    def name(self) -> str:
+        return self.host if self.first_port == DEFAULT_FIRST_PORT else f"{self.host}-{self.first_port}"
+
+
+def plan_head(host: str | None, port: int, token: Path | None) -> NodePlan:
+    """A node that begins a cluster. Makes the token if there is none.
+
+    Raises:
+        SettingsError: the host is no address of this machine, or no file is named.
+    """
+    found = require_own(resolve(host or LOOPBACK))
+    path = _require_named(token)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        write_ray_token(path)
+    return NodePlan(found, Address(found, port), is_head=True, token=read_token(path))
+
+
+def plan_joiner(cluster: str, host: str | None, token: Path | None) -> NodePlan:
+    """A node that joins a cluster. Raises SettingsError if the token is not there, or an address cannot be."""
+    address = Address.parse(cluster)
+    path = read_token(_require_named(token))
+    found = require_own(resolve(host) if host else find_own_address(address))
+    return NodePlan(found, address, is_head=False, token=path)
+
+
+def resolve(host: str) -> str:
+    """The IPv4 address of a host. Raises SettingsError if it has none, or if it is that of all interfaces."""
+    try:
+        found = socket.gethostbyname(host)
+    except OSError as error:
+        raise SettingsError(f"{host} has no address: {error}; give one, such as 10.0.0.1") from None
+    if ipaddress.ip_address(found).is_unspecified:
+        raise SettingsError(f"{host} is no address by which others reach this machine; give one, such as 10.0.0.1")
+    return found
+
+
+def require_own(host: str) -> str:
+    """Raises SettingsError if an address is not of this machine."""
+    if not is_own(host):
+        raise SettingsError(f"{host} is no address of this machine; give by --host one that the other nodes reach")
+    return host
+
+
+def is_own(host: str) -> bool:
+    """Whether an address is one of this machine's."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
+
+
+def find_own_address(cluster: Address) -> str:
+    """The address by which this machine reaches a cluster. Raises SettingsError if there is no way there."""
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        try:
+            # Sends nothing: the kernel only looks for the way.
+            probe.connect((cluster.host, cluster.port))
+        except OSError as error:
+            raise SettingsError(f"there is no way from here to {cluster}: {error}") from None
+        return str(probe.getsockname()[0])
+
+
+def _require_named(token: Path | None) -> Path:
+    if token is None:
+        raise SettingsError("a cluster lets nobody in without Ray's token; name its file by --ray-token-file")
+    return token.absolute()
+
+
+def read_token(path: Path) -> Path:
+    """The file itself. Raises SettingsError if there is no token in it that can be read."""
+    try:
+        if path.read_text().strip():
+            return path
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error}; copy the head's file of its token there") from None
+    raise SettingsError(f"{path} is empty; copy the head's file of its token there")
+
+
+def require_cluster(address: Address, wait_s: float = 0.0) -> None:
+    """Returns if a cluster answers there and takes the token that the environment says. Imports Ray.
+
+    Args:
+        wait_s: how long it may take to come up.
+
+    Raises:
+        ServiceError: nobody answers.
+        SettingsError: the token is not the cluster's.
+    """
+    _wait_until_somebody_listens(address, wait_s)
+    from ray._raylet import GcsClient
+    from ray.exceptions import AuthenticationError
+
+    try:
+        GcsClient(address=str(address)).internal_kv_keys(b"", b"serve", timeout=_WAIT_S)
+    except AuthenticationError:
+        token = os.environ["RAY_AUTH_TOKEN_PATH"]
+        raise SettingsError(
+            f"the cluster {address} refuses the token in {token}; copy the head's file of its token there"
+        ) from None
+    except Exception as error:
+        raise ServiceError(f"the cluster {address} does not answer as Ray does: {error}") from error
+
+
+def _wait_until_somebody_listens(address: Address, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            socket.create_connection((address.host, address.port), _CONNECT_S).close()
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise ServiceError(f"no cluster is at {address}: {error}; start its head by `node --head`") from None
+            time.sleep(_POLL_S)
+        else:
+            return
+
+
+def environment(plan: NodePlan, scratch: Path) -> dict[str, str]:
+    """What a node's processes read, on top of what this process has."""
+    unlimited = ServingSettings.model_fields
+    is_beside_haproxy = plan.host == plan.cluster.host
+    return {
+        **serve_environment(
+            scratch, SERVE_PORTS, unlimited["max_message_bytes"].default, unlimited["max_in_flight"].default
+        ),
+        **token_environment(plan.token),
+        **_recovery(),
+        # By Ray's own calls, which need the token, not by Serve's gRPC, which needs none.
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
+        # The head's own replicas are asked at the loopback address.
+        listening.HOST_VARIABLE: LOOPBACK if is_beside_haproxy else plan.host,
+        NODE_VARIABLE: plan.name,
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(scratch / "haproxy"),
+        **loopback_environment(plan.host),
+    }
+
+
+def loopback_environment(host: str) -> dict[str, str]:
+    """Ray takes 127.0.0.1 for another address, and listens on all, unless it is told that there is no other machine."""
+    return {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"} if host == LOOPBACK else {}
+
+
+def _recovery() -> dict[str, str]:
+    """How soon a node that ended is noticed. One that is only slow is given up after three looks of two seconds."""
+    defaults = {
+        "RAY_health_check_initial_delay_ms": "2000",
+        "RAY_health_check_period_ms": "1000",
+        "RAY_health_check_timeout_ms": "2000",
+        "RAY_health_check_failure_threshold": "3",
+    }
+    return {name: os.environ.get(name, value) for name, value in defaults.items()}
+
+
+def run(plan: NodePlan, tell: Callable[[str], None]) -> None:
+    """Is a node until SIGTERM or SIGINT, in this process and those it starts; none of them outlives it.
+
+    Args:
+        tell: called with a line when the node is up.
+
+    Raises:
+        SettingsError: the token is not the cluster's.
+        ServiceError: no cluster answers, the node does not start, or one of its processes ended.
+    """
+    stopping = threading.Event()
+    with (
+        tempfile.TemporaryDirectory(prefix="ath-", dir="/tmp", ignore_cleanup_errors=True) as scratch,
+        _signals(stopping),
+    ):
+        os.environ.update(environment(plan, Path(scratch)))
+        os.environ.pop("RAY_AUTH_TOKEN", None)
+        wrap_haproxy(Path(scratch, "haproxy"), ())
+        if not plan.is_head:
+            require_cluster(plan.cluster, _WAIT_S)
+        node = _start(plan, Path(scratch))
+        try:
+            _catch_signals(stopping)
+            tell(f"node {plan.host} of the cluster {plan.cluster} is up")
+            while not stopping.wait(_POLL_S):
+                if ended := [kind for kind, _ in node.dead_processes()]:
+                    raise ServiceError(f"Ray's {', '.join(ended)} ended on node {plan.host}; start the node again")
+        finally:
+            node.kill_all_processes(check_alive=False, allow_graceful=not stopping.is_set(), wait=True)
+
+
+def _start(plan: NodePlan, scratch: Path) -> Any:
+    from ray._private.node import Node
+    from ray._private.parameter import RayParams
+    from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
+
+    os.environ[WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = listening.HOOK
+    leave_out_what_nobody_asks()
+    first = plan.first_port
+    parameters = RayParams(
+        node_ip_address=plan.host,
+        node_name=plan.name,
+        node_manager_port=first,
+        object_manager_port=first + 1,
+        runtime_env_agent_port=first + 2,
+        metrics_agent_port=first + 3,
+        metrics_export_port=first + 4,
+        dashboard_agent_listen_port=first + 5,
+        min_worker_port=first + _FIRST_WORKER,
+        max_worker_port=first + PORTS_OF_A_NODE - 1,
+        object_store_memory=plan.object_store_mib * 1024 * 1024,
+        include_dashboard=False,
+        include_log_monitor=False,
+        temp_dir=str(scratch / "r"),
+        **({"gcs_server_port": plan.cluster.port} if plan.is_head else {"gcs_address": str(plan.cluster)}),
+    )
+    try:
+        return Node(parameters, head=plan.is_head, shutdown_at_exit=True, spawn_reaper=True)
+    except Exception as error:
+        raise ServiceError(f"node {plan.host} does not start: {error}") from error
+
+
+@contextmanager
+def _signals(stopping: threading.Event) -> Iterator[None]:
+    """Handlers of this process' own, given back at the end."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def _catch_signals(stopping: threading.Event) -> None:
+    # Only now: Ray sets handlers of its own when it starts.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: stopping.set())
