@@ -45,6 +45,7 @@ class Load:
         answers: in the order in which they ended.
         lost: what was said of the calls that were not answered.
         retries: calls that the client sent again.
+        allow_plaintext: whether the token may go over a network.
     """
 
     service: Service
@@ -54,6 +55,7 @@ class Load:
     answers: list[Answered] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     retries: int = 0
+    allow_plaintext: bool = False
 
     def __enter__(self) -> "Load":
         self._ending = threading.Event()
@@ -79,7 +81,9 @@ class Load:
 
     async def _run(self) -> None:
         home = self.service.home.path
-        async with connect(self.service.grpc, home=home, retry=self.retry) as connection:
+        async with connect(
+            self.service.grpc, home=home, retry=self.retry, allow_plaintext=self.allow_plaintext
+        ) as connection:
             client = AsyncClient(PROJECT, connection)
             await asyncio.gather(*(self._call(client, caller) for caller in range(_CALLERS)))
             self.retries = client.retries

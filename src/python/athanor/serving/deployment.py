@@ -19,7 +19,7 @@ from athanor.projects import load
 from athanor.release.store import ReleaseStore
 from athanor.serving import cluster
 from athanor.serving.core import Core
-from athanor.serving.node import Address, is_own, loopback_environment, read_token, require_cluster
+from athanor.serving.addresses import Address, is_own, loopback_environment, read_token, require_cluster
 from athanor.serving.place import ServicePlace, ServiceState
 from athanor.serving.settings import ServingSettings
 from athanor.serving.tokens import local_token
@@ -124,7 +124,7 @@ def connected(address: Address, token: Path | None) -> Iterator[Any]:
 
 def _find_node_here(address: Address) -> str:
     """The address of a node of the cluster on this machine; the head's, where there are several."""
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
     nodes = GcsClient(address=str(address)).get_all_node_info().values()
     # 0 is Ray's number for a node that lives.

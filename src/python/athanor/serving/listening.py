@@ -1,8 +1,8 @@
 """What Ray's worker processes do before anything else: they listen to this machine alone, and keep HAProxy running.
 
 Ray binds the gRPC servers of its replicas and of its fallback proxy to all interfaces, whatever the node's address is.
-On a cluster, HAProxy asks replicas of other nodes: there, and only there, the two ports of each replica at which it asks
-for tokens itself are bound to the node's address. Serve's inner servers ask for none, and stay inside.
+On a cluster, HAProxy asks replicas of other nodes: there, and only there, the two ports of each replica at which it
+asks for tokens itself are bound to the node's address. Serve's inner servers ask for none, and stay inside.
 Ray runs `prepare_worker` in every worker that it starts, and ends the worker if that fails.
 """
 
