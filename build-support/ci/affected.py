@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -64,7 +65,13 @@ def run(plan: Plan, goal: str) -> bool:
     with tempfile.NamedTemporaryFile("w", prefix="affected-", suffix=".specs") as file:
         file.write("\n".join(specs))  # there may be more than a command line holds
         file.flush()
-        command: list[str | Path] = [*_beside(plan.root, goal), plan.root / "pants", f"--spec-files={file.name}", goal]
+        command: list[str | Path] = [
+            *_beside(plan.root, goal),
+            plan.root / "pants",
+            *_left_out(goal),
+            f"--spec-files={file.name}",
+            goal,
+        ]
         return subprocess.run(command, cwd=plan.root, check=False).returncode == 0
 
 
@@ -72,6 +79,19 @@ def _beside(root: Path, goal: str) -> tuple[Path, ...]:
     """What tests run beside, where it can be had: they are skipped without it, with a reason."""
     servers = Path("/usr/lib/postgresql").glob("*/bin/initdb")
     return (root / "build-support/postgresql/with-postgresql",) if goal == "test" and any(servers) else ()
+
+
+def _left_out(goal: str) -> tuple[str, ...]:
+    """The option that leaves images out where nothing could build them, which is said."""
+    if goal != "package" or _has_engine():
+        return ()
+    print("affected: images are left out: no container engine answers `docker version`", flush=True)
+    return ("--tag=-image",)
+
+
+def _has_engine() -> bool:
+    docker = shutil.which("docker")
+    return docker is not None and subprocess.run([docker, "version"], check=False, capture_output=True).returncode == 0
 
 
 def _warn(plan: Plan) -> None:

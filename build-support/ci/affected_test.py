@@ -182,6 +182,15 @@ def test_a_failing_goal_fails_the_run_and_stops_no_other(
     assert capsys.readouterr().out.endswith("affected: failed: check\n")
 
 
+def test_images_are_left_out_where_no_engine_answers(
+    repository: Repository, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ci.affected._has_engine", lambda: False)
+    assert main(["--all", "--only", "package"], repository.root) == 0
+    assert "images are left out: no container engine answers" in capsys.readouterr().out
+    assert repository.ran() == ["package ['::'] --tag=-image"]
+
+
 def test_a_pants_that_cannot_answer_is_no_pass(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     repository.write("targets.json", "no JSON")
     assert main([], repository.root) == 1

@@ -62,7 +62,8 @@ def main() -> int:
         print("\n".join(_with_dependents(targets, {name for name in targets if name.startswith(tuple(below))})))
         return 0
     with Path(os.environ["PANTS_LOG"]).open("a") as log:
-        log.write(f"{goal} {Path(options['--spec-files']).read_text().split()}\n")
+        tags = f" --tag={options['--tag']}" if "--tag" in options else ""
+        log.write(f"{goal} {Path(options['--spec-files']).read_text().split()}{tags}\n")
     return int(Path(goal).exists())
 
 
