@@ -5,6 +5,7 @@ Exit status: 0 all as expected, 1 the question could not be asked, 2 a case does
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,6 +32,8 @@ _ERR: Final = Console(stderr=True)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the cases that the command line asks for, and the one whose dependency is cut."""
     options = _parse(arguments)
+    # Whoever ends the run must not leave a clone and a daemon behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_FAILED))
     try:
         root = Path(git(Path.cwd(), "rev-parse", "--show-toplevel").strip())
         cases = choose(read_cases(root / CASES), options.case)
