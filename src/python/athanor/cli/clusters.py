@@ -8,11 +8,11 @@ import typer
 
 from athanor.errors import SettingsError
 from athanor.home import Home
-from athanor.ray_token import VARIABLE
 
 AddressOption = Annotated[str | None, typer.Option(help="Ray cluster to run on, host:port; one of its own by default.")]
 RayTokenOption = Annotated[
-    Path | None, typer.Option(envvar=VARIABLE, show_envvar=True, help="File with the token of the Ray cluster.")
+    Path | None,
+    typer.Option(envvar="ATHANOR_RAY_TOKEN_FILE", show_envvar=True, help="File with the token of the Ray cluster."),
 ]
 
 
