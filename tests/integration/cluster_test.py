@@ -1,9 +1,9 @@
 """A cluster of three hosts, each in a network of its own: one goes without a word, and nobody who asks is let down."""
 
 import json
+import logging
 import stat
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -154,4 +154,4 @@ def test_a_host_goes_without_a_word_and_no_request_is_lost(
         "slowest_answer_s": round(slowest_s, 2),
         "replaced_s": round(replaced_s, 2),
     }
-    print(json.dumps(figures), file=sys.stderr)
+    logging.getLogger(__name__).warning("seen: %s", json.dumps(figures))

@@ -18,8 +18,8 @@ from athanor.progress import Progress
 from athanor.projects import load
 from athanor.release.store import ReleaseStore
 from athanor.serving import cluster
-from athanor.serving.core import Core
 from athanor.serving.addresses import Address, is_own, loopback_environment, read_token, require_cluster
+from athanor.serving.core import Core
 from athanor.serving.place import ServicePlace, ServiceState
 from athanor.serving.settings import ServingSettings
 from athanor.serving.tokens import local_token
