@@ -77,12 +77,18 @@ class Load:
             if len(found) >= count:
                 return min(found) - began
             time.sleep(0.01)
-        raise AssertionError(f"{count} calls were not answered within {timeout_s:g} s; {len(self.lost)} were lost")
+        lost = f"{len(self.lost)} were lost, the last by {self.lost[-1]}" if self.lost else "none was lost"
+        raise AssertionError(f"{count} calls were not answered within {timeout_s:g} s; {lost}")
 
     async def _run(self) -> None:
-        home = self.service.home.path
+        # A token of this machine is found by the client only where the service is.
+        token = self.service.token if self.allow_plaintext else None
         async with connect(
-            self.service.grpc, home=home, retry=self.retry, allow_plaintext=self.allow_plaintext
+            self.service.grpc,
+            token=token,
+            home=self.service.home.path,
+            retry=self.retry,
+            allow_plaintext=self.allow_plaintext,
         ) as connection:
             client = AsyncClient(PROJECT, connection)
             await asyncio.gather(*(self._call(client, caller) for caller in range(_CALLERS)))

@@ -15,7 +15,8 @@ What Ray's configuration has that a service must not, and what becomes of it:
 - each request told to a port of the system's log, over a socket on all interfaces: only servers that come and go, to
   HAProxy's own log;
 - 503 disguised as 500, and 404 while no replica is known yet, which clients would not try again: 503;
-- names of applications told to anybody: nothing but whether there is life.
+- names of applications told to anybody: nothing but whether there is life;
+- connections kept to a machine that no longer answers: closed, so that what waits on them is asked of another.
 """
 
 import ctypes
@@ -31,6 +32,8 @@ LOOPBACK: Final = "127.0.0.1"
 AS_TOLD: Final = "-"
 
 _PR_SET_PDEATHSIG: Final = 1
+# How many seconds a replica's machine may leave unacknowledged what was sent to it.
+_SILENCE_S: Final = 2
 _BIND: Final = re.compile(r"^\s*bind (\S*):(\d+)( .*)?$")
 _HEADERS: Final = ("x-request-timeout-seconds", "x-request-disconnect-disabled", "serve_multiplexed_model_id")
 _UNAVAILABLE: Final = (
@@ -68,6 +71,13 @@ def tighten(configuration: str, doors: Doors, folder: Path) -> str:
 _PROBLEM: Final = f'content-type application/problem+json string "{_UNAVAILABLE}"'
 _DEFAULTS: Final = (
     "    option dontlog-normal",
+    # A machine that went without a word leaves its connections open. Its kernel's silence tells, which a busy replica's
+    # does not: health checks would end what a slow one is about to answer.
+    f"    default-server tcp-ut {_SILENCE_S}s",
+    "    option srvtcpka",
+    "    srvtcpka-idle 1s",
+    "    srvtcpka-intvl 1s",
+    f"    srvtcpka-cnt {_SILENCE_S}",
     f"    http-error status 503 {_PROBLEM}",
 )
 _OF_DOOR: Final = {
