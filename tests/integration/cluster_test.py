@@ -53,6 +53,14 @@ class Cluster:
         """Those that have a replica, once for each."""
         return [status.node or "" for status in self.service.replicas]
 
+    @property
+    def place(self) -> tuple[object, ...]:
+        return ("--address", self.address, "--ray-token-file", self.token, "--home", self.service.home.path)
+
+    def deploy(self, *settings: object) -> None:
+        done = self.head.serving("deploy", PROJECT, *self.place, "--host", self.head.address, *settings)
+        assert done.returncode == 0, done.stderr
+
     def join(self, host: Host) -> None:
         host.start_node("--join", self.address, "--ray-token-file", self.token)
 
@@ -72,11 +80,9 @@ def cluster() -> Iterator[Cluster]:
                 found.join(worker)
             for worker in found.workers:
                 worker.wait_for_node()
-            named = ("--address", found.address, "--ray-token-file", token, "--home", home.path)
-            deployed = head.serving("deploy", PROJECT, *named, "--host", head.address)
-            assert deployed.returncode == 0, deployed.stderr
+            found.deploy()
             yield found
-            gone = head.serving("undeploy", PROJECT, *named)
+            gone = head.serving("undeploy", PROJECT, *found.place)
             assert gone.returncode == 0, gone.stderr
 
 
@@ -126,6 +132,30 @@ def test_a_stranger_without_the_token_learns_nothing_at_any_port_of_ray(cluster:
         command = cluster.outsider.command(stranger.__file__, "ray", cluster.head.address, 6379)
         done = subprocess.run(command, capture_output=True, text=True, env={**environment(), **token}, check=True)
         assert "AuthenticationError" in json.loads(done.stdout)
+
+
+def test_no_port_of_ray_tells_a_stranger_anything_by_http(cluster: Cluster) -> None:
+    for host in cluster.hosts.values():
+        ports = [port for port, _ in _open_ports(host) if port == 6379 or 20_000 <= port < 20_200]
+        command = cluster.outsider.command(stranger.__file__, "read", host.address, *ports)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
+        told = json.loads(done.stdout)
+        assert set(told) == set(map(str, ports))
+        assert 200 not in told.values(), told
+
+
+def test_deploying_again_changes_the_settings_and_loses_no_request(
+    cluster: Cluster, flights: list[flight_delay_pb2.Flight]
+) -> None:
+    with Load(cluster.service, flights, 50, allow_plaintext=True) as load:
+        load.wait_for_answers(50)
+        cluster.deploy("--replicas", 3, "--max-rows", 99)
+        load.wait_for_answers(50)
+        assert len(cluster.nodes) == 3
+        cluster.deploy("--replicas", 2)
+        load.wait_for_answers(50)
+    assert load.lost == []
+    assert wait_until(lambda: len(cluster.nodes) == 2, _BACK_S)
 
 
 def test_a_host_goes_without_a_word_and_no_request_is_lost(

@@ -3,6 +3,7 @@
 stranger.py connect HOST PORT…
 stranger.py ask HOST HTTP_PORT GRPC_PORT MODEL [TOKEN]
 stranger.py ray HOST PORT
+stranger.py read HOST PORT…
 """
 
 import http.client
@@ -90,6 +91,21 @@ def _ask_grpc(target: str, method: str, metadata: tuple[tuple[str, str], ...]) -
             return found.code().name, found.details() or ""
 
 
+def read(host: str, *ports: str) -> dict[str, int | str]:
+    """What each port answers to whoever asks by HTTP for what Ray's agents tell: a status, or the error's name."""
+    found: dict[str, int | str] = {}
+    for port in ports:
+        connection = http.client.HTTPConnection(host, int(port), timeout=_TIMEOUT_S)
+        try:
+            connection.request("GET", "/metrics")
+            found[port] = connection.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            found[port] = type(error).__name__
+        finally:
+            connection.close()
+    return found
+
+
 def ray(host: str, port: str) -> str:
     """What Ray's store of all it knows answers. Ray takes mode and token from the environment."""
     from ray._raylet import GcsClient  # type: ignore[attr-defined]  # noqa: PLC0415 - others do without Ray
@@ -101,4 +117,4 @@ def ray(host: str, port: str) -> str:
 
 
 if __name__ == "__main__":
-    json.dump({"connect": connect, "ask": ask, "ray": ray}[sys.argv[1]](*sys.argv[2:]), sys.stdout)  # type: ignore[operator]
+    json.dump({"connect": connect, "ask": ask, "ray": ray, "read": read}[sys.argv[1]](*sys.argv[2:]), sys.stdout)  # type: ignore[operator]

@@ -1,10 +1,10 @@
 """Commands of a cluster: its nodes, and what is deployed on them."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from athanor.cli.clusters import RayTokenOption
 from athanor.cli.serving_settings import read_settings, settings_command
 from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, show, watch
 from athanor.errors import SettingsError
@@ -13,10 +13,6 @@ from athanor.home import Home
 # Without a name: its commands become those of the app that it is added to.
 app = typer.Typer()
 
-TokenFileOption = Annotated[
-    Path | None,
-    typer.Option("--ray-token-file", envvar="ATHANOR_RAY_TOKEN_FILE", help="File of the cluster's own token."),
-]
 AddressOption = Annotated[str, typer.Option("--address", metavar="HOST:PORT", help="Of the cluster's head.")]
 
 
@@ -26,7 +22,7 @@ def node(
     join: Annotated[str | None, typer.Option("--join", metavar="HOST:PORT", help="Join the cluster there.")] = None,
     host: Annotated[str | None, typer.Option(help="Address by which the other nodes reach this one.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Where the head is found.")] = 6379,
-    ray_token_file: TokenFileOption = None,
+    ray_token_file: RayTokenOption = None,
     first_port: Annotated[int, typer.Option(min=1024, max=65_335, help="First of this node's 200 ports.")] = 20_000,
     object_store_mib: Annotated[int, typer.Option(min=80, help="Memory for Ray's objects, in MiB.")] = 256,
 ) -> None:
@@ -46,7 +42,7 @@ def deploy(
     project: ProjectArgument,
     address: AddressOption,
     *,
-    ray_token_file: TokenFileOption = None,
+    ray_token_file: RayTokenOption = None,
     home: HomeOption = None,
     json: JsonOption = False,
     **settings: Any,
@@ -69,7 +65,7 @@ def deploy(
 def undeploy(
     project: ProjectArgument,
     address: AddressOption,
-    ray_token_file: TokenFileOption = None,
+    ray_token_file: RayTokenOption = None,
     home: HomeOption = None,
 ) -> None:
     """Take a project away from a cluster, after the requests it is answering."""

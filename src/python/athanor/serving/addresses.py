@@ -5,7 +5,6 @@ import os
 import socket
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from athanor.errors import ServiceError, SettingsError
@@ -74,16 +73,6 @@ def find_own_address(cluster: Address) -> str:
         except OSError as error:
             raise SettingsError(f"there is no way from here to {cluster}: {error}") from None
         return str(probe.getsockname()[0])
-
-
-def read_token(path: Path) -> Path:
-    """The file itself. Raises SettingsError if there is no token in it that can be read."""
-    try:
-        if path.read_text().strip():
-            return path
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error}; copy the head's file of its token there") from None
-    raise SettingsError(f"{path} is empty; copy the head's file of its token there")
 
 
 def require_cluster(address: Address, wait_s: float = 0.0) -> None:

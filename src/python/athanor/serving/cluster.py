@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import logging
 import os
-import secrets
 import shlex
 import sys
 import threading
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from athanor.errors import NotFoundError
+from athanor.ray_token import ray_authentication, write_ray_token
 from athanor.serving import ingress, listening
 from athanor.serving.listening import MAX_MESSAGE_VARIABLE
 from athanor.serving.settings import INNER_PORTS, MAX_REPLICAS, ServingSettings, find_free_ports
@@ -22,7 +22,6 @@ from athanor.serving.settings import INNER_PORTS, MAX_REPLICAS, ServingSettings,
 _OBJECT_STORE_BYTES: Final = 80 * 1024 * 1024
 # Ports of the fallback proxy. HAProxy is given two more, that `ingress` puts into files.
 _OTHER_PORTS: Final = 4
-_RAY_TOKEN_BYTES: Final = 32
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def environment(scratch: Path, settings: ServingSettings) -> dict[str, str]:
         **serve_environment(scratch, InnerPorts.find(), settings.max_message_bytes, settings.max_in_flight),
         # Keeps the node on 127.0.0.1: Ray's own servers then listen there only.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        **token_environment(_make_ray_token(scratch)),
+        **ray_authentication(_make_ray_token(scratch)),
     }
 
 
@@ -102,11 +101,6 @@ def driver_environment() -> dict[str, str]:
     }
 
 
-def token_environment(path: Path) -> dict[str, str]:
-    """Whoever reaches one of Ray's own ports does nothing there without the token that lies in a file."""
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(path)}
-
-
 def _recovery(max_in_flight: int) -> dict[str, str]:
     """How soon what has ended is noticed and replaced, and how much HAProxy holds meanwhile."""
     # Each request is a stream of its own on the connection of its client.
@@ -133,12 +127,6 @@ def _make_ray_token(scratch: Path) -> Path:
     path = scratch / "ray-token"
     write_ray_token(path)
     return path
-
-
-def write_ray_token(path: Path) -> None:
-    """Makes a token of Ray, for its owner alone. Raises FileExistsError if there is a file already."""
-    path.touch(mode=0o600, exist_ok=False)
-    path.write_text(secrets.token_urlsafe(_RAY_TOKEN_BYTES))
 
 
 def wrap_haproxy(script: Path, doors: Sequence[str]) -> Path:

@@ -16,9 +16,10 @@ from athanor.errors import NotFoundError, ServiceError, SettingsError
 from athanor.features.features import Model
 from athanor.progress import Progress
 from athanor.projects import load
+from athanor.ray_token import ray_authentication
 from athanor.release.store import ReleaseStore
 from athanor.serving import cluster
-from athanor.serving.addresses import Address, is_own, loopback_environment, read_token, require_cluster
+from athanor.serving.addresses import Address, is_own, loopback_environment, require_cluster
 from athanor.serving.core import Core
 from athanor.serving.place import ServicePlace, ServiceState
 from athanor.serving.settings import ServingSettings
@@ -98,12 +99,8 @@ def connected(address: Address, token: Path | None) -> Iterator[Any]:
         SettingsError: the token is not the cluster's, or no node of it runs here.
         ServiceError: the cluster does not answer.
     """
-    if token is None:
-        raise SettingsError("a cluster lets nobody in without Ray's token; name its file by --ray-token-file")
     os.environ.update(
-        cluster.driver_environment()
-        | cluster.token_environment(read_token(token.absolute()))
-        | loopback_environment(address.host)
+        {**cluster.driver_environment(), **ray_authentication(token), **loopback_environment(address.host)}
     )
     os.environ.pop("RAY_AUTH_TOKEN", None)
     require_cluster(address)

@@ -73,7 +73,6 @@ _DEFAULTS: Final = (
     "    option dontlog-normal",
     # A machine that went without a word leaves its connections open. Its kernel's silence tells, which a busy replica's
     # does not: health checks would end what a slow one is about to answer.
-    f"    default-server tcp-ut {_SILENCE_S}s",
     "    option srvtcpka",
     "    srvtcpka-idle 1s",
     "    srvtcpka-intvl 1s",
@@ -113,6 +112,8 @@ def _tighten(lines: list[str], doors: Doors, folder: Path) -> Iterator[str]:
             yield _ANSWERS[section]
         elif section == "global":
             yield _tighten_global(line, words)
+        elif words[:1] == ["server"] and "tcp-ut" not in words:
+            yield f"{line} tcp-ut {_SILENCE_S}s"
         elif line not in _OWN and words[:1] != ["errorfile"]:
             yield line
             yield from _DEFAULTS if words == ["defaults"] else ()

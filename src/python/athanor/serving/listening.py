@@ -79,7 +79,7 @@ def _listen_inside_for_http() -> None:
     """Ray has one host for the doors and for all that stands behind them."""
     from ray.serve._private import proxy, replica  # noqa: PLC0415 - Ray reads the environment when it is imported
 
-    start = replica.start_asgi_http_server
+    start: Any = vars(replica)["start_asgi_http_server"]
 
     async def start_inside(app: Any, http_options: Any, **options: Any) -> Any:
         inside = http_options.model_copy(update={"host": find_host(http_options.port)})

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from athanor.errors import ServiceError, SettingsError
+from athanor.errors import ServiceError
+from athanor.ray_token import ray_authentication, read_ray_token, write_ray_token
 from athanor.serving import listening
 from athanor.serving.addresses import (
     Address,
     find_own_address,
     loopback_environment,
-    read_token,
     require_cluster,
     require_own,
     resolve,
@@ -28,9 +28,7 @@ from athanor.serving.cluster import (
     InnerPorts,
     leave_out_what_nobody_asks,
     serve_environment,
-    token_environment,
     wrap_haproxy,
-    write_ray_token,
 )
 from athanor.serving.ingress import LOOPBACK
 from athanor.serving.place import NODE_VARIABLE
@@ -77,25 +75,18 @@ def plan_head(host: str | None, port: int, token: Path | None) -> NodePlan:
         SettingsError: the host is no address of this machine, or no file is named.
     """
     found = require_own(resolve(host or LOOPBACK))
-    path = _require_named(token)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        write_ray_token(path)
-    return NodePlan(found, Address(found, port), is_head=True, token=read_token(path))
+    if token is not None and not token.exists():
+        token.parent.mkdir(parents=True, exist_ok=True)
+        write_ray_token(token)
+    return NodePlan(found, Address(found, port), is_head=True, token=read_ray_token(token))
 
 
 def plan_joiner(cluster: str, host: str | None, token: Path | None) -> NodePlan:
     """A node that joins a cluster. Raises SettingsError if the token is not there, or an address cannot be."""
     address = Address.parse(cluster)
-    path = read_token(_require_named(token))
+    path = read_ray_token(token)
     found = require_own(resolve(host) if host else find_own_address(address))
     return NodePlan(found, address, is_head=False, token=path)
-
-
-def _require_named(token: Path | None) -> Path:
-    if token is None:
-        raise SettingsError("a cluster lets nobody in without Ray's token; name its file by --ray-token-file")
-    return token.absolute()
 
 
 def environment(plan: NodePlan, scratch: Path) -> dict[str, str]:
@@ -106,7 +97,7 @@ def environment(plan: NodePlan, scratch: Path) -> dict[str, str]:
         **serve_environment(
             scratch, SERVE_PORTS, unlimited["max_message_bytes"].default, unlimited["max_in_flight"].default
         ),
-        **token_environment(plan.token),
+        **ray_authentication(plan.token),
         **_recovery(),
         # By Ray's own calls, which need the token, not by Serve's gRPC, which needs none.
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
@@ -160,6 +151,13 @@ def run(plan: NodePlan, tell: Callable[[str], None]) -> None:
             node.kill_all_processes(check_alive=False, allow_graceful=not stopping.is_set(), wait=True)
 
 
+def _make_agents_minimal() -> None:
+    """Ray's agents tell figures to anybody who asks. Without what a dashboard needs they are not asked at all."""
+    from ray._private import utils
+
+    utils.get_dashboard_dependency_error = lambda: ImportError("the dashboard is left out")
+
+
 def _start(plan: NodePlan, scratch: Path) -> Any:
     from ray._private.node import Node
     from ray._private.parameter import RayParams
@@ -167,6 +165,7 @@ def _start(plan: NodePlan, scratch: Path) -> Any:
 
     os.environ[WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = listening.HOOK
     leave_out_what_nobody_asks()
+    _make_agents_minimal()
     first = plan.first_port
     parameters = RayParams(
         node_ip_address=plan.host,

@@ -6,7 +6,6 @@ python -m athanor.serving.pod HOST HTTP_PORT GRPC_PORT
 import os
 import shlex
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +17,7 @@ HAPROXY: Final = SCRATCH / "haproxy"
 VARIABLE: Final = "KUBERAY_GEN_RAY_START_CMD"
 
 
-def ray_command(told: str) -> Sequence[str]:
+def ray_command(told: str) -> list[str]:
     """The operator's `ray start …` as this binary runs it.
 
     Raises:

@@ -126,6 +126,8 @@ def bind(settings: ServingSettings, most_on_a_node: int | None = None) -> Any:
     each = settings.model_copy(update={"replicas": 1, "max_replicas": None})
     scaling = autoscaling_config(settings)
     number: dict[str, Any] = {"autoscaling_config": scaling} if scaling else {"num_replicas": settings.replicas}
+    if most_on_a_node:
+        number["max_replicas_per_node"] = most_on_a_node
     deployment: Any = serve.deployment(
         serve.ingress()(Replica),
         name=settings.project,
@@ -134,7 +136,6 @@ def bind(settings: ServingSettings, most_on_a_node: int | None = None) -> Any:
         max_ongoing_requests=2 * settings.max_in_flight,
         # Replicas are bound by what the machine has, not by what Ray counts.
         ray_actor_options={"num_cpus": 0},
-        **({"max_replicas_per_node": most_on_a_node} if most_on_a_node else {}),
         health_check_period_s=1,
         health_check_timeout_s=10,
         graceful_shutdown_wait_loop_s=0.1,
