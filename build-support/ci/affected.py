@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ci.graph import PantsError
-from ci.plan import Plan, plan_everything, plan_since
+from ci.plan import EVERYTHING, Plan, plan_everything, plan_since
 from ci.table import GOALS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
         plan = plan_everything(root, "everything was asked for") if options.all else plan_since(root, options.since)
         _warn(plan)
         if options.dry_run:
-            print(json.dumps(describe(plan), indent=2) if options.json else summary(plan))
+            print(json.dumps(describe(plan, brief=options.brief), indent=2) if options.json else summary(plan))
             return 0
     except PantsError as error:
         print(f"affected: {error}", file=sys.stderr)
@@ -37,15 +37,16 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     return 1 if failed else 0
 
 
-def describe(plan: Plan) -> dict[str, object]:
-    """A plan for machines."""
+def describe(plan: Plan, *, brief: bool = False) -> dict[str, object]:
+    """A plan for machines. A brief one says `::` for all targets of a goal, for whose names Pants would be asked."""
+    unnamed = plan.whole if brief else frozenset()
     return {
         "base": plan.base,
         "everything": plan.everything,
         "reason": "; ".join(plan.reasons) or None,
         "whole": [goal for goal in GOALS if goal in plan.whole],
-        "tests": list(plan.tests),
-        "packages": list(plan.packages),
+        "tests": list(EVERYTHING if "test" in unnamed else plan.tests),
+        "packages": list(EVERYTHING if "package" in unnamed else plan.packages),
     }
 
 
@@ -111,7 +112,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=GOALS, help="this goal, and others so named")
     parser.add_argument("--dry-run", action="store_true", help="say what would be run, and why")
     parser.add_argument("--json", action="store_true", help="with --dry-run: for machines")
+    parser.add_argument("--brief", action="store_true", help="with --json: `::` for all there is, instead of its names")
     options = parser.parse_args(arguments)
+    if options.brief and not options.json:
+        parser.error("--brief goes with --json")
     if options.json and not options.dry_run:
         parser.error("--json goes with --dry-run")
     return options

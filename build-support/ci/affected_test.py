@@ -84,6 +84,46 @@ def test_what_one_goal_is_told_by_selects_everything_there(
     assert (found["everything"], found["whole"], found["tests"]) == (False, ["check"], ["tests/core_test.py"])
 
 
+def test_a_brief_plan_asks_pants_for_no_names_of_what_sees_all(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository.write("pytest.ini", "changed")
+    repository.write("src/door.py", "changed")
+    found = plan(repository, capsys, "--brief")
+    assert (found["tests"], found["packages"]) == (["::"], ["src:binary"])
+    repository.write("pants.toml", "changed")
+    repository.write("targets.json", "no JSON")  # who asks Pants gets no answer
+    found = plan(repository, capsys, "--brief")
+    assert (found["tests"], found["packages"]) == (["::"], ["::"])
+
+
+def _gather(repository: Repository) -> str:
+    """Lets one target stand for all tests, as Pants does, and returns the commit in which it does."""
+    targets = json.loads((repository.root / "targets.json").read_text())
+    made = [name for name in targets if targets[name]["kind"] == ["python_test"]]
+    targets["tests:tests"] = {"kind": ["python_tests"], "sources": ["tests/*_test.py"], "dependencies": made}
+    repository.write("targets.json", json.dumps(targets))
+    return repository.commit()
+
+
+def test_what_stands_for_a_folder_brings_none_of_it_along(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = _gather(repository)
+    repository.write("src/door.py", "changed")
+    assert plan(repository, capsys, "--since", base)["tests"] == ["tests/door_test.py"]
+    assert main(["--since", base, "--only", "test"], repository.root) == 0
+    assert repository.ran() == ["test ['src:binary', 'src:door', 'tests:door']"]
+
+
+def test_a_deleted_test_leaves_those_beside_it_alone(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = _gather(repository)
+    (repository.root / "tests/core_test.py").unlink()
+    assert plan(repository, capsys, "--since", base)["tests"] == []
+
+
 def test_a_deleted_fixture_selects_who_read_it(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     (repository.root / "tests/rows/a.json").unlink()
     assert plan(repository, capsys)["tests"] == ["tests/door_test.py"]

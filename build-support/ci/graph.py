@@ -14,6 +14,13 @@ from ci.edits import git
 # What the goals `test` and `package` make something of, among the kinds of target that this repository may load.
 TESTS = frozenset({"python_test", "shunit2_test", "experimental_test_shell_command"})
 PACKAGES = frozenset({"pex_binary", "docker_image", "archive", "python_distribution"})
+# Each stands for all the targets that it makes, one for each of its files or requirements.
+GENERATORS = frozenset(
+    {
+        *("python_sources", "python_tests", "python_test_utils", "python_requirements"),
+        *("files", "resources", "protobuf_sources", "shell_sources", "shunit2_tests", "_lockfiles"),
+    }
+)
 
 
 @dataclass(frozen=True)

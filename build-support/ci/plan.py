@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -18,12 +18,12 @@ _DEFAULTS = "__defaults__("
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: all targets in the goals of `whole`, those of `addresses` in the others."""
+    """What to run: all targets in the goals of `whole`, those of `affected` (by address) in the others."""
 
     root: Path
     base: str | None
     whole: frozenset[str]
-    addresses: frozenset[str]
+    affected: Mapping[str, Target]
     reasons: tuple[str, ...]
     lost: bool = False
 
@@ -34,13 +34,12 @@ class Plan:
 
     def specs(self, goal: str) -> tuple[str, ...]:
         """What to name to Pants for a goal; empty where nothing is to be done."""
-        return EVERYTHING if goal in self.whole else tuple(sorted(self.addresses))
+        return EVERYTHING if goal in self.whole else tuple(sorted(self.affected))
 
     @cached_property
     def tests(self) -> tuple[str, ...]:
         """The files of the tests that run."""
-        kinds = graph.TESTS | {f"{kind}s" for kind in graph.TESTS}
-        return tuple(sorted({path for target in self._targets("test", kinds) for path in target.sources}))
+        return tuple(sorted({path for target in self._targets("test", graph.TESTS) for path in target.sources}))
 
     @cached_property
     def packages(self) -> tuple[str, ...]:
@@ -48,20 +47,17 @@ class Plan:
         return tuple(sorted(target.address for target in self._targets("package", graph.PACKAGES)))
 
     def _targets(self, goal: str, kinds: Collection[str]) -> list[Target]:
-        if not self.specs(goal):
-            return []
-        known = self._known
-        chosen = known if goal in self.whole else known.keys() & self.addresses
-        return [known[address] for address in chosen if known[address].kind in kinds]
+        chosen = self._known if goal in self.whole else self.affected
+        return [target for target in chosen.values() if target.kind in kinds]
 
     @cached_property
-    def _known(self) -> dict[str, Target]:
+    def _known(self) -> Mapping[str, Target]:
         return graph.all_targets(self.root)
 
 
 def plan_everything(root: Path, reason: str, base: str | None = None, *, lost: bool = False) -> Plan:
     """The plan that leaves nothing out."""
-    return Plan(root, base, ALL, frozenset(), (reason,), lost)
+    return Plan(root, base, ALL, {}, (reason,), lost)
 
 
 def plan_since(root: Path, since: str | None) -> Plan:
@@ -77,11 +73,11 @@ def plan_since(root: Path, since: str | None) -> Plan:
     edits = find_edits(root, base)
     whole, reasons = _widened(edits)
     if whole == ALL:
-        return Plan(root, base, whole, frozenset(), reasons)
-    addresses, unowned = _affected(root, base, [edit for edit in edits if not find_rule(edit.path)])
+        return Plan(root, base, whole, {}, reasons)
+    affected, unowned = _affected(root, base, [edit for edit in edits if not find_rule(edit.path)])
     if unowned:
         return plan_everything(root, f"no target owns {', '.join(unowned)}", base)
-    return Plan(root, base, whole, addresses, reasons)
+    return Plan(root, base, whole, affected, reasons)
 
 
 def _widened(edits: Iterable[Edit]) -> tuple[frozenset[str], tuple[str, ...]]:
@@ -95,22 +91,28 @@ def _named(goals: frozenset[str]) -> str:
     return ", ".join(goal for goal in GOALS if goal in goals)
 
 
-def _affected(root: Path, base: str, edits: Collection[Edit]) -> tuple[frozenset[str], list[str]]:
-    """The addresses that edits affect, and the edited paths whose effect nobody knows."""
-    live = [edit.path for edit in edits if not edit.deleted]
+def _affected(root: Path, base: str, edits: Collection[Edit]) -> tuple[dict[str, Target], list[str]]:
+    """The targets that edits affect, by address, and the edited paths whose effect nobody knows."""
+    paths = [edit.path for edit in edits]
     deleted = [edit.path for edit in edits if edit.deleted]
     now = graph.changed_targets(root, base)
-    addresses, owned = set(now), _owned(now)
-    if any(not is_document(path) for path in deleted):
-        then = graph.former_dependents(root, base, deleted)
-        addresses |= then.keys() & graph.all_targets(root).keys()
-        owned |= _owned(then)
-    addresses |= _below_defaults(root, base, (edit.path for edit in edits))
-    unowned = [path for path in (*live, *deleted) if path not in owned and not _is_known(path)]
-    return frozenset(addresses), unowned
+    then = graph.former_dependents(root, base, deleted) if not all(map(is_document, deleted)) else {}
+    owned = _owned(now) | _owned(then)
+    known = graph.all_targets(root) if then else {}
+    affected = {**now, **_among(known, then), **_below_defaults(root, base, paths)}
+    return _without_generators(affected), [path for path in paths if path not in owned and not _is_known(path)]
 
 
-def _owned(targets: dict[str, Target]) -> set[str]:
+def _among(known: Mapping[str, Target], addresses: Iterable[str]) -> dict[str, Target]:
+    return {address: known[address] for address in addresses if address in known}
+
+
+def _without_generators(targets: Mapping[str, Target]) -> dict[str, Target]:
+    """Leaves out what stands for a folder's files: Pants names it where one of them is affected, or is no more."""
+    return {address: target for address, target in targets.items() if target.kind not in graph.GENERATORS}
+
+
+def _owned(targets: Mapping[str, Target]) -> set[str]:
     return {path for target in targets.values() for path in target.sources}
 
 
@@ -118,16 +120,17 @@ def _is_known(path: str) -> bool:
     return PurePosixPath(path).name == "BUILD" or is_document(path)
 
 
-def _below_defaults(root: Path, base: str, paths: Iterable[str]) -> frozenset[str]:
-    """The addresses below each BUILD file that sets defaults, or used to: Pants sees only the targets in that file."""
+def _below_defaults(root: Path, base: str, paths: Iterable[str]) -> dict[str, Target]:
+    """The targets below each BUILD file that sets defaults, or used to: Pants sees only the targets in that file."""
     builds = [PurePosixPath(path) for path in paths if PurePosixPath(path).name == "BUILD"]
     folders = [build.parent for build in builds if _DEFAULTS in text_at(root, base, build) + text_now(root, build)]
     if not folders:
-        return frozenset()
-    places = [PurePosixPath(address.partition(":")[0]) for address in graph.all_targets(root)]
+        return {}
+    known = graph.all_targets(root)
+    places = [PurePosixPath(address.partition(":")[0]) for address in known]
     specs = [
         f"{folder}::" if folder.parts else "::"
         for folder in folders
         if any(place.is_relative_to(folder) for place in places)
     ]
-    return graph.dependents(root, specs) if specs else frozenset()
+    return _among(known, graph.dependents(root, specs)) if specs else {}

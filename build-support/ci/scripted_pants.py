@@ -36,7 +36,13 @@ def _changed(targets: Targets, since: str) -> list[str]:
     files = _git("diff", "--name-only", since) + _git("ls-files", "--others", "--exclude-standard")
     build = {str(Path(file).parent) for file in files if Path(file).name == "BUILD"}
     owners = {name for name in targets if set(_sources(targets, name)) & set(files) or name.split(":")[0] in build}
+    owners |= {name for name, target in targets.items() if _stands_for(target, files)}
     return _with_dependents(targets, owners)
+
+
+def _stands_for(target: dict[str, list[str]], files: list[str]) -> bool:
+    """Whether one of the files, there or not, is one of those for which a target stands."""
+    return target["kind"] == ["python_tests"] and any(fnmatch(file, target["sources"][0]) for file in files)
 
 
 def _peek(targets: Targets, addresses: list[str]) -> str:

@@ -21,7 +21,7 @@ def is_noticed(scratch: Scratch, cases: Sequence[Case], everything: Selection) -
     cut = scratch.keep([_CUT], "Cut a dependency")
     with cut.edited(case.edits):
         try:
-            outcome = compare(case, ask(cut).selection, everything)
+            outcome = compare(case, ask(cut, everything).selection, everything)
         except AskError:
             return False
     return not outcome.passed and outcome.missing.tests == frozenset({"tests/integration/edge_test.py"})

@@ -61,7 +61,7 @@ def run_cases(scratch: Scratch, cases: Sequence[Case], everything: Selection) ->
 
 def _run(scratch: Scratch, case: Case, everything: Selection) -> Outcome:
     try:
-        answer = ask(scratch)
+        answer = ask(scratch, everything)
     except AskError as error:
         nothing = Selection()
         return Outcome(case.name, nothing, nothing, nothing, len(everything.tests), error=str(error))

@@ -131,6 +131,11 @@ def test_images_are_told_from_binaries() -> None:
     assert reason is None
 
 
+def test_all_there_is_stands_behind_the_sign_for_it() -> None:
+    answer = '{"tests": ["::"], "packages": ["::"], "reason": "part of Pants"}'
+    assert read_answer(answer, _ALL) == (_ALL, "part of Pants")
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"tests": []}'])
 def test_what_is_no_answer_is_an_error(text: str) -> None:
     with pytest.raises(AskError, match="printed no answer"):

@@ -23,7 +23,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import track
 from selection.asking import ask, ask_for_everything
-from selection.cases import Case, choose, read_cases
+from selection.cases import Case, Selection, choose, read_cases
 from selection.scratch import Scratch, environment, git, scratch_clone
 
 from ci.comparison.report import Full, Row, write
@@ -51,9 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _run_everything(scratch, Path(folder) / "warm") if options.times else (Full(options.full_seconds), None)
         )
         log = log or (options.log.read_text(encoding="utf-8") if options.log else None)
-        effort = read_timings(log, ask_for_everything(scratch).tests) if log else None
-        selected = read_selected(options.selected) if options.selected else ask_all(scratch, cases)
-        rows = shares(cases, selected, ask_for_everything(scratch).tests, effort)
+        everything = ask_for_everything(scratch)
+        effort = read_timings(log, everything.tests) if log else None
+        selected = read_selected(options.selected) if options.selected else ask_all(scratch, cases, everything)
+        rows = shares(cases, selected, everything.tests, effort)
         if options.times:
             timed = choose(cases, options.edit or _TIMED)
             spent = dict(track(times(scratch, timed, Path(folder)), "times", total=len(timed), console=_ERR))
@@ -62,12 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def ask_all(scratch: Scratch, cases: Sequence[Case]) -> Mapping[str, Collection[str]]:
+def ask_all(scratch: Scratch, cases: Sequence[Case], everything: Selection) -> Mapping[str, Collection[str]]:
     """By edit, the tests it selects."""
     selected = {}
     for case in track(cases, "shares", console=_ERR):
         with scratch.edited(case.edits):
-            selected[case.name] = ask(scratch).selection.tests
+            selected[case.name] = ask(scratch, everything).selection.tests
     return selected
 
 
