@@ -3,7 +3,7 @@ engine=
 
 say() { printf 'docker: %s\n' "$*" >&2; }
 
-answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+answers() { timeout 15 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
 # The machine's engine, else one of its own below the folder.
 find_engine() {

@@ -68,7 +68,7 @@ def test_the_cluster_is_consistent() -> None:
 @pytest.mark.parametrize(
     ("service", "key", "value", "problem"),
     [
-        ("grafana", "image", "docker.io/grafana/grafana:latest", "not pinned"),
+        ("grafana", "image", "grafana/grafana:latest", "not pinned"),
         ("head", "read_only", False, "may write"),
         ("head", "command", ["nodes", "--head"], "no command"),
         ("registry", "depends_on", {"mysql": {}}, "no service"),
