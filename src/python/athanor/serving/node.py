@@ -151,13 +151,6 @@ def run(plan: NodePlan, tell: Callable[[str], None]) -> None:
             node.kill_all_processes(check_alive=False, allow_graceful=not stopping.is_set(), wait=True)
 
 
-def _make_agents_minimal() -> None:
-    """Ray's agents tell figures to anybody who asks. Without what a dashboard needs they are not asked at all."""
-    from ray._private import utils
-
-    utils.get_dashboard_dependency_error = lambda: ImportError("the dashboard is left out")
-
-
 def _start(plan: NodePlan, scratch: Path) -> Any:
     from ray._private.node import Node
     from ray._private.parameter import RayParams
@@ -165,7 +158,6 @@ def _start(plan: NodePlan, scratch: Path) -> Any:
 
     os.environ[WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = listening.HOOK
     leave_out_what_nobody_asks()
-    _make_agents_minimal()
     first = plan.first_port
     parameters = RayParams(
         node_ip_address=plan.host,
