@@ -71,6 +71,7 @@ def test_the_cluster_is_consistent() -> None:
         ("grafana", "image", "grafana/grafana:latest", "not pinned"),
         ("head", "read_only", False, "may write"),
         ("head", "command", ["nodes", "--head"], "no command"),
+        ("deploy", "pid", None, "not beside the head"),
         ("registry", "depends_on", {"mysql": {}}, "no service"),
         ("postgres", "ports", ["5432:5432"], "open to other machines"),
         ("postgres", "ports", ["127.0.0.1:9090:9090"], "one port"),

@@ -53,6 +53,9 @@ def _of_ours(name: str, service: Mapping[str, Any], commands: frozenset[str]) ->
         yield f"{name} may write to its root"
     if service["command"][0] not in commands:
         yield f"{name} runs {service['command'][0]!r}, which is no command"
+    if service["command"][0] == "deploy" and {service.get("network_mode"), service.get("pid")} != {"service:head"}:
+        # Ray looks for a node at the addresses and among the processes of whoever deploys.
+        yield f"{name} is not beside the head"
 
 
 def _others(service: Mapping[str, Any]) -> set[str]:
