@@ -107,16 +107,28 @@ def connected(address: Address, token: Path | None) -> Iterator[Any]:
     import ray
 
     try:
+        _join(ray, address)
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _join(ray: Any, address: Address) -> None:
+    node = _find_node_here(address)
+    try:
         ray.init(
             address=str(address),
-            _node_ip_address=_find_node_here(address),
+            _node_ip_address=node,
             namespace="serve",
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-        yield ray
-    finally:
-        ray.shutdown()
+    except ConnectionError as error:
+        # Ray looks for the node among the processes that it sees: those of another container it does not.
+        raise SettingsError(
+            f"no process of the node {node} of the cluster {address} is seen from here: {error}; deploy where the node"
+            " runs, in a container with its processes and its /tmp"
+        ) from None
 
 
 def _find_node_here(address: Address) -> str:
