@@ -87,6 +87,7 @@ def _it_is_told_about(service: Service) -> None:
         "grpc": service.grpc,
         "http": service.http,
         "insecure": False,
+        "cluster": None,
     }
     (replica,) = told["replicas"]
     assert replica["pid"] in {process.pid for process in find_session(service.pid)}
