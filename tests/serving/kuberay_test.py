@@ -131,7 +131,7 @@ def test_a_field_that_the_operator_does_not_know_is_noticed() -> None:
 def test_the_application_is_built_as_serve_builds_it() -> None:
     settings = _settings()
     application = _serve_config(settings)["applications"][0]
-    builder = import_attr(application["import_path"])
+    builder: Any = import_attr(application["import_path"])
     assert builder is build
     built = call_user_app_builder_with_args_if_necessary(builder, application["args"])
     deployment = built._bound_deployment
