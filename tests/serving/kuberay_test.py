@@ -132,8 +132,8 @@ def test_the_application_is_built_as_serve_builds_it() -> None:
     settings = _settings()
     application = _serve_config(settings)["applications"][0]
     builder: Any = import_attr(application["import_path"])
-    assert builder is build
     built = call_user_app_builder_with_args_if_necessary(builder, application["args"])
+    assert builder is build
     deployment = built._bound_deployment
     assert deployment.name == application["deployments"][0]["name"] == settings.project
     each = deployment.init_args[0]
