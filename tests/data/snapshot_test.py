@@ -32,7 +32,7 @@ from athanor.data.snapshot import (
 )
 from athanor.data.tables import to_arrow
 from athanor.errors import ConflictError, DataError, NotFoundError
-from athanor.user import user_name
+from athanor.system.user import user_name
 from projects.flight_delay.model import MODEL
 
 _CONTRACT = MODEL.contract

@@ -225,8 +225,8 @@ def _describe(said: Mapping[str, Any], own: "Profile") -> dict[str, str]:
 
 
 def _write(report: "DataReport", folder: Path, name: str, progress: Any) -> Path:
-    from athanor.atomic import replace_file
     from athanor.data.report.page import write_report
+    from athanor.system.atomic import replace_file
 
     with progress.step("Write the page") as advance:
         write_report(folder / f"{name}.html", report)

@@ -64,7 +64,7 @@ def make_app(name: str, about: str) -> typer.Typer:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from athanor.binary import find_binary
+        from athanor.system.binary import find_binary
 
         typer.echo(f"{VERSION}\n{find_binary() or 'from sources'}")
         raise typer.Exit

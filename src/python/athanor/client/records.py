@@ -9,9 +9,9 @@ from typing import Any, Final, TextIO
 
 from google.protobuf import json_format
 
-from athanor.atomic import arriving_folder
 from athanor.client.batches import Predicted
 from athanor.errors import SettingsError
+from athanor.system.atomic import arriving_folder
 
 Record = Mapping[str, Any]
 Write = Callable[[Record], None]

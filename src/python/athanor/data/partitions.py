@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from athanor.atomic import remove_abandoned
+from athanor.system.atomic import remove_abandoned
 
 _PREFIX = ".arriving-partitions-"
 _ABANDONED_S = 86_400.0

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from athanor.atomic import remove_abandoned
 from athanor.data.validation import REASONS
+from athanor.system.atomic import remove_abandoned
 
 _PREFIX = ".arriving-"
 _ABANDONED_S = 86_400.0

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from athanor.errors import ServiceError, SettingsError
 from athanor.ray_token import ray_authentication
-from athanor.running_code import RunningCode
+from athanor.system.running_code import RunningCode
 
 _OBJECT_STORE_BYTES: Final = 1024**3
 _KNOCK_S: Final = 5.0

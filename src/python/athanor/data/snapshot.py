@@ -27,7 +27,7 @@ from athanor.data.digest import content_digest, in_order
 from athanor.data.staging import Staged, StagedFile
 from athanor.data.tables import arrow_schema, from_arrow
 from athanor.errors import ConflictError, DataError, NotFoundError
-from athanor.user import user_name
+from athanor.system.user import user_name
 
 _METADATA_KEY = "athanor"
 # The history of a dataset is what releases refer to: it is never thrown away, as Delta would after 30 days.

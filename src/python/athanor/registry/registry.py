@@ -29,7 +29,7 @@ from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import TrainingRecord
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import VARIANTS, Served, Traffic
-from athanor.user import user_name
+from athanor.system.user import user_name
 
 _PATIENCE_S: Final = 120.0
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from athanor.atomic import remove_abandoned
 from athanor.errors import ConflictError, NotFoundError
 from athanor.home import Home
 from athanor.registry.registry import Registry
+from athanor.system.atomic import remove_abandoned
 
 
 @dataclass(frozen=True)

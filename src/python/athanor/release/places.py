@@ -10,8 +10,8 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from athanor.atomic import place_folder, remove_abandoned, replace_file
 from athanor.errors import ReleaseError, SettingsError
+from athanor.system.atomic import place_folder, remove_abandoned, replace_file
 
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)(://|::)", re.IGNORECASE)
 _OF_THIS_MACHINE: Final = ("file", "local")

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from athanor.errors import ReleaseError, SettingsError
 from athanor.release.files import Release
-from athanor.user import user_name
+from athanor.system.user import user_name
 
 _DOMAIN: Final = "athanor release 1"
 """No signature of the same key over anything else can be taken for one over a release."""

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from athanor.atomic import replace_file
 from athanor.errors import NotFoundError, ServiceError, SettingsError
 from athanor.features.features import Model
 from athanor.progress import Progress
@@ -24,6 +23,7 @@ from athanor.serving.core import Core
 from athanor.serving.place import ServicePlace, ServiceState
 from athanor.serving.settings import ServingSettings
 from athanor.serving.tokens import local_token
+from athanor.system.atomic import replace_file
 
 # One on each of two machines: either may go.
 DEFAULT_REPLICAS: Final = 2

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from athanor.atomic import replace_file
+from athanor.system.atomic import replace_file
 
 Key: TypeAlias = tuple[str, tuple[str, ...]]
 """Name of a metric, and the values of its labels."""

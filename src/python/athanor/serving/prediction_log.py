@@ -19,10 +19,10 @@ from typing import BinaryIO, Final
 from arro3.core import RecordBatch, RecordBatchReader, Schema
 from arro3.io import write_parquet
 
-from athanor.atomic import remove_abandoned
 from athanor.contract.contract import Contract
 from athanor.errors import SettingsError
 from athanor.serving.prediction_rows import Entry, EntryShape
+from athanor.system.atomic import remove_abandoned
 
 _ABANDONED_S: Final = 3_600.0
 _PREFIX: Final = ".arriving-"

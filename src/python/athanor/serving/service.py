@@ -21,7 +21,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from athanor.atomic import replace_file
 from athanor.errors import ServiceError, SettingsError
 from athanor.features.features import Model
 from athanor.progress import Progress
@@ -40,6 +39,7 @@ from athanor.serving.settings import (
 )
 from athanor.serving.status import StatusFolder
 from athanor.serving.tokens import local_token
+from athanor.system.atomic import replace_file
 
 _START_TIMEOUT_S: Final = 120.0
 _STOP_TIMEOUT_S: Final = 60.0

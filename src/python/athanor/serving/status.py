@@ -9,10 +9,10 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from athanor.atomic import replace_file
 from athanor.release.traffic import Traffic
 from athanor.serving.place import node_name, process_name
 from athanor.serving.variants import LoadedTraffic
+from athanor.system.atomic import replace_file
 
 _LOCK: Final = ".lock"
 

@@ -22,8 +22,8 @@ from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from athanor.atomic import replace_file
 from athanor.errors import NotFoundError, PermissionDeniedError, SettingsError, UnauthenticatedError
+from athanor.system.atomic import replace_file
 
 PREFIX: Final = "athn_"
 LOCAL_NAME: Final = "local"

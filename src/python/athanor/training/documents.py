@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from athanor.atomic import replace_file
 from athanor.data.snapshot import Snapshot
 from athanor.release.files import ANSWERS, MODEL_CARD, TRAINING
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import TrainingRecord
+from athanor.system.atomic import replace_file
 from athanor.training.card.importance import measure_importance
 from athanor.training.card.page import CardSubject, write_card
 from athanor.training.champion import write_answers

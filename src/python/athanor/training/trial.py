@@ -15,8 +15,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import get_scorer
 from threadpoolctl import threadpool_limits
 
-from athanor.atomic import replace_file
 from athanor.release.manifest import Scalar
+from athanor.system.atomic import replace_file
 
 ENDING: Final = ".npz"
 PREFIX: Final = "pipeline__"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from athanor.atomic import replace_file
 from athanor.contract.columns import Column
 from athanor.data.drift import DriftReport, Statistic
 from athanor.data.findings import Finding
@@ -17,6 +16,7 @@ from athanor.data.profile import Profile
 from athanor.data.report import wording
 from athanor.data.report.cards import Card, Shift, make_card, make_shift
 from athanor.data.report.rendering import render_page
+from athanor.system.atomic import replace_file
 
 # Each column has one of the two distances at most: they share a place in the table.
 _DRIFT_HEADINGS: Final[Mapping[str, tuple[Statistic, ...]]] = {

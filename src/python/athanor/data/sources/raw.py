@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from athanor.atomic import arriving_folder, remove_abandoned, replace_file, settle
 from athanor.data.sources.files import list_files, name_of
 from athanor.data.sources.source import Source
 from athanor.errors import DataError, NotFoundError, SettingsError
+from athanor.system.atomic import arriving_folder, remove_abandoned, replace_file, settle
 
 _DIGITS: Final = 16  # of the digest, in names of folders and records
 _ABANDONED_S: Final = 86_400.0

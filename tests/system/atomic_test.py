@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from athanor.atomic import arriving_folder, place_folder, remove_abandoned, replace_file, settle
+from athanor.system.atomic import arriving_folder, place_folder, remove_abandoned, replace_file, settle
 
 
 def _fill(folder: Path) -> None:

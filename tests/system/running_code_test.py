@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 
-from athanor.running_code import RunningCode
+from athanor.system.running_code import RunningCode
 
 
 def test_a_process_has_what_itself_has() -> None:
     here = RunningCode.here()
-    assert "athanor.running_code" in here.modules
+    assert "athanor.system.running_code" in here.modules
     assert "pytest" in here.libraries
     assert here.find_differences() == ""
 
@@ -17,7 +17,7 @@ def test_a_process_has_what_itself_has() -> None:
 @pytest.mark.parametrize(
     ("field", "change", "told"),
     [
-        ("modules", {"athanor.running_code": "0" * 64}, "has another module athanor.running_code"),
+        ("modules", {"athanor.system.running_code": "0" * 64}, "has another module athanor.system.running_code"),
         ("modules", {"athanor.of_another_binary": "0" * 64}, "lacks module athanor.of_another_binary"),
         ("libraries", {"pytest": "0.1"}, "has another library pytest"),
         ("libraries", {"no-such-library": "1.0"}, "lacks library no-such-library"),
