@@ -23,7 +23,7 @@ from support.flights import make_columns
 from support.pipelines import make_pipeline_over, make_recipe
 from support.snapshots import commit_columns
 
-from athanor.data.ray_cluster import joined_ray, local_ray
+from athanor.cluster.joining import joined_ray, local_ray
 from athanor.home import Home
 from athanor.training.build import Options
 from athanor.training.recipe import Candidate, Recipe

@@ -27,6 +27,6 @@ def start_ray(stack: ExitStack, address: str | None, token_file: Path | None, ho
 
     Raises as `joined_ray` does.
     """
-    from athanor.data.ray_cluster import joined_ray, local_ray
+    from athanor.cluster.joining import joined_ray, local_ray
 
     stack.enter_context(local_ray() if address is None else joined_ray(address, token_file, home.path))

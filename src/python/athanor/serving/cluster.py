@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from athanor.cluster import ray_internals as listening
+from athanor.cluster import serve_haproxy as ingress
+from athanor.cluster.ray_internals import MAX_MESSAGE_VARIABLE
+from athanor.cluster.token import ray_authentication, write_ray_token
 from athanor.errors import NotFoundError
-from athanor.ray_token import ray_authentication, write_ray_token
-from athanor.serving import ingress, listening
-from athanor.serving.listening import MAX_MESSAGE_VARIABLE
 from athanor.serving.settings import INNER_PORTS, MAX_REPLICAS, ServingSettings, find_free_ports
 
 _OBJECT_STORE_BYTES: Final = 80 * 1024 * 1024
@@ -130,7 +131,7 @@ def _make_ray_token(scratch: Path) -> Path:
 
 
 def wrap_haproxy(script: Path, doors: Sequence[str]) -> Path:
-    """Writes a script that runs Ray's HAProxy as `athanor.serving.ingress` says.
+    """Writes a script that runs Ray's HAProxy as `athanor.cluster.serve_haproxy` says.
 
     Args:
         doors: host and two ports; none for those that Ray says.

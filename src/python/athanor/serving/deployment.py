@@ -11,14 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from athanor.cluster.addresses import Address, is_own, loopback_environment, require_cluster
+from athanor.cluster.token import ray_authentication
 from athanor.errors import NotFoundError, ServiceError, SettingsError
 from athanor.features.features import Model
 from athanor.progress import Progress
 from athanor.projects import load
-from athanor.ray_token import ray_authentication
 from athanor.release.store import ReleaseStore
 from athanor.serving import cluster
-from athanor.serving.addresses import Address, is_own, loopback_environment, require_cluster
 from athanor.serving.core import Core
 from athanor.serving.place import ServicePlace, ServiceState
 from athanor.serving.settings import ServingSettings

@@ -15,11 +15,11 @@ from typing import Any, Final
 import yaml
 from ray.serve import Application
 
+from athanor.cluster.ray_internals import HOOK
 from athanor.errors import SettingsError
 from athanor.serving import pod
 from athanor.serving.autoscaling import autoscaling_config
 from athanor.serving.cluster import environment
-from athanor.serving.listening import HOOK
 from athanor.serving.replica import bind
 from athanor.serving.settings import ENVIRONMENT_PREFIX, ServingSettings, make_settings
 

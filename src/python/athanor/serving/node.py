@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from athanor.errors import ServiceError
-from athanor.ray_token import ray_authentication, read_ray_token, write_ray_token
-from athanor.serving import listening
-from athanor.serving.addresses import (
+from athanor.cluster import ray_internals as listening
+from athanor.cluster.addresses import (
     Address,
     find_own_address,
     loopback_environment,
@@ -24,13 +22,15 @@ from athanor.serving.addresses import (
     require_own,
     resolve,
 )
+from athanor.cluster.serve_haproxy import LOOPBACK
+from athanor.cluster.token import ray_authentication, read_ray_token, write_ray_token
+from athanor.errors import ServiceError
 from athanor.serving.cluster import (
     InnerPorts,
     leave_out_what_nobody_asks,
     serve_environment,
     wrap_haproxy,
 )
-from athanor.serving.ingress import LOOPBACK
 from athanor.serving.place import NODE_VARIABLE
 from athanor.serving.settings import ServingSettings
 

@@ -11,6 +11,7 @@ from typing import Any
 from ray import serve
 from starlette.applications import Starlette
 
+from athanor.cluster.ray_internals import limit_messages
 from athanor.errors import AthanorError, SettingsError
 from athanor.features.features import Model
 from athanor.projects import load
@@ -20,7 +21,6 @@ from athanor.serving.batcher import Batcher
 from athanor.serving.core import Core
 from athanor.serving.follower import Follower
 from athanor.serving.grpc_doors import GrpcDoors, open_doors
-from athanor.serving.listening import limit_messages
 from athanor.serving.place import ServicePlace, node_name
 from athanor.serving.reception import Reception
 from athanor.serving.rest_doors import build_rest

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from athanor.serving import listening
+from athanor.cluster import ray_internals as listening
 
 
 def _answers(port: int) -> bool:
@@ -35,7 +35,7 @@ def test_what_is_on_all_interfaces_comes_to_be_on_this_machine_alone(asked: str,
 
 _PREPARED = """
 import asyncio, sys
-from athanor.serving import listening
+from athanor.cluster import ray_internals as listening
 if sys.argv[1] == "prepared":
     listening.prepare_worker()
 import grpc

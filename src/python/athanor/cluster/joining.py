@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from athanor.cluster.token import ray_authentication
 from athanor.errors import ServiceError, SettingsError
-from athanor.ray_token import ray_authentication
 from athanor.system.running_code import RunningCode
 
 _OBJECT_STORE_BYTES: Final = 1024**3
@@ -65,7 +65,7 @@ def joined_ray(address: str, token_file: Path | None, shared: Path) -> Iterator[
 
     Args:
         address: of the head, "host:port".
-        token_file: with the cluster's token; see `athanor.ray_token`.
+        token_file: with the cluster's token; see `athanor.cluster.token`.
         shared: folder that all nodes must see under this path: the home.
 
     Raises:

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from athanor.cluster.serve_haproxy import LOOPBACK
 from athanor.errors import ServiceError, SettingsError
-from athanor.serving.ingress import LOOPBACK
 
 DEFAULT_PORT: Final = 6379
 

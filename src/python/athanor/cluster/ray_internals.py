@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from grpc import _server as threaded
 from grpc.aio import _server as asynchronous
 
-from athanor.serving.ingress import LOOPBACK
+from athanor.cluster.serve_haproxy import LOOPBACK
 
 HOOK: Final = f"{__name__}.prepare_worker"
 MAX_MESSAGE_VARIABLE: Final = "ATHANOR_INNER_MAX_MESSAGE_BYTES"
@@ -77,7 +77,7 @@ def _listen_inside() -> None:
 
 def _listen_inside_for_http() -> None:
     """Ray has one host for the doors and for all that stands behind them."""
-    from ray.serve._private import proxy, replica  # noqa: PLC0415 - Ray reads the environment when it is imported
+    from ray.serve._private import proxy, replica
 
     start: Any = vars(replica)["start_asgi_http_server"]
 
@@ -100,7 +100,7 @@ def _wrap(server: Any, name: str, change: Callable[[str], str]) -> None:
 
 def limit_messages(max_message_bytes: int) -> None:
     """Has the servers that this process is going to start refuse what is far too large; see `max_received_bytes`."""
-    from ray.serve._private import constants  # noqa: PLC0415 - Ray reads the environment when it is imported
+    from ray.serve._private import constants
 
     # In place: modules have imported the list by name. Answers are ours, and may be as large as they are.
     constants.DEFAULT_GRPC_SERVER_OPTIONS[:] = [
@@ -126,7 +126,7 @@ class _Watch:
 
 def _keep_haproxy_running() -> None:
     """Starts HAProxy again as soon as it ends by itself. Ray would notice after three failed checks of its health."""
-    from ray.serve._private.haproxy import HAProxyApi  # noqa: PLC0415 - likewise
+    from ray.serve._private.haproxy import HAProxyApi
 
     keep_running(HAProxyApi)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from athanor.cluster.token import VARIABLE, ray_authentication
 from athanor.errors import SettingsError
-from athanor.ray_token import VARIABLE, ray_authentication
 
 
 def test_what_is_given_comes_before_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
