@@ -23,7 +23,7 @@ from athanor.data.drift import ColumnDrift, Statistic
 from athanor.data.findings import Finding
 from athanor.data.profile import profile
 from athanor.data.report.page import DataReport, Verdict, judge, render, write_report
-from athanor.data.report.wording import NONE
+from athanor.pages.wording import NONE
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from support.cards import FAILED, PASSED, SNAPSHOT, make_refused_subject, make_s
 from support.releases import PROVENANCE, make_files, make_identity, make_record
 from support.reports import Page
 
-from athanor.data.report.wording import NONE
+from athanor.pages.wording import NONE
 from athanor.release.manifest import Calibration
 from athanor.training.card.charts import IMPORTANT
 from athanor.training.card.page import TRIALS, CardSubject, Verdict, judge, write_card

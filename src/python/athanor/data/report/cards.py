@@ -10,7 +10,8 @@ from athanor.contract.columns import Column, Kind
 from athanor.data.drift import ColumnDrift, Statistic
 from athanor.data.findings import Finding
 from athanor.data.profile import ColumnProfile, NumberProfile, TextProfile, TimeProfile
-from athanor.data.report import charts, wording
+from athanor.data.report import charts
+from athanor.pages import wording
 
 STATISTICS: Final = {
     Statistic.POPULATION_STABILITY: "Population stability index",

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Kind
 from athanor.data.profile import ColumnProfile, NumberProfile, TextProfile, TimeProfile
-from athanor.data.report import histogram, wording
-from athanor.data.report.drawing import (
+from athanor.data.report import histogram
+from athanor.pages import wording
+from athanor.pages.drawing import (
     FILLED,
     FONT_SIZE,
     INK,

@@ -13,9 +13,9 @@ from athanor.contract.columns import Column
 from athanor.data.drift import DriftReport, Statistic
 from athanor.data.findings import Finding
 from athanor.data.profile import Profile
-from athanor.data.report import wording
 from athanor.data.report.cards import Card, Shift, make_card, make_shift
-from athanor.data.report.rendering import render_page
+from athanor.pages import wording
+from athanor.pages.rendering import render_page
 from athanor.system.atomic import replace_file
 
 # Each column has one of the two distances at most: they share a place in the table.

@@ -16,8 +16,8 @@ from matplotlib.patches import Ellipse
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from athanor.data.report import wording
-from athanor.data.report.drawing import (
+from athanor.pages import wording
+from athanor.pages.drawing import (
     FILLED,
     FONT_SIZE,
     INK,

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Role
-from athanor.data.report import wording
-from athanor.data.report.rendering import render_page
 from athanor.data.snapshot import Snapshot
 from athanor.features.features import Model
+from athanor.pages import wording
+from athanor.pages.rendering import render_page
 from athanor.release.manifest import Identity, Provenance, Scalar
 from athanor.release.record import GateResult, TrainingRecord, Trial
 from athanor.training.card import charts

@@ -7,9 +7,9 @@ from typing import Final
 import pytest
 from jinja2 import TemplateNotFound, TemplateRuntimeError, UndefinedError
 
-from athanor.data.report.rendering import render_page
+from athanor.pages.rendering import render_page
 
-_SHARED: Final = "athanor.data.report"
+_SHARED: Final = "athanor.pages"
 _PAGE: Final = """{% extends "base.html.jinja" %}
 {% block title %}a page{% endblock %}
 {% block style %}{% include "own.css" %}{% endblock %}

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.properties import PROPERTY
 
-from athanor.data.report import wording
-from athanor.data.report.wording import NONE
+from athanor.pages import wording
+from athanor.pages.wording import NONE
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from athanor.data.report import wording
+from athanor.pages import wording
 
 WIDTH: Final = 440
 FONT_SIZE: Final = 12

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from athanor.data.report import wording
+from athanor.pages import wording
 
-_SHARED: Final = "athanor.data.report"
+_SHARED: Final = "athanor.pages"
 
 
 def render_page(package: str, template: str, filters: Mapping[str, Callable[..., str]], **values: Any) -> str:

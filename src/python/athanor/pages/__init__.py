@@ -1,0 +1,1 @@
+"""Layer `pages`: template, style, words and drawing of every HTML page."""
