@@ -26,8 +26,8 @@ from rich.table import Table
 from sklearn.model_selection import RandomizedSearchCV, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
 
-from athanor.data.build import build_snapshot
-from athanor.data.snapshot import read_snapshot
+from athanor.data.building.build import build_snapshot
+from athanor.data.snapshots.snapshot import read_snapshot
 from athanor.home import Home
 from athanor.release.predictor import Graph
 from athanor.training.compilation import compile_pipeline

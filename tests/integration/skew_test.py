@@ -15,7 +15,7 @@ from prepared.place import PREPARED
 
 from athanor.contract.columns import Columns
 from athanor.contract.messages import to_messages
-from athanor.data.snapshot import find_snapshot, read_snapshot
+from athanor.data.snapshots.snapshot import find_snapshot, read_snapshot
 from athanor.features.features import Features, Model
 from athanor.inspection.v1 import inspection_pb2, inspection_pb2_grpc
 from athanor.release.files import GRAPH, Release

@@ -10,8 +10,8 @@ from support.flights import make_columns
 from support.releases import make_files, make_release
 
 from athanor.contract.columns import Columns
-from athanor.data.drift import measure_drift
-from athanor.data.profile import profile
+from athanor.data.profiles.drift import measure_drift
+from athanor.data.profiles.profile import profile
 from athanor.errors import DataError
 from athanor.monitoring.drift import measure_release_drift
 from athanor.release.files import Release

@@ -13,7 +13,7 @@ from selection.scratch import files_of_guide
 
 _TABLE: Final = Path(__file__).parent / "cases.yaml"
 _ALL: Final = Selection(
-    tests=frozenset({"tests/data/keys_test.py", "tests/data/report/page_test.py", "tests/serving/core_test.py"}),
+    tests=frozenset({"tests/data/tables/keys_test.py", "tests/data/report/page_test.py", "tests/serving/core_test.py"}),
     binaries=frozenset({"src/cli:client", "src/cli:serving"}),
     images=frozenset({"docker/serving:image"}),
 )
@@ -35,14 +35,16 @@ def test_the_table_is_well_formed_and_has_the_case_whose_dependency_is_cut() -> 
 
 def test_what_is_as_expected_passes() -> None:
     case = _case(tests=("tests/data/**",), binaries=("src/cli:*", "!src/cli:client"))
-    selected = _select("tests/data/keys_test.py", "tests/data/report/page_test.py", binaries=("src/cli:serving",))
+    selected = _select(
+        "tests/data/tables/keys_test.py", "tests/data/report/page_test.py", binaries=("src/cli:serving",)
+    )
     outcome = compare(case, selected, _ALL)
     assert (outcome.passed, list(outcome.complaints())) == (True, [])
     assert outcome.share == pytest.approx(2 / 3)
 
 
 def test_a_test_that_is_not_selected_is_named_as_missing() -> None:
-    outcome = compare(_case(tests=("tests/data/**",)), _select("tests/data/keys_test.py"), _ALL)
+    outcome = compare(_case(tests=("tests/data/**",)), _select("tests/data/tables/keys_test.py"), _ALL)
     assert not outcome.passed
     (complaint,) = outcome.complaints()
     assert complaint.startswith("an edit: tests/data/report/page_test.py is missing in the selected tests")
@@ -87,7 +89,7 @@ def test_a_glob_that_fits_nothing_is_an_error(glob: str) -> None:
 @pytest.mark.parametrize(
     ("name", "glob", "fits"),
     [
-        ("tests/data/keys_test.py", "tests/*/keys_test.py", True),
+        ("tests/data/tables/keys_test.py", "tests/*/keys_test.py", True),
         ("tests/data/report/page_test.py", "tests/*/page_test.py", False),
         ("tests/data/report/page_test.py", "tests/**/page_test.py", True),
         ("tests/page_test.py", "tests/**/page_test.py", True),

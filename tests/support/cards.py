@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from support.releases import PROVENANCE, make_files, make_identity, make_record
 
-from athanor.data.snapshot import Snapshot
+from athanor.data.snapshots.snapshot import Snapshot
 from athanor.release.record import GateResult
 from athanor.training.card.page import CardSubject
 from projects.flight_delay.model import MODEL

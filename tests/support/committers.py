@@ -14,7 +14,7 @@ from typing import Any, Final
 from support.flights import make_columns
 from support.snapshots import commit_columns, stage_columns
 
-from athanor.data.snapshot import Origin, Snapshot, commit, restore
+from athanor.data.snapshots.snapshot import Origin, Snapshot, commit, restore
 from athanor.errors import ConflictError
 from projects.flight_delay.model import MODEL
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pandas as pd
 from support.flights import make_columns
 
-from athanor.data.build import Options
+from athanor.data.building.build import Options
 from athanor.data.dataset import Dataset, Tables, Transformed
 from athanor.data.sources.function import FunctionSource
 

@@ -10,8 +10,8 @@ from support.protos import TIMESTAMP, Toy, make_field
 
 from athanor.contract.columns import Columns, Kind
 from athanor.contract.contract import Contract
-from athanor.data.drift import ColumnDrift, DriftReport, Statistic, measure_drift
-from athanor.data.profile import profile
+from athanor.data.profiles.drift import ColumnDrift, DriftReport, Statistic, measure_drift
+from athanor.data.profiles.profile import profile
 
 
 def _read_toy() -> Contract:

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from support.flights import make_columns
 
 from athanor.contract.messages import to_messages
-from athanor.data.profile import profile
+from athanor.data.profiles.profile import profile
 from athanor.release.files import (
     ANSWERS,
     CONTRACT,

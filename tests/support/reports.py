@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from support.protos import Toy
 
-from athanor.data.drift import ColumnDrift, DriftReport, Statistic
-from athanor.data.findings import Finding
-from athanor.data.profile import profile
+from athanor.data.checks.findings import Finding
+from athanor.data.profiles.drift import ColumnDrift, DriftReport, Statistic
+from athanor.data.profiles.profile import profile
 from athanor.data.report.page import DataReport
 
 COLUMNS: Final = Toy().read().dataset_columns

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from athanor.contract.columns import Columns
 from athanor.contract.contract import Contract
-from athanor.data.snapshot import Origin, Snapshot, commit
-from athanor.data.staging import Staged, Staging
-from athanor.data.tables import to_arrow
+from athanor.data.snapshots.snapshot import Origin, Snapshot, commit
+from athanor.data.snapshots.staging import Staged, Staging
+from athanor.data.tables.tables import to_arrow
 
 MEMORY_BYTES: Final = 64 * 2**20
 

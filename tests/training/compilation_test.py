@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from support.flights import make_columns
 
-from athanor.data.tables import join_blocks
+from athanor.data.tables.tables import join_blocks
 from athanor.features.features import FeatureArrays
 from athanor.release.predictor import TOLERANCE, Graph
 from athanor.training.compilation import compile_pipeline

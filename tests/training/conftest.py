@@ -9,7 +9,7 @@ from support.pipelines import MakeRecipe
 from support.pipelines import make_recipe as make
 from support.snapshots import commit_columns
 
-from athanor.data.snapshot import Snapshot
+from athanor.data.snapshots.snapshot import Snapshot
 from athanor.home import Home
 from projects.flight_delay.model import MODEL
 

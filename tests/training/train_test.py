@@ -15,8 +15,8 @@ from support.flights import make_columns
 from support.pipelines import TEST_FROM, MakeRecipe
 from support.snapshots import commit_columns
 
-from athanor.data.profile import Profile
-from athanor.data.snapshot import Snapshot
+from athanor.data.profiles.profile import Profile
+from athanor.data.snapshots.snapshot import Snapshot
 from athanor.errors import ContractError, DataError, GateError
 from athanor.features.features import Features, Model
 from athanor.home import Home

@@ -10,7 +10,7 @@ from support.flights import make_columns
 from support.pipelines import MakeRecipe
 from support.snapshots import commit_columns
 
-from athanor.data.snapshot import Snapshot
+from athanor.data.snapshots.snapshot import Snapshot
 from athanor.errors import DataError, NotFoundError
 from athanor.home import Home
 from athanor.release.files import GRAPH, Release

@@ -12,11 +12,11 @@ import pandas as pd
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.messages import is_missing
 from athanor.contract.validation import Rule, validate
-from athanor.data.build import build_snapshot
-from athanor.data.drift import DriftReport, Statistic, measure_drift
-from athanor.data.keys import is_among, repeated_keys
-from athanor.data.profile import NumberProfile, Profile, profile
-from athanor.data.tables import from_frame, to_arrow
+from athanor.data.building.build import build_snapshot
+from athanor.data.profiles.drift import DriftReport, Statistic, measure_drift
+from athanor.data.profiles.profile import NumberProfile, Profile, profile
+from athanor.data.tables.keys import is_among, repeated_keys
+from athanor.data.tables.tables import from_frame, to_arrow
 from athanor.home import Home
 from data.comparison import inputs
 from data.comparison.measure import Answer, Clock, Task, contend

@@ -15,7 +15,7 @@ from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
 from athanor.contract.messages import to_columns, to_messages
-from athanor.data.snapshot import list_snapshots, read_snapshot
+from athanor.data.snapshots.snapshot import list_snapshots, read_snapshot
 from athanor.errors import NotFoundError
 from athanor.features.features import Model
 from athanor.home import Home

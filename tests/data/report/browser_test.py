@@ -16,9 +16,9 @@ from support.flights import make_columns
 from support.processes import nothing_survives
 
 from athanor.contract.validation import validate
-from athanor.data.drift import measure_drift
-from athanor.data.findings import Finding
-from athanor.data.profile import profile
+from athanor.data.checks.findings import Finding
+from athanor.data.profiles.drift import measure_drift
+from athanor.data.profiles.profile import profile
 from athanor.data.report.page import DataReport, write_report
 from projects.flight_delay.model import MODEL
 

@@ -14,7 +14,7 @@ from support.properties import SLOW_PROPERTY
 from support.protos import Toy
 
 from athanor.contract.columns import Column, Kind
-from athanor.data.profile import NumberProfile, profile
+from athanor.data.profiles.profile import NumberProfile, profile
 from athanor.data.report.charts import draw, true_share
 from athanor.data.report.histogram import bin_shares, choose_edges
 

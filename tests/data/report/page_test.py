@@ -19,9 +19,9 @@ from support.reports import (
     make_values,
 )
 
-from athanor.data.drift import ColumnDrift, Statistic
-from athanor.data.findings import Finding
-from athanor.data.profile import profile
+from athanor.data.checks.findings import Finding
+from athanor.data.profiles.drift import ColumnDrift, Statistic
+from athanor.data.profiles.profile import profile
 from athanor.data.report.page import DataReport, Verdict, judge, render, write_report
 from athanor.pages.wording import NONE
 

@@ -13,8 +13,8 @@ from support.flights import make_columns
 from support.reports import COLUMNS, LENGTH, REFUSED, SHIFTED, Page, make_compared_report, make_report, make_values
 
 from athanor.contract.columns import Column
-from athanor.data.findings import Finding
-from athanor.data.profile import profile
+from athanor.data.checks.findings import Finding
+from athanor.data.profiles.profile import profile
 from athanor.data.report.page import DataReport, render
 from projects.flight_delay.model import MODEL
 

@@ -16,7 +16,7 @@ from athanor.cli.data import app
 from athanor.cli.data import log as app_log
 from athanor.cli.monitoring import app as monitor
 from athanor.cli.terminal import run
-from athanor.data.snapshot import Snapshot, find_snapshot, read_snapshot
+from athanor.data.snapshots.snapshot import Snapshot, find_snapshot, read_snapshot
 from athanor.errors import NotFoundError
 from athanor.home import Home
 from projects.flight_delay.model import MODEL

@@ -4,7 +4,7 @@ import pytest
 from prepared.place import PREPARED
 
 from athanor.contract.columns import Columns
-from athanor.data.snapshot import Snapshot, find_snapshot, read_snapshot
+from athanor.data.snapshots.snapshot import Snapshot, find_snapshot, read_snapshot
 from athanor.release.predictor import Predictor
 from athanor.release.store import ReleaseStore
 from projects.flight_delay.model import MODEL

@@ -17,7 +17,7 @@ from prepared.place import PREPARED
 
 from athanor.contract.columns import Columns
 from athanor.contract.validation import validate
-from athanor.data.snapshot import Snapshot
+from athanor.data.snapshots.snapshot import Snapshot
 from projects.flight_delay.model import MODEL
 
 Row: TypeAlias = dict[str, str]

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from support.drifts import drifted
 
 from athanor.contract.columns import Columns
-from athanor.data.drift import Statistic, measure_drift
-from athanor.data.profile import Profile, profile
+from athanor.data.profiles.drift import Statistic, measure_drift
+from athanor.data.profiles.profile import Profile, profile
 from projects.flight_delay.model import MODEL
 
 _COLUMNS = MODEL.contract.dataset_columns

@@ -8,8 +8,8 @@ from prepared.place import PREPARED
 from support import commands
 from support.processes import nothing_survives
 
-from athanor.data.quarantine import list_quarantined
-from athanor.data.snapshot import find_snapshot
+from athanor.data.checks.quarantine import list_quarantined
+from athanor.data.snapshots.snapshot import find_snapshot
 from projects.flight_delay.model import MODEL
 
 _BY_RAY = ("data", "build", MODEL.name, "--engine", "ray", "--json")

@@ -49,7 +49,7 @@ def build(
     json: JsonOption = False,
 ) -> None:
     """Ingest, transform, validate and commit a project's data. Unchanged data makes no second version."""
-    from athanor.data.build import build_snapshot
+    from athanor.data.building.build import build_snapshot
 
     job = load_job(project)
     with ExitStack() as stack:
@@ -67,7 +67,7 @@ def build(
 @app.command()
 def log(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """List the versions of a project's dataset, newest first."""
-    from athanor.data.snapshot import is_whole, list_snapshots
+    from athanor.data.snapshots.snapshot import is_whole, list_snapshots
 
     folder = Home.find(home).datasets
     load_job(project)
@@ -97,7 +97,7 @@ def show_(
     json: JsonOption = False,
 ) -> None:
     """Tell all about one version."""
-    from athanor.data.snapshot import find_snapshot
+    from athanor.data.snapshots.snapshot import find_snapshot
 
     snapshot = find_snapshot(project, Home.find(home).datasets, version)
     rows = {name: value for name, value in asdict(snapshot).items() if value not in ("", None, {})}
@@ -113,8 +113,8 @@ def diff(
     json: JsonOption = False,
 ) -> None:
     """Compare two versions: columns, rows by key, statistics."""
-    from athanor.data.difference import compare
-    from athanor.data.snapshot import find_snapshot
+    from athanor.data.profiles.difference import compare
+    from athanor.data.snapshots.snapshot import find_snapshot
 
     folder, contract = Home.find(home).datasets, load_job(project).contract
     with watch() as progress:
@@ -152,7 +152,7 @@ def restore(
     json: JsonOption = False,
 ) -> None:
     """Make an earlier version the latest again. It becomes a new version; nothing is rewritten."""
-    from athanor.data.snapshot import restore as restore_version
+    from athanor.data.snapshots.snapshot import restore as restore_version
 
     restored = restore_version(project, Home.find(home).datasets, version, why)
     show(restored, json, lambda: facts(f"Restored {project}", asdict(restored)))
@@ -167,8 +167,8 @@ def vacuum(
     json: JsonOption = False,
 ) -> None:
     """Remove the files of old versions, never of the latest nor of one that a registered release names."""
-    from athanor.data.snapshot import list_snapshots
-    from athanor.data.vacuum import vacuum as vacuum_versions
+    from athanor.data.snapshots.snapshot import list_snapshots
+    from athanor.data.snapshots.vacuum import vacuum as vacuum_versions
     from athanor.release.store import ReleaseStore
 
     place = Home.find(home)
@@ -195,7 +195,7 @@ def _read_age(text: str) -> timedelta:
 @app.command()
 def quarantine(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """List the rows that ingests set aside, by file and reason."""
-    from athanor.data.quarantine import list_quarantined
+    from athanor.data.checks.quarantine import list_quarantined
 
     found = list(list_quarantined(Home.find(home).quarantine / project))
     rows = [(str(q.path), f"{q.rows:,}", ", ".join(f"{r}: {n:,}" for r, n in q.reasons.items())) for q in found]

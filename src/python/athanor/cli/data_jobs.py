@@ -15,8 +15,8 @@ from athanor.home import Home
 from athanor.projects import load
 
 if TYPE_CHECKING:
-    from athanor.data.build import Options
-    from athanor.data.engine import Job
+    from athanor.data.building.build import Options
+    from athanor.data.building.engine import Job
 
 
 class EngineName(StrEnum):
@@ -35,8 +35,8 @@ FullOption = Annotated[bool, typer.Option("--full", help="Read all rows, where a
 
 def load_job(project: str) -> "Job":
     """What a project declares about its data. Also called by the workers of a cluster."""
+    from athanor.data.building.engine import Job
     from athanor.data.dataset import Dataset
-    from athanor.data.engine import Job
     from athanor.features.features import Model
 
     return Job(load(project, "model", Model).contract, load(project, "dataset", Dataset), datetime.now(UTC))
@@ -57,12 +57,12 @@ class Asked:
 
 def make_options(stack: ExitStack, project: str, asked: Asked, home: Home, **options: object) -> "Options":
     """Starts what the engine needs, for as long as the stack lasts."""
-    from athanor.data.build import Options
+    from athanor.data.building.build import Options
 
     if asked.engine is EngineName.PANDAS:
         demand_no_cluster(asked.address)
         return Options(**options)  # type: ignore[arg-type]
-    from athanor.data.ray_engine import RayEngine
+    from athanor.data.building.ray_engine import RayEngine
 
     start_ray(stack, asked.address, asked.ray_token_file, home)
     return Options(engine=RayEngine(partial(load_job, project)), **options)  # type: ignore[arg-type]

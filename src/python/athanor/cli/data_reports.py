@@ -27,9 +27,9 @@ from athanor.home import Home
 
 if TYPE_CHECKING:
     from athanor.contract.contract import Contract
-    from athanor.data.drift import ColumnDrift, DriftReport, Statistic
-    from athanor.data.findings import Finding
-    from athanor.data.profile import Profile
+    from athanor.data.checks.findings import Finding
+    from athanor.data.profiles.drift import ColumnDrift, DriftReport, Statistic
+    from athanor.data.profiles.profile import Profile
     from athanor.data.report.page import DataReport
 
 SnapshotOption = Annotated[int | None, typer.Option(help="Version of the dataset; the latest by default.")]
@@ -52,7 +52,7 @@ def profile(
     json: JsonOption = False,
 ) -> None:
     """Describe a version, or a slice of time: a page for people, JSON for machines."""
-    from athanor.data.references import profile_committed, read_reference
+    from athanor.data.profiles.references import profile_committed, read_reference
     from athanor.data.report.page import DataReport
 
     place, contract = Home.find(home), load_job(project).contract
@@ -93,8 +93,8 @@ def validate(
 
     Compares with the latest version, if there is one under this contract; only what --against names stops it.
     """
-    from athanor.data.build import examine
-    from athanor.data.references import profile_committed
+    from athanor.data.building.build import examine
+    from athanor.data.profiles.references import profile_committed
     from athanor.data.report.page import DataReport
 
     place, job = Home.find(home), load_job(project)
@@ -135,8 +135,8 @@ def drift(
     json: JsonOption = False,
 ) -> None:
     """Measure how far a version, or a slice of time, lies from another. Exit status 3 on drift beyond the budgets."""
-    from athanor.data.drift import measure_drift
-    from athanor.data.references import profile_committed, read_reference
+    from athanor.data.profiles.drift import measure_drift
+    from athanor.data.profiles.references import profile_committed, read_reference
 
     place, contract = Home.find(home), load_job(project).contract
     chosen = _choose(contract, place, snapshot, since, until)
@@ -150,7 +150,7 @@ def drift(
 
 def drift_table(title: str, report: "DriftReport") -> RenderableType:
     """A row for each column, what has drifted first: each statistic with its budget."""
-    from athanor.data.drift import Statistic
+    from athanor.data.profiles.drift import Statistic
 
     headings = {
         "stability index": (Statistic.POPULATION_STABILITY,),
@@ -184,8 +184,8 @@ def demand_no_drift(report: "DriftReport") -> None:
 
 
 def _choose(contract: "Contract", home: Home, version: int | None, since: str | None, until: str | None) -> Any:
-    from athanor.data.references import Slice, parse_moment
-    from athanor.data.snapshot import find_snapshot
+    from athanor.data.profiles.references import Slice, parse_moment
+    from athanor.data.snapshots.snapshot import find_snapshot
 
     snapshot = find_snapshot(contract.name, home.datasets, version)
     bounds = (parse_moment(moment) if moment else None for moment in (since, until))
@@ -195,8 +195,8 @@ def _choose(contract: "Contract", home: Home, version: int | None, since: str | 
 def _find_reference(
     contract: "Contract", home: Home, against: str | None, progress: Any
 ) -> "tuple[str, Profile | None]":
-    from athanor.data.references import read_reference
-    from athanor.data.snapshot import is_whole, latest_snapshot
+    from athanor.data.profiles.references import read_reference
+    from athanor.data.snapshots.snapshot import is_whole, latest_snapshot
 
     latest = latest_snapshot(contract.name, home.datasets)
     if against is None and latest and latest.contract == contract.fingerprint and is_whole(home.datasets, latest):
@@ -205,7 +205,7 @@ def _find_reference(
 
 
 def _measure(contract: "Contract", reference: "Profile | None", own: "Profile") -> "DriftReport | None":
-    from athanor.data.drift import measure_drift
+    from athanor.data.profiles.drift import measure_drift
 
     return measure_drift(contract, reference, own) if reference is not None else None
 

@@ -20,7 +20,7 @@ from athanor.home import Home
 from athanor.projects import load
 
 if TYPE_CHECKING:
-    from athanor.data.snapshot import Snapshot
+    from athanor.data.snapshots.snapshot import Snapshot
     from athanor.progress import Progress
     from athanor.registry.history import Registered
     from athanor.serving.place import ServiceState
@@ -54,7 +54,7 @@ def demo(
     json: JsonOption = False,
 ) -> None:
     """Take 336,776 real flights to answered predictions: ingest, train, gate, register, serve, call."""
-    from athanor.data.build import build_snapshot
+    from athanor.data.building.build import build_snapshot
     from athanor.training.recipe import Recipe
     from athanor.training.train import train
 
@@ -116,7 +116,7 @@ def _call(recipe: Any, snapshot: "Snapshot", home: Home, service: "ServiceState"
 
     from athanor.client.client import Client, connect
     from athanor.contract.messages import to_messages
-    from athanor.data.snapshot import read_snapshot
+    from athanor.data.snapshots.snapshot import read_snapshot
 
     contract = recipe.model.contract
     columns = read_snapshot(contract, home.datasets, snapshot)

@@ -21,8 +21,8 @@ def drift(
     json: JsonOption = False,
 ) -> None:
     """Compare a time slice of the latest snapshot with the champion's reference profile. Exit status 3 on drift."""
-    from athanor.data.references import parse_moment
-    from athanor.data.snapshot import find_snapshot, read_slice
+    from athanor.data.profiles.references import parse_moment
+    from athanor.data.snapshots.snapshot import find_snapshot, read_slice
     from athanor.features.features import Model
     from athanor.monitoring.drift import measure_release_drift
     from athanor.release.store import ReleaseStore

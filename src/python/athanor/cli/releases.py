@@ -76,7 +76,7 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Ask a release for the later rows of a snapshot: metrics with their intervals, overall and by slice."""
-    from athanor.data.snapshot import find_snapshot
+    from athanor.data.snapshots.snapshot import find_snapshot
     from athanor.training.recipe import Recipe
     from athanor.training.release_evaluation import evaluate_release
 

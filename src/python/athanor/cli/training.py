@@ -16,7 +16,7 @@ from athanor.home import Home
 from athanor.projects import load
 
 if TYPE_CHECKING:
-    from athanor.data.snapshot import Snapshot
+    from athanor.data.snapshots.snapshot import Snapshot
     from athanor.progress import Progress
     from athanor.release.record import TrainingRecord
     from athanor.training.build import Options
@@ -112,7 +112,7 @@ def _prepared(
     asked: _Asked, home: Home, open_recorder: OpenRecorder
 ) -> "Iterator[tuple[Recipe, Snapshot, Home, Progress, Options, Recorder | None]]":
     """All that a training is given, for as long as the context lasts: progress, and a Ray where one is asked for."""
-    from athanor.data.snapshot import find_snapshot
+    from athanor.data.snapshots.snapshot import find_snapshot
     from athanor.training.recipe import Recipe
 
     recipe = load(asked.project, "recipe", Recipe)

@@ -2,13 +2,13 @@
 
 from athanor.contract.columns import Columns
 from athanor.contract.contract import Contract
-from athanor.data.drift import DriftReport, measure_drift
-from athanor.data.profile import Profile, profile
+from athanor.data.profiles.drift import DriftReport, measure_drift
+from athanor.data.profiles.profile import Profile, profile
 from athanor.release.files import REFERENCE_PROFILE, Release
 
 
 def measure_release_drift(contract: Contract, release: Release, values: Columns) -> DriftReport:
-    """Compares rows with the release's reference profile, as `athanor.data.drift` does.
+    """Compares rows with the release's reference profile, as `athanor.data.profiles.drift` does.
 
     Args:
         values: arrays of the contract's columns, for the rows to compare; those of the outcome may be absent.

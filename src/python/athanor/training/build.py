@@ -19,8 +19,8 @@ from threadpoolctl import threadpool_limits
 
 from athanor.contract.columns import Columns
 from athanor.contract.messages import to_messages
-from athanor.data.profile import profile
-from athanor.data.snapshot import Snapshot, read_snapshot
+from athanor.data.profiles.profile import profile
+from athanor.data.snapshots.snapshot import Snapshot, read_snapshot
 from athanor.errors import DataError
 from athanor.home import Home
 from athanor.progress import Advance, Progress

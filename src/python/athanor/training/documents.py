@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from athanor.data.snapshot import Snapshot
+from athanor.data.snapshots.snapshot import Snapshot
 from athanor.release.files import ANSWERS, MODEL_CARD, TRAINING
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import TrainingRecord

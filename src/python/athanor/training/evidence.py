@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from athanor.contract.columns import Columns, Role
-from athanor.data.tables import join_blocks
+from athanor.data.tables.tables import join_blocks
 from athanor.features.features import FeatureArrays, Model
 from athanor.release.predictor import Graph
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from athanor.data.snapshot import Snapshot, read_snapshot
+from athanor.data.snapshots.snapshot import Snapshot, read_snapshot
 from athanor.home import Home
 from athanor.progress import Progress, Unwatched
 from athanor.release.files import Release

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from joblib import cpu_count
 
-from athanor.data.snapshot import Snapshot
+from athanor.data.snapshots.snapshot import Snapshot
 from athanor.home import Home
 from athanor.progress import Progress, Unwatched
 from athanor.release.files import MODEL_CARD, Release, read_release, write_release

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
 
 from athanor.contract.messages import to_columns
-from athanor.data.snapshot import Snapshot, list_snapshots
+from athanor.data.snapshots.snapshot import Snapshot, list_snapshots
 from athanor.errors import NotFoundError
 from athanor.home import Home
 from athanor.progress import Progress, Unwatched

@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 
 from athanor.contract.columns import Column, Kind
-from athanor.data.drift import ColumnDrift, Statistic
-from athanor.data.findings import Finding
-from athanor.data.profile import ColumnProfile, NumberProfile, TextProfile, TimeProfile
+from athanor.data.checks.findings import Finding
+from athanor.data.profiles.drift import ColumnDrift, Statistic
+from athanor.data.profiles.profile import ColumnProfile, NumberProfile, TextProfile, TimeProfile
 from athanor.data.report import charts
 from athanor.pages import wording
 

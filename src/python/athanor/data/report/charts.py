@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Kind
-from athanor.data.profile import ColumnProfile, NumberProfile, TextProfile, TimeProfile
+from athanor.data.profiles.profile import ColumnProfile, NumberProfile, TextProfile, TimeProfile
 from athanor.data.report import histogram
 from athanor.pages import wording
 from athanor.pages.drawing import (

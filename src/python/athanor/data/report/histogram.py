@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from athanor.data.profile import NumberProfile
+from athanor.data.profiles.profile import NumberProfile
 
 _BINS: Final = 40
 _RARE: Final = 0.001

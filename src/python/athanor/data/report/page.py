@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from athanor.contract.columns import Column
-from athanor.data.drift import DriftReport, Statistic
-from athanor.data.findings import Finding
-from athanor.data.profile import Profile
+from athanor.data.checks.findings import Finding
+from athanor.data.profiles.drift import DriftReport, Statistic
+from athanor.data.profiles.profile import Profile
 from athanor.data.report.cards import Card, Shift, make_card, make_shift
 from athanor.pages import wording
 from athanor.pages.rendering import render_page

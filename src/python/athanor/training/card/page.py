@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Role
-from athanor.data.snapshot import Snapshot
+from athanor.data.snapshots.snapshot import Snapshot
 from athanor.features.features import Model
 from athanor.pages import wording
 from athanor.pages.rendering import render_page

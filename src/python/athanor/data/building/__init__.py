@@ -1,0 +1,1 @@
+"""From raw tables to a snapshot, on one machine or on Ray."""

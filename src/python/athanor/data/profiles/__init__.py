@@ -1,0 +1,1 @@
+"""How columns are distributed, and how two datasets differ: profiles, drift, differences."""

@@ -1,0 +1,273 @@
+"""How far a dataset has drifted from a reference: what changed, by how much, and whether chance explains it.
+
+A statistic has drifted when two things hold. Its value is above the contract's budget: the change is large enough to
+matter. And it is significant: rows of one distribution would hardly differ so much. Without the first, a large dataset
+drifts by changes that matter to nobody; without the second, a small one drifts all the time.
+
+Each statistic looks at one column alone: values that change places among the rows leave it as it is. Where one side has
+no present values there is nothing to compare with: distances and rates have then changed by as much as they can, 1, and
+as significantly as the share of missing values has. Where one side has no rows there is no value at all, and the column
+counts as drifted: nothing was seen that could say otherwise.
+"""
+
+import enum
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from athanor.contract.columns import Column, Kind
+from athanor.contract.contract import Contract
+from athanor.data.profiles.distances import (
+    Bins,
+    adjust_p_values,
+    homogeneity_p_value,
+    jensen_shannon,
+    kolmogorov_smirnov_p_value,
+    population_stability,
+    rate_change,
+)
+from athanor.data.profiles.profile import ColumnProfile, NumberProfile, Profile, TextProfile, TimeProfile
+from athanor.errors import DataError
+
+_DECILES: Final = np.arange(1, 10) / 10
+
+
+class Statistic(enum.StrEnum):
+    """What is compared. Values are stable, for machines.
+
+    POPULATION_STABILITY: index of the binned distributions. Bins are the reference's deciles, or its categories and one
+    for all others, and one for missing values. Common reading: below 0.1 stable, above 0.25 shifted.
+
+    KOLMOGOROV_SMIRNOV: largest difference between the distribution functions of present values, 0 to 1. A side that is
+    a sketch of `k` knots moves it by less than `1 / (k - 1)`.
+
+    JENSEN_SHANNON: distance, base 2, 0 to 1, of the shares of categories among present values.
+
+    MISSING_RATE, TRUE_RATE: by how much the share of missing values differs, and that of true ones among the present.
+
+    Where a side has more categories than its profile names, all that need not be among the named ones on both sides
+    count as one: what changes among these is not seen.
+    """
+
+    POPULATION_STABILITY = "population_stability"
+    KOLMOGOROV_SMIRNOV = "kolmogorov_smirnov"
+    JENSEN_SHANNON = "jensen_shannon"
+    MISSING_RATE = "missing_rate"
+    TRUE_RATE = "true_rate"
+
+
+@dataclass(frozen=True)
+class ColumnDrift:
+    """One statistic of one column.
+
+    Attributes:
+        value: NaN where a side has no rows.
+        budget: the contract's; a larger value matters.
+        p_value: probability of so large a difference if both sides came from one distribution; NaN as `value`.
+        adjusted_p_value: by Holm's procedure, over all statistics of the report.
+        has_drifted: whether the value is above the budget and not by chance; true where there is no value.
+    """
+
+    column: str
+    statistic: Statistic
+    value: float
+    budget: float
+    p_value: float
+    adjusted_p_value: float
+    has_drifted: bool
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """All statistics that the contract has a budget for.
+
+    Attributes:
+        rows: of the dataset.
+        reference_rows: of the reference.
+        significance: largest adjusted p-value that counts, the contract's `drift_significance`.
+        columns: what has drifted first, then by value over budget, largest first.
+    """
+
+    rows: int
+    reference_rows: int
+    significance: float
+    columns: tuple[ColumnDrift, ...]
+
+    @property
+    def has_drifted(self) -> bool:
+        return any(drift.has_drifted for drift in self.columns)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    column: str
+    statistic: Statistic
+    budget: float
+    value: float
+    p_value: float
+
+
+def measure_drift(contract: Contract, reference: Profile, current: Profile) -> DriftReport:
+    """Compares two profiles by every statistic that the contract has a budget for.
+
+    The probability that anything counts as drifted where nothing has is at most the contract's `drift_significance`,
+    over all statistics together, however many.
+
+    Args:
+        reference: of all columns of the contract's dataset.
+        current: of the same. Columns of the outcome may be absent, as they are of rows just served, and are left out.
+
+    Raises:
+        DataError: a profile lacks a column, or has it as another kind.
+    """
+    measured = [
+        _Measured(column.name, statistic, budget, *_measure(statistic, *sides))
+        for column, sides in _pair(contract, reference, current)
+        for statistic, budget in _budgets(column)
+    ]
+    adjusted = adjust_p_values(np.array([m.p_value for m in measured], dtype=np.float64)).tolist()
+    significance = contract.rules.drift_significance
+    found = [_judge(m, by_holm, significance) for m, by_holm in zip(measured, adjusted, strict=True)]
+    return DriftReport(current.rows, reference.rows, significance, tuple(sorted(found, key=_rank)))
+
+
+def _judge(measured: _Measured, adjusted: float, significance: float) -> ColumnDrift:
+    return ColumnDrift(
+        column=measured.column,
+        statistic=measured.statistic,
+        value=measured.value,
+        budget=measured.budget,
+        p_value=measured.p_value,
+        adjusted_p_value=adjusted,
+        # For NaN both comparisons are false.
+        has_drifted=not (measured.value <= measured.budget or adjusted > significance),
+    )
+
+
+def _rank(drift: ColumnDrift) -> tuple[bool, float]:
+    if math.isnan(drift.value):
+        return False, -math.inf
+    beyond = math.inf if drift.value else 0.0
+    return not drift.has_drifted, -(drift.value / drift.budget if drift.budget else beyond)
+
+
+def _pair(
+    contract: Contract, reference: Profile, current: Profile
+) -> Iterator[tuple[Column, tuple[ColumnProfile, ColumnProfile]]]:
+    for column in contract.dataset_columns:
+        if column.name in current.columns or column not in contract.outcome_columns:
+            yield column, (_find(column, reference, "the reference"), _find(column, current, "the dataset"))
+
+
+def _find(column: Column, profile: Profile, owner: str) -> ColumnProfile:
+    kinds: dict[Kind, type[ColumnProfile]] = {Kind.TEXT: TextProfile, Kind.TIMESTAMP: TimeProfile}
+    expected = kinds.get(column.kind, NumberProfile)
+    found = profile.columns.get(column.name)
+    if found is None:
+        raise DataError(f"the profile of {owner} has no column {column.name}; make it again under this contract")
+    if not isinstance(found, expected):
+        raise DataError(
+            f"the profile of {owner} has {column.name} as {type(found).__name__}; "
+            f"the contract says {column.kind.value}: make it again under this contract"
+        )
+    return found
+
+
+def _budgets(column: Column) -> Iterator[tuple[Statistic, float]]:
+    distance = Statistic.JENSEN_SHANNON if column.kind is Kind.TEXT else Statistic.KOLMOGOROV_SMIRNOV
+    budgets = {
+        Statistic.POPULATION_STABILITY: column.drift_budget,
+        distance: column.distance_budget,
+        Statistic.MISSING_RATE: column.missing_drift_budget,
+        Statistic.TRUE_RATE: column.rate_drift_budget,
+    }
+    return ((statistic, budget) for statistic, budget in budgets.items() if budget is not None)
+
+
+def _measure(statistic: Statistic, reference: ColumnProfile, current: ColumnProfile) -> tuple[float, float]:
+    """Value and p-value."""
+    if not reference.rows or not current.rows:
+        return math.nan, math.nan
+    missing = np.array([[reference.missing, reference.present], [current.missing, current.present]])
+    if statistic is Statistic.MISSING_RATE:
+        return rate_change(missing), homogeneity_p_value(missing)
+    if statistic is Statistic.POPULATION_STABILITY:
+        bins, bins_of_both = (np.column_stack([bins, missing[:, 0]]) for bins in _count(reference, current))
+        return population_stability(bins), homogeneity_p_value(bins_of_both)
+    if not reference.present or not current.present:
+        return float(reference.present != current.present), homogeneity_p_value(missing)
+    return _compare_present(statistic, reference, current)
+
+
+def _compare_present(statistic: Statistic, reference: ColumnProfile, current: ColumnProfile) -> tuple[float, float]:
+    if not isinstance(reference, NumberProfile) or not isinstance(current, NumberProfile):
+        bins, bins_of_both = _count(reference, current)
+        return jensen_shannon(bins), homogeneity_p_value(bins_of_both)
+    if statistic is Statistic.TRUE_RATE:
+        bins = _count_numbers(reference, current, np.zeros(1))
+        return rate_change(bins), homogeneity_p_value(bins)
+    largest = _largest_difference(reference, current)
+    return largest, kolmogorov_smirnov_p_value(largest, reference.present, current.present)
+
+
+def _largest_difference(reference: NumberProfile, current: NumberProfile) -> float:
+    """Both functions are constant between two knots of either, so that there is no larger difference elsewhere."""
+    points = np.union1d(reference.knots, current.knots)
+    shares = [side.count_at_most(points) / side.present for side in (reference, current)]
+    return float(np.max(np.abs(shares[0] - shares[1])))
+
+
+def _count(reference: ColumnProfile, current: ColumnProfile) -> tuple[Bins, Bins]:
+    """Present values in bins that the reference makes, for a value, and in bins that both sides make, for its p-value.
+
+    The reference fills bins of its own making better than any other rows do, those of the same distribution too.
+    """
+    match reference, current:
+        case NumberProfile(), NumberProfile():
+            points = np.union1d(reference.knots, current.knots)
+            pooled = reference.count_at_most(points) + current.count_at_most(points)
+            edges = _edges(reference.knots, reference.at_most), _edges(points, pooled)
+            return _count_numbers(reference, current, edges[0]), _count_numbers(reference, current, edges[1])
+        case TextProfile(), TextProfile():
+            bins = _count_texts(reference, current)
+            has_some = bins[0] > 0
+            return np.column_stack([bins[:, has_some], bins[:, ~has_some].sum(axis=1)]), bins
+    raise TypeError(f"{type(reference).__name__} has no bins")
+
+
+def _edges(knots: NDArray[np.float64], at_most: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The deciles, each the upper end of a bin. A value that is several deciles is a bin of its own."""
+    if not len(knots):
+        return knots
+    deciles, times = np.unique(knots[np.searchsorted(at_most / at_most[-1], _DECILES)], return_counts=True)
+    return np.union1d(deciles, np.nextafter(deciles[times > 1], -np.inf))
+
+
+def _count_numbers(reference: NumberProfile, current: NumberProfile, edges: NDArray[np.float64]) -> Bins:
+    sides = reference, current
+    return np.array([np.diff(side.count_at_most(edges), prepend=0, append=side.present) for side in sides])
+
+
+def _count_texts(reference: TextProfile, current: TextProfile) -> Bins:
+    """One bin for each category that is frequent enough to be named on both sides, and one for all others."""
+    sides = reference, current
+    # In an order that does not tell on which side a category is more frequent.
+    names = sorted({*reference.categories, *current.categories})
+    counts = np.zeros((2, len(names)), dtype=np.int64)
+    position = {name: index for index, name in enumerate(names)}
+    for row, side in enumerate(sides):
+        counts[row, [position[name] for name in side.categories]] = side.counts
+    present = np.array([side.present for side in sides])
+    expected = np.outer(present / max(present.sum(), 1), counts.sum(axis=0))
+    has_own = np.all(expected >= [[_surely_named(side)] for side in sides], axis=0)
+    return np.column_stack([counts[:, has_own], present - counts[:, has_own].sum(axis=1)])
+
+
+def _surely_named(profile: TextProfile) -> float:
+    """How often a category must be expected so that only a chance of four deviations keeps it from being named."""
+    least = profile.counts[-1] if profile.further else 0
+    return least + 4 * math.sqrt(least)

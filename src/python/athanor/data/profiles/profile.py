@@ -1,0 +1,283 @@
+"""Profiles: how a dataset's columns are distributed, small enough to travel with a release, the same in any row order.
+
+A column of numbers is kept as its empirical distribution function: at every distinct value where these are few, else at
+some of its steps, a quantile sketch. Quantiles, histograms and distances between distributions come from it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import ArrayLike, NDArray
+from pydantic import ConfigDict, Discriminator, NonNegativeInt, Tag, TypeAdapter, ValidationError
+
+from athanor.contract.columns import Column, Columns, Kind
+from athanor.data.profiles.profile_fields import AS_JSON, Counts, Instant, NumberOrNan, Numbers
+from athanor.errors import DataError
+
+MOST_KNOTS: Final = 1_000
+MOST_CATEGORIES: Final = 200
+
+_LARGEST: Final = float(np.finfo(np.float64).max)
+
+
+@dataclass(frozen=True, eq=False)
+class NumberProfile:
+    """Numbers, whole numbers or truth values.
+
+    Attributes:
+        rows: of the dataset.
+        missing: of these, how many have no value.
+        knots: distinct present values, float64, ascending; empty without values.
+        at_most: for each knot, how many present values are at most it, int64; the last is `rows - missing`.
+        is_exact: whether every distinct value is a knot.
+        mean: of the present values; NaN without values, and where it is too large.
+        deviation: their standard deviation, that of a population; NaN as `mean`.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = AS_JSON
+
+    rows: NonNegativeInt
+    missing: NonNegativeInt
+    knots: Numbers
+    at_most: Counts
+    is_exact: bool
+    mean: NumberOrNan
+    deviation: NumberOrNan
+
+    def __post_init__(self) -> None:
+        is_ascending = np.all(self.knots[1:] > self.knots[:-1]) and np.all(self.at_most[1:] > self.at_most[:-1])
+        last = int(self.at_most[-1]) if len(self.at_most) else 0
+        if len(self.knots) != len(self.at_most) or not is_ascending or last != self.present or self.deviation < 0:
+            raise ValueError("its numbers do not make a distribution function")
+
+    def __eq__(self, other: object) -> bool:
+        """Arrays by value; NaN equals NaN."""
+        return isinstance(other, NumberProfile) and all(
+            np.array_equal(getattr(self, field.name), getattr(other, field.name), equal_nan=True)
+            for field in fields(self)
+        )
+
+    # Arrays have no hash.
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def present(self) -> int:
+        return self.rows - self.missing
+
+    def count_at_most(self, points: ArrayLike) -> NDArray[np.int64]:
+        """How many present values are at most each point, int64; between two knots, how many are at most the lower."""
+        return np.concatenate(([0], self.at_most))[np.searchsorted(self.knots, points, side="right")]
+
+    def quantiles(self, shares: ArrayLike) -> NDArray[np.float64]:
+        """For each share, 0 to 1, the smallest knot that so many of the present values are at most; NaN without any."""
+        if not self.present:
+            return np.full(np.shape(shares), np.nan)
+        return self.knots[np.searchsorted(self.at_most / self.present, shares)]
+
+
+@dataclass(frozen=True)
+class TextProfile:
+    """Text.
+
+    Attributes:
+        rows: of the dataset.
+        missing: of these, how many have no value.
+        distinct: how many different values there are.
+        categories: the 200 most frequent values, or all; most frequent first, then by name.
+        counts: how many rows have each of `categories`.
+        further: how many rows have a value that is none of `categories`.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = AS_JSON
+
+    rows: NonNegativeInt
+    missing: NonNegativeInt
+    distinct: NonNegativeInt
+    categories: tuple[str, ...]
+    counts: tuple[int, ...]
+    further: NonNegativeInt
+
+    def __post_init__(self) -> None:
+        if len(self.categories) != len(self.counts) or "" in self.categories:
+            raise ValueError("its categories have not one count each")
+        ranked = [(-count, name) for count, name in zip(self.counts, self.categories, strict=True)]
+        in_order = ranked == sorted(ranked) and len(set(self.categories)) == len(ranked)
+        left = self.distinct - len(ranked)
+        are_counted = min(self.counts, default=1) > 0 and sum(self.counts) + self.further == self.present
+        if not in_order or not are_counted or not min(self.further, 1) <= left <= self.further:
+            raise ValueError("its counts do not make a distribution")
+
+    @property
+    def present(self) -> int:
+        return self.rows - self.missing
+
+
+@dataclass(frozen=True)
+class TimeProfile:
+    """Instants in UTC.
+
+    Attributes:
+        rows: of the dataset.
+        missing: of these, how many have no value.
+        first: the earliest, datetime64[us]; None without values.
+        last: the latest.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = AS_JSON
+
+    rows: NonNegativeInt
+    missing: NonNegativeInt
+    first: Instant
+    last: Instant
+
+    def __post_init__(self) -> None:
+        has_both = self.first is not None and self.last is not None and self.first <= self.last
+        has_none = self.first is None and self.last is None
+        if not (has_both if self.present > 0 else has_none and self.present == 0):
+            raise ValueError("its instants do not make a period")
+
+    @property
+    def present(self) -> int:
+        return self.rows - self.missing
+
+
+ColumnProfile: TypeAlias = NumberProfile | TextProfile | TimeProfile
+
+
+def _tag(value: Any) -> str:
+    """Which profile a JSON object, or one of ours, is: each has a field that no other has."""
+    names = value if isinstance(value, Mapping) else getattr(value, "__dataclass_fields__", {})
+    return next((name for name in ("knots", "categories") if name in names), "first")
+
+
+_TaggedProfile: TypeAlias = Annotated[
+    Annotated[NumberProfile, Tag("knots")]
+    | Annotated[TextProfile, Tag("categories")]
+    | Annotated[TimeProfile, Tag("first")],
+    Discriminator(_tag),
+]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Distributions of a dataset's columns, by name. Equal for the same rows in any order."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = AS_JSON
+
+    rows: NonNegativeInt
+    columns: Mapping[str, _TaggedProfile]
+
+    def __post_init__(self) -> None:
+        if others := [name for name, column in self.columns.items() if column.rows != self.rows]:
+            raise ValueError(f"it has {self.rows} rows, but not in {', '.join(others)}")
+
+    def to_json(self) -> str:
+        """The same profile gives the same text. NaN is null, an instant as ISO 8601 writes it."""
+        return _ADAPTER.dump_json(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Profile":
+        """Reads what `to_json` wrote, to the last bit.
+
+        Raises:
+            DataError: it is no such text, or its numbers contradict each other. Names the places.
+        """
+        try:
+            return _ADAPTER.validate_json(text)
+        except ValidationError as error:
+            found = (f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors(include_url=False))
+            raise DataError(f"this is no profile: {'; '.join(found)}") from None
+
+
+_ADAPTER: Final = TypeAdapter(Profile)
+
+
+def profile(columns: Sequence[Column], values: Columns, most_knots: int | None = MOST_KNOTS) -> Profile:
+    """Profiles every column.
+
+    Args:
+        columns: at least one.
+        most_knots: of a column of numbers; None for all distinct values.
+    """
+    profiled = {column.name: profile_column(column, values[column.name], most_knots) for column in columns}
+    return Profile(rows=len(values[columns[0].name]), columns=profiled)
+
+
+def profile_column(column: Column, values: NDArray[Any], most_knots: int | None = MOST_KNOTS) -> ColumnProfile:
+    """Profiles one column, for those who read a table column by column.
+
+    Args:
+        values: of length `n`, as the column's kind says. Zero has no sign here. An infinity, which no valid dataset
+            has, counts as the largest number of its sign.
+        most_knots: at least 2. Where there are more distinct values, knots are those at so many evenly spaced ranks,
+            the first and the last among them. Counts at knots are exact, and less than `1 / (most_knots - 1)` of the
+            values lie between two knots.
+
+    Raises:
+        DataError: text that is no Unicode.
+    """
+    if column.kind is Kind.TEXT:
+        return _profile_text(column, values)
+    return _profile_times(values) if column.kind is Kind.TIMESTAMP else _profile_numbers(values, most_knots)
+
+
+def _profile_numbers(values: NDArray[np.float64], most_knots: int | None) -> NumberProfile:
+    # NaN sorts last. Adding zero makes -0.0 zero, or the order of rows would say which of the two a knot is.
+    ordered = np.sort(values + 0.0)
+    present = ordered[: np.searchsorted(ordered, np.nan)]
+    np.clip(present, -_LARGEST, _LARGEST, out=present)
+    at_most = np.append(np.flatnonzero(present[1:] != present[:-1]) + 1, len(present))[: len(present)]
+    knots = present[at_most - 1]
+    mean, deviation = _moments(knots, at_most)
+    is_exact = most_knots is None or len(knots) <= most_knots
+    if most_knots is not None and not is_exact:
+        if most_knots < 2:
+            raise ValueError(f"a sketch needs at least 2 knots, not {most_knots}")
+        ranks = np.arange(most_knots) * (len(present) - 1) // (most_knots - 1)
+        chosen = np.unique(np.searchsorted(at_most, ranks, side="right"))
+        knots, at_most = knots[chosen], at_most[chosen]
+    return NumberProfile(len(values), len(values) - len(present), knots, at_most, is_exact, mean, deviation)
+
+
+def _moments(distinct: NDArray[np.float64], at_most: NDArray[np.int64]) -> tuple[float, float]:
+    """Mean and standard deviation. Sums over distinct values do not depend on the order of rows."""
+    if not len(distinct):
+        return math.nan, math.nan
+    weights = np.diff(at_most, prepend=0) / at_most[-1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(np.sum(distinct * weights))
+        deviation = float(np.sqrt(np.sum((distinct - mean) ** 2 * weights)))
+    return (mean if math.isfinite(mean) else math.nan), (deviation if math.isfinite(deviation) else math.nan)
+
+
+def _profile_text(column: Column, values: NDArray[Any]) -> TextProfile:
+    try:
+        counted = pc.value_counts(pa.array(values, type=pa.large_string()))
+    except UnicodeEncodeError as error:
+        raise DataError(f"{column.name} holds text that is no Unicode: {error}") from None
+    table = pa.table({"names": counted.field("values"), "counts": counted.field("counts")})
+    table = table.filter(pc.not_equal(table["names"], ""))
+    by_rank = [("counts", "descending"), ("names", "ascending")]
+    # Arrow fails to choose from nothing.
+    kept = table.take(pc.select_k_unstable(table, MOST_CATEGORIES, by_rank)) if len(table) else table
+    present = pc.sum(table["counts"]).as_py() or 0
+    counts = tuple(kept["counts"].to_pylist())
+    return TextProfile(
+        rows=len(values),
+        missing=len(values) - present,
+        distinct=len(table),
+        categories=tuple(kept["names"].to_pylist()),
+        counts=counts,
+        further=present - sum(counts),
+    )
+
+
+def _profile_times(values: NDArray[np.datetime64]) -> TimeProfile:
+    present = values[~np.isnat(values)]
+    first, last = (present.min(), present.max()) if len(present) else (None, None)
+    return TimeProfile(len(values), len(values) - len(present), first, last)

@@ -1,0 +1,1 @@
+"""Immutable versions of a dataset: how rows are staged, digested, committed, merged and vacuumed."""

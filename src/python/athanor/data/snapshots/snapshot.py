@@ -1,0 +1,388 @@
+"""Snapshots: immutable versions of a dataset in a Delta table.
+
+A version is a set of Parquet files and one line of the table's log. The files are written first and belong to nothing;
+the line makes all of them a version at once. So a process that dies leaves the version before, and of two that write at
+the same time one is told.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, Schema
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, create_table_with_add_actions
+from numpy.typing import NDArray
+
+from athanor.contract.contract import Contract
+from athanor.data.snapshots.digest import content_digest, in_order
+from athanor.data.snapshots.staging import Staged, StagedFile
+from athanor.data.tables.tables import arrow_schema, from_arrow
+from athanor.errors import ConflictError, DataError, NotFoundError
+from athanor.system.user import user_name
+
+_METADATA_KEY = "athanor"
+# The history of a dataset is what releases refer to: it is never thrown away, as Delta would after 30 days.
+_CONFIGURATION = {
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": "interval 36500 days",
+    # When a file was superseded is known as long: checkpoints would forget it after a week, and vacuum with them.
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
+}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One immutable version of a dataset.
+
+    Attributes:
+        dataset: the table's name, that of the project.
+        version: from 0, the table's own; versions in between may be other work on the table, such as a vacuum.
+        digest: sha256 of rows and types, in hexadecimal; see `digest.py`.
+        rows_in: rows that were read.
+        rows_out: rows in the snapshot: `rows_in` and `carried`, less all of `rejected`.
+        rejected: rows that were read and are not in the snapshot, by reason.
+        contract: the contract's fingerprint.
+        raw: digest of the raw input.
+        created_at: ISO 8601, UTC.
+        parent: the version before it, None for the first.
+        carried: rows taken over from the parent, by an ingest that read only what is new.
+        changes: for such an ingest, how many of the read rows were `added`, `replaced` others or are `unchanged`.
+        first_event, last_event: event times of the first and the last row, ISO 8601, UTC.
+        by: who made it.
+        why: in their words.
+    """
+
+    dataset: str
+    version: int
+    digest: str
+    rows_in: int
+    rows_out: int
+    rejected: Mapping[str, int]
+    contract: str
+    raw: str
+    created_at: str
+    parent: int | None = None
+    carried: int = 0
+    changes: Mapping[str, int] = field(default_factory=dict)
+    first_event: str = ""
+    last_event: str = ""
+    by: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the rows of a snapshot come from: what `Snapshot` says under the same names."""
+
+    rows_in: int
+    raw: str
+    why: str
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    carried: int = 0
+    changes: Mapping[str, int] = field(default_factory=dict)
+
+
+def commit(folder: Path, staged: Staged, origin: Origin, based_on: Snapshot | None = None) -> tuple[Snapshot, bool]:
+    """Commits staged rows as a new version, unless the latest holds the same rows already, in files that are whole.
+
+    Args:
+        folder: of all datasets; the table is `folder/<contract.name>`, and the staged files lie in it.
+        based_on: the snapshot that rows were carried from, when some were.
+
+    Returns:
+        The snapshot, and whether it is new. When it is not, the staged files are gone.
+
+    Raises:
+        ConflictError: another version was committed meanwhile. Nothing was; the staged files are gone.
+    """
+    contract = staged.contract
+    table = _open(folder / contract.name)
+    latest = latest_snapshot(contract.name, folder)
+    if based_on is not None and latest != based_on:
+        staged.close()
+        raise _conflict(contract.name)
+    is_same = latest and (latest.digest, latest.contract) == (staged.digest, contract.fingerprint)
+    if latest and is_same and _is_intact(folder, latest):
+        staged.close()
+        return latest, False
+    snapshot = _describe(staged, origin, table, latest)
+    # From here on the files may be the table's: whatever happens, nobody may remove what the log names.
+    staged.is_committed = True
+    try:
+        _write_log(folder / contract.name, table, staged, snapshot)
+    except (DeltaError, OSError) as error:
+        # What comes after the log's line, a checkpoint, may fail as well: then the version is there.
+        if snapshot in list_snapshots(contract.name, folder):
+            return snapshot, True
+        staged.is_committed = False
+        staged.close()
+        if _version(_open(folder / contract.name)) == _version(table):
+            raise
+        raise _conflict(contract.name) from error
+    return snapshot, True
+
+
+def _describe(staged: Staged, origin: Origin, table: DeltaTable | None, latest: Snapshot | None) -> Snapshot:
+    first, last = staged.time_range or ("", "")
+    return Snapshot(
+        dataset=staged.contract.name,
+        version=_version(table) + 1,
+        digest=staged.digest,
+        rows_out=staged.rows,
+        contract=staged.contract.fingerprint,
+        created_at=_now(),
+        parent=None if latest is None else latest.version,
+        first_event=_instant(first),
+        last_event=_instant(last),
+        by=user_name(),
+        **asdict(origin),
+    )
+
+
+def _write_log(path: Path, table: DeltaTable | None, staged: Staged, snapshot: Snapshot) -> None:
+    # No retries: a retry would put this version on top of one that it does not know.
+    properties = CommitProperties({_METADATA_KEY: json.dumps(asdict(snapshot))}, max_commit_retries=0)
+    schema = Schema.from_arrow(arrow_schema(staged.contract.dataset_columns))
+    actions = [_action(file, staged.contract.event_time.name) for file in staged.files]
+    if table is None:
+        create_table_with_add_actions(
+            str(path), schema, actions, configuration=_CONFIGURATION, commit_properties=properties
+        )
+    else:
+        table.create_write_transaction([*actions], "overwrite", schema, commit_properties=properties)
+
+
+def _action(file: StagedFile, event_time: str) -> AddAction:
+    stats = {
+        "numRecords": file.rows,
+        "minValues": {event_time: _instant(file.first)},
+        "maxValues": {event_time: _instant(file.last)},
+        "nullCount": file.nulls,
+    }
+    modified_ms = int(time.time() * 1000)
+    return AddAction(file.path.name, file.path.stat().st_size, {}, modified_ms, True, json.dumps(stats))
+
+
+def _instant(moment: Any) -> str:
+    return f"{moment}Z" if str(moment) else ""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _conflict(dataset: str) -> ConflictError:
+    return ConflictError(
+        f"{dataset}: somebody else committed a version meanwhile; nothing was committed here. Run it again: it starts "
+        "from theirs"
+    )
+
+
+def _open(path: Path, version: int | None = None) -> DeltaTable | None:
+    try:
+        return DeltaTable(path, version=version)
+    except TableNotFoundError:
+        return None
+
+
+def _version(table: DeltaTable | None) -> int:
+    return -1 if table is None else table.version()
+
+
+def list_snapshots(dataset: str, folder: Path) -> list[Snapshot]:
+    """All versions of a dataset, newest first; empty where there is no such table."""
+    table = _open(folder / dataset)
+    if table is None:
+        return []
+    found = (
+        (json.loads(entry[_METADATA_KEY]), entry["version"]) for entry in table.history() if _METADATA_KEY in entry
+    )
+    return [Snapshot(**{**recorded, "version": version}) for recorded, version in found]
+
+
+def latest_snapshot(dataset: str, folder: Path) -> Snapshot | None:
+    return next(iter(list_snapshots(dataset, folder)), None)
+
+
+def find_snapshot(dataset: str, folder: Path, version: int | None = None) -> Snapshot:
+    """The given version, or the latest.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    snapshots = list_snapshots(dataset, folder)
+    found = next((s for s in snapshots if version in (None, s.version)), None)
+    if found is None:
+        versions = ", ".join(str(s.version) for s in snapshots) or "none; make one with `data build`"
+        raise NotFoundError(f"no snapshot {version if version is not None else ''} of {dataset}; there are: {versions}")
+    return found
+
+
+def scan(
+    contract: Contract,
+    folder: Path,
+    snapshot: Snapshot,
+    since: np.datetime64 | None = None,
+    until: np.datetime64 | None = None,
+    columns: Sequence[str] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Streams rows of a snapshot in no promised order.
+
+    Args:
+        since, until: only rows with an event time from the first, inclusive, to the second, exclusive.
+        columns: names of those to read; all when not given.
+
+    Raises:
+        DataError: it was made under another contract, so that nobody knows whether its rows keep this one; or its files
+            were vacuumed or are corrupted.
+    """
+    if snapshot.contract != contract.fingerprint:
+        raise DataError(
+            f"snapshot {snapshot.version} of {snapshot.dataset} was made under contract {snapshot.contract}, this is "
+            f"{contract.fingerprint}; make a new one with `data build`"
+        )
+    names = list(columns) if columns is not None else None
+    with readable(snapshot):
+        yield from open_dataset(folder, snapshot).to_batches(columns=names, filter=in_time(contract, since, until))
+
+
+@contextmanager
+def readable(snapshot: Snapshot) -> Iterator[None]:
+    """Reading the files of a snapshot within raises DataError where one cannot be read."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise _corrupted(snapshot, f"a file cannot be read ({error})") from error
+
+
+def _corrupted(snapshot: Snapshot, reason: str) -> DataError:
+    return DataError(
+        f"snapshot {snapshot.version} of {snapshot.dataset} is corrupted or was tampered with: {reason}. Take another "
+        "version, or build it again from the raw input"
+    )
+
+
+def in_time(contract: Contract, since: np.datetime64 | None, until: np.datetime64 | None) -> pc.Expression | None:
+    """A filter for event times from the first, inclusive, to the second, exclusive; None for all."""
+    time_us = pa.timestamp("us", tz="UTC")
+    field_ = pc.field(contract.event_time.name)
+    bounds = []
+    if since is not None:
+        bounds.append(field_ >= pa.scalar(int(since.astype("M8[us]").astype(np.int64)), pa.int64()).cast(time_us))
+    if until is not None:
+        bounds.append(field_ < pa.scalar(int(until.astype("M8[us]").astype(np.int64)), pa.int64()).cast(time_us))
+    if not bounds:
+        return None
+    return bounds[0] if len(bounds) == 1 else bounds[0] & bounds[1]
+
+
+def open_dataset(folder: Path, snapshot: Snapshot) -> Any:
+    """The files of a version as a `pyarrow.dataset.Dataset`, whatever contract they were made under.
+
+    Raises:
+        DataError: they were vacuumed.
+    """
+    table = _open(folder / snapshot.dataset, snapshot.version)
+    if table is None or not _has_files(folder, snapshot, table):
+        raise DataError(
+            f"the files of snapshot {snapshot.version} of {snapshot.dataset} were vacuumed; take another version (see "
+            "`data log`), or build it again from the raw input"
+        )
+    return table.to_pyarrow_dataset()
+
+
+def is_whole(folder: Path, snapshot: Snapshot) -> bool:
+    """Whether all files of a version are there: none of them was vacuumed."""
+    table = _open(folder / snapshot.dataset, snapshot.version)
+    return table is not None and _has_files(folder, snapshot, table)
+
+
+def _has_files(folder: Path, snapshot: Snapshot, table: DeltaTable) -> bool:
+    return all((folder / snapshot.dataset / name).exists() for name in file_names(table))
+
+
+def _is_intact(folder: Path, snapshot: Snapshot) -> bool:
+    """Whether all files of a version are there and as long as they were."""
+    table = _open(folder / snapshot.dataset, snapshot.version)
+    if table is None or not _has_files(folder, snapshot, table):
+        return False
+    files = pa.table(table.get_add_actions()).select(["path", "size_bytes"]).to_pylist()
+    return all((folder / snapshot.dataset / f["path"]).stat().st_size == f["size_bytes"] for f in files)
+
+
+def file_names(table: DeltaTable) -> list[str]:
+    """Of a version's files, relative to the table."""
+    return [str(path) for path in pa.table(table.get_add_actions())["path"].to_pylist()]
+
+
+def read_snapshot(contract: Contract, folder: Path, snapshot: Snapshot) -> dict[str, NDArray[Any]]:
+    """All columns of a snapshot, in the dataset's one order.
+
+    Raises:
+        DataError: as `scan`; or the rows are not those that were committed.
+    """
+    schema = arrow_schema(contract.dataset_columns)
+    table = in_order(contract, pa.Table.from_batches(scan(contract, folder, snapshot), schema))
+    found = content_digest(contract, table)
+    if found != snapshot.digest:
+        raise _corrupted(snapshot, f"its rows have digest {found}, committed was {snapshot.digest}")
+    return from_arrow(contract.dataset_columns, table)
+
+
+def read_slice(
+    contract: Contract, folder: Path, snapshot: Snapshot, since: np.datetime64 | None, until: np.datetime64 | None
+) -> dict[str, NDArray[Any]]:
+    """The rows of a time slice, in the dataset's one order; see `scan`. The digest is of the whole, and not checked."""
+    schema = arrow_schema(contract.dataset_columns)
+    table = pa.Table.from_batches(scan(contract, folder, snapshot, since, until), schema)
+    return from_arrow(contract.dataset_columns, in_order(contract, table))
+
+
+def read_column(
+    contract: Contract,
+    folder: Path,
+    snapshot: Snapshot,
+    name: str,
+    since: np.datetime64 | None = None,
+    until: np.datetime64 | None = None,
+) -> NDArray[Any]:
+    """One column of a snapshot or of a time slice, in no promised order: what is larger than memory fits so."""
+    column = contract.column(name)
+    batches = scan(contract, folder, snapshot, since, until, [name])
+    table = pa.Table.from_batches(batches, arrow_schema([column]))
+    return from_arrow([column], table)[name]
+
+
+def restore(contract_name: str, folder: Path, version: int, why: str) -> Snapshot:
+    """Makes an earlier version the latest again, as a new version with the same rows.
+
+    Raises:
+        NotFoundError: there is no such version.
+        DataError: its files were vacuumed, or it is the latest already.
+        ConflictError: another version was committed meanwhile.
+    """
+    # Opened before the history is read: what is committed after that is a conflict, and not covered.
+    table = _open(folder / contract_name)
+    wanted, latest = find_snapshot(contract_name, folder, version), find_snapshot(contract_name, folder)
+    if wanted == latest:
+        raise DataError(f"snapshot {version} of {contract_name} is the latest already; nothing was restored")
+    if table is None or not is_whole(folder, wanted):
+        raise DataError(f"the files of snapshot {version} of {contract_name} were vacuumed; it cannot be restored")
+    restored = replace(
+        wanted, version=table.version() + 1, parent=latest.version, created_at=_now(), by=user_name(), why=why
+    )
+    properties = CommitProperties({_METADATA_KEY: json.dumps(asdict(restored))}, max_commit_retries=0)
+    try:
+        table.restore(version, commit_properties=properties)
+    except CommitFailedError as error:
+        raise _conflict(contract_name) from error
+    return restored

@@ -1,0 +1,238 @@
+"""Frames and Arrow tables to contract columns and back."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.properties import PROPERTY
+from support.protos import Toy
+
+from athanor.contract.columns import Column, Kind
+from athanor.contract.messages import is_missing
+from athanor.data.tables.tables import arrow_schema, from_arrow, from_frame, join_blocks, to_arrow, to_lenient_arrow
+from athanor.errors import DataError
+
+_COLUMNS = Toy().read().columns
+
+
+def _frame(**changed: Any) -> pd.DataFrame:
+    """Two rows; of the second, all that may be missing is."""
+    values: dict[str, Any] = {
+        "at": pd.to_datetime(["2013-01-01T05:00:00-05:00", "2013-01-02T00:00:00Z"], utc=True),
+        "id": [1, 2],
+        "amount": [1.5, np.nan],
+        "count": [3, None],
+        "color": ["red", None],
+        "code": ["A", np.nan],
+        "is_new": [True, False],
+    }
+    return pd.DataFrame({**values, **changed})
+
+
+def _assert_read(frame: pd.DataFrame) -> None:
+    values, mistyped = from_frame(_COLUMNS, frame)
+    assert mistyped == ()
+    assert {name: array.dtype for name, array in values.items()} == {c.name: c.kind.dtype for c in _COLUMNS}
+    assert values["at"].astype(str).tolist() == ["2013-01-01T10:00:00.000000", "2013-01-02T00:00:00.000000"]
+    assert values["color"].tolist() == ["red", ""]
+    assert values["code"].tolist() == ["A", ""]
+    np.testing.assert_array_equal(values["id"], [1.0, 2.0])
+    np.testing.assert_array_equal(values["amount"], [1.5, np.nan])
+    np.testing.assert_array_equal(values["count"], [3.0, np.nan])
+    np.testing.assert_array_equal(values["is_new"], [1.0, 0.0])
+
+
+def test_pandas_missing_values_become_those_of_the_kind() -> None:
+    _assert_read(_frame())
+
+
+def test_each_way_in_which_pandas_says_the_same_is_read() -> None:
+    _assert_read(
+        _frame(
+            at=pd.to_datetime(["2013-01-01T05:00:00", "2013-01-01T19:00:00"]).tz_localize("America/New_York"),
+            id=pd.array([1, 2], dtype="Int32"),
+            amount=pd.array([1.5, pd.NA], dtype="Float64"),
+            count=pd.array([3, pd.NA], dtype="UInt8"),
+            color=pd.array(["red", pd.NA], dtype="string"),
+            code=np.array(["A", None], dtype=object),
+            is_new=pd.array([True, False], dtype="boolean"),
+        )
+    )
+
+
+def test_missing_instants_and_truths_are_read_too() -> None:
+    values, _ = from_frame(
+        _COLUMNS, _frame(at=pd.to_datetime(["NaT", "NaT"], utc=True), is_new=pd.array([True, pd.NA], dtype="boolean"))
+    )
+    assert np.isnat(values["at"]).all()
+    np.testing.assert_array_equal(values["is_new"], [1.0, np.nan])
+
+
+def test_an_empty_frame_makes_empty_columns() -> None:
+    assert {len(array) for array in from_frame(_COLUMNS, _frame().iloc[:0])[0].values()} == {0}
+
+
+def test_absent_and_unknown_columns_are_named() -> None:
+    frame = _frame().rename(columns={"amount": "weight"}).assign(dep_delay=1)
+    with pytest.raises(DataError, match=r"absent: \['amount'\], unknown: \['dep_delay', 'weight'\]"):
+        from_frame(_COLUMNS, frame)
+
+
+def test_a_column_that_is_there_twice_is_named() -> None:
+    frame = pd.concat([_frame(), _frame()[["color"]]], axis=1)
+    with pytest.raises(DataError, match=r"twice: \['color'\]"):
+        from_frame(_COLUMNS, frame)
+
+
+_NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "wrong"),
+    [
+        ("amount", ["1.5", "2"], [0, 1]),
+        ("amount", pd.to_datetime(["2013-01-01", "2013-01-01"]), [0, 1]),
+        ("amount", np.array([1.5, "x"], dtype=object), [1]),
+        ("amount", np.array([None, "x"], dtype=object), [1]),
+        ("is_new", ["yes", "no"], [0, 1]),
+        ("color", [1, 2], [0, 1]),
+        ("color", np.array(["red", 2], dtype=object), [1]),
+        ("at", ["2013-01-01", None], [0]),
+        ("at", pd.to_datetime(["2013-01-01", "2013-01-02"]), [0, 1]),
+        ("at", [1, 2], [0, 1]),
+        ("at", np.array([_NOON, _NOON.replace(tzinfo=None)], dtype=object), [1]),
+    ],
+)
+def test_values_of_another_type_are_told_and_count_as_missing(name: str, given: Any, wrong: list[int]) -> None:
+    frame = _frame(**{name: given})
+    values, (mistyped,) = from_frame(_COLUMNS, frame)
+    assert (mistyped.column.name, mistyped.rows.tolist()) == (name, wrong)
+    assert list(mistyped.values) == frame[name].iloc[wrong].tolist()
+    assert is_missing(mistyped.column, values[name])[wrong].all()
+
+
+def test_values_of_the_right_type_beside_wrong_ones_are_read() -> None:
+    frame = _frame(
+        amount=np.array([1.5, "x"], dtype=object),
+        color=np.array(["red", 2], dtype=object),
+        at=np.array([_NOON, "noon"], dtype=object),
+    )
+    values, mistyped = from_frame(_COLUMNS, frame)
+    assert [found.column.name for found in mistyped] == ["at", "amount", "color"]
+    assert (values["amount"][0], values["color"].tolist()) == (1.5, ["red", ""])
+    assert str(values["at"][0]) == "2013-01-01T12:00:00.000000"
+
+
+def test_what_looks_right_and_cannot_be_kept_is_told_too() -> None:
+    """A number beyond all floats, one with two parts, and half of a character."""
+    frame = _frame(amount=np.array([1.5, 10**400], dtype=object), count=np.array([1, 2 + 1j]))
+    frame["color"] = pd.Series(["red", "\ud800"], dtype=object)
+    _, mistyped = from_frame(_COLUMNS, frame)
+    found = {found.column.name: found.rows.tolist() for found in mistyped}
+    assert found == {"amount": [1], "count": [0, 1], "color": [1]}
+
+
+def test_categories_and_arrows_own_types_are_read_too() -> None:
+    _assert_read(
+        _frame(
+            at=pd.array(
+                [_NOON.replace(hour=10), datetime(2013, 1, 2, tzinfo=UTC)], dtype=_arrow(pa.timestamp("us", "UTC"))
+            ),
+            amount=pd.array([1.5, None], dtype=_arrow(pa.float64())),
+            color=pd.Categorical(["red", None]),
+            code=pd.array(["A", None], dtype=_arrow(pa.string())),
+        )
+    )
+
+
+def _arrow(kind: pa.DataType) -> Any:
+    return pd.ArrowDtype(kind)
+
+
+def test_missing_values_of_any_type_are_missing_and_nothing_else() -> None:
+    for name in ("amount", "color", "count", "is_new"):
+        values, mistyped = from_frame(_COLUMNS, _frame(**{name: np.array([None, np.nan], dtype=object)}))
+        assert mistyped == ()
+        assert is_missing(next(c for c in _COLUMNS if c.name == name), values[name]).all()
+
+
+def test_values_of_the_right_type_are_read_valid_or_not() -> None:
+    """Whether a value keeps the contract is for validation to say, which counts rows."""
+    values, _ = from_frame(_COLUMNS, _frame(amount=[np.inf, -5.0], id=[1.5, 2.0], is_new=[7, 8], color=["blue", "?"]))
+    assert values["amount"].tolist() == [np.inf, -5.0]
+    assert values["id"].tolist() == [1.5, 2.0]
+    assert values["is_new"].tolist() == [7.0, 8.0]
+
+
+def test_arrow_tables_have_types_of_their_own_and_nulls() -> None:
+    table = to_arrow(_COLUMNS, from_frame(_COLUMNS, _frame())[0])
+    assert {name: str(table.schema.field(name).type) for name in table.column_names} == {
+        "at": "timestamp[us, tz=UTC]",
+        "id": "int64",
+        "amount": "double",
+        "count": "int64",
+        "color": "string",
+        "code": "string",
+        "is_new": "bool",
+    }
+    assert {name: table[name].null_count for name in table.column_names} == {
+        **dict.fromkeys(("at", "id", "is_new"), 0),
+        **dict.fromkeys(("amount", "count", "color", "code"), 1),
+    }
+
+
+def test_the_schema_is_known_without_rows() -> None:
+    assert arrow_schema(_COLUMNS) == to_arrow(_COLUMNS, from_frame(_COLUMNS, _frame())[0]).schema
+
+
+def test_columns_that_do_not_keep_the_contract_can_be_written_too() -> None:
+    values, _ = from_frame(_COLUMNS, _frame(is_new=[0.5, np.nan], id=[1.5, np.inf]))
+    table = to_lenient_arrow(_COLUMNS, values)
+    assert (table["is_new"].to_pylist(), table["id"].to_pylist()) == ([0.5, None], [1.5, np.inf])
+    assert (table["code"].to_pylist(), str(table["at"].type)) == (["A", None], "timestamp[us, tz=UTC]")
+
+
+def test_a_table_that_lacks_a_column_was_made_under_another_contract() -> None:
+    table = to_arrow(_COLUMNS, from_frame(_COLUMNS, _frame())[0]).drop_columns(["amount", "code"])
+    with pytest.raises(DataError, match="the snapshot has no column amount, code"):
+        from_arrow(_COLUMNS, table)
+
+
+def _values(column: Column) -> st.SearchStrategy[Any]:
+    if column.kind is Kind.TEXT:
+        return st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+    if column.kind is Kind.TIMESTAMP:
+        return st.none() | st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)
+    whole = st.integers(0, 1) if column.kind is Kind.BOOLEAN else st.integers(-(2**31), 2**31 - 1)
+    return st.floats() if column.kind is Kind.NUMBER else st.just(np.nan) | whole.map(float)
+
+
+@PROPERTY
+@given(st.data(), st.integers(0, 4))
+def test_whatever_the_values_columns_come_back_from_arrow_as_they_were(data: st.DataObject, length: int) -> None:
+    values = {}
+    for column in _COLUMNS:
+        drawn = data.draw(st.lists(_values(column), min_size=length, max_size=length))
+        if column.kind is Kind.TIMESTAMP:
+            drawn = [np.datetime64("NaT") if us is None else np.datetime64(us, "us") for us in drawn]
+        values[column.name] = np.array(drawn, dtype=column.kind.dtype)
+    table = to_arrow(_COLUMNS, values)
+    parts = pa.concat_tables([table.slice(0, 1), table.slice(1)])
+    back = from_arrow(_COLUMNS, parts)
+    for column in _COLUMNS:
+        assert back[column.name].dtype == column.kind.dtype
+        np.testing.assert_array_equal(back[column.name], values[column.name], err_msg=column.name)
+
+
+def test_blocks_stand_beside_each_other_with_types_of_their_own() -> None:
+    frame = join_blocks(
+        (("a", "b"), np.ones((2, 2), dtype=np.float32)), (("c",), np.array([["x"], [""]], dtype=object))
+    )
+    assert list(frame.columns) == ["a", "b", "c"]
+    assert [str(dtype) for dtype in frame.dtypes[:2]] == ["float32", "float32"]
+    assert frame["c"].tolist() == ["x", ""]
