@@ -30,10 +30,10 @@ from athanor.data.building.build import build_snapshot
 from athanor.data.snapshots.snapshot import read_snapshot
 from athanor.home import Home
 from athanor.release.predictor import Graph
-from athanor.training.compilation import compile_pipeline
-from athanor.training.evidence import Evidence, Rows
+from athanor.training.compile.onnx_graph import compile_pipeline
+from athanor.training.evaluation.evidence import Evidence, Rows
 from athanor.training.gates.gate import run_gates
-from athanor.training.search import Found, fit, search
+from athanor.training.search.search import Found, fit, search
 from projects.flight_delay.recipe import RECIPE
 
 _RESULTS: Final = Path("benchmarks/training/RESULTS.md")

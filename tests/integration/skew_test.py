@@ -21,7 +21,7 @@ from athanor.inspection.v1 import inspection_pb2, inspection_pb2_grpc
 from athanor.release.files import GRAPH, Release
 from athanor.release.predictor import TOLERANCE, Graph
 from athanor.release.traffic import Traffic
-from athanor.training.evidence import Rows, spread
+from athanor.training.evaluation.evidence import Rows, spread
 from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
 from projects.flight_delay.model import MODEL
 

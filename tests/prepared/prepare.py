@@ -6,7 +6,7 @@ from pathlib import Path
 from athanor.data.building.build import build_snapshot
 from athanor.home import Home
 from athanor.registry.registry import Registry
-from athanor.training.train import train
+from athanor.training.train.train import train
 from projects.flight_delay.recipe import RECIPE
 
 

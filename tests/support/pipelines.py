@@ -13,9 +13,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from athanor.data.dataset import Dataset, Transformed
 from athanor.data.sources.delimited import DelimitedFiles
+from athanor.training.evaluation.slices import by_column
 from athanor.training.gates.metrics import BetterThanBaseline, Floor
 from athanor.training.recipe import Candidate, Recipe
-from athanor.training.slices import by_column
 from projects.flight_delay.model import MODEL
 
 TEST_FROM: Final = datetime(2013, 1, 8, tzinfo=UTC)

@@ -25,9 +25,9 @@ from support.snapshots import commit_columns
 
 from athanor.cluster.joining import joined_ray, local_ray
 from athanor.home import Home
-from athanor.training.build import Options
 from athanor.training.recipe import Candidate, Recipe
-from athanor.training.train import train
+from athanor.training.train.build import Options
+from athanor.training.train.train import train
 from projects.flight_delay.model import MODEL
 
 

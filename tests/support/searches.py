@@ -9,8 +9,8 @@ import joblib
 from support.flights import make_columns
 from support.pipelines import make_recipe
 
-from athanor.training.evidence import Rows
-from athanor.training.search import Found, search
+from athanor.training.evaluation.evidence import Rows
+from athanor.training.search.search import Found, search
 from projects.flight_delay.model import MODEL
 
 _FORKS: Final = get_context("forkserver")

@@ -13,9 +13,9 @@ from sklearn.dummy import DummyClassifier
 from support.flights import make_columns
 
 from athanor.errors import ContractError
+from athanor.training.evaluation.slices import by_column
 from athanor.training.gates.metrics import Floor
 from athanor.training.recipe import Candidate, Recipe
-from athanor.training.slices import by_column
 
 
 def test_a_split_without_a_time_zone_is_refused(make_recipe: Callable[..., Recipe]) -> None:

@@ -22,9 +22,9 @@ from athanor.home import Home
 from athanor.release.files import Release
 from athanor.release.predictor import TOLERANCE, Predictor
 from athanor.release.store import ReleaseStore
-from athanor.training.evidence import Rows, spread
+from athanor.training.evaluation.evidence import Rows, spread
 from athanor.training.recipe import Recipe
-from athanor.training.search import fit
+from athanor.training.search.search import fit
 from projects.flight_delay.recipe import RECIPE
 
 BATCH: Final = 1_000

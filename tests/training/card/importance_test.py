@@ -12,7 +12,7 @@ from support.releases import make_graph
 from athanor.features.features import FeatureArrays
 from athanor.release.predictor import Graph
 from athanor.training.card.importance import measure_importance
-from athanor.training.evidence import Evidence, Rows
+from athanor.training.evaluation.evidence import Evidence, Rows
 from projects.flight_delay.model import MODEL
 
 

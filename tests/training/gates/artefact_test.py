@@ -15,7 +15,7 @@ from support.pipelines import make_pipeline_over
 
 from athanor.contract.columns import Columns
 from athanor.errors import ContractError
-from athanor.training.evidence import Evidence
+from athanor.training.evaluation.evidence import Evidence
 from athanor.training.gates.artefact import GraphSize, Latency, Parity
 from athanor.training.gates.gate import Gate
 

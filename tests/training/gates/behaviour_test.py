@@ -9,7 +9,7 @@ from support.pipelines import make_pipeline_over
 
 from athanor.contract.columns import Columns
 from athanor.errors import ContractError
-from athanor.training.evidence import Evidence
+from athanor.training.evaluation.evidence import Evidence
 from athanor.training.gates.behaviour import Direction, Invariance, MinimumFunction
 from athanor.training.gates.gate import Gate
 from athanor.training.gates.metrics import Floor

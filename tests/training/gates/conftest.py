@@ -12,8 +12,8 @@ from support.pipelines import make_pipeline_over
 
 from athanor.contract.columns import Columns
 from athanor.release.predictor import Graph
-from athanor.training.compilation import compile_pipeline
-from athanor.training.evidence import Champion, Evidence, Rows
+from athanor.training.compile.onnx_graph import compile_pipeline
+from athanor.training.evaluation.evidence import Champion, Evidence, Rows
 from projects.flight_delay.model import MODEL
 
 _ROWS: Final = 6_000

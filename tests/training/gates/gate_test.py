@@ -10,13 +10,13 @@ from support.flights import make_columns
 from athanor.contract.columns import Columns
 from athanor.errors import GateError
 from athanor.release.record import GateResult
-from athanor.training.evidence import Evidence
+from athanor.training.evaluation.evidence import Evidence
+from athanor.training.evaluation.slices import by_column
 from athanor.training.gates.artefact import GraphSize, Latency, Parity
 from athanor.training.gates.behaviour import Direction, Invariance, MinimumFunction
 from athanor.training.gates.gate import Gate, demand, judge, run_gates
 from athanor.training.gates.metrics import BetterThanBaseline, CalibrationError, Floor, NotWorseThanChampion
 from athanor.training.gates.slices import NoSliceWorse
-from athanor.training.slices import by_column
 
 
 def _renumber(columns: Columns) -> Columns:

@@ -12,7 +12,7 @@ from support.pipelines import make_pipeline_over
 
 from athanor.contract.columns import Columns
 from athanor.errors import ContractError
-from athanor.training.evidence import Champion, Evidence
+from athanor.training.evaluation.evidence import Champion, Evidence
 from athanor.training.gates.gate import Gate
 from athanor.training.gates.metrics import BetterThanBaseline, CalibrationError, Floor, NotWorseThanChampion
 

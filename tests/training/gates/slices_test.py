@@ -8,11 +8,11 @@ from support.pipelines import make_pipeline_over
 
 from athanor.contract.columns import Columns
 from athanor.errors import ContractError
-from athanor.training.evidence import Evidence
+from athanor.training.evaluation.evidence import Evidence
+from athanor.training.evaluation.slices import Slice, by_column, by_month
 from athanor.training.gates.gate import Gate
 from athanor.training.gates.metrics import Floor
 from athanor.training.gates.slices import NoSliceWorse
-from athanor.training.slices import Slice, by_column, by_month
 
 Gather = Callable[..., Evidence]
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from athanor.progress import Progress
     from athanor.registry.history import Registered
     from athanor.serving.place import ServiceState
-    from athanor.training.train import Training
+    from athanor.training.train.train import Training
 
 _PROJECT: Final = "flight_delay"
 _WARM_UP_CALLS: Final = 50
@@ -56,7 +56,7 @@ def demo(
     """Take 336,776 real flights to answered predictions: ingest, train, gate, register, serve, call."""
     from athanor.data.building.build import build_snapshot
     from athanor.training.recipe import Recipe
-    from athanor.training.train import train
+    from athanor.training.train.train import train
 
     # So that being told to end stops the service as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from athanor.progress import Progress
     from athanor.release.files import Release
     from athanor.release.store import ReleaseStore
-    from athanor.training.verification import Verification
+    from athanor.training.train.verification import Verification
 
 _SHORTEST: Final = 6
 
@@ -78,7 +78,7 @@ def evaluate(
     """Ask a release for the later rows of a snapshot: metrics with their intervals, overall and by slice."""
     from athanor.data.snapshots.snapshot import find_snapshot
     from athanor.training.recipe import Recipe
-    from athanor.training.release_evaluation import evaluate_release
+    from athanor.training.train.release_evaluation import evaluate_release
 
     place = Home.find(home)
     with watch() as progress:
@@ -117,7 +117,7 @@ def verify(
 ) -> None:
     """Make a release again from its manifest, and compare. Exit status 3 when it is another one, and why."""
     from athanor.training.recipe import Recipe
-    from athanor.training.verification import verify as verify_release
+    from athanor.training.train.verification import verify as verify_release
 
     place = Home.find(home)
     with watch() as progress:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from athanor.data.snapshots.snapshot import Snapshot
     from athanor.progress import Progress
     from athanor.release.record import TrainingRecord
-    from athanor.training.build import Options
     from athanor.training.recipe import Recipe
-    from athanor.training.train import Recorder, Training
+    from athanor.training.train.build import Options
+    from athanor.training.train.train import Recorder, Training
 
 OpenRecorder: TypeAlias = "Callable[[Home, Progress], Recorder | None]"
 
@@ -65,7 +65,7 @@ def add_commands(app: typer.Typer, open_recorder: OpenRecorder) -> None:
 
         What is interrupted goes on where it was when it is started again.
         """
-        from athanor.training.train import train as train_recipe
+        from athanor.training.train.train import train as train_recipe
 
         asked = _Asked(project, snapshot, trials, jobs, engine, address, ray_token_file)
         with _prepared(asked, Home.find(home), open_recorder) as prepared:
@@ -86,7 +86,7 @@ def add_commands(app: typer.Typer, open_recorder: OpenRecorder) -> None:
         json: JsonOption = False,
     ) -> None:
         """Search, and show every trial. `train` goes on from what it has found."""
-        from athanor.training.train import tune as tune_recipe
+        from athanor.training.train.train import tune as tune_recipe
 
         asked = _Asked(project, snapshot, trials, jobs, engine, address, ray_token_file)
         with _prepared(asked, Home.find(home), open_recorder) as prepared:
@@ -129,7 +129,7 @@ def _make_options(stack: ExitStack, asked: _Asked, home: Home) -> "Options":
         demand_no_cluster(asked.address)
     else:
         start_ray(stack, asked.address, asked.ray_token_file, home)
-    from athanor.training.build import Options
+    from athanor.training.train.build import Options
 
     return Options(trials=asked.trials, engine=asked.engine.value, jobs=asked.jobs)
 

@@ -17,8 +17,8 @@ from athanor.contract.columns import Columns
 from athanor.data.dataset import Dataset
 from athanor.errors import ContractError
 from athanor.features.features import Model
+from athanor.training.evaluation.slices import Slice
 from athanor.training.gates.gate import Gate
-from athanor.training.slices import Slice
 
 
 class Distribution(Protocol):

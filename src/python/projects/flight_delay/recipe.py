@@ -13,12 +13,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, TargetEncoder
 
 from athanor.contract.columns import Columns
+from athanor.training.evaluation.slices import by_column, by_month
 from athanor.training.gates.artefact import GraphSize, Latency, Parity
 from athanor.training.gates.behaviour import Direction, Invariance, MinimumFunction
 from athanor.training.gates.metrics import BetterThanBaseline, CalibrationError, Floor, NotWorseThanChampion
 from athanor.training.gates.slices import NoSliceWorse
 from athanor.training.recipe import Candidate, Recipe
-from athanor.training.slices import by_column, by_month
 from projects.flight_delay.dataset import DATASET
 from projects.flight_delay.model import MODEL
 

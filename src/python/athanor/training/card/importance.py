@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from athanor.features.features import FeatureArrays
-from athanor.training.evidence import Evidence, spread
+from athanor.training.evaluation.evidence import Evidence, spread
 
 _ROWS: Final = 5_000
 _REPEATS: Final = 2

@@ -17,7 +17,7 @@ from athanor.pages.rendering import render_page
 from athanor.release.manifest import Identity, Provenance, Scalar
 from athanor.release.record import GateResult, TrainingRecord, Trial
 from athanor.training.card import charts
-from athanor.training.evaluation import GREATER_IS_BETTER
+from athanor.training.evaluation.metrics import GREATER_IS_BETTER
 
 TRIALS: Final = 10
 """So many trials are shown, the best ones."""

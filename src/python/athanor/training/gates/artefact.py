@@ -8,8 +8,8 @@ from threadpoolctl import threadpool_limits
 
 from athanor.release.predictor import TOLERANCE
 from athanor.release.record import GateResult
-from athanor.training.evaluation import describe_improbable
-from athanor.training.evidence import Evidence, spread
+from athanor.training.evaluation.evidence import Evidence, spread
+from athanor.training.evaluation.metrics import describe_improbable
 from athanor.training.gates.bounds import demand_count, demand_range
 from athanor.training.gates.gate import judge
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from athanor.contract.columns import Columns, Role
 from athanor.errors import ContractError
 from athanor.release.record import GateResult
-from athanor.training.evaluation import describe_improbable
-from athanor.training.evidence import Evidence, spread
+from athanor.training.evaluation.evidence import Evidence, spread
+from athanor.training.evaluation.metrics import describe_improbable
 from athanor.training.gates.bounds import demand_range
 from athanor.training.gates.gate import judge
 

@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 from athanor.errors import ContractError
-from athanor.training.evaluation import GREATER_IS_BETTER
+from athanor.training.evaluation.metrics import GREATER_IS_BETTER
 
 _UNBOUNDED: Final = frozenset({"log_loss"})
 """Metrics that are not from 0 to 1, but from 0 upwards."""

@@ -7,7 +7,7 @@ from typing import Protocol
 from athanor.errors import GateError
 from athanor.progress import Advance
 from athanor.release.record import GateResult
-from athanor.training.evidence import Evidence
+from athanor.training.evaluation.evidence import Evidence
 
 
 class Gate(Protocol):

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from athanor.release.record import GateResult
-from athanor.training.bootstrap import paired_interval
-from athanor.training.evaluation import calibration_error, describe_improbable, gain, measure
-from athanor.training.evidence import Champion, Evidence
+from athanor.training.evaluation.bootstrap import paired_interval
+from athanor.training.evaluation.evidence import Champion, Evidence
+from athanor.training.evaluation.metrics import calibration_error, describe_improbable, gain, measure
 from athanor.training.gates.bounds import demand_bounds, demand_count, demand_margin, demand_metric, demand_range
 from athanor.training.gates.gate import judge
 
@@ -145,7 +145,7 @@ def _explain_silence(champion: Champion) -> str:
 
 @dataclass(frozen=True)
 class CalibrationError:
-    """Probabilities mean what they say: see `athanor.training.evaluation.calibration_error`.
+    """Probabilities mean what they say: see `athanor.training.evaluation.metrics.calibration_error`.
 
     Attributes:
         at_most: inclusive.

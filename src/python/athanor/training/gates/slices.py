@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from athanor.errors import ContractError
 from athanor.release.record import GateResult
-from athanor.training.evaluation import describe_improbable, gain, measure, select
-from athanor.training.evidence import Evidence
+from athanor.training.evaluation.evidence import Evidence
+from athanor.training.evaluation.metrics import describe_improbable, gain, measure, select
+from athanor.training.evaluation.slices import Slice
 from athanor.training.gates.bounds import demand_count, demand_margin, demand_metric
 from athanor.training.gates.gate import judge
-from athanor.training.slices import Slice
 
 
 @dataclass(frozen=True)

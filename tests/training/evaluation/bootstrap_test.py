@@ -10,8 +10,8 @@ from support.properties import PROPERTY
 from threadpoolctl import threadpool_limits
 
 from athanor.errors import DataError, GateError
-from athanor.training.bootstrap import RESAMPLES, WeightedMetrics, estimate, paired_interval
-from athanor.training.evaluation import GREATER_IS_BETTER, evaluate
+from athanor.training.evaluation.bootstrap import RESAMPLES, WeightedMetrics, estimate, paired_interval
+from athanor.training.evaluation.metrics import GREATER_IS_BETTER, evaluate
 
 _METRICS = {
     "roc_auc": roc_auc_score,

@@ -8,7 +8,7 @@ from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 
 from athanor.features.features import FeatureArrays
 from athanor.release.manifest import Calibration
-from athanor.training.calibration import CLIP
+from athanor.training.evaluation.calibration import CLIP
 
 _OPSET: Final = 18
 _OUTPUT: Final = "probabilities"

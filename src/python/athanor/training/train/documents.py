@@ -12,8 +12,8 @@ from athanor.release.record import TrainingRecord
 from athanor.system.atomic import replace_file
 from athanor.training.card.importance import measure_importance
 from athanor.training.card.page import CardSubject, write_card
-from athanor.training.champion import write_answers
-from athanor.training.evidence import Evidence
+from athanor.training.evaluation.champion import write_answers
+from athanor.training.evaluation.evidence import Evidence
 from athanor.training.gates.gate import demand
 from athanor.training.recipe import Recipe
 

@@ -29,14 +29,14 @@ from athanor.release.manifest import Calibration, Identity
 from athanor.release.predictor import Graph
 from athanor.release.record import Estimate
 from athanor.release.store import ReleaseStore
-from athanor.training.bootstrap import estimate
-from athanor.training.calibration import Calibrated, find_calibration
-from athanor.training.champion import ask_champion
-from athanor.training.compilation import compile_pipeline
-from athanor.training.evidence import Evidence, Rows, spread
-from athanor.training.parallel import Engine, on_engine
+from athanor.training.compile.onnx_graph import compile_pipeline
+from athanor.training.evaluation.bootstrap import estimate
+from athanor.training.evaluation.calibration import Calibrated, find_calibration
+from athanor.training.evaluation.champion import ask_champion
+from athanor.training.evaluation.evidence import Evidence, Rows, spread
 from athanor.training.recipe import Recipe
-from athanor.training.search import Found, fit, search
+from athanor.training.search.parallel import Engine, on_engine
+from athanor.training.search.search import Found, fit, search
 
 _REFERENCE_ROWS: Final = 100
 

@@ -11,7 +11,7 @@ from support.properties import PROPERTY
 
 from athanor.contract.columns import Columns
 from athanor.errors import DataError, GateError
-from athanor.training.evaluation import (
+from athanor.training.evaluation.metrics import (
     GREATER_IS_BETTER,
     calibration_error,
     evaluate,
@@ -20,7 +20,7 @@ from athanor.training.evaluation import (
     measure,
     select,
 )
-from athanor.training.slices import by_column, by_month
+from athanor.training.evaluation.slices import by_column, by_month
 
 _ROWS = st.lists(
     st.tuples(st.integers(0, 1), st.sampled_from([0.1, 0.2, 0.5]) | st.floats(0.01, 0.99)), min_size=2, max_size=20

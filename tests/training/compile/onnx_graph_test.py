@@ -13,7 +13,7 @@ from support.flights import make_columns
 from athanor.data.tables.tables import join_blocks
 from athanor.features.features import FeatureArrays
 from athanor.release.predictor import TOLERANCE, Graph
-from athanor.training.compilation import compile_pipeline
+from athanor.training.compile.onnx_graph import compile_pipeline
 from projects.flight_delay.model import MODEL
 
 _COLUMNS = make_columns(300)

@@ -15,8 +15,8 @@ from athanor.features.features import Features, Model
 from athanor.release.files import Release
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
-from athanor.training.champion import ask_champion, write_answers
-from athanor.training.evidence import Rows
+from athanor.training.evaluation.champion import ask_champion, write_answers
+from athanor.training.evaluation.evidence import Rows
 from projects.flight_delay.model import MODEL
 
 _SNAPSHOT, _FROM = "5" * 64, "2013-10-01T00:00:00+00:00"

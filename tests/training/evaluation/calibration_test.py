@@ -9,9 +9,9 @@ from support.pipelines import make_pipeline_over
 
 from athanor.release.manifest import Calibration
 from athanor.release.predictor import TOLERANCE, Graph
-from athanor.training.calibration import Calibrated, apply_calibration, find_calibration
-from athanor.training.compilation import compile_pipeline
-from athanor.training.evidence import Rows
+from athanor.training.compile.onnx_graph import compile_pipeline
+from athanor.training.evaluation.calibration import Calibrated, apply_calibration, find_calibration
+from athanor.training.evaluation.evidence import Rows
 from projects.flight_delay.model import MODEL
 
 _ROWS = Rows.make(MODEL, make_columns(2_000))

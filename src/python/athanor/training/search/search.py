@@ -20,7 +20,7 @@ from athanor.progress import Advance, Progress, Unwatched
 from athanor.release.manifest import Scalar
 from athanor.release.record import Trial
 from athanor.training.recipe import Candidate, Recipe
-from athanor.training.trial import ENDING, PREFIX, FoldAnswers, Kept, KeptScore, to_scalars, trial_name
+from athanor.training.search.trial import ENDING, PREFIX, FoldAnswers, Kept, KeptScore, to_scalars, trial_name
 
 _POLL_S: Final = 0.2
 

@@ -31,14 +31,13 @@ from athanor.release.files import (
 )
 from athanor.release.predictor import Predictor
 from athanor.release.record import TrainingRecord
-from athanor.training import build as building
-from athanor.training import provenance
-from athanor.training import train as module
-from athanor.training.build import Options
-from athanor.training.compilation import compile_pipeline
+from athanor.training.compile.onnx_graph import compile_pipeline
 from athanor.training.gates.metrics import BetterThanBaseline, Floor
 from athanor.training.recipe import Candidate, Recipe
-from athanor.training.train import Training
+from athanor.training.train.build import Options
+from athanor.training.train.train import Training, provenance
+from athanor.training.train.train import build as building
+from athanor.training.train.train import train as module
 from projects.flight_delay.model import MODEL
 
 

@@ -13,13 +13,13 @@ from athanor.progress import Progress, Unwatched
 from athanor.release.files import MODEL_CARD, Release, read_release, write_release
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import GateResult, TrainingRecord
-from athanor.training.build import Built, Options, Steps, build, search_alone
-from athanor.training.documents import make_documents, refuse
-from athanor.training.evaluation import evaluate_slices
+from athanor.training.evaluation.metrics import evaluate_slices
 from athanor.training.gates.artefact import Parity
 from athanor.training.gates.gate import Gate, run_gates
-from athanor.training.provenance import Run, describe_provenance
 from athanor.training.recipe import Recipe
+from athanor.training.train.build import Built, Options, Steps, build, search_alone
+from athanor.training.train.documents import make_documents, refuse
+from athanor.training.train.provenance import Run, describe_provenance
 
 
 class Recorder(Protocol):

@@ -20,10 +20,10 @@ from support.searches import search_flights, start
 from athanor.errors import ContractError
 from athanor.progress import Advance
 from athanor.release.record import Trial
-from athanor.training.evidence import Rows
+from athanor.training.evaluation.evidence import Rows
 from athanor.training.recipe import Candidate
-from athanor.training.search import Found, search
-from athanor.training.trial import FoldAnswers
+from athanor.training.search.search import Found, search
+from athanor.training.search.trial import FoldAnswers
 from projects.flight_delay.model import MODEL
 
 _ROWS = Rows.make(MODEL, make_columns(300))

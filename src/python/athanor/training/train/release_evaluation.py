@@ -9,9 +9,9 @@ from athanor.progress import Progress, Unwatched
 from athanor.release.files import Release
 from athanor.release.predictor import Predictor
 from athanor.release.record import Estimate, SliceResult
-from athanor.training.bootstrap import estimate
-from athanor.training.evaluation import evaluate_slices
-from athanor.training.evidence import Rows
+from athanor.training.evaluation.bootstrap import estimate
+from athanor.training.evaluation.evidence import Rows
+from athanor.training.evaluation.metrics import evaluate_slices
 from athanor.training.recipe import Recipe
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from athanor.release.record import Estimate
-from athanor.training.evaluation import clip, evaluate, gain, measure
+from athanor.training.evaluation.metrics import clip, evaluate, gain, measure
 
 RESAMPLES: Final = 400
 _CONFIDENCE: Final = 0.95

@@ -15,9 +15,9 @@ from athanor.errors import NotFoundError
 from athanor.home import Home
 from athanor.progress import Progress, Unwatched
 from athanor.release.files import REFERENCE_ROWS, Release
-from athanor.training.build import Built, Options, Steps, build
-from athanor.training.provenance import cpu_family, describe_tree, lock_digest
 from athanor.training.recipe import Recipe
+from athanor.training.train.build import Built, Options, Steps, build
+from athanor.training.train.provenance import cpu_family, describe_tree, lock_digest
 
 # What tells why two releases differ; the others tell where and from what they were made.
 _CAUSES: Final = ("data", "code", "lock", "parameters", "numerics")

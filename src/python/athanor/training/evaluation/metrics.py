@@ -11,7 +11,7 @@ from athanor.contract.columns import Columns
 from athanor.errors import DataError, GateError
 from athanor.release.predictor import TOLERANCE
 from athanor.release.record import SliceResult
-from athanor.training.slices import Slice
+from athanor.training.evaluation.slices import Slice
 
 _METRICS: Final[Mapping[str, Callable[..., float]]] = {
     "roc_auc": roc_auc_score,

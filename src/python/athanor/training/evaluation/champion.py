@@ -12,7 +12,7 @@ from athanor.features.features import Model
 from athanor.release.files import ANSWERS, CONTRACT, GRAPH, Release
 from athanor.release.predictor import Graph
 from athanor.release.store import ReleaseStore
-from athanor.training.evidence import Champion, Rows
+from athanor.training.evaluation.evidence import Champion, Rows
 
 
 def write_answers(snapshot: str, test_from: str, probabilities: NDArray[np.float64]) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""From fitted estimators to the graph that is served."""

@@ -1,0 +1,1 @@
+"""Which candidate, with which parameters, and where its fits run."""

@@ -1,0 +1,1 @@
+"""From a snapshot to a release: fit, evaluate, gate, document, write, and verify by making it again."""
