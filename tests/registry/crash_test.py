@@ -10,7 +10,7 @@ import pytest
 from support.registries import BEGUN, DONE, FORKS, MODEL, Place, change, start
 
 from athanor.home import Home
-from athanor.registry.doctor import Finding, examine
+from athanor.registry.care.doctor import Finding, examine
 from athanor.registry.registry import Registry
 from athanor.release.files import read_release
 

@@ -7,7 +7,7 @@ import pytest
 from support.registries import MODEL, Place
 
 from athanor.errors import ServiceError
-from athanor.registry.doctor import examine
+from athanor.registry.care.doctor import examine
 from athanor.registry.history import champion_before
 from athanor.registry.registry import Registry
 from athanor.release.files import Release

@@ -10,7 +10,7 @@ import pytest
 from support.registries import MODEL, Place
 
 from athanor.errors import NotFoundError
-from athanor.registry.doctor import examine
+from athanor.registry.care.doctor import examine
 from athanor.registry.registry import Registry
 from athanor.release.files import read_release
 from athanor.release.traffic import Traffic

@@ -11,7 +11,7 @@ from support.properties import SLOW_PROPERTY
 from support.registries import MODEL, Place
 
 from athanor.errors import InputError
-from athanor.registry.doctor import examine
+from athanor.registry.care.doctor import examine
 from athanor.registry.registry import Registry
 from athanor.release.traffic import Traffic
 

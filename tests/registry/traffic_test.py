@@ -7,7 +7,7 @@ import pytest
 from support.registries import MODEL, Place
 
 from athanor.errors import InputError, NotFoundError, ReleaseError
-from athanor.registry.doctor import examine
+from athanor.registry.care.doctor import examine
 from athanor.registry.registry import Registry
 from athanor.release.files import GRAPH, Release
 from athanor.release.store import ReleaseStore

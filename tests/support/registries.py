@@ -17,11 +17,11 @@ from sqlalchemy.orm import configure_mappers
 from support.releases import make_release
 
 from athanor.home import Home
-from athanor.registry.doctor import examine
+from athanor.registry.care.doctor import examine
 from athanor.registry.history import Registered
-from athanor.registry.lock import WriterLock
 from athanor.registry.registry import Registry
 from athanor.registry.settings import RegistrySettings
+from athanor.registry.tracking.lock import WriterLock
 from athanor.release.files import read_release
 
 MODEL: Final = "flight_delay"

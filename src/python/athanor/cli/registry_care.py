@@ -20,8 +20,8 @@ def gc(
     json: JsonOption = False,
 ) -> None:
     """Remove releases that were never registered, and what killed processes left; never a registered version."""
+    from athanor.registry.care.retention import collect
     from athanor.registry.registry import Registry
-    from athanor.registry.retention import collect
 
     place = Home.find(home)
     with watch() as progress, progress.step("Collect"):
@@ -41,7 +41,7 @@ def doctor(
     json: JsonOption = False,
 ) -> None:
     """Compare versions, aliases, history, release store and traffic files. Exit status 1 when differences are left."""
-    from athanor.registry.doctor import examine
+    from athanor.registry.care.doctor import examine
     from athanor.registry.registry import Registry
 
     place = Home.find(home)
@@ -64,7 +64,7 @@ def ui(
 ) -> None:
     """Show trainings and versions in MLflow's own pages, until Ctrl-C."""
     from athanor.registry.registry import Registry
-    from athanor.registry.server import serve
+    from athanor.registry.tracking.server import serve
 
     with watch() as progress, progress.step("Open the registry"):
         settings = Registry.open(Home.find(home)).settings

@@ -24,7 +24,7 @@ _OneArgument = Annotated[str, typer.Argument(help="Semantic version, 1.0.0, or h
 def show_(project: ProjectArgument, version: _OneArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Tell all about one version: metrics, gates, parameters, provenance, signatures."""
     from athanor.registry.registry import Registry
-    from athanor.registry.runs import read_training
+    from athanor.registry.tracking.runs import read_training
 
     with watch() as progress, progress.step("Read the release"):
         registry = Registry.open(Home.find(home))

@@ -7,9 +7,9 @@ from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from athanor.errors import NotFoundError
-from athanor.registry.database import all_pages, told
 from athanor.registry.history import Move, Registered, read_moves, read_version
 from athanor.registry.settings import RegistrySettings
+from athanor.registry.tracking.database import all_pages, told
 
 _SHORTEST_DIGEST: Final = 6
 

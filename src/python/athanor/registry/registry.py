@@ -6,7 +6,6 @@ from typing import Final
 
 from athanor.errors import InputError, NotFoundError
 from athanor.home import Home
-from athanor.registry.database import connect, told
 from athanor.registry.history import (
     BY_TAG,
     CLEAN_TAG,
@@ -18,11 +17,12 @@ from athanor.registry.history import (
     now,
     read_version,
 )
-from athanor.registry.lock import WriterLock
 from athanor.registry.moves import Step, take, withdrawable
 from athanor.registry.reading import RegistryReader
-from athanor.registry.runs import Runs, Training, describe_gates, read_training
 from athanor.registry.settings import RegistrySettings
+from athanor.registry.tracking.database import connect, told
+from athanor.registry.tracking.lock import WriterLock
+from athanor.registry.tracking.runs import Runs, Training, describe_gates, read_training
 from athanor.registry.versioning import next_version
 from athanor.release.files import Release
 from athanor.release.manifest import Identity, Provenance

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from support.registries import MODEL, Place
 
-from athanor.registry.doctor import Finding, examine
+from athanor.registry.care.doctor import Finding, examine
 from athanor.registry.history import Move
 from athanor.registry.registry import Registry
 from athanor.release.traffic import Traffic

@@ -11,7 +11,7 @@ import pytest
 from support.registries import MODEL, Place
 from support.releases import make_record
 
-from athanor.registry.doctor import Finding, examine
+from athanor.registry.care.doctor import Finding, examine
 from athanor.registry.history import CHAMPION, Registered
 from athanor.registry.registry import Registry
 from athanor.release.files import GRAPH, Release

@@ -16,7 +16,7 @@ from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, MAX_PARAM_VAL_LENGTH,
 from pydantic import ValidationError
 
 from athanor.errors import ReleaseError
-from athanor.registry.database import all_pages
+from athanor.registry.tracking.database import all_pages
 from athanor.release.files import MODEL_CARD, TRAINING, Release
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import Estimate, GateResult, TrainingRecord, Trial

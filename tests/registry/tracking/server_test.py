@@ -17,8 +17,8 @@ from support.processes import find_descendants, list_processes, nothing_survives
 from support.registries import MODEL, Place
 
 from athanor.errors import SettingsError
-from athanor.registry.server import serve
 from athanor.registry.settings import RegistrySettings
+from athanor.registry.tracking.server import serve
 from athanor.release.files import MODEL_CARD, Release
 
 _START_S: Final = 90.0

@@ -11,8 +11,8 @@ import pytest
 from support.registries import MODEL, Place
 
 from athanor.errors import ConflictError
+from athanor.registry.care.retention import collect
 from athanor.registry.registry import Registry
-from athanor.registry.retention import collect
 from athanor.release.files import Release, read_release
 from athanor.release.traffic import Traffic
 

@@ -20,8 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from athanor.errors import ServiceError, SettingsError
-from athanor.registry.lock import WriterLock
 from athanor.registry.settings import ARTIFACTS, DATABASE, RegistrySettings
+from athanor.registry.tracking.lock import WriterLock
 
 _CONNECT_TIMEOUT_S: Final = 10
 # The last table that is made on a server, in one transaction with all the others.

@@ -9,8 +9,8 @@ import pytest
 from support.registries import FORKS, hold_lock, start
 
 from athanor.errors import ConflictError
-from athanor.registry.lock import WriterLock
 from athanor.registry.settings import RegistrySettings, make_settings
+from athanor.registry.tracking.lock import WriterLock
 
 _PATIENCE_S: Final = 60.0
 

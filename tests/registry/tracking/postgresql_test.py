@@ -12,9 +12,9 @@ import pytest
 from support.registries import BEGUN, FORKS, MODEL, Place, change, check_nothing_is_lost, hold_lock, race, start
 
 from athanor.errors import ConflictError, SettingsError
-from athanor.registry.doctor import examine
-from athanor.registry.lock import WriterLock
+from athanor.registry.care.doctor import examine
 from athanor.registry.settings import RegistrySettings
+from athanor.registry.tracking.lock import WriterLock
 from athanor.release.files import read_release
 
 _VARIABLE: Final = "ATHANOR_TEST_POSTGRESQL"

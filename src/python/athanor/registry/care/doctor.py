@@ -13,7 +13,7 @@ from athanor.errors import AthanorError, NotFoundError, ReleaseError
 from athanor.registry.history import Move, Registered
 from athanor.registry.moves import follows
 from athanor.registry.registry import Registry
-from athanor.registry.runs import read_training
+from athanor.registry.tracking.runs import read_training
 from athanor.release.files import Release, read_release
 from athanor.release.traffic import VARIANTS, Traffic
 

@@ -12,7 +12,7 @@ from support.registries import MODEL, Place
 from support.releases import make_files, make_identity, make_record
 
 from athanor.registry.registry import Registry
-from athanor.registry.runs import read_training
+from athanor.registry.tracking.runs import read_training
 from athanor.release.files import MODEL_CARD, TRAINING, Release
 from athanor.release.record import TrainingRecord
 

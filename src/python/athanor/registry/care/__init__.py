@@ -1,0 +1,1 @@
+"""Whether all parts of a registry agree, and which of its files can go."""
