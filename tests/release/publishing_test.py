@@ -14,7 +14,7 @@ from support.releases import PROVENANCE, make_release
 
 from athanor.errors import NotFoundError, ReleaseError
 from athanor.release.files import GRAPH, MANIFEST, MODEL_CARD, Release, digests
-from athanor.release.places import open_place
+from athanor.release.storage.locations import open_storage
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
 
@@ -60,9 +60,9 @@ def test_what_was_tampered_with_in_the_store_is_refused_and_not_published_over(
 ) -> None:
     store.publish(release)
     path = f"{_folder(release)}/{GRAPH}"
-    damage(open_place(location), path)
+    damage(open_storage(location), path)
     for ask in (lambda: store.read("flight_delay", release.digest), lambda: store.publish(release)):
-        with pytest.raises(ReleaseError, match=re.escape(open_place(location).name(path))):
+        with pytest.raises(ReleaseError, match=re.escape(open_storage(location).name(path))):
             ask()
 
 
@@ -91,7 +91,7 @@ def test_the_remedy_that_a_refusal_names_works(local: ReleaseStore, release: Rel
 def test_what_is_half_there_is_completed_whatever_lies_there(
     store: ReleaseStore, location: str, release: Release
 ) -> None:
-    place, folder = open_place(location), _folder(release)
+    place, folder = open_storage(location), _folder(release)
     place.write(f"{folder}/{GRAPH}", b"half")
     place.write(f"{folder}/{MODEL_CARD}", release.files[MODEL_CARD])
     place.write(f"{folder}/{MANIFEST}", release.manifest.content[:100])
@@ -157,7 +157,7 @@ def test_killed_while_it_removes_it_leaves_the_release_or_none(local: ReleaseSto
 
 def test_what_was_abandoned_long_ago_is_removed(store: ReleaseStore, location: str, release: Release) -> None:
     store.publish(release)
-    place = open_place(location)
+    place = open_storage(location)
     place.write(f"releases/flight_delay/{_DIGEST}/{GRAPH}", b"half")
     store.remove_abandoned(older_than_s=3_600)
     assert place.list_names("releases/flight_delay") == sorted([_DIGEST, release.digest])

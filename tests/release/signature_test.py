@@ -28,8 +28,8 @@ from support.releases import make_release
 from athanor.errors import ReleaseError, SettingsError
 from athanor.release.files import MODEL_CARD, Release, digests
 from athanor.release.manifest import Manifest
-from athanor.release.places import open_place
 from athanor.release.signature import Signature, make_key, sign, verify_signature
+from athanor.release.storage.locations import open_storage
 from athanor.release.store import ReleaseStore
 
 
@@ -236,7 +236,7 @@ def test_signatures_lie_beside_the_releases_one_for_each_key(
     for signature in made:
         store.write_signature("flight_delay", release.digest, signature)
     assert set(store.read_signatures("flight_delay", release.digest)) == set(made[1:])
-    names = open_place(location).list_names(f"signatures/flight_delay/{release.digest}")
+    names = open_storage(location).list_names(f"signatures/flight_delay/{release.digest}")
     assert names == sorted(f"{signature.key_id}.json" for signature in made[:2])
     assert store.read("flight_delay", release.digest).files == release.files
 

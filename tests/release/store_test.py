@@ -10,7 +10,7 @@ from support.releases import make_release
 
 from athanor.errors import NotFoundError, ReleaseError, SettingsError
 from athanor.release.files import MANIFEST, Release
-from athanor.release.places import open_place
+from athanor.release.storage.locations import open_storage
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
 
@@ -32,7 +32,7 @@ def test_a_published_release_is_read_as_it_was_written(store: ReleaseStore, rele
 def test_it_lies_where_everybody_looks_for_it(store: ReleaseStore, location: str, release: Release) -> None:
     store.publish(release)
     store.write_traffic(_TRAFFIC)
-    place = open_place(location)
+    place = open_storage(location)
     assert place.list_names("") == ["releases", "traffic"]
     assert place.list_names(_folder(release)) == sorted([*release.files, MANIFEST])
     assert place.read(f"{_folder(release)}/{MANIFEST}") == Path(release.location, MANIFEST).read_bytes()
@@ -61,7 +61,7 @@ def test_what_is_no_digest_names_no_release(local: ReleaseStore, release: Releas
 
 def test_what_has_no_manifest_is_not_there(store: ReleaseStore, location: str, release: Release) -> None:
     store.publish(release)
-    open_place(location).remove(f"{_folder(release)}/{MANIFEST}")
+    open_storage(location).remove(f"{_folder(release)}/{MANIFEST}")
     with pytest.raises(NotFoundError, match=release.digest):
         store.read("flight_delay", release.digest)
     assert (store.list_models(), store.list_digests("flight_delay")) == ([], [])
@@ -82,7 +82,7 @@ def test_a_damaged_manifest_is_refused_where_manifests_are_listed(
     store: ReleaseStore, location: str, release: Release
 ) -> None:
     store.publish(release)
-    open_place(location).write(f"{_folder(release)}/{MANIFEST}", b"{}")
+    open_storage(location).write(f"{_folder(release)}/{MANIFEST}", b"{}")
     with pytest.raises(ReleaseError, match=f"{MANIFEST}, of release {release.digest}, cannot be read"):
         list(store.list_manifests("flight_delay"))
 
@@ -96,7 +96,7 @@ def test_what_was_removed_is_not_there_and_the_rest_stays(
     for _ in range(2):
         store.remove("flight_delay", release.digest)
     assert store.list_digests("flight_delay") == [later.digest]
-    assert open_place(location).list_names(_folder(release)) == []
+    assert open_storage(location).list_names(_folder(release)) == []
 
 
 def test_traffic_is_written_replaced_and_read(store: ReleaseStore) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError
 
 from athanor.errors import SettingsError
 from athanor.home import STORE_VARIABLE, Home
-from athanor.release.places import is_url, to_absolute
+from athanor.release.storage.locations import is_url, to_absolute
 
 DATABASE: Final = "ATHANOR_REGISTRY_URL"
 ARTIFACTS: Final = "ATHANOR_ARTIFACTS_URL"

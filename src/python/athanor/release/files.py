@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from athanor.errors import NotFoundError, ReleaseError
 from athanor.release.manifest import Identity, Manifest, Provenance
-from athanor.release.places import LocalPlace, Place
+from athanor.release.storage.local import LocalStorage
+from athanor.release.storage.storage import Storage
 
 CONTRACT: Final = "contract.json"
 GRAPH: Final = "model.onnx"
@@ -75,7 +76,7 @@ def write_release(
         documents: files that tell about the release and are not part of what it is.
     """
     manifest = Manifest.seal(identity, provenance, digests(documents))
-    LocalPlace(folder).place(manifest.digest, {**files, **documents, MANIFEST: manifest.content})
+    LocalStorage(folder).place(manifest.digest, {**files, **documents, MANIFEST: manifest.content})
     return read_release(folder / manifest.digest)
 
 
@@ -92,43 +93,43 @@ def read_release(folder: Path, digest: str | None = None) -> Release:
     digest = digest or folder.name
     if not folder.is_dir():
         raise NotFoundError(f"there is no release {digest} at {folder}")
-    return verify_release(LocalPlace(folder.parent), folder.name, digest)
+    return verify_release(LocalStorage(folder.parent), folder.name, digest)
 
 
-def verify_release(place: Place, folder: str, digest: str) -> Release:
-    """Reads and verifies the release in a folder of a place. Raises ReleaseError as `read_release` does."""
-    manifest = read_manifest(place, folder, digest)
-    names = [name for name in place.list_names(folder) if name != MANIFEST]
-    files = {name: _read(place, f"{folder}/{name}") for name in names}
-    release = Release(place.name(folder), manifest, files)
+def verify_release(storage: Storage, folder: str, digest: str) -> Release:
+    """Reads and verifies the release in a folder of a storage. Raises ReleaseError as `read_release` does."""
+    manifest = read_manifest(storage, folder, digest)
+    names = [name for name in storage.list_names(folder) if name != MANIFEST]
+    files = {name: _read(storage, f"{folder}/{name}") for name in names}
+    release = Release(storage.name(folder), manifest, files)
     release.check_files()
     return release
 
 
-def read_manifest(place: Place, folder: str, digest: str) -> Manifest:
+def read_manifest(storage: Storage, folder: str, digest: str) -> Manifest:
     """Reads and verifies the manifest of a release, and none of its files. Raises as `verify_release` does."""
-    content = _read(place, f"{folder}/{MANIFEST}")
+    content = _read(storage, f"{folder}/{MANIFEST}")
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
-        path = place.name(f"{folder}/{MANIFEST}")
+        path = storage.name(f"{folder}/{MANIFEST}")
         raise ReleaseError(f"{path}, of release {digest}, cannot be read: {error}") from None
     actual = manifest.identity.digest
     if not digest == manifest.digest == actual:
         reason = f"it says digest {manifest.digest}, its content has {actual}, expected is {digest}"
-        _refuse(place.name(folder), MANIFEST, reason)
+        _refuse(storage.name(folder), MANIFEST, reason)
     as_written = Manifest.seal(manifest.identity, manifest.provenance, manifest.documents).content
     if content != as_written:
         found, expected = (hashlib.sha256(written).hexdigest() for written in (content, as_written))
-        _refuse(place.name(folder), MANIFEST, f"its sha256 is {found}, what it says would be written with {expected}")
+        _refuse(storage.name(folder), MANIFEST, f"its sha256 is {found}, what it says would be written with {expected}")
     return manifest
 
 
-def _read(place: Place, path: str) -> bytes:
+def _read(storage: Storage, path: str) -> bytes:
     try:
-        return place.read(path)
+        return storage.read(path)
     except OSError as error:
-        raise ReleaseError(f"{place.name(path)} cannot be read: {error}") from None
+        raise ReleaseError(f"{storage.name(path)} cannot be read: {error}") from None
 
 
 def _refuse(location: str, name: str, reason: str) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from athanor.errors import SettingsError
-from athanor.release.places import to_absolute
+from athanor.release.storage.locations import to_absolute
 
 ENVIRONMENT_PREFIX: Final = "ATHANOR_SERVE_"
 DEFAULT_HTTP_PORT: Final = 8000

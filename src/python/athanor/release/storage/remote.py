@@ -1,4 +1,4 @@
-"""Places that are no folder of this machine: those that fsspec has a URL for."""
+"""Storage that is no folder of this machine: whatever fsspec has a URL for."""
 
 import math
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import fsspec
 
 from athanor.errors import SettingsError
-from athanor.release.places import Place
+from athanor.release.storage.storage import Storage
 
 
-def open_remote(url: str, scheme: str) -> "RemotePlace":
+def open_remote(url: str, scheme: str) -> "RemoteStorage":
     """Raises SettingsError if the library that fsspec needs for such a URL is not there, or there is none."""
     try:
         system, root = fsspec.url_to_fs(url)
@@ -19,10 +19,10 @@ def open_remote(url: str, scheme: str) -> "RemotePlace":
             f"nothing here knows URLs of {scheme}:// ({error}); use a folder, or add the library that fsspec needs "
             "for them to the requirements and the lock"
         ) from None
-    return RemotePlace(system, root)
+    return RemoteStorage(system, root)
 
 
-class RemotePlace(Place):
+class RemoteStorage(Storage):
     """A folder of an fsspec file system. It replaces a file at once if the file system does, as object stores do."""
 
     def __init__(self, system: Any, root: str) -> None:
