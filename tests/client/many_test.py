@@ -13,7 +13,7 @@ from support.flights import make_flight
 from athanor.client.aio import AsyncClient
 from athanor.client.batches import Predicted, Refused
 from athanor.client.client import Client, connect
-from athanor.client.refusals import find_all_violations
+from athanor.client.files.refusals import find_all_violations
 from athanor.errors import FieldViolation, InvalidRequestError, ServiceError, SettingsError
 from flight_delay.v1 import flight_delay_pb2
 

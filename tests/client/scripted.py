@@ -10,7 +10,7 @@ import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from athanor.client.retries import RetryPolicy
+from athanor.client.connection.retries import RetryPolicy
 from athanor.errors import FieldViolation
 from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
 

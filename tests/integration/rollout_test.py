@@ -14,7 +14,7 @@ from integration.versions import Moved, Versions, follows
 from support.commands import run
 from support.processes import nothing_survives, wait_until
 
-from athanor.client.retries import RetryPolicy
+from athanor.client.connection.retries import RetryPolicy
 from athanor.release.predictor import TOLERANCE
 from flight_delay.v1 import flight_delay_pb2
 

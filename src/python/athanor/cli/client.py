@@ -19,8 +19,8 @@ from athanor.errors import InvalidRequestError, SettingsError
 
 if TYPE_CHECKING:
     from athanor.client.client import Client
-    from athanor.client.jobs import JobOptions
-    from athanor.client.rows import RowFormat
+    from athanor.client.files.jobs import JobOptions
+    from athanor.client.files.rows import RowFormat
     from athanor.progress import Advance
 
 _STANDARD_INPUT: Final = "-"
@@ -68,9 +68,9 @@ def predict(
 ) -> None:
     """Send rows to a service and print its predictions. Exit status 2 when rows break the contract."""
     from athanor.client.client import Client, connect
-    from athanor.client.jobs import JobOptions
-    from athanor.client.records import check_output
-    from athanor.client.rows import read_rows
+    from athanor.client.files.jobs import JobOptions
+    from athanor.client.files.records import check_output
+    from athanor.client.files.rows import read_rows
 
     if output is not None:
         check_output(output)
@@ -92,8 +92,8 @@ def predict(
 def _predict(
     client: "Client", rows: Iterable[Any], options: "JobOptions", output: Path | None, advance: "Advance"
 ) -> dict[str, Any]:
-    from athanor.client.jobs import predict_all
-    from athanor.client.records import writing
+    from athanor.client.files.jobs import predict_all
+    from athanor.client.files.records import writing
 
     if output is not None:
         with writing(output) as write:
@@ -119,7 +119,7 @@ def _to_tables(result: Mapping[str, Any]) -> RenderableType:
 
 
 def _choose_format(path: Path, given: str | None) -> "RowFormat":
-    from athanor.client.rows import RowFormat, format_of
+    from athanor.client.files.rows import RowFormat, format_of
 
     if given is None:
         return RowFormat.JSON if str(path) == _STANDARD_INPUT else format_of(path)

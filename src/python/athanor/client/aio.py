@@ -10,7 +10,7 @@ import grpc
 from athanor.client.batches import DEFAULT_BATCH_ROWS, DEFAULT_IN_FLIGHT, Batch, Cut, OnRefused, Predicted, cut_async
 from athanor.client.caller import Caller
 from athanor.client.calls import DEFAULT_TIMEOUT_S, Call, Options
-from athanor.client.channel import Connection, connect
+from athanor.client.connection.channel import Connection, connect
 from athanor.errors import InvalidRequestError
 
 __all__ = ["AsyncClient", "connect"]

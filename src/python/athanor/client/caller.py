@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from athanor.client.batches import Batch, Cut
 from athanor.client.calls import Call, Options
-from athanor.client.channel import Connection
-from athanor.client.failures import to_failure
-from athanor.client.retries import Attempts, RetryCount
+from athanor.client.connection.channel import Connection
+from athanor.client.connection.failures import to_failure
+from athanor.client.connection.retries import Attempts, RetryCount
 from athanor.client.stubs import Stubs
 from athanor.errors import InvalidRequestError
 

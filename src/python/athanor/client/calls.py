@@ -6,7 +6,7 @@ from typing import Final
 
 from google.protobuf.message import Message
 
-from athanor.client.retries import Attempts
+from athanor.client.connection.retries import Attempts
 
 DEFAULT_TIMEOUT_S: Final = 30.0
 

@@ -8,7 +8,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from athanor.client.cells import CellError, set_cell
+from athanor.client.files.cells import CellError, set_cell
 
 _TYPES: Final = {
     "bool": FieldDescriptorProto.TYPE_BOOL,

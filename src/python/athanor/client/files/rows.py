@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from athanor.client.cells import CellError, set_cell
+from athanor.client.files.cells import CellError, set_cell
 from athanor.errors import FieldViolation, InvalidRequestError, SettingsError
 
 _LONGEST_LINE: Final = 1024 * 1024

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.flights import make_flight
 
-from athanor.client.rows import RowFormat, format_of, read_rows
+from athanor.client.files.rows import RowFormat, format_of, read_rows
 from athanor.errors import InvalidRequestError, SettingsError
 from flight_delay.v1 import flight_delay_pb2
 

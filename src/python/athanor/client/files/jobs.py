@@ -7,8 +7,8 @@ from typing import Any
 
 from athanor.client.batches import AnsweredBy
 from athanor.client.client import Client
-from athanor.client.records import Write, to_record
-from athanor.client.refusals import find_all_violations
+from athanor.client.files.records import Write, to_record
+from athanor.client.files.refusals import find_all_violations
 from athanor.errors import FieldViolation, InvalidRequestError
 from athanor.progress import Advance
 

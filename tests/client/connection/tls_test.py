@@ -10,7 +10,7 @@ from client.scripted import QUICK, ScriptedService, serving
 from support.flights import make_flight
 
 from athanor.client.client import Client, connect
-from athanor.client.target import parse_target
+from athanor.client.connection.target import parse_target
 from athanor.errors import ServiceError, SettingsError
 
 

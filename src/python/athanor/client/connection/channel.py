@@ -8,9 +8,9 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
-from athanor.client.credentials import check_token, find_local_token, read_certificates, token_of_environment
-from athanor.client.retries import RetryPolicy
-from athanor.client.target import Target, parse_target
+from athanor.client.connection.credentials import check_token, find_local_token, read_certificates, token_of_environment
+from athanor.client.connection.retries import RetryPolicy
+from athanor.client.connection.target import Target, parse_target
 from athanor.errors import ServiceError, SettingsError
 
 _MOST_ANSWER_BYTES: Final = 64 * 1024 * 1024

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from math import inf
 from typing import Final
 
-from athanor.client.failures import Failure
+from athanor.client.connection.failures import Failure
 from athanor.errors import ServiceError, SettingsError
 
 _random: Final = secrets.SystemRandom()

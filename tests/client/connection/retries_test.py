@@ -14,8 +14,8 @@ from google.rpc import error_details_pb2
 from support.flights import make_flight
 
 from athanor.client.client import Client, connect
-from athanor.client.failures import Failure
-from athanor.client.retries import Attempts, RetryCount, RetryPolicy
+from athanor.client.connection.failures import Failure
+from athanor.client.connection.retries import Attempts, RetryCount, RetryPolicy
 from athanor.errors import OverloadedError, ServiceError, SettingsError
 
 _AWAY: Final = fail(grpc.StatusCode.UNAVAILABLE, "starting")

@@ -1,0 +1,1 @@
+"""Files of rows and of predictions: read, cut, asked, written."""
