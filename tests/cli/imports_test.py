@@ -60,8 +60,8 @@ def test_the_help_of_what_has_settings_loads_what_declares_them_and_no_more(
     monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     loaded = _load(monkeypatch, "serving", command, "--help")
-    assert "athanor.serving.settings" in loaded
+    assert "athanor.serving.setup.settings" in loaded
     assert not [name for name in loaded if _is_within(name, ("fastapi", "grpc", "numpy", "onnxruntime", "ray"))]
     # The check above can fail: this is what it found when every help did so.
-    assert {"athanor.serving.settings", "pydantic", "http.client"} <= set(_breaches(loaded))
+    assert {"athanor.serving.setup.settings", "pydantic", "http.client"} <= set(_breaches(loaded))
     assert len(loaded) > _MOST["--help"]

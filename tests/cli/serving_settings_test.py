@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from athanor.cli.serving_settings import read_settings, settings_command
 from athanor.errors import SettingsError
 from athanor.home import Home
-from athanor.serving.settings import ENVIRONMENT_PREFIX as PREFIX
-from athanor.serving.settings import ServingSettings
+from athanor.serving.setup.settings import ENVIRONMENT_PREFIX as PREFIX
+from athanor.serving.setup.settings import ServingSettings
 
 _NAMES: Final = [name for name in ServingSettings.model_fields if name not in {"project", "folder"}]
 _PATHS: Final = ("store", "require_signature", "prediction_log")

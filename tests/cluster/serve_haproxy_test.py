@@ -14,7 +14,7 @@ from support.processes import wait_until
 
 from athanor.cluster import serve_haproxy as ingress
 from athanor.cluster.serve_haproxy import Doors, UnknownConfigurationError, tighten
-from athanor.serving.settings import find_free_ports
+from athanor.serving.setup.settings import find_free_ports
 
 DOORS = Doors("0.0.0.0", 8000, 9000)  # noqa: S104 - what is tested
 

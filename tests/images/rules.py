@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from athanor.serving import metric_families
+from athanor.serving.telemetry import metric_families
 
 _KINDS: Final = {
     **{family.name: ("",) for family in (*metric_families.COUNTERS, *metric_families.GAUGES)},

@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from athanor.contract.columns import Kind
 from athanor.contract.messages import to_columns
 from athanor.inspection.v1 import inspection_pb2
-from athanor.serving.tensors import join_bytes
+from athanor.serving.formats.tensors import join_bytes
 from flight_delay.v1 import flight_delay_pb2
 from inference import open_inference_pb2
 from projects.flight_delay.model import MODEL

@@ -11,9 +11,9 @@ from support.commands import run
 from support.processes import Process, find_session
 
 from athanor.home import Home
-from athanor.serving.place import ServicePlace
-from athanor.serving.settings import find_free_ports
-from athanor.serving.status import ReplicaStatus, StatusFolder
+from athanor.serving.replica.status import ReplicaStatus, StatusFolder
+from athanor.serving.setup.paths import ServicePlace
+from athanor.serving.setup.settings import find_free_ports
 
 PROJECT: Final = "flight_delay"
 _RETRIES: Final = 3

@@ -17,7 +17,7 @@ from support.processes import nothing_survives, wait_until
 
 from athanor.release.files import GRAPH
 from athanor.release.traffic import Served, Traffic
-from athanor.serving.variants import share_of
+from athanor.serving.answering.variants import share_of
 from flight_delay.v1 import flight_delay_pb2
 
 Flights = list[flight_delay_pb2.Flight]

@@ -17,7 +17,7 @@ from athanor.release.files import Release
 from athanor.release.predictor import Predictor
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Traffic
-from athanor.serving.core import Core
+from athanor.serving.answering.core import Core
 from flight_delay.v1 import flight_delay_pb2
 from projects.flight_delay.model import MODEL
 

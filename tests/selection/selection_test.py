@@ -13,7 +13,9 @@ from selection.scratch import files_of_guide
 
 _TABLE: Final = Path(__file__).parent / "cases.yaml"
 _ALL: Final = Selection(
-    tests=frozenset({"tests/data/tables/keys_test.py", "tests/data/report/page_test.py", "tests/serving/core_test.py"}),
+    tests=frozenset(
+        {"tests/data/tables/keys_test.py", "tests/data/report/page_test.py", "tests/serving/answering/core_test.py"}
+    ),
     binaries=frozenset({"src/cli:client", "src/cli:serving"}),
     images=frozenset({"docker/serving:image"}),
 )
@@ -62,10 +64,10 @@ def test_what_a_case_forbids_fails_it_even_where_a_glob_asks_for_it() -> None:
         "an edit",
         (),
         {"tests": Patterns(("tests/**",))},
-        must_not={"tests": Patterns(("tests/serving/core_test.py",))},
+        must_not={"tests": Patterns(("tests/serving/answering/core_test.py",))},
     )
     outcome = compare(case, Selection(_ALL.tests), _ALL)
-    assert outcome.surplus.tests == {"tests/serving/core_test.py"}
+    assert outcome.surplus.tests == {"tests/serving/answering/core_test.py"}
 
 
 def test_a_name_that_is_gone_is_missing_where_it_is_expected_and_an_error_where_it_is_forbidden() -> None:
@@ -80,7 +82,7 @@ def test_a_case_that_nobody_could_be_asked_about_fails() -> None:
     assert not type(outcome)(**{**vars(outcome), "error": "Pants ended with 1"}).passed
 
 
-@pytest.mark.parametrize("glob", ["tests/gone/*", "tests/*_test.py", "!tests/serving/core_test.py"])
+@pytest.mark.parametrize("glob", ["tests/gone/*", "tests/*_test.py", "!tests/serving/answering/core_test.py"])
 def test_a_glob_that_fits_nothing_is_an_error(glob: str) -> None:
     with pytest.raises(CaseError, match="fits nothing"):
         compare(_case(tests=("tests/data/**", glob)), _select(), _ALL)

@@ -12,7 +12,7 @@ from support.serving import Stage
 from athanor.release.files import Release
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
-from athanor.serving.core import Core
+from athanor.serving.answering.core import Core
 from projects.flight_delay.model import MODEL
 
 

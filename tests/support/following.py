@@ -6,7 +6,7 @@ from typing import Any, Final
 from athanor.errors import AthanorError
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Traffic
-from athanor.serving.variants import LoadedTraffic
+from athanor.serving.answering.variants import LoadedTraffic
 
 _PATIENCE_S: Final = 60.0
 

@@ -14,8 +14,8 @@ from support.serving import make_request
 from support.tensors import to_request
 
 from athanor.inspection.v1 import inspection_pb2
-from athanor.serving import grpc_doors
-from athanor.serving.grpc_doors import GrpcDoors, add_services, open_doors
+from athanor.serving.doors import grpc as grpc_doors
+from athanor.serving.doors.grpc import GrpcDoors, add_services, open_doors
 from inference import open_inference_pb2 as oip
 from projects.flight_delay.model import MODEL
 

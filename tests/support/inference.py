@@ -8,8 +8,8 @@ from support.flights import make_columns
 from support.tensors import to_json
 
 from athanor.errors import InvalidRequestError
-from athanor.serving.core import Core
-from athanor.serving.inference_json import JSON_LENGTH, parse, to_body, to_question
+from athanor.serving.answering.core import Core
+from athanor.serving.formats.inference_json import JSON_LENGTH, parse, to_body, to_question
 
 TENSORS: Final = to_json(make_columns(2))["inputs"]
 

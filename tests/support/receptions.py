@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from athanor.serving.batcher import Batcher
-from athanor.serving.core import Core
-from athanor.serving.place import ServicePlace
-from athanor.serving.reception import Reception
-from athanor.serving.settings import ServingSettings, make_settings
-from athanor.serving.shadow import Shadow
-from athanor.serving.telemetry import Telemetry
-from athanor.serving.tokens import Scope, Tokens, make_token
+from athanor.serving.access.tokens import Scope, Tokens, make_token
+from athanor.serving.answering.batcher import Batcher
+from athanor.serving.answering.core import Core
+from athanor.serving.doors.handler import Reception
+from athanor.serving.doors.shadow import Shadow
+from athanor.serving.setup.paths import ServicePlace
+from athanor.serving.setup.settings import ServingSettings, make_settings
+from athanor.serving.telemetry.telemetry import Telemetry
 from projects.flight_delay.model import MODEL
 
 

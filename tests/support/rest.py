@@ -7,7 +7,7 @@ import httpx
 from starlette.applications import Starlette
 from support.receptions import Counter
 
-from athanor.serving.rest_doors import build_rest
+from athanor.serving.doors.rest import build_rest
 
 
 class RestClient:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from athanor.serving.place import ServicePlace
+from athanor.serving.setup.paths import ServicePlace
 
 # It works as `run` does, without Ray: at SIGHUP it writes a status for each replica, at SIGTERM it goes.
 _PROGRAM: Final = """

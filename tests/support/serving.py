@@ -14,8 +14,8 @@ from athanor.features.features import FeatureArrays
 from athanor.release.predictor import Predictor
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Challenger, Served, Traffic
-from athanor.serving import typed
-from athanor.serving.core import Core, Question
+from athanor.serving.answering.core import Core, Question
+from athanor.serving.formats import typed
 from flight_delay.v1 import flight_delay_pb2
 from projects.flight_delay.model import MODEL
 

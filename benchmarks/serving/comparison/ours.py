@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from athanor.contract.columns import Columns
 from athanor.features.features import Model
 from athanor.release.store import ReleaseStore
-from athanor.serving import typed
-from athanor.serving.core import Core, Question
-from athanor.serving.tensors import locate
+from athanor.serving.answering.core import Core, Question
+from athanor.serving.formats import typed
+from athanor.serving.formats.tensors import locate
 
 _MAX_ROWS = 10_000
 _REQUEST_ID = "0" * 32

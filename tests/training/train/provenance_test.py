@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from athanor.training.train import provenance as module
 from athanor.training.train.provenance import Run, cpu_family, describe_provenance, lock_digest, pex_digest
-from athanor.training.train.train import provenance as module
 from athanor.version import VERSION
 
 _RUN = Run(snapshot_version=3, trials=7, engine="ray", threads=2)

@@ -34,10 +34,11 @@ from athanor.release.record import TrainingRecord
 from athanor.training.compile.onnx_graph import compile_pipeline
 from athanor.training.gates.metrics import BetterThanBaseline, Floor
 from athanor.training.recipe import Candidate, Recipe
+from athanor.training.train import build as building
+from athanor.training.train import provenance
+from athanor.training.train import train as module
 from athanor.training.train.build import Options
-from athanor.training.train.train import Training, provenance
-from athanor.training.train.train import build as building
-from athanor.training.train.train import train as module
+from athanor.training.train.train import Training
 from projects.flight_delay.model import MODEL
 
 

@@ -16,9 +16,9 @@ from athanor.home import Home
 from athanor.release.files import GRAPH, Release
 from athanor.release.manifest import Manifest
 from athanor.training.recipe import Candidate, Recipe
+from athanor.training.train import verification as module
 from athanor.training.train.build import Options, build
 from athanor.training.train.train import train
-from athanor.training.train.train import verification as module
 from athanor.training.train.verification import Verification
 from projects.flight_delay.model import MODEL
 

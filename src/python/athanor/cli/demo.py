@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from athanor.data.snapshots.snapshot import Snapshot
     from athanor.progress import Progress
     from athanor.registry.history import Registered
-    from athanor.serving.place import ServiceState
+    from athanor.serving.setup.paths import ServiceState
     from athanor.training.train.train import Training
 
 _PROJECT: Final = "flight_delay"
@@ -89,7 +89,13 @@ def demo(
 @contextmanager
 def _service(home: Home, progress: "Progress", keep: bool) -> Iterator["ServiceState"]:
     """The service, on the usual ports where they are free; stopped at the end unless it is kept and all went well."""
-    from athanor.serving.settings import DEFAULT_GRPC_PORT, DEFAULT_HTTP_PORT, find_free_ports, is_free, make_settings
+    from athanor.serving.setup.settings import (
+        DEFAULT_GRPC_PORT,
+        DEFAULT_HTTP_PORT,
+        find_free_ports,
+        is_free,
+        make_settings,
+    )
 
     http_port, grpc_port = DEFAULT_HTTP_PORT, DEFAULT_GRPC_PORT
     if not (is_free(http_port) and is_free(grpc_port)):
@@ -161,7 +167,7 @@ def _ask_rest(service: "ServiceState", home: Home, rows: list[Any]) -> list[floa
 
     from google.protobuf import json_format
 
-    from athanor.serving.place import ServicePlace
+    from athanor.serving.setup.paths import ServicePlace
 
     token = ServicePlace(home.service, _PROJECT).token.read_text().strip()
     body = json.dumps({"flights": [json_format.MessageToDict(row) for row in rows]}).encode()

@@ -30,7 +30,7 @@ def kuberay(
     **settings: Any,
 ) -> None:
     """Print the manifest of a RayService for the KubeRay operator, made from the settings."""
-    from athanor.serving.kuberay import Pods, to_yaml
+    from athanor.serving.hosting.kuberay import Pods, to_yaml
 
     text = to_yaml(read_settings(project, Home.find(home), settings), Pods(image, cpu, memory))
     if output is None:

@@ -29,7 +29,7 @@ def node(
     """Be a node of a cluster in the foreground, until SIGTERM or SIGINT."""
     from dataclasses import replace
 
-    from athanor.serving.node import plan_head, plan_joiner, run
+    from athanor.serving.hosting.node import plan_head, plan_joiner, run
 
     if head == (join is not None):
         raise SettingsError("give either --head, to begin a cluster, or --join HOST:PORT, to join one")
@@ -48,8 +48,8 @@ def deploy(
     **settings: Any,
 ) -> None:
     """Deploy on a cluster, or change what is deployed; returns when it answers. Two replicas, unless told otherwise."""
-    from athanor.serving.deployment import DEFAULT_REPLICAS
-    from athanor.serving.deployment import deploy as deploy_on
+    from athanor.serving.hosting.cluster_deployment import DEFAULT_REPLICAS
+    from athanor.serving.hosting.cluster_deployment import deploy as deploy_on
 
     found = read_settings(project, Home.find(home), settings)
     if "replicas" not in found.model_fields_set:
@@ -69,8 +69,8 @@ def undeploy(
     home: HomeOption = None,
 ) -> None:
     """Take a project away from a cluster, after the requests it is answering."""
-    from athanor.serving.deployment import undeploy as undeploy_from
-    from athanor.serving.place import ServicePlace
+    from athanor.serving.hosting.cluster_deployment import undeploy as undeploy_from
+    from athanor.serving.setup.paths import ServicePlace
 
     with watch() as progress:
         undeploy_from(ServicePlace(Home.find(home).service, project), address, ray_token_file, progress)

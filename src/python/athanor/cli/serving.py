@@ -17,9 +17,9 @@ from athanor.home import Home
 
 if TYPE_CHECKING:
     from athanor.progress import Progress
-    from athanor.serving.place import ServicePlace, ServiceState
-    from athanor.serving.settings import ServingSettings
-    from athanor.serving.status import ReplicaStatus
+    from athanor.serving.replica.status import ReplicaStatus
+    from athanor.serving.setup.paths import ServicePlace, ServiceState
+    from athanor.serving.setup.settings import ServingSettings
 
 app = make_app("serve", "Run the service of a project's releases.")
 app.add_typer(tokens.app)
@@ -52,7 +52,7 @@ def scale(
     home: HomeOption = None,
 ) -> None:
     """Change the number of replicas; returns when there are so many. No request is lost."""
-    from athanor.serving.service import scale as scale_service
+    from athanor.serving.hosting.service import scale as scale_service
 
     with watch() as progress:
         scale_service(_place(project, home), replicas, progress)
@@ -61,7 +61,7 @@ def scale(
 @app.command()
 def status(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Tell where the service answers, and by what each replica does. Exit status 2 when none runs, 1 when one fails."""
-    from athanor.serving.status import StatusFolder
+    from athanor.serving.replica.status import StatusFolder
 
     place = _place(project, home)
     state = place.find()
@@ -94,15 +94,15 @@ def logs(
 @settings_command(app, "run")
 def run_(project: ProjectArgument, *, home: HomeOption = None, **settings: Any) -> None:
     """Run the service in the foreground, until SIGTERM or SIGINT."""
-    from athanor.serving.service import run as run_service
+    from athanor.serving.hosting.service import run as run_service
 
     run_service(read_settings(project, Home.find(home), settings))
 
 
 def start(settings: "ServingSettings", progress: "Progress") -> "ServiceState":
     """Starts a service as `up` does."""
-    from athanor.serving.place import ServicePlace
-    from athanor.serving.service import up as start_service
+    from athanor.serving.hosting.service import up as start_service
+    from athanor.serving.setup.paths import ServicePlace
 
     place = ServicePlace.of(settings)
     command = [sys.executable, "-m", "athanor.cli.serving", "run", settings.project, "--settings", str(place.settings)]
@@ -111,14 +111,14 @@ def start(settings: "ServingSettings", progress: "Progress") -> "ServiceState":
 
 def stop(project: str, home: Home, progress: "Progress") -> None:
     """Stops a service as `down` does."""
-    from athanor.serving.place import ServicePlace
-    from athanor.serving.service import down as stop_service
+    from athanor.serving.hosting.service import down as stop_service
+    from athanor.serving.setup.paths import ServicePlace
 
     stop_service(ServicePlace(home.service, project), progress)
 
 
 def _place(project: str, home: Path | None) -> "ServicePlace":
-    from athanor.serving.place import ServicePlace
+    from athanor.serving.setup.paths import ServicePlace
 
     return ServicePlace(Home.find(home).service, project)
 
@@ -131,7 +131,7 @@ def _facts(state: "ServiceState") -> dict[str, object]:
 def _tell_access(settings: "ServingSettings") -> Text:
     if settings.insecure:
         return Text("Anybody is let in who can reach the doors: --insecure", style="bold red")
-    from athanor.serving.place import ServicePlace
+    from athanor.serving.setup.paths import ServicePlace
 
     token = ServicePlace.of(settings).token.read_text().strip()
     # On one line, however narrow the terminal is: to be copied.

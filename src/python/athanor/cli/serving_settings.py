@@ -18,7 +18,7 @@ from athanor.errors import SettingsError
 from athanor.home import Home
 
 if TYPE_CHECKING:
-    from athanor.serving.settings import ServingSettings
+    from athanor.serving.setup.settings import ServingSettings
 
 _FILE: Final = "settings"
 # The command's argument and the home say these.
@@ -69,7 +69,7 @@ def _replace_settings(command: Callable[..., None], flags: Sequence[inspect.Para
 
 
 def _make_flags() -> Sequence[inspect.Parameter]:
-    from athanor.serving.settings import ServingSettings
+    from athanor.serving.setup.settings import ServingSettings
 
     flags = [_make_flag(_FILE, Path, f"--{_FILE}", "File of settings, TOML; a key for each.")]
     for name, field in ServingSettings.model_fields.items():
@@ -82,7 +82,7 @@ def _make_flags() -> Sequence[inspect.Parameter]:
 
 
 def _make_flag(name: str, kind: type, flag: str, words: str) -> inspect.Parameter:
-    from athanor.serving.settings import ENVIRONMENT_PREFIX
+    from athanor.serving.setup.settings import ENVIRONMENT_PREFIX
 
     option = typer.Option(flag, envvar=f"{ENVIRONMENT_PREFIX}{name.upper()}", show_envvar=True, help=words)
     return inspect.Parameter(
@@ -99,7 +99,7 @@ def read_settings(project: str, home: Home, given: Mapping[str, object]) -> "Ser
     Raises:
         SettingsError: a setting is unknown or cannot be; names every one.
     """
-    from athanor.serving.settings import make_settings, read_settings_file
+    from athanor.serving.setup.settings import make_settings, read_settings_file
 
     _check_environment(given)
     file = given[_FILE]
@@ -118,7 +118,7 @@ def read_settings(project: str, home: Home, given: Mapping[str, object]) -> "Ser
 
 def _check_environment(known: Mapping[str, object]) -> None:
     """Refuses a variable that looks like a setting and is none: else it would be left out in silence."""
-    from athanor.serving.settings import ENVIRONMENT_PREFIX as PREFIX
+    from athanor.serving.setup.settings import ENVIRONMENT_PREFIX as PREFIX
 
     names = [name.upper() for name in known]
     for variable in os.environ:

@@ -1,0 +1,1 @@
+"""Which release answers, and how questions are answered together."""

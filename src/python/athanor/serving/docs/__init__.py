@@ -1,0 +1,1 @@
+"""What a service says about itself: OpenAPI, JSON schemas, and the page."""

@@ -1,0 +1,148 @@
+"""Columns of a contract as JSON Schema says them, and a row that the contract allows.
+
+The schemas say what protobuf JSON looks like where it is written by its own rules. What is read is more: names as
+in the .proto file, and numbers as text or truth values. Where a schema and `athanor.contract.validation` can differ:
+
+- a pattern that ECMA-262 cannot say (see `patterns.to_ecma`) is told in words and by its lengths alone;
+- a `float` is judged after it was rounded to 32 bits;
+- an instant that only its offset moves out of the years 1 to 9999.
+"""
+
+import math
+import sys
+from typing import Any, Final
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from athanor.contract.columns import Column, Kind
+from athanor.contract.contract import Contract
+from athanor.serving.docs.patterns import lengths_of, make_example, to_ecma
+
+# RFC 3339 as protobuf reads it: capitals, at most nanoseconds, no leap seconds, years from 1.
+INSTANT_PATTERN: Final = (
+    "^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+EXAMPLE_INSTANT: Final = "2024-01-01T12:00:00Z"
+_LARGEST_FLOAT: Final = 3.4028234663852886e38
+# A range that is wider says nothing of what is usual.
+_WIDEST: Final = 1_000_000.0
+_TYPES: Final = {Kind.NUMBER: "number", Kind.INTEGER: "integer", Kind.BOOLEAN: "boolean"}
+
+
+def json_name(contract: Contract, column: Column) -> str:
+    """A column of the row, as protobuf JSON names it."""
+    return str(contract.row.fields_by_name[column.name].json_name)
+
+
+def build_row_schema(contract: Contract) -> dict[str, Any]:
+    """One row as an object of protobuf JSON."""
+    return {
+        "type": "object",
+        "description": "One row. Names as in the .proto file (`snake_case`) are read as well.",
+        "properties": {
+            json_name(contract, column): build_column_schema(contract, column) for column in contract.columns
+        },
+        "required": [json_name(contract, column) for column in contract.columns if not column.may_be_missing],
+        "additionalProperties": False,
+        "examples": [make_example_row(contract)],
+    }
+
+
+def build_column_schema(contract: Contract, column: Column) -> dict[str, Any]:
+    """The values of a column in protobuf JSON."""
+    schema = _describe(column)
+    if column.kind is Kind.TEXT:
+        schema |= _build_text(column)
+    elif column.kind is Kind.TIMESTAMP:
+        schema |= {"type": _nullable("string", column), "format": "date-time", "pattern": INSTANT_PATTERN}
+    else:
+        schema |= build_number_schema(contract, column)
+    example = make_example_value(column)
+    return schema | ({} if example is None else {"examples": [example]})
+
+
+def _describe(column: Column) -> dict[str, Any]:
+    missing = " May be missing." if column.may_be_missing else " Required."
+    description = f"{column.description}: {column.allowed}.{missing}"
+    return {"description": description} | ({"x-unit": column.unit} if column.unit else {})
+
+
+def _nullable(kind: str, column: Column) -> str | list[str]:
+    return [kind, "null"] if column.may_be_missing else kind
+
+
+def build_number_schema(contract: Contract, column: Column) -> dict[str, Any]:
+    """The values of a numeric column. A number that may be missing may be "NaN" too; infinities are never allowed."""
+    limits = {} if column.kind is Kind.BOOLEAN else _limits(contract, column)
+    value = {"type": _TYPES[column.kind], **limits}
+    if not column.may_be_missing:
+        return value
+    if column.kind is Kind.NUMBER:
+        return {"anyOf": [value, {"const": "NaN"}, {"type": "null"}]}
+    return value | {"type": [value["type"], "null"]}
+
+
+def _limits(contract: Contract, column: Column) -> dict[str, float]:
+    """Inclusive, and finite always: JSON can write numbers that no double holds."""
+    if column.kind is Kind.INTEGER:
+        return {"minimum": math.ceil(column.minimum), "maximum": math.floor(column.maximum)}
+    is_float = contract.row.fields_by_name[column.name].type == FieldDescriptor.TYPE_FLOAT
+    largest = _LARGEST_FLOAT if is_float else sys.float_info.max
+    return {"minimum": max(column.minimum, -largest), "maximum": min(column.maximum, largest)}
+
+
+def _build_text(column: Column) -> dict[str, Any]:
+    """Of text, the empty one is missing too."""
+    schema: dict[str, Any] = {"type": _nullable("string", column)}
+    if column.categories:
+        return schema | {"enum": [*column.categories, *(("", None) if column.may_be_missing else ())]}
+    shortest, longest = lengths_of(column.pattern) if column.pattern else (1, None)
+    if not column.may_be_missing:
+        schema["minLength"] = max(shortest, 1)
+    if longest is not None:
+        schema["maxLength"] = longest
+    if not column.pattern:
+        return schema
+    portable = to_ecma(column.pattern)
+    if portable is None:
+        return schema | {"x-pattern": column.pattern}
+    return schema | {"pattern": f"^(?:{portable}|)$" if column.may_be_missing else f"^(?:{portable})$"}
+
+
+def make_example_row(contract: Contract) -> dict[str, Any]:
+    """A row that the contract allows, as protobuf JSON: every column has a value.
+
+    A text whose pattern gives no example is left out.
+    """
+    values = {json_name(contract, column): make_example_value(column) for column in contract.columns}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def make_example_value(column: Column) -> Any:
+    """A value that a column allows, as protobuf JSON; None where none is found."""
+    match column.kind:
+        case Kind.TEXT:
+            return _make_text(column)
+        case Kind.TIMESTAMP:
+            return EXAMPLE_INSTANT
+        case Kind.BOOLEAN:
+            return True
+    return _make_number(column)
+
+
+def _make_text(column: Column) -> str | None:
+    if column.categories:
+        return column.categories[0]
+    return make_example(column.pattern) or None if column.pattern else "text"
+
+
+def _make_number(column: Column) -> float:
+    """In the middle of the range, with few digits; near one where the range is wide."""
+    is_wide = not column.maximum - column.minimum <= _WIDEST
+    middle = 1.0 if is_wide else float(f"{(column.minimum + column.maximum) / 2:.3g}")
+    near = min(max(middle, column.minimum), column.maximum)
+    if column.kind is Kind.NUMBER:
+        return near
+    whole = math.floor(near)
+    return whole if whole >= column.minimum else math.ceil(near)

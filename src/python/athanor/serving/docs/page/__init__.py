@@ -1,0 +1,1 @@
+"""The documentation page of a service, with a form that asks it."""

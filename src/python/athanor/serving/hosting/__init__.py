@@ -1,0 +1,1 @@
+"""What runs replicas: this machine, a cluster of machines, Kubernetes."""

@@ -1,0 +1,289 @@
+"""The manifest of a service on Kubernetes: a `RayService` of the KubeRay operator, made of the service's settings.
+
+Each pod is a Ray node that runs one binary's image. The head holds no replica; each worker holds one, and a door. The
+operator asks the head's dashboard for the application that `build` makes.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from ray.serve import Application
+
+from athanor.cluster.ray_internals import HOOK
+from athanor.errors import SettingsError
+from athanor.serving.hosting import pod
+from athanor.serving.hosting.local_ray import environment
+from athanor.serving.replica.autoscaling import autoscaling_config
+from athanor.serving.replica.deployment import bind
+from athanor.serving.setup.settings import ENVIRONMENT_PREFIX, ServingSettings, make_settings
+
+TOKEN_KEY: Final = "auth_token"  # noqa: S105 - what KubeRay calls it
+IMPORT_PATH: Final = f"{__name__}:build"
+
+_USER: Final = 10_001
+_GCS_PORT: Final = 6379
+_NODE_PORT: Final = 6380
+_POD_IP: Final = {"fieldRef": {"fieldPath": "status.podIP"}}
+_HOOK_VARIABLE: Final = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
+# Of one machine that several services share: in a pod Ray's own defaults are free. KubeRay says the token itself.
+_OF_A_MACHINE: Final = (
+    "_PORT",
+    "PYTHONPATH",
+    "RAY_AUTH_MODE",
+    "RAY_AUTH_TOKEN_PATH",
+    "WINDOWS_OR_OSX_CLUSTER",
+    "NBTHREAD",
+)
+
+
+@dataclass(frozen=True)
+class Pods:
+    """What Kubernetes gives a service, beside its settings.
+
+    Attributes:
+        image: of the component `serving`; by digest for real use.
+        cpu, memory: of each worker, as Kubernetes writes quantities.
+    """
+
+    image: str
+    cpu: int = 1
+    memory: str = "2Gi"
+
+
+def build(args: dict[str, Any]) -> Application:
+    """The Serve application, as the operator has it made: from the settings by their names.
+
+    Raises:
+        SettingsError: a setting is unknown or cannot be.
+    """
+    application: Application = bind(make_settings(**args))
+    return application
+
+
+def to_yaml(settings: ServingSettings, pods: Pods) -> str:
+    """The manifest as a file. Raises as `make_manifest` does."""
+    return _dump(make_manifest(settings, pods))
+
+
+def make_manifest(settings: ServingSettings, pods: Pods) -> dict[str, Any]:
+    """The manifest of a service.
+
+    Raises:
+        SettingsError: the doors would be shut to other pods, or a name is none of Kubernetes'.
+    """
+    if settings.host.startswith("127.") or settings.host == "localhost":
+        raise SettingsError(f"host {settings.host} lets no other pod in; give --host 0.0.0.0")
+    name = settings.project.replace("_", "-")
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayService",
+        "metadata": {
+            "name": name,
+            "labels": {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "athanor"},
+            # The operator tells its own command by a variable: `pod` runs it.
+            "annotations": {"ray.io/overwrite-container-cmd": "true"},
+        },
+        "spec": {
+            # A head without a replica has no door that answers.
+            "excludeHeadPodFromServeSvc": True,
+            "serveConfigV2": _dump(_serve_config(settings)),
+            "rayClusterConfig": _cluster(settings, pods, name),
+        },
+    }
+
+
+def _serve_config(settings: ServingSettings) -> dict[str, Any]:
+    scaling = autoscaling_config(settings)
+    number: dict[str, Any] = {"autoscaling_config": scaling} if scaling else {"num_replicas": settings.replicas}
+    deployment = {
+        "name": settings.project,
+        **number,
+        # One a worker, that Ray's autoscaler can count.
+        "max_replicas_per_node": 1,
+        "ray_actor_options": {"num_cpus": 1},
+    }
+    return {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": settings.host, "port": settings.http_port},
+        "grpc_options": {
+            "port": settings.grpc_port,
+            "grpc_servicer_functions": ["athanor.serving.doors.grpc.add_services"],
+            "enable_reflection": False,
+        },
+        "logging_config": {"enable_access_log": False, "log_level": "WARNING"},
+        "applications": [
+            {
+                "name": settings.project,
+                "route_prefix": "/",
+                "import_path": IMPORT_PATH,
+                "args": _to_arguments(settings),
+                "deployments": [deployment],
+            }
+        ],
+    }
+
+
+def _to_arguments(settings: ServingSettings) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(settings.model_dump_json(exclude_none=True))
+    return told
+
+
+def _cluster(settings: ServingSettings, pods: Pods, name: str) -> dict[str, Any]:
+    most = settings.max_replicas or settings.replicas
+    head = _pod(settings, pods, "ray-head", name)
+    worker = _pod(settings, pods, "ray-worker", name)
+    return {
+        "rayVersion": metadata.version("ray"),
+        # The operator makes RAY_AUTH_MODE and RAY_AUTH_TOKEN of it in every container of Ray.
+        "authOptions": {"mode": "token", "secretName": f"{name}-ray-token"},
+        "enableInTreeAutoscaling": most > settings.replicas,
+        "headGroupSpec": {
+            # Nothing is placed there: Serve's controller, the dashboard and the directory of nodes are enough.
+            "rayStartParams": {"dashboard-host": "0.0.0.0", "num-cpus": "0", "port": str(_GCS_PORT)},  # noqa: S104
+            "template": head,
+        },
+        "workerGroupSpecs": [
+            {
+                "groupName": "replicas",
+                "replicas": settings.replicas,
+                "minReplicas": settings.replicas,
+                "maxReplicas": most,
+                "rayStartParams": {"num-cpus": str(pods.cpu), "node-manager-port": str(_NODE_PORT)},
+                "template": worker,
+            }
+        ],
+    }
+
+
+def _pod(settings: ServingSettings, pods: Pods, container: str, name: str) -> dict[str, Any]:
+    is_head = container == "ray-head"
+    resources = {"cpu": str(pods.cpu), "memory": pods.memory}
+    volumes = _volumes(settings, name)
+    return {
+        "spec": {
+            "automountServiceAccountToken": is_head and (settings.max_replicas or 0) > settings.replicas,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": _USER,
+                "runAsGroup": _USER,
+                "fsGroup": _USER,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": container,
+                    "image": pods.image,
+                    "command": ["/app/bin/python", "-m", pod.__name__],
+                    "args": [settings.host, str(settings.http_port), str(settings.grpc_port)],
+                    "env": _environment(settings, pods),
+                    "ports": _head_ports() if is_head else _door_ports(settings),
+                    **(_head_probes() if is_head else _worker_probes(settings)),
+                    "resources": {"requests": resources, "limits": resources},
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                    "volumeMounts": [mount for mount, _ in volumes],
+                }
+            ],
+            "volumes": [volume for _, volume in volumes],
+        }
+    }
+
+
+def _head_ports() -> list[dict[str, Any]]:
+    return [{"name": "gcs-server", "containerPort": _GCS_PORT}, {"name": "dashboard", "containerPort": 8265}]
+
+
+def _door_ports(settings: ServingSettings) -> list[dict[str, Any]]:
+    return [
+        {"name": "serve", "containerPort": settings.http_port},
+        {"name": "grpc", "containerPort": settings.grpc_port},
+    ]
+
+
+def _head_probes() -> dict[str, Any]:
+    """The head's door opens when the application is deployed, and that waits until the head is ready."""
+    probe = {"tcpSocket": {"port": _GCS_PORT}, "periodSeconds": 5}
+    return {"readinessProbe": probe, "livenessProbe": {**probe, "initialDelaySeconds": 30, "failureThreshold": 12}}
+
+
+def _worker_probes(settings: ServingSettings) -> dict[str, Any]:
+    """A worker lives while its Ray node does; it is ready when its door leads to a model."""
+    ready = {"httpGet": {"path": "/readyz", "port": settings.http_port}, "periodSeconds": 2, "timeoutSeconds": 2}
+    live = {"tcpSocket": {"port": _NODE_PORT}, "periodSeconds": 5, "initialDelaySeconds": 30, "failureThreshold": 12}
+    return {"readinessProbe": ready, "livenessProbe": live}
+
+
+def _volumes(settings: ServingSettings, name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Where each is mounted, and what it is."""
+    folder = str(settings.folder)
+    found: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"name": "scratch", "mountPath": "/tmp"}, {"name": "scratch", "emptyDir": {}}),  # noqa: S108
+        ({"name": "shm", "mountPath": "/dev/shm"}, {"name": "shm", "emptyDir": {"medium": "Memory"}}),  # noqa: S108
+        ({"name": "state", "mountPath": folder}, {"name": "state", "emptyDir": {}}),
+    ]
+    if not settings.insecure:
+        # Hashes of the tokens that are let in, as `token create` wrote them.
+        file = f"{settings.project}.tokens.json"
+        mount = {"name": "tokens", "mountPath": f"{folder}/{file}", "subPath": file, "readOnly": True}
+        found.append((mount, {"name": "tokens", "secret": {"secretName": f"{name}-tokens"}}))
+    if settings.require_signature is not None:
+        mount = {"name": "key", "mountPath": str(settings.require_signature), "subPath": "key.pub", "readOnly": True}
+        found.append((mount, {"name": "key", "secret": {"secretName": f"{name}-signature"}}))
+    if "://" not in settings.store:
+        claim = {"claimName": f"{name}-store", "readOnly": True}
+        mount = {"name": "store", "mountPath": settings.store, "readOnly": True}
+        found.append((mount, {"name": "store", "persistentVolumeClaim": claim}))
+    if settings.prediction_log is not None:
+        mount = {"name": "predictions", "mountPath": str(settings.prediction_log)}
+        found.append((mount, {"name": "predictions", "persistentVolumeClaim": {"claimName": f"{name}-predictions"}}))
+    return found
+
+
+def _environment(settings: ServingSettings, pods: Pods) -> list[dict[str, Any]]:
+    variables = {
+        **serve_environment(settings),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(pod.HAPROXY),
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, pods.cpu)),
+        _HOOK_VARIABLE: HOOK,
+        "HOME": "/tmp",  # noqa: S108 - nothing else can be written
+    }
+    own_address = [{"name": name, "valueFrom": _POD_IP} for name in ("ATHANOR_INNER_HOST", "ATHANOR_INNER_NODE")]
+    return [*({"name": name, "value": variables[name]} for name in sorted(variables)), *own_address]
+
+
+def serve_environment(settings: ServingSettings) -> Mapping[str, str]:
+    """What Ray Serve reads in a pod: what it reads on one machine, but for the places that several share there."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = environment(Path(folder), settings)
+        return {
+            name: value.replace(folder, str(pod.SCRATCH))
+            for name, value in found.items()
+            if not name.endswith(_OF_A_MACHINE) and not name.startswith(ENVIRONMENT_PREFIX)
+        }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text of several lines as it is, and nothing by reference."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> Any:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def _dump(document: Mapping[str, Any]) -> str:
+    return str(yaml.dump(dict(document), Dumper=_Dumper, sort_keys=False, width=120))

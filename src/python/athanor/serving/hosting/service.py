@@ -1,0 +1,278 @@
+"""A service as a process of its own: up, down, scale, and how others find it.
+
+`up` starts `run` as a detached process. `run` holds a lock for its whole life: whoever can take the lock knows that
+there is no service, whatever numbers processes have. When it answers, it writes its state beside the lock.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from athanor.errors import ServiceError, SettingsError
+from athanor.features.features import Model
+from athanor.progress import Progress
+from athanor.projects import load
+from athanor.release.store import ReleaseStore
+from athanor.serving.access.tokens import local_token
+from athanor.serving.answering.core import Core
+from athanor.serving.hosting.local_ray import deploy, local_ray, undeploy
+from athanor.serving.replica.status import StatusFolder
+from athanor.serving.setup.paths import ServicePlace, ServiceState
+from athanor.serving.setup.settings import (
+    ENVIRONMENT_PREFIX,
+    MAX_REPLICAS,
+    ServingSettings,
+    is_free,
+    make_settings,
+    read_settings_file,
+)
+from athanor.system.atomic import replace_file
+
+_START_TIMEOUT_S: Final = 120.0
+_STOP_TIMEOUT_S: Final = 60.0
+_SCALE_TIMEOUT_S: Final = 120.0
+_POLL_S: Final = 0.05
+_LOOK_S: Final = 1.0
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+_logger = logging.getLogger(__name__)
+
+
+def up(settings: ServingSettings, command: Sequence[str], progress: Progress) -> ServiceState:
+    """Starts a service that outlives this process, and returns when it answers.
+
+    Args:
+        command: what runs `run` with the settings that lie in the place.
+
+    Raises:
+        SettingsError: a service of this project runs already, or a port is taken.
+        NotFoundError, ReleaseError: there is no champion that could answer.
+        ServiceError: it did not start; names the end of its log.
+    """
+    place = ServicePlace.of(settings)
+    place.require_no_cluster()
+    if place.is_held():
+        raise SettingsError(
+            f"a service of {settings.project} runs from {place.folder} already; stop it by `serve down`"
+        )
+    _check_ports(settings)
+    place.folder.mkdir(parents=True, exist_ok=True)
+    place.state.unlink(missing_ok=True)
+    replace_file(place.settings, settings.model_dump_json(indent=2, exclude_none=True).encode())
+    with progress.step("Start the service") as advance:
+        place.log.write_bytes(b"")
+        # Replicas append to it as well.
+        with place.log.open("ab") as log:
+            # A session of its own: it neither dies with this terminal nor reads from it.
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=_environment(),
+            )
+        try:
+            # While it starts: what would stop it is told here, where a person reads it.
+            _check_traffic(settings)
+            state = _wait_until_answering(place, process)
+        except BaseException:
+            process.terminate()
+            process.wait(_STOP_TIMEOUT_S)
+            raise
+        advance(f"gRPC {state.grpc}, REST {state.http}")
+    return state
+
+
+def _environment() -> dict[str, str]:
+    """That of the service. Its settings lie in the place; a variable would come before what a flag has said."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
+    return {**inherited, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def _check_ports(settings: ServingSettings) -> None:
+    if taken := [port for port in (settings.http_port, settings.grpc_port) if not is_free(port)]:
+        raise SettingsError(
+            f"port {' and '.join(map(str, taken))} is taken; choose another by --http-port, --grpc-port"
+        )
+
+
+def _check_traffic(settings: ServingSettings) -> None:
+    model, store = load(settings.project, "model", Model), ReleaseStore(settings.store)
+    Core(model, store, settings.max_rows, settings.require_signature)
+
+
+def _wait_until_answering(place: ServicePlace, process: "subprocess.Popen[bytes]") -> ServiceState:
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if place.state.exists():
+            return ServiceState(**json.loads(place.state.read_bytes()))
+        if process.poll() is not None:
+            break
+        time.sleep(_POLL_S)
+    end = place.log.read_text(errors="replace")[-2000:]
+    raise ServiceError(f"the service did not start; its log {place.log} ends with\n{end}")
+
+
+def down(place: ServicePlace, progress: Progress) -> None:
+    """Stops a service and returns when it and all it started are gone.
+
+    Raises:
+        NotFoundError: none runs.
+        ServiceError: it does not stop.
+    """
+    place.require_no_cluster()
+    state = place.find()
+    with progress.step("Stop the service"):
+        os.kill(state.pid, signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while place.is_held():
+            if time.monotonic() > deadline:
+                raise ServiceError(f"process {state.pid} did not stop within {_STOP_TIMEOUT_S:g} s; see {place.log}")
+            time.sleep(_POLL_S)
+
+
+def scale(place: ServicePlace, replicas: int, progress: Progress) -> None:
+    """Changes the number of replicas of a service that runs, and returns when there are so many.
+
+    Raises:
+        NotFoundError: none runs.
+        SettingsError: so many cannot be, or they scale by themselves.
+        ServiceError: they did not become so many.
+    """
+    place.require_no_cluster()
+    state = place.find()
+    settings = read_settings(place)
+    if settings.max_replicas is not None:
+        raise SettingsError("the replicas of this service scale by themselves; start it without max_replicas")
+    if not 1 <= replicas <= MAX_REPLICAS:
+        raise SettingsError(f"{replicas} replicas cannot be; give a number from 1 to {MAX_REPLICAS}")
+    changed = settings.model_copy(update={"replicas": replicas})
+    replace_file(place.settings, changed.model_dump_json(indent=2, exclude_none=True).encode())
+    statuses = StatusFolder(place.replicas)
+    with progress.step(f"Scale to {replicas}") as advance:
+        os.kill(state.pid, signal.SIGHUP)
+        deadline = time.monotonic() + _SCALE_TIMEOUT_S
+        while (there := len(statuses.read())) != replicas:
+            if time.monotonic() > deadline:
+                raise ServiceError(f"there are {there} replicas after {_SCALE_TIMEOUT_S:g} s; see {place.log}")
+            time.sleep(_POLL_S)
+        advance(f"{there} replicas")
+
+
+def read_settings(place: ServicePlace) -> ServingSettings:
+    """The settings of a service that was started from a place."""
+    return make_settings(**read_settings_file(place.settings))
+
+
+def run(settings: ServingSettings) -> None:
+    """Serves until SIGTERM or SIGINT, in this process and those it starts; none of them outlives it.
+
+    At SIGHUP the number of replicas becomes what the settings in the place say.
+
+    Raises:
+        SettingsError: a service of this project runs already.
+    """
+    place = ServicePlace.of(settings)
+    place.folder.mkdir(parents=True, exist_ok=True)
+    _hold(place)
+    for left_by_the_last in (place.replicas, place.metrics):
+        shutil.rmtree(left_by_the_last, ignore_errors=True)
+    if not settings.insecure:
+        local_token(place.folder, place.project)
+    rescale = threading.Event()
+    with _scratch_folder() as scratch, _abandoned_by_signals(scratch), local_ray(scratch, settings):
+        # Only now: Ray sets handlers of its own when it starts.
+        for number in _STOP_SIGNALS:
+            signal.signal(number, _stop)
+        signal.signal(signal.SIGHUP, lambda number, frame: rescale.set())
+        try:
+            deploy(settings)
+            state = ServiceState(
+                settings.project,
+                os.getpid(),
+                grpc=f"{settings.host}:{settings.grpc_port}",
+                http=f"{settings.host}:{settings.http_port}",
+                insecure=settings.insecure,
+            )
+            replace_file(place.state, json.dumps(asdict(state)).encode())
+            while rescale.wait():
+                rescale.clear()
+                _rescale(settings, read_settings(place).replicas)
+        except _Stopped:
+            pass
+        finally:
+            for number in (*_STOP_SIGNALS, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            place.state.unlink(missing_ok=True)
+            undeploy()
+
+
+@contextmanager
+def _abandoned_by_signals(scratch: Path) -> Iterator[None]:
+    """Until other handlers are set, a signal ends this process at once; what it has started ends with it."""
+
+    def abandon(number: int, frame: object) -> None:
+        # Not by an exception: Ray and the interpreter's imports do not bear one while they start.
+        shutil.rmtree(scratch, ignore_errors=True)
+        os._exit(0)
+
+    for number in _STOP_SIGNALS:
+        signal.signal(number, abandon)
+    yield
+
+
+def _rescale(settings: ServingSettings, replicas: int) -> None:
+    try:
+        deploy(settings.model_copy(update={"replicas": replicas}))
+    except RuntimeError:
+        # Serve's word for replicas that did not start. Those that answer are no reason to end.
+        _logger.exception("the service could not be scaled to %s", replicas)
+
+
+class _Stopped(BaseException):
+    """Somebody told this process to end. No error: nothing on the way may take it for one."""
+
+
+def _stop(number: int, frame: object) -> None:
+    raise _Stopped
+
+
+def _hold(place: ServicePlace) -> None:
+    """Takes the lock. It is never closed: only the end of this process releases it."""
+    lock = os.open(place.lock, os.O_WRONLY | os.O_CREAT)
+    deadline = time.monotonic() + _LOOK_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Whoever only looks holds it for a moment.
+            if time.monotonic() < deadline:
+                time.sleep(_POLL_S)
+                continue
+            os.close(lock)
+            raise SettingsError(f"a service of {place.project} runs from {place.folder} already") from None
+        return
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    # In /tmp whatever TMPDIR says, since the paths of sockets must be short.
+    folder = Path(tempfile.mkdtemp(prefix="ath-", dir="/tmp"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,106 @@
+"""What each replica of a service tells of itself: a file of its own, beside the service's state."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from athanor.release.traffic import Traffic
+from athanor.serving.answering.variants import LoadedTraffic
+from athanor.serving.setup.paths import node_name, process_name
+from athanor.system.atomic import replace_file
+
+_LOCK: Final = ".lock"
+
+
+class ReplicaStatus(BaseModel):
+    """One replica.
+
+    Attributes:
+        node: of the cluster; None for a service on one machine.
+        traffic: what it answers by.
+        failure: why it does not answer by a newer traffic file; None when there is none.
+        changed_at: when it last loaded or failed to, in UTC.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pid: int
+    node: str | None = None
+    traffic: Traffic
+    failure: str | None = None
+    changed_at: datetime
+
+
+class StatusFolder:
+    """The statuses of a service's replicas, of all nodes of a cluster."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock: int | None = None
+
+    def write(self, loaded: LoadedTraffic, failure: object = None) -> None:
+        """Tells of this process."""
+        status = ReplicaStatus(
+            pid=os.getpid(),
+            node=node_name(),
+            traffic=loaded.traffic,
+            failure=str(failure) if failure is not None else None,
+            changed_at=datetime.now(UTC),
+        )
+        path = self._path(process_name())
+        if status.node is not None and self._lock is None:
+            self._lock = _hold(path.with_suffix(_LOCK))
+        replace_file(path, status.model_dump_json(indent=2).encode())
+
+    def remove(self) -> None:
+        """Forgets this process."""
+        path = self._path(process_name())
+        path.unlink(missing_ok=True)
+        if self._lock is not None:
+            path.with_suffix(_LOCK).unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+
+    def read(self) -> list[ReplicaStatus]:
+        """Those of all replicas that live, by node and process number."""
+        return sorted(self._read_living(), key=lambda status: (status.node or "", status.pid))
+
+    def _read_living(self) -> Iterator[ReplicaStatus]:
+        for path in self._folder.glob("*.json"):
+            try:
+                status = ReplicaStatus.model_validate_json(path.read_bytes())
+                if not _lives(status, path):
+                    continue
+            except (FileNotFoundError, ValidationError, ProcessLookupError, PermissionError):
+                # Gone meanwhile, or killed before it could remove its own; its number may be another user's by now.
+                continue
+            yield status
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
+
+
+def _hold(lock: Path) -> int:
+    """Takes a lock for the life of this process; of the numbers of another node's processes nothing can be told."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    return held
+
+
+def _lives(status: ReplicaStatus, path: Path) -> bool:
+    """Raises ProcessLookupError or PermissionError for one of this machine that does not."""
+    if status.node is None:
+        os.kill(status.pid, 0)
+        return True
+    with path.with_suffix(_LOCK).open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""How a service is set up: settings, and the paths of its files."""

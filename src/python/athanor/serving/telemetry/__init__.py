@@ -1,0 +1,1 @@
+"""What is kept of each request: metrics, traces, logs, predictions."""

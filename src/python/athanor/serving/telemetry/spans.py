@@ -1,0 +1,100 @@
+"""How a request looks in a trace, in the words of OpenTelemetry's semantic conventions."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.util.types import AttributeValue
+
+from athanor.contract.contract import Contract
+from athanor.errors import AthanorError, DeadlineExceededError
+from athanor.serving.formats.problems import to_grpc_code, to_http_status
+from athanor.serving.telemetry.logs import is_failure
+from athanor.serving.telemetry.tracing import Parent, Tracing
+
+_PREDICT: Final = "predict"
+
+
+@dataclass(frozen=True)
+class _Method:
+    """What a door is called in a trace.
+
+    Attributes:
+        describe: how an error is told there.
+    """
+
+    name: str
+    attributes: Mapping[str, AttributeValue]
+    describe: Callable[[AthanorError], Mapping[str, AttributeValue]]
+
+
+class RequestSpans:
+    """The spans of requests: one at the door, one below it for the model."""
+
+    def __init__(self, tracing: Tracing, contract: Contract) -> None:
+        self._tracing = tracing
+        self._model = contract.name
+        self._methods = {
+            "grpc": _grpc(contract.service.full_name, contract.predict.name),
+            "oip-grpc": _grpc("inference.GRPCInferenceService", "ModelInfer"),
+            "rest": _http("/v1/models/{model}:predict"),
+            "oip-rest": _http("/v2/models/{model}/infer"),
+            # Its requests come by both protocols.
+            "inspection": _Method("ComputeFeatures", {}, lambda error: {}),
+        }
+
+    def start(self, door: str, request_id: str, parent: Parent | None) -> Span:
+        method = self._methods[door]
+        own = {"athanor.door": door, "athanor.request_id": request_id, "athanor.model": self._model}
+        return self._tracing.start(method.name, parent, {**method.attributes, **own})
+
+    def end_answered(
+        self,
+        span: Span,
+        variant: str,
+        semantic_version: str,
+        digest: str,
+        rows: int,
+        model_started_ns: int,
+        model_ended_ns: int,
+    ) -> None:
+        span.set_attributes(
+            {
+                "athanor.variant": variant,
+                "athanor.semantic_version": semantic_version,
+                "athanor.release_digest": digest,
+                "athanor.rows": rows,
+            }
+        )
+        self._tracing.add_child(span, _PREDICT, model_started_ns, model_ended_ns)
+        span.end()
+
+    def end_refused(self, span: Span, door: str, error: AthanorError) -> None:
+        span.set_attributes({"error.type": error.code, **self._methods[door].describe(error)})
+        # What a caller did wrong is no error of the service.
+        if is_failure(error) or isinstance(error, DeadlineExceededError):
+            span.set_status(Status(StatusCode.ERROR, error.code))
+        span.end()
+
+    def close(self) -> None:
+        """Sends what is left."""
+        self._tracing.close()
+
+
+def _grpc(service: str, method: str) -> _Method:
+    attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
+    return _Method(f"{service}/{method}", attributes, _describe_for_grpc)
+
+
+def _http(route: str) -> _Method:
+    return _Method(f"POST {route}", {"http.request.method": "POST", "http.route": route}, _describe_for_http)
+
+
+def _describe_for_grpc(error: AthanorError) -> Mapping[str, AttributeValue]:
+    number: int = to_grpc_code(error).value[0]
+    return {"rpc.grpc.status_code": number}
+
+
+def _describe_for_http(error: AthanorError) -> Mapping[str, AttributeValue]:
+    return {"http.response.status_code": to_http_status(error)}

@@ -1,0 +1,310 @@
+"""What the traffic file names takes the place of what answers, or the old stays."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.flights import make_flight
+from support.following import CountingStore, Listener
+from support.releases import expected_probability, make_files, make_graph, make_release
+from support.serving import FIRST, SECOND, THIRD, VERSIONS, Stage, ask
+
+from athanor.errors import AthanorError
+from athanor.release.files import GRAPH
+from athanor.release.signature import make_key, sign
+from athanor.release.traffic import Served, Traffic
+from athanor.serving.answering import follower as follower_module
+from athanor.serving.answering.core import Answer, Core
+from athanor.serving.answering.follower import Follower
+from projects.flight_delay.model import MODEL
+
+
+@pytest.fixture
+def following(stage: Stage) -> Iterator[Any]:
+    """A core that follows, from the first release on."""
+    stage.direct(FIRST)
+    with _follow(stage) as parts:
+        yield parts
+
+
+@contextmanager
+def _follow(stage: Stage, public_key: Path | None = None) -> Iterator[tuple[Core, Follower, Listener, CountingStore]]:
+    core, listener, store = stage.core(), Listener(), CountingStore(stage.store.location)
+    follower = Follower(core, store, public_key, 0.005, listener.on_loaded, listener.on_failed)
+    try:
+        yield core, follower, listener, store
+    finally:
+        follower.close()
+
+
+def _probability(core: Core) -> float:
+    return float(core.answer(ask(core, make_flight(distance=500))).probabilities[0])
+
+
+def _versions(core: Core) -> dict[str, str]:
+    return {variant.name: variant.semantic_version for variant in core.traffic.variants}
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ((SECOND, None, 0.5, None), {"champion": "2.0.0"}),
+        ((FIRST, SECOND, 0.5, None), {"champion": "1.0.0", "challenger": "2.0.0"}),
+        ((FIRST, None, 0.5, THIRD), {"champion": "1.0.0", "shadow": "3.0.0"}),
+        ((THIRD, FIRST, 0.1, SECOND), {"champion": "3.0.0", "challenger": "1.0.0", "shadow": "2.0.0"}),
+    ],
+)
+def test_a_change_is_followed(stage: Stage, following: Any, parts: Any, expected: dict[str, str]) -> None:
+    core, follower, listener, _ = following
+    traffic = stage.direct(*parts)
+    listener.wait(loaded=1)
+    assert _versions(core) == expected
+    assert core.traffic.traffic == traffic == listener.loaded[0].traffic
+    assert (follower.failure, listener.failed) == (None, [])
+    champion = next(middle for middle, version in VERSIONS.items() if version == expected["champion"])
+    answer = core.answer(ask(core, make_flight(distance=500), semantic_version=expected["champion"]))
+    assert answer.probabilities == pytest.approx([expected_probability(500, champion)], abs=1e-6)
+
+
+def test_each_change_is_told_once_and_no_change_is_no_news(stage: Stage, following: Any) -> None:
+    core, _, listener, store = following
+    store.wait_for_looks()
+    assert listener.loaded == []
+    for turn, middle in enumerate((SECOND, FIRST, THIRD), start=1):
+        stage.direct(middle)
+        listener.wait(loaded=turn)
+        store.wait_for_looks()
+    assert [loaded.champion.semantic_version for loaded in listener.loaded] == ["2.0.0", "1.0.0", "3.0.0"]
+    assert _versions(core) == {"champion": "3.0.0"}
+
+
+def test_what_stays_is_not_loaded_again(stage: Stage, following: Any) -> None:
+    core, _, listener, _ = following
+    kept = core.traffic.champion.predictor
+    stage.direct(FIRST, SECOND)
+    listener.wait(loaded=1)
+    assert core.traffic.champion.predictor is kept
+
+
+def _tamper(stage: Stage) -> None:
+    stage.path(SECOND, GRAPH).write_bytes(make_graph(THIRD))
+
+
+def _remove(stage: Stage) -> None:
+    stage.store.remove(MODEL.name, stage.releases[SECOND].digest)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [(_tamper, "is corrupted or was tampered with"), (_remove, "there is no release")],
+)
+def test_a_release_that_cannot_be_loaded_leaves_the_old_one_in_place(
+    stage: Stage, following: Any, spoil: Callable[[Stage], None], message: str
+) -> None:
+    core, follower, listener, store = following
+    spoil(stage)
+    stage.direct(SECOND)
+    listener.wait(failed=1)
+    store.wait_for_looks(5)
+    assert message in str(listener.failed[0])
+    assert str(follower.failure) == str(listener.failed[0])
+    assert len(listener.failed) == 1, "a failure is told once, for as long as it is the same"
+    assert _versions(core) == {"champion": "1.0.0"}
+    assert _probability(core) == pytest.approx(expected_probability(500, FIRST), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"features": "0" * 64}, "was trained with features"),
+        ({"contract": "0" * 64}, "was trained with contract"),
+        ({"files": make_files(model=b"no graph")}, "is no graph that can be run"),
+        ({"files": make_files(model=make_graph(SECOND + 100))}, "with a difference of"),
+    ],
+)
+def test_a_release_that_this_code_cannot_answer_by_leaves_the_old_one_in_place(
+    stage: Stage, following: Any, tmp_path: Path, changed: dict[str, Any], message: str
+) -> None:
+    core, _, listener, _ = following
+    wrong = make_release(tmp_path / "wrong", **changed)
+    stage.store.publish(wrong)
+    served = Served(digest=wrong.digest, semantic_version="9.0.0")
+    stage.store.write_traffic(Traffic(model=MODEL.name, revision=99, champion=served))
+    listener.wait(failed=1)
+    assert message in str(listener.failed[0])
+    assert _versions(core) == {"champion": "1.0.0"}
+
+
+def test_where_a_signature_is_demanded_what_is_not_signed_is_not_followed(stage: Stage, tmp_path: Path) -> None:
+    make_key(tmp_path / "key")
+    stage.direct(FIRST)
+    with _follow(stage, tmp_path / "key.pub") as (core, _, listener, _):
+        stage.direct(SECOND)
+        listener.wait(failed=1)
+        assert "is not signed by key" in str(listener.failed[0])
+        signed = stage.releases[THIRD]
+        stage.store.write_signature(MODEL.name, signed.digest, sign(signed, tmp_path / "key"))
+        stage.direct(THIRD)
+        listener.wait(loaded=1)
+        assert _versions(core) == {"champion": "3.0.0"}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b'{"model": "flight_delay"}', b"\xff" * 100])
+def test_a_traffic_file_that_is_damaged_is_told_and_the_old_one_stays(
+    stage: Stage, following: Any, content: bytes
+) -> None:
+    core, follower, listener, store = following
+    path = Path(stage.store.location, "traffic", f"{MODEL.name}.json")
+    whole = path.read_bytes()
+    path.write_bytes(content)
+    listener.wait(failed=1)
+    store.wait_for_looks()
+    assert "is no traffic file" in str(listener.failed[0])
+    assert len(listener.failed) == 1
+    assert _versions(core) == {"champion": "1.0.0"}
+    path.write_bytes(whole)
+    # What was told as failing is told as over, though there was nothing to load.
+    listener.wait(loaded=1)
+    store.wait_for_looks()
+    assert follower.failure is None
+    assert len(listener.loaded) == 1
+
+
+def test_a_traffic_file_that_is_gone_is_told_and_the_old_one_stays(stage: Stage, following: Any) -> None:
+    core, _, listener, _ = following
+    Path(stage.store.location, "traffic", f"{MODEL.name}.json").unlink()
+    listener.wait(failed=1)
+    assert "no release of flight_delay takes traffic" in str(listener.failed[0])
+    assert _probability(core) == pytest.approx(expected_probability(500, FIRST), abs=1e-6)
+    stage.direct(SECOND)
+    listener.wait(loaded=1)
+    assert _versions(core) == {"champion": "2.0.0"}
+
+
+def test_each_distinct_failure_is_told(stage: Stage, following: Any) -> None:
+    _, _, listener, _ = following
+    _tamper(stage)
+    stage.direct(SECOND)
+    listener.wait(failed=1)
+    stage.store.remove(MODEL.name, stage.releases[THIRD].digest)
+    stage.direct(THIRD)
+    listener.wait(failed=2)
+    assert ["tampered" in str(error) for error in listener.failed] == [True, False]
+
+
+def test_what_failed_is_tried_again_and_followed_when_it_can_be(
+    stage: Stage, following: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower_module, "_RETRY_S", 0.01)
+    core, follower, listener, store = following
+    path = stage.path(SECOND, GRAPH)
+    whole = path.read_bytes()
+    _tamper(stage)
+    stage.direct(SECOND)
+    listener.wait(failed=1)
+    path.write_bytes(whole)
+    listener.wait(loaded=1)
+    store.wait_for_looks()
+    assert (follower.failure, _versions(core)) == (None, {"champion": "2.0.0"})
+
+
+def test_after_a_failure_another_change_is_followed_at_once(
+    stage: Stage, following: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower_module, "_RETRY_S", 3_600)
+    core, _, listener, _ = following
+    _tamper(stage)
+    stage.direct(SECOND)
+    listener.wait(failed=1)
+    stage.direct(THIRD)
+    listener.wait(loaded=1)
+    assert _versions(core) == {"champion": "3.0.0"}
+
+
+def test_what_failed_is_not_loaded_again_at_every_look(
+    stage: Stage, following: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower_module, "_RETRY_S", 3_600)
+    _, _, listener, store = following
+    path = stage.path(SECOND, GRAPH)
+    whole = path.read_bytes()
+    _tamper(stage)
+    stage.direct(SECOND)
+    listener.wait(failed=1)
+    path.write_bytes(whole)
+    store.wait_for_looks(5)
+    assert listener.loaded == []
+
+
+@pytest.mark.parametrize("error", [OSError("the bucket is away"), KeyError("x"), MemoryError(), RuntimeError()])
+def test_whatever_the_store_raises_it_follows_on(stage: Stage, following: Any, error: BaseException) -> None:
+    core, follower, listener, store = following
+    store.error = error
+    listener.wait(failed=1)
+    assert "the traffic file cannot be followed" in str(listener.failed[0])
+    store.wait_for_looks()
+    assert follower.failure is not None
+    store.error = None
+    stage.direct(SECOND)
+    listener.wait(loaded=1)
+    assert _versions(core) == {"champion": "2.0.0"}
+
+
+def test_whoever_it_tells_may_fail_and_it_follows_on(stage: Stage) -> None:
+    stage.direct(FIRST)
+    core, listener, store = stage.core(), Listener(), CountingStore(stage.store.location)
+
+    def fail(error: AthanorError) -> None:
+        listener.on_failed(error)
+        raise OSError("no space left on device")
+
+    follower = Follower(core, store, None, 0.005, listener.on_loaded, fail)
+    try:
+        stage.direct(SECOND)
+        listener.wait(loaded=1)
+        stage.path(THIRD, GRAPH).write_bytes(b"")
+        stage.direct(THIRD)
+        listener.wait(failed=1)
+        stage.direct(FIRST)
+        listener.wait(loaded=2)
+    finally:
+        follower.close()
+    assert _versions(core) == {"champion": "1.0.0"}
+
+
+def test_it_ends_when_it_is_closed(stage: Stage, following: Any) -> None:
+    core, follower, listener, _ = following
+    follower.close()
+    stage.direct(SECOND)
+    assert not any(thread.name == "traffic" for thread in threading.enumerate())
+    assert (_versions(core), listener.loaded) == ({"champion": "1.0.0"}, [])
+
+
+def test_answers_in_flight_come_wholly_from_one_traffic_file(stage: Stage, following: Any) -> None:
+    """Whatever changes meanwhile: a batch is never answered by releases of two files."""
+    core, _, listener, _ = following
+    together = [(FIRST, SECOND), (THIRD, FIRST)]
+    allowed = [{VERSIONS[FIRST]}] + [{VERSIONS[champion], VERSIONS[challenger]} for champion, challenger in together]
+    seen: list[set[str]] = []
+    stop = threading.Event()
+
+    def ask_on() -> None:
+        questions = [ask(core, make_flight(flight_number=number)) for number in range(1, 20)]
+        while not stop.is_set():
+            answers = [a for a in core.answer_together(questions) if isinstance(a, Answer)]
+            seen.append({answer.variant.semantic_version for answer in answers})
+
+    thread = threading.Thread(target=ask_on)
+    thread.start()
+    try:
+        for turn in range(10):
+            stage.direct(*together[turn % 2])
+            listener.wait(loaded=turn + 1)
+    finally:
+        stop.set()
+        thread.join()
+    assert all(any(found <= one for one in allowed) for found in seen)
+    assert len({frozenset(found) for found in seen}) > 1

@@ -1,0 +1,135 @@
+"""Questions that are answered together, each as if it had been asked alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.flights import make_columns, make_flight
+from support.properties import PROPERTY
+from support.serving import FIRST, SECOND, THIRD, Stage, ask
+from support.tensors import to_request
+
+from athanor.errors import AthanorError, InvalidRequestError, ModelNotFoundError
+from athanor.release.predictor import TOLERANCE
+from athanor.serving.answering.core import Answer, Core, Question
+from athanor.serving.formats import inference_messages
+
+_DISTANCES: Final = st.floats(1, 6_000)
+_BAD: Final[st.SearchStrategy[dict[str, Any]]] = st.sampled_from(
+    [{"distance": -1.0}, {"origin": "lga"}, {"carrier": None, "temperature": float("inf")}, {"flight_number": 0}]
+)
+_VERSIONS: Final = st.sampled_from(["", "", "", "1.0.0", "2.0.0", "3.0.0", "9.9.9"])
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Core:
+    """Champion, challenger and shadow. No test changes it."""
+    folder: Path = tmp_path_factory.mktemp("stage")
+    stage = Stage(folder)
+    stage.direct(FIRST, SECOND, 0.5, THIRD)
+    return stage.core()
+
+
+def _assert_same(together: Answer | AthanorError, alone: Answer | AthanorError) -> None:
+    if isinstance(alone, AthanorError) or isinstance(together, AthanorError):
+        assert (type(together), str(together)) == (type(alone), str(alone))
+        assert getattr(together, "violations", None) == getattr(alone, "violations", None)
+        return
+    assert (together.variant.name, together.variant.digest) == (alone.variant.name, alone.variant.digest)
+    np.testing.assert_allclose(together.probabilities, alone.probabilities, rtol=0, atol=TOLERANCE)
+    np.testing.assert_array_equal(together.features.numeric, alone.features.numeric)
+    np.testing.assert_array_equal(together.features.categorical, alone.features.categorical)
+
+
+def _ask_typed(core: Core, rows: list[dict[str, Any]], version: str) -> Question:
+    return ask(core, *(make_flight(**row) for row in rows), semantic_version=version)
+
+
+def _ask_by_tensors(core: Core, seed: int, count: int, version: str, sticky_key: str, bad: bool) -> Question:
+    columns = make_columns(count, seed)
+    if bad:
+        columns["distance"][seed % count] = -1
+    request = to_request(columns, raw=bool(seed % 2), model_version=version)
+    return inference_messages.to_question(core, request, sticky_key)
+
+
+@st.composite
+def _questions(draw: st.DrawFn) -> Callable[[Core], Question]:
+    version = draw(_VERSIONS)
+    if draw(st.booleans()):
+        rows: list[dict[str, Any]] = [
+            {"distance": distance, "carrier": draw(st.sampled_from(["AA", "B6", "UA"]))}
+            for distance in draw(st.lists(_DISTANCES, min_size=1, max_size=4))
+        ]
+        if draw(st.integers(0, 4)) == 0:
+            rows[-1] |= draw(_BAD)
+        return lambda core: _ask_typed(core, rows, version)
+    seed, count = draw(st.integers(0, 99)), draw(st.integers(1, 12))
+    sticky_key, bad = draw(st.sampled_from(["", "a", "b", "飛"])), draw(st.integers(0, 4)) == 0
+    return lambda core: _ask_by_tensors(core, seed, count, version, sticky_key, bad)
+
+
+@PROPERTY
+@given(made=st.lists(_questions(), min_size=1, max_size=8))
+def test_each_is_answered_as_if_it_had_been_asked_alone(shared: Core, made: list[Callable[[Core], Question]]) -> None:
+    questions = [make(shared) for make in made]
+    together = shared.answer_together(questions)
+    assert len(together) == len(questions)
+    for question, answer in zip(questions, together, strict=True):
+        _assert_same(answer, shared.answer_together([question])[0])
+
+
+@pytest.mark.parametrize("position", range(5))
+def test_a_bad_one_harms_no_other(shared: Core, position: int) -> None:
+    questions = [ask(shared, make_flight(distance=100.0 * row), semantic_version="1.0.0") for row in range(1, 5)]
+    bad = ask(shared, make_flight(), make_flight(distance=-1), make_flight(origin="lga"))
+    questions.insert(position, bad)
+    answers = shared.answer_together(questions)
+    refused = answers.pop(position)
+    assert isinstance(refused, InvalidRequestError)
+    assert [violation.field for violation in refused.violations] == ["flights[1].distance", "flights[2].origin"]
+    assert all(isinstance(answer, Answer) for answer in answers)
+
+
+def test_one_that_asks_for_another_version_harms_no_other(shared: Core) -> None:
+    asked = ["9.9.9", "1.0.0", "9.9.9", "2.0.0"]
+    answers = shared.answer_together([ask(shared, semantic_version=version) for version in asked])
+    assert [type(answer) for answer in answers] == [ModelNotFoundError, Answer, ModelNotFoundError, Answer]
+
+
+def test_all_can_be_bad_each_for_its_own_reason(shared: Core) -> None:
+    answers = shared.answer_together(
+        [
+            ask(shared, make_flight(distance=-1)),
+            ask(shared, semantic_version="9.9.9"),
+            ask(shared, make_flight(origin="x")),
+        ]
+    )
+    assert [type(answer) for answer in answers] == [InvalidRequestError, ModelNotFoundError, InvalidRequestError]
+
+
+def test_rows_come_back_in_the_order_of_each_question(shared: Core) -> None:
+    asked = [[100.0, 5_000.0], [3_000.0], [4_000.0, 50.0, 2_000.0]]
+    questions = [
+        ask(shared, *(make_flight(distance=d) for d in distances), semantic_version=version)
+        for distances, version in zip(asked, ["1.0.0", "2.0.0", "1.0.0"], strict=True)
+    ]
+    position = shared.model.features.position("distance")[0]
+    for answer, distances in zip(shared.answer_together(questions), asked, strict=True):
+        assert isinstance(answer, Answer)
+        assert answer.features.numeric[:, position].tolist() == distances
+        assert answer.batch.columns["distance"][answer.first : answer.first + answer.count].tolist() == distances
+
+
+def test_a_violation_is_told_in_the_words_of_the_door_it_came_by(shared: Core) -> None:
+    typed_error, tensor_error = shared.answer_together(
+        [ask(shared, make_flight(distance=-1)), _ask_by_tensors(shared, 3, 5, "", "", bad=True)]
+    )
+    assert isinstance(typed_error, InvalidRequestError)
+    assert isinstance(tensor_error, InvalidRequestError)
+    assert [v.field for v in typed_error.violations] == ["flights[0].distance"]
+    assert [v.field for v in tensor_error.violations] == ["inputs.distance[3]"]

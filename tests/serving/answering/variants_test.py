@@ -1,0 +1,176 @@
+"""Which release answers a request."""
+
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from scipy import stats
+from support.flights import make_columns, make_flight
+from support.releases import expected_probability, make_graph
+from support.serving import FIRST, SECOND, THIRD, VERSIONS, Stage, ask
+from support.tensors import to_request
+
+from athanor.errors import ModelNotFoundError, NotFoundError, ReleaseError
+from athanor.release.files import GRAPH
+from athanor.serving.answering.core import Answer, Core
+from athanor.serving.answering.variants import load_traffic, share_of
+from athanor.serving.formats import inference_messages
+from projects.flight_delay.model import MODEL
+
+_KEYS: Final = tuple(f"2013-01-{day:02d}\x1fUA\x1f{number}" for day in range(1, 26) for number in range(1_000))
+
+
+def _variant(core: Core, **fields: Any) -> str:
+    return core.answer(ask(core, make_flight(**fields))).variant.name
+
+
+def _ask_with_key(core: Core, key: str) -> Answer:
+    request = to_request(make_columns(1))
+    return core.answer(inference_messages.to_question(core, request, key))
+
+
+def test_keys_are_spread_uniformly() -> None:
+    counts, _ = np.histogram([share_of("flight_delay", key) for key in _KEYS], bins=100, range=(0, 1))
+    assert counts.sum() == len(_KEYS) >= 20_000
+    assert stats.chisquare(counts).pvalue > 0.01
+
+
+def test_a_spread_that_is_not_uniform_would_be_found() -> None:
+    shares = np.array([share_of("flight_delay", key) for key in _KEYS]) ** 1.05
+    assert stats.chisquare(np.histogram(shares, bins=100, range=(0, 1))[0]).pvalue < 0.01
+
+
+@pytest.mark.parametrize("weight", [0.01, 0.1, 0.5, 0.9])
+def test_the_challenger_takes_its_share_of_the_keys(weight: float) -> None:
+    taken = sum(share_of("flight_delay", key) < weight for key in _KEYS)
+    assert stats.binomtest(taken, len(_KEYS), weight).pvalue > 0.01
+
+
+def test_models_are_salted_apart() -> None:
+    """Who is tried upon by one model is tried upon by another no more often than anybody."""
+    here, there = ([share_of(model, key) < 0.5 for key in _KEYS] for model in ("flight_delay", "weather"))
+    table = [[sum(h == a and t == b for h, t in zip(here, there, strict=True)) for a in (0, 1)] for b in (0, 1)]
+    assert stats.chi2_contingency(table).pvalue > 0.01
+
+
+def test_a_share_is_the_same_in_every_process_and_version() -> None:
+    found = [share_of("flight_delay", key) for key in ("", "a", "飛")]
+    assert found == pytest.approx([0.48307, 0.054912, 0.872939], abs=1e-6)
+
+
+def test_any_name_and_any_text_has_a_share() -> None:
+    assert 0 <= share_of("flight_delay", "\ud800") < 1
+    assert 0 <= share_of("m" * 1_000, "a") < 1
+
+
+def test_a_weight_that_grows_keeps_the_keys_that_it_had(stage: Stage) -> None:
+    numbers = range(1, 60)
+    found: list[set[int]] = []
+    for weight in (0.1, 0.3, 0.8):
+        stage.direct(FIRST, SECOND, weight)
+        core = stage.core()
+        found.append({number for number in numbers if _variant(core, flight_number=number) == "challenger"})
+    assert found[0] < found[1] < found[2] < set(numbers)
+
+
+def test_rows_of_one_key_stick_to_one_variant_whatever_else_they_say(stage: Stage) -> None:
+    stage.direct(FIRST, SECOND, 0.5)
+    core = stage.core()
+    for number in range(1, 30):
+        assert len({_variant(core, flight_number=number, distance=d) for d in (10.0, 500.0, 5_000.0)}) == 1
+    assert {_variant(core, flight_number=number) for number in range(1, 30)} == {"champion", "challenger"}
+
+
+@pytest.mark.parametrize("changed", [{"carrier": "DL"}, {"flight_number": 7}])
+def test_every_part_of_the_key_counts(stage: Stage, changed: dict[str, Any]) -> None:
+    stage.direct(FIRST, SECOND, 0.5)
+    core = stage.core()
+    row = {"carrier": "UA", "flight_number": 1}
+    keys = {str(core._key(core._read([ask(core, make_flight(**{**row, **c}))]), 0)) for c in ({}, changed)}
+    assert len(keys) == 2
+
+
+def test_the_company_in_a_batch_does_not_matter(stage: Stage) -> None:
+    stage.direct(FIRST, SECOND, 0.5)
+    core = stage.core()
+    questions = [ask(core, make_flight(flight_number=number)) for number in range(1, 41)]
+    alone = [core.answer(question).variant.name for question in questions]
+    together = [a.variant.name for a in core.answer_together(questions) if isinstance(a, Answer)]
+    backwards = [a.variant.name for a in core.answer_together(questions[::-1]) if isinstance(a, Answer)]
+    assert alone == together == backwards[::-1]
+    assert set(alone) == {"champion", "challenger"}
+
+
+def test_a_request_is_answered_by_one_release_that_its_first_row_decides(stage: Stage) -> None:
+    stage.direct(FIRST, SECOND, 0.5)
+    core = stage.core()
+    flights = [make_flight(flight_number=number) for number in range(1, 41)]
+    assert core.answer(ask(core, *flights)).variant.name == _variant(core, flight_number=1)
+    assert core.answer(ask(core, *flights[::-1])).variant.name == _variant(core, flight_number=40)
+
+
+def test_a_key_that_the_caller_gives_comes_before_that_of_the_row(stage: Stage) -> None:
+    stage.direct(FIRST, SECOND, 0.5)
+    core = stage.core()
+    for key in ("a", "b", "c", "d", "飛", "\ud800"):
+        expected = "challenger" if share_of(MODEL.name, key) < 0.5 else "champion"
+        assert _ask_with_key(core, key).variant.name == expected
+    assert {_ask_with_key(core, key).variant.name for key in map(str, range(20))} == {"champion", "challenger"}
+
+
+@pytest.mark.parametrize(("version", "middle"), [("1.0.0", FIRST), ("2.0.0", SECOND)])
+def test_a_version_that_is_named_answers_whatever_the_key_is(stage: Stage, version: str, middle: float) -> None:
+    stage.direct(FIRST, SECOND, 0.5, THIRD)
+    core = stage.core()
+    for number in range(1, 20):
+        answer = core.answer(ask(core, make_flight(flight_number=number, distance=500), semantic_version=version))
+        assert answer.probabilities == pytest.approx([expected_probability(500, middle)], abs=1e-6)
+
+
+def test_the_shadow_never_answers(stage: Stage) -> None:
+    stage.direct(FIRST, SECOND, 0.5, THIRD)
+    core = stage.core()
+    assert core.traffic.shadow is not None
+    with pytest.raises(ModelNotFoundError, match=r"flight_delay '3\.0\.0' is not served; '1\.0\.0' and '2\.0\.0' is"):
+        core.answer(ask(core, semantic_version="3.0.0"))
+    found = {core.answer(ask(core, make_flight(flight_number=n))).variant.semantic_version for n in range(1, 60)}
+    assert found == {"1.0.0", "2.0.0"}
+
+
+def test_a_release_that_takes_two_parts_is_loaded_once(stage: Stage) -> None:
+    stage.direct(FIRST, FIRST, 0.5, FIRST)
+    loaded = stage.core().traffic
+    assert len({id(variant.predictor) for variant in loaded.variants}) == 1
+    assert [variant.name for variant in loaded.variants] == ["champion", "challenger", "shadow"]
+
+
+def test_a_release_that_is_loaded_already_is_not_loaded_again(stage: Stage) -> None:
+    first = load_traffic(MODEL, stage.store, stage.direct(FIRST))
+    known = {first.champion.digest: first.champion.predictor}
+    second = load_traffic(MODEL, stage.store, stage.direct(SECOND, FIRST), loaded=known)
+    assert second.challenger is not None
+    assert second.challenger.predictor is first.champion.predictor
+    assert second.champion.predictor is not first.champion.predictor
+
+
+@pytest.mark.parametrize("part", ["challenger", "shadow"])
+def test_each_part_is_proved_before_it_takes_traffic(stage: Stage, part: str) -> None:
+    traffic = stage.direct(FIRST, **{part: SECOND})
+    stage.path(SECOND, GRAPH).write_bytes(make_graph(THIRD))
+    with pytest.raises(ReleaseError, match=f"{GRAPH} is corrupted or was tampered with"):
+        load_traffic(MODEL, stage.store, traffic)
+
+
+def test_a_release_that_is_not_there_is_named(stage: Stage) -> None:
+    traffic = stage.direct(FIRST, SECOND)
+    stage.store.remove(MODEL.name, stage.releases[SECOND].digest)
+    with pytest.raises(NotFoundError, match=stage.releases[SECOND].digest):
+        load_traffic(MODEL, stage.store, traffic)
+
+
+def test_the_parts_have_the_names_versions_and_digests_of_the_file(stage: Stage) -> None:
+    loaded = load_traffic(MODEL, stage.store, stage.direct(THIRD, SECOND, 0.5, FIRST))
+    assert [(v.name, v.semantic_version, v.digest) for v in loaded.variants] == [
+        (name, VERSIONS[middle], stage.releases[middle].digest)
+        for name, middle in (("champion", THIRD), ("challenger", SECOND), ("shadow", FIRST))
+    ]

@@ -1,0 +1,293 @@
+"""The page of a service in a real browser, that asks a small server which judges rows by the contract."""
+
+import json
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from support.browser import Browser, PageVisit, needs_browser, open_page
+from support.processes import nothing_survives
+from support.protos import Toy
+from support.small_service import DIGEST, TOKEN, SmallService, run_small_service
+
+from athanor.contract.contract import Contract
+from athanor.serving.docs.page import render_gate, render_page
+from projects.flight_delay.model import MODEL
+
+_CONTRACT: Final = MODEL.contract
+_MARKUP: Final = "</script><script>console.error('it ran')</script><b title=\"x\" id='y'>&amp;"
+_SETTLED: Final = "document.querySelector('#outcome > *') && !document.querySelector('[aria-busy]')"
+
+
+def _page(contract: Contract = _CONTRACT) -> str:
+    return render_page(contract, ("1.2.3", "1.3.0"), 10_000)
+
+
+@pytest.fixture
+def server() -> Iterator[SmallService]:
+    with nothing_survives(), run_small_service() as serving:
+        yield serving
+
+
+def _submit(browser: Browser, **values: str) -> None:
+    """Fills the form and sends it. A token comes as `token`, a column by its name; "missing" ticks the box."""
+    for name, value in values.items():
+        find = f"document.getElementById({json.dumps(name if name == 'token' else f'column-{name}')})"
+        if value == "missing":
+            browser.evaluate(f"{find}.closest('.field').querySelector('.missing input').click()")
+        else:
+            browser.evaluate(f"{find}.value = {json.dumps(value)}; {find}.form.dispatchEvent(new Event('input')); null")
+    browser.evaluate("document.querySelector('form').requestSubmit()")
+    browser.wait_until(_SETTLED)
+
+
+def _ask(server: SmallService, folder: Path, **values: str) -> tuple[PageVisit, str]:
+    """The visit in which the form was sent, and what the page then said, violations by column among it."""
+    said: list[str] = []
+
+    def act(browser: Browser) -> None:
+        _submit(browser, **values)
+        said.append(browser.evaluate("document.querySelector('form').innerText"))
+
+    visit = open_page(server.address, folder / "visit", act=act)
+    return visit, said[0]
+
+
+def _list_requests(visit: PageVisit) -> tuple[str, ...]:
+    """What was asked for. The browser draws some inputs with pictures of its own, which are no requests."""
+    return tuple(address for address in visit.requests if not address.startswith("data:"))
+
+
+class _Reader(HTMLParser):
+    """What a page consists of."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    "look",
+    [{"width": 1200}, {"width": 400}, {"width": 800, "is_dark": True}, {"width": 700, "is_printed": True}],
+    ids=["wide", "narrow", "dark", "printed"],
+)
+def test_the_page_has_nothing_to_complain_of_and_fits(
+    look: dict[str, Any], server: SmallService, tmp_path: Path
+) -> None:
+    visit = open_page(server.address, tmp_path / "visit", **look)
+    assert visit.console == ()
+    assert _list_requests(visit) == (server.address,)
+    assert visit.width == look["width"]
+    assert visit.screenshot.stat().st_size > 10_000
+
+
+@needs_browser
+def test_the_form_as_it_comes_is_answered(server: SmallService, tmp_path: Path) -> None:
+    visit, said = _ask(server, tmp_path, token=TOKEN)
+    assert visit.console == ()
+    assert set(_list_requests(visit)[1:]) == {server.address.replace("/docs", "/v1/models/flight_delay:predict")}
+    assert "Probability of arriving 15 minutes late or more: 25.0 %" in said
+    assert all(told in said for told in ("1.3.0", "challenger", DIGEST, "the-id"))
+    (row,) = server.bodies[0]["flights"]
+    assert set(row) == {_CONTRACT.row.fields_by_name[column.name].json_name for column in _CONTRACT.columns}
+
+
+@needs_browser
+def test_what_is_filled_in_is_what_is_sent(server: SmallService, tmp_path: Path) -> None:
+    filled = {
+        "scheduled_departure": "2013-07-01T08:05",
+        "origin": "LGA",
+        "carrier": "DL",
+        "distance": "762.5",
+        "temperature": "missing",
+    }
+    _, said = _ask(server, tmp_path, token=TOKEN, **filled)
+    assert "25.0 %" in said
+    (row,) = server.bodies[0]["flights"]
+    assert row["scheduledDeparture"].startswith("2013-07-01T08:05:00")
+    assert (row["origin"], row["carrier"], row["distance"]) == ("LGA", "DL", 762.5)
+    assert "temperature" not in row
+
+
+@needs_browser
+def test_violations_stand_beside_their_fields(server: SmallService, tmp_path: Path) -> None:
+    visit, said = _ask(server, tmp_path, token=TOKEN, distance="-1", carrier="ua", origin="EWR", destination="")
+    assert "Invalid request: values break the contract." in said
+    beside = [text for text in _Reader(visit.dom).texts if text.startswith(("distance ", "carrier ", "destination "))]
+    assert [text.split(" ")[0] for text in beside] == ["carrier", "destination", "distance"]
+    assert "distance -1.0 is not allowed (MINIMUM)" in said
+    assert sum(attributes.get("aria-invalid") == "true" for _, attributes in _Reader(visit.dom).tags) == 3
+    # The browser tells of every status that is no success, whatever the page does.
+    assert all("400 (Bad Request)" in line for line in visit.console)
+
+
+@needs_browser
+def test_what_is_no_number_is_told_without_asking(server: SmallService, tmp_path: Path) -> None:
+    def act(browser: Browser) -> None:
+        browser.evaluate("document.getElementById('column-distance').select()")
+        for key in "1e":
+            browser.press(key, ord(key.upper()), key)
+        browser.evaluate("document.querySelector('form').requestSubmit()")
+
+    visit = open_page(server.address, tmp_path / "visit", act=act)
+    assert "distance cannot be read as a number" in _Reader(visit.dom).texts
+    assert server.bodies == []
+
+
+@needs_browser
+def test_without_a_token_the_page_says_so(server: SmallService, tmp_path: Path) -> None:
+    _, said = _ask(server, tmp_path)
+    assert "Unauthenticated: there is no token." in said
+
+
+@needs_browser
+def test_when_there_is_no_room_the_page_says_when_to_ask_again(server: SmallService, tmp_path: Path) -> None:
+    server.is_overloaded = True
+    _, said = _ask(server, tmp_path, token=TOKEN)
+    assert "Ask again in 7 s." in said
+
+
+@needs_browser
+def test_when_the_service_is_gone_the_page_says_so(server: SmallService, tmp_path: Path) -> None:
+    server.is_gone = True
+    _, said = _ask(server, tmp_path, token=TOKEN)
+    assert "The service cannot be reached." in said
+
+
+@needs_browser
+def test_the_keyboard_is_enough(server: SmallService, tmp_path: Path) -> None:
+    """Every field can be reached by the tabulator, and Enter sends."""
+    reached: list[str] = []
+
+    def act(browser: Browser) -> None:
+        while "token" not in reached and len(reached) < 100:
+            browser.press("Tab", 9)
+            reached.append(browser.evaluate("document.activeElement.id"))
+        for key in TOKEN:
+            browser.press(key, ord(key.upper()), key)
+        browser.press("Enter", 13, "\r")
+        browser.wait_until(_SETTLED)
+
+    visit = open_page(server.address, tmp_path / "visit", act=act)
+    assert {f"column-{column.name}" for column in _CONTRACT.columns} < set(reached)
+    assert "25.0 %" in visit.dom
+
+
+@needs_browser
+def test_the_examples_follow_the_form(server: SmallService, tmp_path: Path) -> None:
+    visit, _ = _ask(server, tmp_path, distance="762.5", carrier="O'")
+    reader = _Reader(visit.dom)
+    curl, python = (next(text for text in reader.texts if text.startswith(start)) for start in ("curl ", "import "))
+    assert server.address.replace("/docs", "/v1/models/flight_delay:predict") in curl
+    assert '"distance":762.5' in curl
+    assert "O'\\''" in curl
+    assert '"distance":762.5' in python
+    compile(python, "example", "exec")
+
+
+@needs_browser
+def test_the_gate_tells_nothing_and_opens_with_a_token(server: SmallService, tmp_path: Path) -> None:
+    server.is_gated = True
+    heading = "document.querySelector('h1').textContent"
+    seen: list[Any] = []
+
+    def act(browser: Browser) -> None:
+        seen.append(browser.evaluate(heading))
+        _submit(browser, token="unknown")  # noqa: S106
+        seen.append(browser.evaluate("document.querySelector('.refused').textContent"))
+        browser.evaluate(
+            "document.getElementById('token').value = 'a-token'; document.querySelector('form').requestSubmit()"
+        )
+        browser.wait_until("document.getElementById('predict')")
+        seen.append(browser.evaluate(heading))
+        _submit(browser)
+
+    visit = open_page(server.address, tmp_path / "visit", act=act)
+    assert seen == [
+        "Documentation of a service",
+        "The service does not know this token, or it may not do this.",
+        "flight_delay",
+    ]
+    assert "25.0 %" in visit.dom
+    assert visit.console == ()
+    assert TOKEN not in visit.dom
+
+
+def test_the_gate_names_nothing_of_the_contract() -> None:
+    gate = render_gate()
+    assert not any(word in gate for word in ("flight", "carrier", "1.2.3", _CONTRACT.fingerprint))
+
+
+def test_every_column_is_in_the_table_and_in_the_form() -> None:
+    reader = _Reader(_page())
+    inputs = {attributes.get("id"): attributes for _, attributes in reader.tags}
+    for column in _CONTRACT.columns:
+        assert column.description in reader.texts
+        assert f"column-{column.name}" in inputs
+        assert column.name in reader.texts
+    distance = inputs["column-distance"]
+    assert [distance[name] for name in ("type", "min", "max", "step", "aria-required")] == [
+        "number",
+        "1",
+        "6000",
+        "any",
+        "true",
+    ]
+    assert inputs["column-flight_number"]["step"] == "1"
+    assert inputs["column-scheduled_departure"]["type"] == "datetime-local"
+    boxes = [attributes for _, attributes in reader.tags if attributes.get("type") == "checkbox"]
+    assert len(boxes) == sum(column.may_be_missing for column in _CONTRACT.columns)
+
+
+def _poison(toy: Toy) -> None:
+    for name in ("amount", "color", "probability"):
+        toy.column(name).description = _MARKUP
+    toy.column("amount").unit = _MARKUP
+    toy.column("code").pattern = '<b>"|[A-Z]'
+    toy.column("color").categories[0] = _MARKUP
+
+
+def test_what_a_contract_says_never_becomes_markup() -> None:
+    toy = Toy()
+    clean = _Reader(_page(toy.read()))
+    _poison(toy)
+    poisoned = _Reader(_page(toy.read()))
+    assert [tag for tag, _ in poisoned.tags] == [tag for tag, _ in clean.tags]
+    assert [sorted(attributes) for _, attributes in poisoned.tags] == [
+        sorted(attributes) for _, attributes in clean.tags
+    ]
+    assert _MARKUP in poisoned.texts
+
+
+@needs_browser
+def test_a_poisoned_page_runs_nothing(tmp_path: Path) -> None:
+    toy = Toy()
+    _poison(toy)
+    page = tmp_path / "page.html"
+    page.write_text(_page(toy.read()), "utf-8")
+    with nothing_survives():
+        visit = open_page(page, tmp_path / "visit", width=400)
+    assert (visit.console, _list_requests(visit), visit.width) == ((), (page.as_uri(),), 400)
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    "added", ["<script>alert(1)</script>", "<p style='color: red'>", "<img src='http://127.0.0.1:1/x'>"]
+)
+def test_what_gets_into_the_page_is_stopped_by_its_policy(added: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(_page().replace("</main>", f"{added}</main>"), "utf-8")
+    with nothing_survives():
+        visit = open_page(page, tmp_path / "visit")
+    assert any("Content Security Policy" in line for line in visit.console)

@@ -1,0 +1,274 @@
+"""The Open Inference Protocol over gRPC, without the gRPC."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.flights import make_columns
+from support.properties import PROPERTY
+from support.releases import expected_probability
+from support.serving import FIRST, SECOND, THIRD, Stage, ask
+from support.tensors import to_request
+
+from athanor.contract.columns import Kind
+from athanor.contract.messages import to_messages
+from athanor.errors import FieldViolation, InvalidRequestError, ModelNotFoundError
+from athanor.release.files import Release
+from athanor.serving.answering.core import Core
+from athanor.serving.formats.inference_messages import (
+    describe,
+    is_ready,
+    to_model_metadata,
+    to_question,
+    to_response,
+    to_server_metadata,
+)
+from athanor.version import VERSION
+from flight_delay.v1 import flight_delay_pb2
+from inference.open_inference_pb2 import ModelInferRequest, ModelInferResponse
+from projects.flight_delay.model import MODEL
+
+_COLUMNS: Final = MODEL.contract.columns
+_NAMES: Final = [column.name for column in _COLUMNS]
+
+
+def _refuse(core: Core, request: ModelInferRequest) -> tuple[FieldViolation, ...]:
+    with pytest.raises(InvalidRequestError) as caught:
+        core.answer(to_question(core, request, ""))
+    return caught.value.violations
+
+
+def _infer(core: Core, request: ModelInferRequest) -> ModelInferResponse:
+    return to_response(core, core.answer(to_question(core, request, "")), request, "my request")
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_rows_are_answered_in_their_order(core: Core, release: Release, raw: bool) -> None:
+    columns = make_columns(7)
+    response = _infer(core, to_request(columns, raw, id="mine"))
+    (output,) = response.outputs
+    assert (output.name, output.datatype, list(output.shape)) == ("late_probability", "FP64", [7])
+    found = (
+        np.frombuffer(response.raw_output_contents[0], "<f8").tolist() if raw else list(output.contents.fp64_contents)
+    )
+    assert found == pytest.approx([expected_probability(d) for d in columns["distance"].tolist()], abs=1e-6)
+    assert (len(response.raw_output_contents), len(output.contents.fp64_contents)) == ((1, 0) if raw else (0, 7))
+    assert (response.model_name, response.model_version, response.id) == ("flight_delay", "1.2.3", "mine")
+    assert {name: value.string_param for name, value in response.parameters.items()} == {
+        "release_digest": release.digest,
+        "variant": "champion",
+        "request_id": "my request",
+    }
+
+
+def test_without_an_id_the_answer_has_that_of_the_request_to_the_door(core: Core) -> None:
+    assert _infer(core, to_request(make_columns(1))).id == "my request"
+
+
+@PROPERTY
+@given(seed=st.integers(0, 10_000), count=st.integers(1, 40), raw=st.booleans())
+def test_columns_come_back_as_they_were_and_equal_to_those_of_messages(seed: int, count: int, raw: bool) -> None:
+    core = _reading_core()
+    columns = make_columns(count, seed)
+    by_tensors = to_question(core, to_request(columns, raw), "").columns
+    flights = to_messages(_COLUMNS, columns, flight_delay_pb2.Flight)
+    by_messages = core._read([ask(core, *flights)])
+    assert by_tensors is not None
+    for column in _COLUMNS:
+        np.testing.assert_array_equal(by_tensors[column.name], columns[column.name], err_msg=column.name)
+        np.testing.assert_array_equal(by_tensors[column.name], by_messages[column.name], err_msg=column.name)
+        assert by_tensors[column.name].dtype == by_messages[column.name].dtype
+
+
+def _reading_core() -> Core:
+    """A core that only reads: nothing is loaded, so that nothing could answer."""
+    core = Core.__new__(Core)
+    core.model, core.max_rows = MODEL, 10_000
+    return core
+
+
+_SPECIAL: Final = st.sampled_from([float("nan"), float("inf"), float("-inf"), -0.0, 0.0, 1e300]) | st.floats()
+
+
+@PROPERTY
+@given(data=st.data(), raw=st.booleans())
+def test_values_that_no_contract_allows_are_read_as_those_of_messages(data: st.DataObject, raw: bool) -> None:
+    count = data.draw(st.integers(1, 9))
+    columns = make_columns(count)
+    for column in _COLUMNS:
+        if column.kind is Kind.NUMBER:
+            columns[column.name] = np.array(data.draw(st.lists(_SPECIAL, min_size=count, max_size=count)), dtype="f8")
+        elif column.kind is Kind.TEXT:
+            texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
+            columns[column.name] = np.array(data.draw(st.lists(texts, min_size=count, max_size=count)), dtype=object)
+    core = _reading_core()
+    by_tensors = to_question(core, to_request(columns, raw), "").columns
+    by_messages = core._read([ask(core, *to_messages(_COLUMNS, columns, flight_delay_pb2.Flight))])
+    assert by_tensors is not None
+    for name in _NAMES:
+        np.testing.assert_array_equal(by_tensors[name], by_messages[name], err_msg=name)
+
+
+def test_a_column_that_may_be_missing_needs_no_tensor(core: Core) -> None:
+    names = [column.name for column in _COLUMNS if not column.may_be_missing]
+    assert len(_infer(core, to_request(make_columns(3), names=names)).outputs[0].contents.fp64_contents) == 3
+
+
+def test_a_required_column_without_a_tensor_is_told_for_every_row(core: Core) -> None:
+    found = _refuse(core, to_request(make_columns(2), names=[name for name in _NAMES if name != "origin"]))
+    assert [(v.field, v.rule) for v in found] == [("inputs.origin[0]", "REQUIRED"), ("inputs.origin[1]", "REQUIRED")]
+
+
+def _break(change: Callable[[ModelInferRequest], Any], raw: bool = False) -> ModelInferRequest:
+    request = to_request(make_columns(2), raw)
+    change(request)
+    return request
+
+
+@pytest.mark.parametrize(
+    ("request_", "field", "message"),
+    [
+        (
+            _break(lambda r: r.raw_input_contents.append(b"")),
+            "raw_input_contents",
+            "has 1 entries; give one for each of the 18",
+        ),
+        (_break(lambda r: r.raw_input_contents.pop(), raw=True), "raw_input_contents", "has 17 entries"),
+        (
+            _break(lambda r: r.inputs[6].contents.SetInParent(), raw=True),
+            "inputs.'distance'",
+            "has both contents and raw",
+        ),
+        (
+            _break(lambda r: r.inputs[6].contents.fp64_contents.append(1)),
+            "inputs.'distance'",
+            "has 3 values; its shape",
+        ),
+        (_break(lambda r: r.inputs[6].contents.ClearField("fp64_contents")), "inputs.'distance'", "has 0 values"),
+        (_break(lambda r: r.inputs[6].contents.int_contents.append(1)), "inputs.'distance'", "has contents of another"),
+        (_break(lambda r: setattr(r.inputs[6], "datatype", "FP32")), "inputs.'distance'", "FP32 are in fp32_contents"),
+        (_break(lambda r: setattr(r.inputs[6], "datatype", "FP16")), "inputs.'distance'", "'FP16' without contents"),
+        (_break(lambda r: setattr(r.inputs[6], "datatype", "")), "inputs.'distance'", "has a datatype ''"),
+        (_break(lambda r: r.inputs[6].shape.append(2)), "inputs.'distance'", "has shape [2, 2]; give [2] or [2, 1]"),
+        (_break(lambda r: r.inputs[6].shape.insert(0, -1)), "inputs.'distance'", "has a shape with -1 in it"),
+        (_break(lambda r: r.inputs[6].shape.pop()), "inputs.'distance'", "has shape []"),
+        (_break(lambda r: setattr(r.inputs[6], "name", "Distance")), "inputs.'Distance'", "is no column"),
+        (_break(lambda r: setattr(r.inputs[6], "name", "origin")), "inputs.'origin'", "is given twice"),
+        (
+            _break(lambda r: r.raw_input_contents.__setitem__(6, b"12345678"), raw=True),
+            "inputs.'distance'",
+            "has 1 values",
+        ),
+        (_break(lambda r: r.raw_input_contents.__setitem__(6, b"1"), raw=True), "inputs.'distance'", "has 1 bytes"),
+        (
+            _break(lambda r: r.raw_input_contents.__setitem__(1, b"\xff\0\0\0"), raw=True),
+            "inputs.'carrier'",
+            "ends within",
+        ),
+        (
+            _break(lambda r: r.outputs.add(name="score")),
+            "outputs.'score'",
+            "is no output; the model has late_probability",
+        ),
+    ],
+)
+def test_tensors_that_make_no_rows_are_refused_by_name(
+    core: Core, request_: ModelInferRequest, field: str, message: str
+) -> None:
+    (violation,) = _refuse(core, request_)
+    assert violation.field == field
+    assert message in violation.description
+    assert _infer(core, to_request(make_columns(1))).outputs
+
+
+def test_several_tensors_that_cannot_be_read_are_told_at_once(core: Core) -> None:
+    request = to_request(make_columns(2), raw=True)
+    request.raw_input_contents[6] = b"1"
+    request.raw_input_contents[1] = b"\xff"
+    request.inputs[9].datatype = "FP8"
+    assert [v.field for v in _refuse(core, request)] == [
+        "inputs.'carrier'",
+        "inputs.'distance'",
+        "inputs.'temperature'",
+    ]
+
+
+def test_a_value_that_breaks_the_contract_is_told_by_column_and_row(core: Core) -> None:
+    columns = make_columns(3)
+    columns["distance"][2], columns["origin"][1] = -1, "LHR"
+    found = _refuse(core, to_request(columns))
+    assert [(v.field, v.rule) for v in found] == [("inputs.origin[1]", "CATEGORY"), ("inputs.distance[2]", "MINIMUM")]
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_no_rows_and_too_many_are_refused(core: Core, raw: bool) -> None:
+    for count, rule in ((0, "REQUIRED"), (51, "TOO_MANY")):
+        (violation,) = _refuse(core, to_request(make_columns(count), raw))
+        assert (violation.field, violation.rule) == ("inputs", rule)
+    (violation,) = _refuse(core, ModelInferRequest())
+    assert violation.rule == "REQUIRED"
+
+
+def test_a_long_tensor_is_refused_before_the_columns_it_leaves_out_are_made(core: Core) -> None:
+    """A byte for each row would else become a hundred of them."""
+    request = ModelInferRequest(raw_input_contents=[bytes(1_000_000)])
+    request.inputs.add(name="distance", datatype="BOOL", shape=[1_000_000])
+    assert [v.rule for v in _refuse(core, request)] == ["TOO_MANY"]
+    request.inputs[0].shape[0] = 2**63 - 1
+    assert [v.rule for v in _refuse(core, request)] == ["TOO_MANY"]
+
+
+@pytest.mark.parametrize("fields", [{"model_name": "weather"}, {"model_version": "9.9.9"}])
+def test_another_model_or_version_is_not_found(core: Core, fields: dict[str, Any]) -> None:
+    request = to_request(make_columns(1))
+    request.MergeFrom(ModelInferRequest(**fields))
+    with pytest.raises(ModelNotFoundError):
+        core.answer(to_question(core, request, ""))
+
+
+def test_typed_contents_and_messages_are_answered_alike(core: Core) -> None:
+    columns = make_columns(9)
+    flights = to_messages(_COLUMNS, columns, flight_delay_pb2.Flight)
+    expected = core.answer(ask(core, *flights)).probabilities.tolist()
+    assert list(_infer(core, to_request(columns)).outputs[0].contents.fp64_contents) == expected
+
+
+def test_metadata_tells_the_columns_and_the_versions_that_answer(stage: Stage) -> None:
+    stage.direct(SECOND, FIRST, 0.5, THIRD)
+    core = stage.core()
+    metadata = to_model_metadata(core, "flight_delay", "")
+    assert (metadata.name, list(metadata.versions), metadata.platform) == ("flight_delay", ["1.0.0", "2.0.0"], "onnx")
+    assert [tensor.name for tensor in metadata.inputs] == _NAMES
+    assert {tensor.name: tensor.datatype for tensor in metadata.inputs}["distance"] == "FP64"
+    assert [(t.name, t.datatype, list(t.shape)) for t in metadata.outputs] == [("late_probability", "FP64", [-1])]
+    assert describe(core, "", "2.0.0")["name"] == "flight_delay"
+    for name, version in (("weather", ""), ("flight_delay", "3.0.0"), ("flight_delay", "9.9.9")):
+        with pytest.raises(ModelNotFoundError):
+            to_model_metadata(core, name, version)
+    assert to_server_metadata().version == VERSION
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "ready"),
+    [
+        ("flight_delay", "", True),
+        ("flight_delay", "1.0.0", True),
+        ("flight_delay", "2.0.0", True),
+        ("flight_delay", "3.0.0", False),
+        ("weather", "", False),
+        ("", "", False),
+    ],
+)
+def test_what_answers_is_ready(stage: Stage, name: str, version: str, ready: bool) -> None:
+    stage.direct(FIRST, SECOND, 0.5, THIRD)
+    assert is_ready(stage.core(), name, version) is ready
+
+
+def test_a_time_before_all_years_is_refused_and_not_read_as_missing(core: Core) -> None:
+    columns = make_columns(1)
+    request = to_request(columns)
+    request.inputs[0].contents.int64_contents[0] = -(2**63) + 1
+    assert [(v.field, v.rule) for v in _refuse(core, request)] == [("inputs.scheduled_departure[0]", "TIMESTAMP")]

@@ -1,0 +1,229 @@
+"""The life of a service as a process, with a small process in the place of Ray."""
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.releases import make_graph
+from support.services import command_of
+from support.serving import FIRST, SECOND, Stage
+
+from athanor.errors import NotFoundError, ReleaseError, ServiceError, SettingsError
+from athanor.progress import Unwatched
+from athanor.release.files import GRAPH
+from athanor.serving.hosting import service
+from athanor.serving.hosting.service import down, read_settings, run, scale, up
+from athanor.serving.replica.status import ReplicaStatus, StatusFolder
+from athanor.serving.setup.paths import ServicePlace
+from athanor.serving.setup.settings import ServingSettings, find_free_ports, make_settings
+
+# A service outlives whoever started it: Python warns of that.
+pytestmark = pytest.mark.filterwarnings(r"ignore:subprocess \d+ is still running:ResourceWarning")
+
+
+@pytest.fixture
+def settings(stage: Stage, tmp_path: Path) -> ServingSettings:
+    stage.direct(FIRST)
+    return _settings(stage, tmp_path / "service")
+
+
+def _settings(stage: Stage, folder: Path, **changed: Any) -> ServingSettings:
+    first = find_free_ports(2)
+    values = {"store": stage.store.location, "folder": folder, "http_port": first, "grpc_port": first + 1}
+    return make_settings(project="flight_delay", **{**values, **changed})
+
+
+def _reap(pid: int) -> None:
+    """Else a process that ended would stay, as the tests' own child."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
+@pytest.fixture
+def place(settings: ServingSettings) -> Iterator[ServicePlace]:
+    """Where nothing runs any more when a test has ended."""
+    place = ServicePlace.of(settings)
+    yield place
+    if state := place.read():
+        os.kill(state.pid, signal.SIGKILL)
+        _reap(state.pid)
+
+
+@pytest.fixture
+def status(stage: Stage, tmp_path: Path) -> Path:
+    path = tmp_path / "status.json"
+    made = ReplicaStatus(pid=4_194_305, traffic=stage.direct(FIRST), changed_at=datetime.now(UTC))
+    path.write_text(made.model_dump_json())
+    return path
+
+
+def test_up_returns_when_the_service_answers_and_down_when_it_is_gone(
+    settings: ServingSettings, place: ServicePlace, status: Path
+) -> None:
+    state = up(settings, command_of(place, status), Unwatched())
+    assert place.find() == state
+    assert read_settings(place) == settings
+    assert os.getpgid(state.pid) == state.pid, "it must not die with the terminal it was started from"
+    with pytest.raises(SettingsError, match=r"a service of flight_delay runs from .* already; stop it by `serve down`"):
+        up(settings, command_of(place, status), Unwatched())
+    down(place, Unwatched())
+    assert not place.is_held()
+    _reap(state.pid)
+    with pytest.raises(NotFoundError, match="no service of flight_delay runs"):
+        down(place, Unwatched())
+
+
+def test_a_service_that_ends_before_it_answers_is_told_with_the_end_of_its_log(
+    settings: ServingSettings, place: ServicePlace
+) -> None:
+    command = [sys.executable, "-c", "import sys; print('x' * 9_000); sys.exit('no room')"]
+    with pytest.raises(ServiceError, match=r"(?s)the service did not start; its log .* ends with.*no room") as caught:
+        up(settings, command, Unwatched())
+    assert len(str(caught.value)) < 3_000
+    assert place.read() is None
+
+
+def test_a_service_that_does_not_answer_in_time_is_stopped(
+    settings: ServingSettings, place: ServicePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_START_TIMEOUT_S", 0.2)
+    with pytest.raises(ServiceError, match="the service did not start"):
+        up(settings, _stays(place), Unwatched())
+    _assert_is_gone(place)
+
+
+def test_what_a_service_before_it_has_left_is_not_taken_for_its_own(
+    settings: ServingSettings, place: ServicePlace
+) -> None:
+    place.folder.mkdir(parents=True)
+    place.state.write_text('{"project": "flight_delay", "pid": 1, "grpc": "a:1", "http": "a:2", "insecure": true}')
+    with pytest.raises(ServiceError, match="the service did not start"):
+        up(settings, [sys.executable, "-c", ""], Unwatched())
+
+
+@pytest.mark.parametrize("door", ["http_port", "grpc_port"])
+def test_a_port_that_is_taken_is_told_before_anything_starts(
+    settings: ServingSettings, place: ServicePlace, door: str
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"port {port} is taken; choose another by --http-port, --grpc-port"):
+            up(settings.model_copy(update={door: port}), ["/absent"], Unwatched())
+    assert not place.log.exists()
+
+
+def _stays(place: ServicePlace) -> list[str]:
+    """A process that tells its number and stays."""
+    program = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
+    return [sys.executable, "-c", program, str(place.folder / "pid")]
+
+
+def _assert_is_gone(place: ServicePlace) -> None:
+    assert place.read() is None
+    number = place.folder / "pid"
+    if number.exists() and number.read_text():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(number.read_text()), 0)
+
+
+def test_without_a_champion_nothing_stays(stage: Stage, tmp_path: Path) -> None:
+    settings = _settings(stage, tmp_path / "service")
+    with pytest.raises(NotFoundError, match="no release of flight_delay takes traffic"):
+        up(settings, _stays(ServicePlace.of(settings)), Unwatched())
+    _assert_is_gone(ServicePlace.of(settings))
+
+
+def test_with_a_release_that_was_tampered_with_nothing_stays(
+    settings: ServingSettings, place: ServicePlace, stage: Stage
+) -> None:
+    stage.path(FIRST, GRAPH).write_bytes(make_graph(SECOND))
+    with pytest.raises(ReleaseError, match="is corrupted or was tampered with"):
+        up(settings, _stays(place), Unwatched())
+    _assert_is_gone(place)
+
+
+def test_replicas_become_as_many_as_are_asked_for(settings: ServingSettings, place: ServicePlace, status: Path) -> None:
+    up(settings, command_of(place, status), Unwatched())
+    for count in (2, 1):
+        scale(place, count, Unwatched())
+        assert len(StatusFolder(place.replicas).read()) == count
+        assert read_settings(place).replicas == count
+    down(place, Unwatched())
+
+
+@pytest.mark.parametrize("count", [0, -1, 65])
+def test_a_number_of_replicas_that_cannot_be_changes_nothing(
+    settings: ServingSettings, place: ServicePlace, status: Path, count: int
+) -> None:
+    up(settings, command_of(place, status), Unwatched())
+    with pytest.raises(SettingsError, match=f"{count} replicas cannot be; give a number from 1 to 64"):
+        scale(place, count, Unwatched())
+    assert read_settings(place) == settings
+    down(place, Unwatched())
+
+
+def test_replicas_that_scale_by_themselves_are_not_counted_by_hand(
+    settings: ServingSettings, place: ServicePlace, status: Path
+) -> None:
+    up(settings.model_copy(update={"max_replicas": 4}), command_of(place, status), Unwatched())
+    with pytest.raises(SettingsError, match="scale by themselves; start it without max_replicas"):
+        scale(place, 2, Unwatched())
+    down(place, Unwatched())
+
+
+def test_replicas_that_do_not_come_are_told(
+    settings: ServingSettings, place: ServicePlace, status: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_SCALE_TIMEOUT_S", 0.1)
+    up(settings, command_of(place, status), Unwatched())
+    with pytest.raises(ServiceError, match=r"there are \d replicas after 0\.1 s; see "):
+        scale(place, 9, Unwatched())
+    down(place, Unwatched())
+
+
+def test_nothing_that_runs_cannot_be_scaled(place: ServicePlace) -> None:
+    with pytest.raises(NotFoundError, match="no service of flight_delay runs"):
+        scale(place, 2, Unwatched())
+
+
+def test_what_does_not_stop_is_told(
+    settings: ServingSettings, place: ServicePlace, status: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = up(settings, command_of(place, status), Unwatched())
+    os.kill(state.pid, signal.SIGSTOP)
+    monkeypatch.setattr(service, "_STOP_TIMEOUT_S", 0.1)
+    with pytest.raises(ServiceError, match=rf"process {state.pid} did not stop within 0\.1 s; see {place.log}"):
+        down(place, Unwatched())
+    os.kill(state.pid, signal.SIGCONT)
+    monkeypatch.undo()
+    _reap(state.pid)
+    assert not place.is_held()
+
+
+def test_a_second_service_in_one_place_does_not_run(settings: ServingSettings, place: ServicePlace) -> None:
+    place.folder.mkdir(parents=True)
+    with place.lock.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(SettingsError, match=r"a service of flight_delay runs from .* already"):
+            run(settings)
+    assert not place.state.exists()
+
+
+def test_settings_that_were_damaged_are_told(place: ServicePlace) -> None:
+    place.folder.mkdir(parents=True)
+    place.settings.write_text("{")
+    with pytest.raises(SettingsError, match=r"flight_delay\.settings\.json is no settings file that can be read"):
+        read_settings(place)
+    with pytest.raises(SettingsError):
+        read_settings(replace(place, project="weather"))

@@ -1,0 +1,135 @@
+"""Where a service keeps what others find it by, and what its replicas tell of themselves."""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from support.serving import FIRST, SECOND, THIRD, Stage
+
+from athanor.errors import NotFoundError, ReleaseError
+from athanor.serving.replica.status import ReplicaStatus, StatusFolder
+from athanor.serving.setup.paths import ServicePlace, ServiceState
+from athanor.serving.setup.settings import make_settings
+
+_STATE = ServiceState("flight_delay", 7, grpc="127.0.0.1:9000", http="127.0.0.1:8000", insecure=False)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> ServicePlace:
+    return ServicePlace(tmp_path, "flight_delay")
+
+
+@contextmanager
+def _held(place: ServicePlace) -> Iterator[None]:
+    with place.lock.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _ended() -> int:
+    """The number of a process that was."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def _write(folder: Path, status: ReplicaStatus) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{status.pid}.json").write_text(status.model_dump_json())
+
+
+def test_a_replica_tells_what_it_answers_by(stage: Stage, tmp_path: Path) -> None:
+    traffic = stage.direct(FIRST, SECOND, 0.25, THIRD)
+    folder = StatusFolder(tmp_path / "replicas")
+    before = datetime.now(UTC)
+    folder.write(stage.core().traffic)
+    (status,) = folder.read()
+    assert (status.pid, status.traffic, status.failure) == (os.getpid(), traffic, None)
+    assert before <= status.changed_at <= datetime.now(UTC)
+
+
+def test_a_replica_tells_why_it_does_not_follow_and_when_that_is_over(stage: Stage, tmp_path: Path) -> None:
+    stage.direct(FIRST)
+    folder, loaded = StatusFolder(tmp_path / "replicas"), stage.core().traffic
+    folder.write(loaded, ReleaseError("the release is damaged"))
+    assert [status.failure for status in folder.read()] == ["the release is damaged"]
+    folder.write(loaded)
+    assert [status.failure for status in folder.read()] == [None]
+
+
+def test_those_that_are_gone_are_left_out(stage: Stage, tmp_path: Path) -> None:
+    folder = tmp_path / "replicas"
+    status = ReplicaStatus(pid=os.getppid(), traffic=stage.direct(FIRST), changed_at=datetime.now(UTC))
+    _write(folder, status)
+    _write(folder, status.model_copy(update={"pid": _ended()}))
+    _write(folder, status.model_copy(update={"pid": os.getpid()}))
+    assert [found.pid for found in StatusFolder(folder).read()] == sorted([os.getppid(), os.getpid()])
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b'{"pid": 1}', b"\xff"])
+def test_what_is_no_status_is_left_out(stage: Stage, tmp_path: Path, content: bytes) -> None:
+    folder = StatusFolder(tmp_path / "replicas")
+    stage.direct(FIRST)
+    folder.write(stage.core().traffic)
+    (tmp_path / "replicas" / "1.json").write_bytes(content)
+    assert [status.pid for status in folder.read()] == [os.getpid()]
+
+
+def test_one_that_ends_forgets_itself_alone(stage: Stage, tmp_path: Path) -> None:
+    folder = StatusFolder(tmp_path / "replicas")
+    status = ReplicaStatus(pid=os.getppid(), traffic=stage.direct(FIRST), changed_at=datetime.now(UTC))
+    _write(tmp_path / "replicas", status)
+    folder.write(stage.core().traffic)
+    folder.remove()
+    folder.remove()
+    assert [found.pid for found in folder.read()] == [os.getppid()]
+
+
+def test_where_no_replica_was_there_is_none(tmp_path: Path) -> None:
+    assert StatusFolder(tmp_path / "absent").read() == []
+
+
+def test_files_of_two_projects_never_meet(tmp_path: Path) -> None:
+    names = ("lock", "state", "log", "settings", "token", "tokens", "replicas", "metrics")
+    paths = [
+        getattr(ServicePlace(tmp_path, project), name) for project in ("flight_delay", "weather") for name in names
+    ]
+    assert len(set(paths)) == len(paths)
+    assert {path.parent for path in paths} == {tmp_path}
+
+
+def test_a_place_is_that_of_the_settings(tmp_path: Path) -> None:
+    settings = make_settings(project="flight_delay", store=tmp_path / "store", folder=tmp_path)
+    assert ServicePlace.of(settings) == ServicePlace(tmp_path, "flight_delay")
+
+
+def test_a_service_runs_as_long_as_its_lock_is_held(place: ServicePlace) -> None:
+    assert not place.is_held()
+    with _held(place):
+        assert place.is_held()
+        assert place.is_held()
+    assert not place.is_held()
+
+
+def test_a_service_is_found_when_it_answers(place: ServicePlace) -> None:
+    with _held(place):
+        assert place.read() is None
+        place.state.write_text(json.dumps(asdict(_STATE)))
+        assert place.read() == place.find() == _STATE
+
+
+def test_a_service_that_was_killed_is_not_found(place: ServicePlace) -> None:
+    place.state.write_text(json.dumps(asdict(_STATE)))
+    assert place.read() is None
+    with _held(place):
+        pass
+    with pytest.raises(NotFoundError, match=f"no service of flight_delay runs from {place.folder}"):
+        place.find()

@@ -1,0 +1,120 @@
+"""Settings are checked at start, and what is wrong is named with its value."""
+
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from athanor.errors import SettingsError
+from athanor.serving.setup import settings
+from athanor.serving.setup.settings import MAX_REPLICAS, find_free_ports, is_free, make_settings
+
+_RIGHT: dict[str, Any] = {"project": "flight_delay", "store": "store", "folder": "/service"}
+
+
+def test_what_is_not_given_has_its_default() -> None:
+    made = make_settings(**_RIGHT)
+    assert (made.host, made.http_port, made.grpc_port) == ("127.0.0.1", 8000, 9000)
+    assert (made.replicas, made.max_rows, made.require_signature) == (1, 10_000, None)
+    assert (made.insecure, made.max_replicas, made.prediction_log) == (False, None, None)
+
+
+@pytest.mark.parametrize("store", ["s3://bucket/store", "memory://store", "file:///store", "/store"])
+def test_a_store_lies_at_a_path_or_a_url(store: str) -> None:
+    assert make_settings(**{**_RIGHT, "store": store}).store == store
+
+
+@pytest.mark.parametrize("store", ["store", Path("store")])
+def test_a_path_is_the_same_in_every_working_directory(store: str | Path, tmp_path: Path) -> None:
+    made = make_settings(**{**_RIGHT, "store": store}, require_signature="key.pub", prediction_log="log")
+    assert made.store == str(Path.cwd() / "store")
+    assert made.prediction_log == Path.cwd() / "log"
+    assert made.require_signature == Path.cwd() / "key.pub"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"http_port": 0}, "http_port: .* (given: 0)"),
+        ({"http_port": 65_536}, "http_port: .* (given: 65536)"),
+        ({"grpc_port": "many"}, "grpc_port: .* (given: 'many')"),
+        ({"replicas": 0}, "replicas: .* (given: 0)"),
+        ({"replicas": MAX_REPLICAS + 1}, "replicas: .* (given: 65)"),
+        ({"replicas": 1.5}, "replicas: .* (given: 1.5)"),
+        ({"max_rows": -1}, "max_rows: .* (given: -1)"),
+        ({"store": None}, "store: .* (given: None)"),
+        ({"store": ""}, "store: .* (given: '')"),
+        ({"require_signature": 1}, "require_signature: .* (given: 1)"),
+        ({"replica": 2}, "replica: .* (given: 2); did you mean replicas?"),
+        ({"max_replicas": 65}, "max_replicas: .* (given: 65)"),
+        ({"target_utilisation": 0}, "target_utilisation: .* (given: 0)"),
+        ({"target_utilisation": 1.1}, "target_utilisation: .* (given: 1.1)"),
+        ({"upscale_delay_s": -1}, "upscale_delay_s: .* (given: -1)"),
+        ({"max_message_bytes": 1_023}, "max_message_bytes: .* (given: 1023)"),
+        ({"max_in_flight": 0}, "max_in_flight: .* (given: 0)"),
+        ({"max_deadline_s": 0}, "max_deadline_s: .* (given: 0)"),
+        ({"max_deadline_s": float("nan")}, "max_deadline_s: .* (given: nan)"),
+        ({"traffic_poll_s": 2.1}, "traffic_poll_s: .* (given: 2.1)"),
+        ({"trace_ratio": 2}, "trace_ratio: .* (given: 2)"),
+        ({"access_log_ratio": -0.1}, "access_log_ratio: .* (given: -0.1)"),
+        ({"prediction_log_ratio": "some"}, "prediction_log_ratio: .* (given: 'some')"),
+        ({"prediction_log": "s3://bucket/log"}, "prediction_log: .*is a URL; give a path on this machine"),
+        ({"folder": "s3://bucket/service"}, "folder: .*is a URL; give a path on this machine"),
+        ({"insecure": "perhaps"}, "insecure: .* (given: 'perhaps')"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named_with_its_value(wrong: dict[str, Any], message: str) -> None:
+    pattern = re.escape(message).replace(r"\.\*", ".*")
+    with pytest.raises(SettingsError, match=pattern):
+        make_settings(**{**_RIGHT, **wrong})
+
+
+def test_a_required_setting_that_is_absent_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"project: Field required.*; folder: Field required"):
+        make_settings(store="store")
+
+
+def test_two_doors_need_two_ports() -> None:
+    with pytest.raises(SettingsError, match="http_port and grpc_port are both 9000; they must differ"):
+        make_settings(**_RIGHT, http_port=9_000)
+
+
+def test_the_most_replicas_are_no_fewer_than_the_fewest() -> None:
+    assert make_settings(**_RIGHT, replicas=2, max_replicas=2).max_replicas == 2
+    with pytest.raises(SettingsError, match=r"settings: .*max_replicas 2 is below replicas 3"):
+        make_settings(**_RIGHT, replicas=3, max_replicas=2)
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"http_port: .*; replicas: .*; typo: "):
+        make_settings(**_RIGHT, http_port=0, replicas=0, typo=1)
+
+
+def test_settings_do_not_change() -> None:
+    made = make_settings(**_RIGHT)
+    with pytest.raises(ValidationError, match="frozen"):
+        made.replicas = 2
+
+
+def test_a_port_that_somebody_listens_on_is_not_free() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        assert not is_free(server.getsockname()[1])
+
+
+def test_free_ports_lie_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = {10_001, 10_005}
+    monkeypatch.setattr(settings, "is_free", lambda port: port not in taken)
+    assert find_free_ports(3, range(10_000, 10_009)) == 10_006
+    assert find_free_ports(2, range(10_000, 10_004)) == 10_002
+
+
+@pytest.mark.parametrize("taken", [{10_001}, set()])
+def test_without_enough_free_ports_it_says_so(monkeypatch: pytest.MonkeyPatch, taken: set[int]) -> None:
+    monkeypatch.setattr(settings, "is_free", lambda port: port not in taken)
+    with pytest.raises(SettingsError, match="no 9 free ports in a row from 10000 to 10007"):
+        find_free_ports(9, range(10_000, 10_008))

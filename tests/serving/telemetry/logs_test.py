@@ -1,0 +1,217 @@
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from athanor.errors import (
+    AbandonedError,
+    DeadlineExceededError,
+    FieldViolation,
+    InvalidRequestError,
+    OverloadedError,
+    ServiceError,
+)
+from athanor.serving.telemetry.logs import RequestLog, close_log, open_log, withhold_secrets
+
+_TOKEN = "athn_" + "Zx9-_" * 8 + "abc"
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "service" / "flight_delay.log"
+    handler = open_log(path)
+    yield path
+    close_log(handler)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def requests(path: Path, clock: Clock) -> RequestLog:
+    return RequestLog(["distance", "carrier"], clock)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_an_answer_is_one_line_of_json(requests: RequestLog, path: Path) -> None:
+    requests.answered(request_id="r", trace_id="t", span_id="s", door="grpc", duration_ms=1.5, rows=2, version="1.0.0")
+    (line,) = lines(path)
+    assert line.pop("time")[-1] == "Z"
+    assert line.pop("process") > 0
+    assert line == {
+        "level": "info",
+        "logger": "athanor.serving.requests",
+        "message": "answered",
+        "code": "OK",
+        "request_id": "r",
+        "trace_id": "t",
+        "span_id": "s",
+        "door": "grpc",
+        "duration_ms": 1.5,
+        "rows": 2,
+        "version": "1.0.0",
+    }
+
+
+def test_a_refusal_tells_its_code_and_which_columns_broke_which_rules_but_no_values(
+    requests: RequestLog, path: Path
+) -> None:
+    violations = (
+        FieldViolation("flights[0].distance", "MINIMUM", "-777 is too small"),
+        FieldViolation("flights[1].distance", "MINIMUM", "-778 is too small"),
+        FieldViolation("flights[1].carrier", "PATTERN", "'John Doe' is no carrier"),
+        FieldViolation("John Doe's own", "UNKNOWN", "there is no such column"),
+    )
+    requests.refused(InvalidRequestError("not 'John Doe'", violations), request_id="r")
+    (line,) = lines(path)
+    assert (line["level"], line["message"], line["code"]) == ("info", "refused", "INVALID_REQUEST")
+    assert line["violations"] == {"distance MINIMUM": 2, "carrier PATTERN": 1, "other UNKNOWN": 1}
+    assert "John" not in path.read_text()
+    assert "777" not in path.read_text()
+
+
+@pytest.mark.parametrize("error", [AbandonedError("x"), DeadlineExceededError("x"), OverloadedError("x")])
+def test_what_is_nobodys_fault_is_a_refusal(requests: RequestLog, path: Path, error: Any) -> None:
+    requests.refused(error)
+    (line,) = lines(path)
+    assert (line["level"], line["code"]) == ("info", error.code)
+    assert "traceback" not in line
+
+
+def fail(value: str) -> ServiceError:
+    try:
+        float(value)
+    except ValueError as error:
+        failure = ServiceError("the service failed")
+        failure.__cause__ = error
+        return failure
+    raise AssertionError
+
+
+def test_a_failure_tells_where_it_happened_but_not_the_value_it_happened_with(requests: RequestLog, path: Path) -> None:
+    requests.refused(fail("John Doe"), request_id="r")
+    (line,) = lines(path)
+    assert (line["level"], line["message"], line["code"]) == ("error", "failed", "SERVICE_FAILED")
+    assert "in fail" in line["traceback"]
+    assert "builtins.ValueError" in line["traceback"]
+    assert "John" not in path.read_text()
+
+
+def test_a_flood_of_refusals_is_cut_off_and_the_rest_is_told_in_one_line(
+    requests: RequestLog, path: Path, clock: Clock
+) -> None:
+    for _ in range(5_000):
+        requests.refused(InvalidRequestError("bad"))
+    requests.refused(OverloadedError("full"))
+    assert len(lines(path)) == 20
+    requests.tell_left_out()
+    assert len(lines(path)) == 21
+    assert lines(path)[-1]["message"] == "4981 refused more"
+    assert lines(path)[-1]["left_out"] == {"INVALID_REQUEST": 4980, "OVERLOADED": 1}
+    requests.tell_left_out()
+    assert len(lines(path)) == 21
+    clock.now += 1
+    requests.refused(InvalidRequestError("bad"))
+    assert len(lines(path)) == 22
+
+
+def test_a_flood_of_refusals_hides_neither_failures_nor_answers_and_those_are_cut_off_too(
+    requests: RequestLog, path: Path
+) -> None:
+    for _ in range(30):
+        requests.refused(InvalidRequestError("bad"))
+    for _ in range(30):
+        requests.refused(fail("x"))
+    for _ in range(130):
+        requests.answered()
+    messages = [line["message"] for line in lines(path)]
+    assert [messages.count(each) for each in ("refused", "failed", "answered")] == [20, 20, 100]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _TOKEN,
+        f"Bearer {_TOKEN}",
+        f"authorization: bearer {_TOKEN}; more",
+        f"{{'authorization': 'Bearer {_TOKEN}'}}",
+        "BEARER   abcDEF123456.~+/-x==",
+        "Authorization=Bearer:abcDEF123456.~+/-x==",
+        f"{_TOKEN}{_TOKEN} and {_TOKEN}",
+    ],
+)
+def test_no_token_stays_in_a_text(text: str) -> None:
+    cleaned = withhold_secrets(text)
+    assert "Zx9" not in cleaned
+    assert "abcDEF" not in cleaned
+    assert "[withheld]" in cleaned
+
+
+@pytest.mark.parametrize("text", ["no bearer token; send one", "`authorization: Bearer <token>`", "athn", "a bear"])
+def test_words_about_tokens_stay_as_they_are(text: str) -> None:
+    assert withhold_secrets(text) == text
+
+
+def test_no_token_is_logged_wherever_in_a_record_it_is(path: Path) -> None:
+    logger = logging.getLogger("athanor.somewhere")
+    logger.info(f"in the message: {_TOKEN}")  # noqa: G004 - that is what is tested
+    logger.info("in the arguments: %s", {"authorization": f"Bearer {_TOKEN}"})
+    logger.info("in the fields", extra={"athanor": {"door": _TOKEN, "left_out": {_TOKEN: 1, "x": [_TOKEN, 1, None]}}})
+    logger.info("in arguments that do not fit: %d", _TOKEN)
+    try:
+        raise ValueError(_TOKEN)
+    except ValueError:
+        logger.exception("in the exception")
+    logger.warning("in the stack", stack_info=True, extra={"secret": _TOKEN})
+    assert len(lines(path)) == 6
+    assert "Zx9" not in path.read_text()
+    assert "ValueError: [withheld]" in lines(path)[4]["traceback"]
+
+
+def test_the_service_s_own_lines_are_kept_from_info_on_and_others_from_warning_on(path: Path) -> None:
+    logging.getLogger("athanor.x").debug("1")
+    logging.getLogger("athanor.x").info("2")
+    logging.getLogger("elsewhere").info("3")
+    logging.getLogger("elsewhere").warning("4")
+    assert [line["message"] for line in lines(path)] == ["2", "4"]
+
+
+def test_a_record_cannot_forge_a_second_one(path: Path) -> None:
+    logging.getLogger("athanor.x").info('a\n{"level": "error"}\r\u2028\x85b')
+    assert len(path.read_text().splitlines()) == 1
+    assert lines(path)[0]["message"].startswith("a\n")
+
+
+def test_a_file_that_was_moved_away_is_made_anew(path: Path, tmp_path: Path) -> None:
+    logging.getLogger("athanor.x").info("1")
+    path.rename(tmp_path / "moved.log")
+    logging.getLogger("athanor.x").info("2")
+    assert [line["message"] for line in lines(path)] == ["2"]
+
+
+def test_a_disk_that_is_full_harms_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = open_log(Path("/dev/full"))
+    RequestLog([]).answered(door=_TOKEN)
+    close_log(handler)
+    assert handler not in logging.getLogger().handlers
+    told = capsys.readouterr().err
+    assert "No space left on device" in told
+    assert "Zx9" not in told

@@ -1,0 +1,255 @@
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from support.commands import environment
+
+from athanor.errors import FieldViolation
+from athanor.serving.telemetry import metrics as metrics_module
+from athanor.serving.telemetry.metrics import Metrics
+
+_MS = 1_000_000
+
+# What another replica of the machine does, until it is told to stop or is killed.
+_OTHER = """
+import sys
+from pathlib import Path
+import numpy as np
+from athanor.serving.telemetry.metrics import Metrics
+metrics = Metrics(Path(sys.argv[1]), "other")
+for _ in range(3):
+    metrics.begun()
+    metrics.answered("grpc", "champion", "1.0.0", 1_000_000, np.array([0.5]))
+metrics.begun()
+metrics.loaded("champion", "1.0.0", "d1", 0.2, 7)
+metrics.flush()
+print("ready", flush=True)
+sys.stdin.read()
+metrics.close()
+"""
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> Metrics:
+    return Metrics(tmp_path, "own")
+
+
+def read(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """All samples, as Prometheus would read them."""
+    content, _ = metrics.render()
+    families = text_string_to_metric_families(content.decode())
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    return read(metrics).get((name, tuple(sorted(labels.items()))), 0.0)
+
+
+def answer(metrics: Metrics, *probabilities: float, door: str = "grpc", milliseconds: float = 1) -> None:
+    metrics.begun()
+    metrics.answered(door, "champion", "1.0.0", int(milliseconds * _MS), np.array(probabilities))
+
+
+def test_answers_are_counted_by_door_and_version(metrics: Metrics) -> None:
+    answer(metrics, 0.1, 0.2)
+    answer(metrics, 0.3)
+    answer(metrics, 0.3, door="rest")
+    version = {"code": "OK", "variant": "champion", "semantic_version": "1.0.0"}
+    assert value(metrics, "athanor_requests_total", door="grpc", **version) == 2
+    assert value(metrics, "athanor_requests_total", door="rest", **version) == 1
+    assert value(metrics, "athanor_rows_total", door="grpc") == 3
+
+
+def test_refusals_are_counted_by_code_and_violations_by_rule(metrics: Metrics) -> None:
+    violations = [FieldViolation(f"flights[{i}].distance", rule, "") for i, rule in enumerate(["MINIMUM"] * 2 + ["X"])]
+    metrics.begun()
+    metrics.refused("rest", "INVALID_REQUEST", _MS, violations)
+    labels = {"door": "rest", "code": "INVALID_REQUEST", "variant": "", "semantic_version": ""}
+    assert value(metrics, "athanor_requests_total", **labels) == 1
+    assert value(metrics, "athanor_violations_total", rule="MINIMUM") == 2
+    assert value(metrics, "athanor_violations_total", rule="X") == 1
+    assert value(metrics, "athanor_request_duration_seconds_count", door="rest") == 1
+    assert value(metrics, "athanor_rows_total", door="rest") == 0
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "first", "before"),
+    [(1, "0.001", "0.0005"), (1.0001, "0.002", "0.001"), (30_001, "+Inf", "30.0")],
+)
+def test_a_duration_is_in_the_first_bucket_that_it_does_not_exceed(
+    metrics: Metrics, milliseconds: float, first: str, before: str
+) -> None:
+    answer(metrics, 0.5, milliseconds=milliseconds)
+    name = "athanor_request_duration_seconds_bucket"
+    assert value(metrics, name, door="grpc", le=first) == 1
+    assert value(metrics, name, door="grpc", le=before) == 0
+    assert value(metrics, name, door="grpc", le="+Inf") == 1
+    assert value(metrics, "athanor_request_duration_seconds_sum", door="grpc") == pytest.approx(milliseconds / 1_000)
+
+
+def test_predictions_are_spread_over_twenty_buckets(metrics: Metrics) -> None:
+    drawn = np.random.default_rng(1).uniform(size=1_000)
+    answer(metrics, *drawn, 0.0, 0.05, 1.0)
+    labels = {"variant": "champion", "semantic_version": "1.0.0"}
+    for end in np.arange(1, 21) / 20:
+        expected = np.count_nonzero(drawn <= end) + 2 + (end == 1.0)
+        assert value(metrics, "athanor_prediction_bucket", le=str(round(float(end), 2)), **labels) == expected
+    assert value(metrics, "athanor_prediction_count", **labels) == 1_003
+    assert value(metrics, "athanor_prediction_sum", **labels) == pytest.approx(drawn.sum() + 1.05)
+
+
+def test_a_request_is_in_flight_until_it_is_answered_or_refused(metrics: Metrics) -> None:
+    metrics.begun()
+    metrics.begun()
+    metrics.begun()
+    assert value(metrics, "athanor_requests_in_flight") == 3
+    metrics.answered("grpc", "champion", "1.0.0", _MS, np.array([0.5]))
+    metrics.refused("grpc", "OVERLOADED", _MS, ())
+    assert value(metrics, "athanor_requests_in_flight") == 1
+
+
+def test_the_shadow_is_compared_with_what_was_answered_before_it_or_after(metrics: Metrics) -> None:
+    before, after = SimpleNamespace(probabilities=np.array([0.5])), SimpleNamespace(probabilities=None)
+    metrics.shadowed("2.0.0", before, np.array([0.53]))
+    metrics.shadowed("2.0.0", after, np.array([0.9]))
+    labels = {"semantic_version": "2.0.0"}
+    assert value(metrics, "athanor_shadow_difference_count", **labels) == 1
+    after.probabilities = np.array([0.1])
+    assert value(metrics, "athanor_shadow_difference_count", **labels) == 2
+    assert value(metrics, "athanor_shadow_difference_sum", **labels) == pytest.approx(0.83)
+    assert value(metrics, "athanor_shadow_difference_bucket", le="0.05", **labels) == 1
+    assert value(metrics, "athanor_shadow_requests_total", **labels) == 2
+    assert value(metrics, "athanor_prediction_count", variant="shadow", **labels) == 2
+
+
+def test_the_shadow_of_a_refused_request_is_compared_with_nothing(metrics: Metrics) -> None:
+    metrics.shadowed("2.0.0", SimpleNamespace(probabilities=np.empty(0)), np.array([0.53]))
+    metrics.shadow_dropped()
+    assert value(metrics, "athanor_shadow_requests_total", semantic_version="2.0.0") == 1
+    assert value(metrics, "athanor_shadow_difference_count", semantic_version="2.0.0") == 0
+    assert value(metrics, "athanor_shadow_dropped_total") == 1
+
+
+def test_a_release_that_is_not_loaded_any_more_is_not_told_of(metrics: Metrics) -> None:
+    metrics.loaded("champion", "1.0.0", "d1", 0.3, 1)
+    metrics.loaded("shadow", "2.0.0", "d2", 0.3, 1)
+    assert value(metrics, "athanor_model_info", variant="shadow", semantic_version="2.0.0", digest="d2") == 1
+    metrics.loaded("champion", "2.0.0", "d2", 0.3, 2)
+    told = [labels for name, labels in read(metrics) if name == "athanor_model_info"]
+    assert [dict(labels)["digest"] for labels in told] == ["d2"]
+    assert value(metrics, "athanor_traffic_revision", replica="own") == 2
+    assert value(metrics, "athanor_model_load_seconds_count", variant="champion") == 2
+
+
+def test_failures_to_load_and_the_prediction_log_are_counted(metrics: Metrics) -> None:
+    assert value(metrics, "athanor_traffic_reload_failures_total") == 0
+    metrics.load_failed()
+    metrics.logged(5, {"queue": 2})
+    metrics.logged(7, {"queue": 2})
+    assert value(metrics, "athanor_traffic_reload_failures_total") == 1
+    assert value(metrics, "athanor_prediction_log_rows_total") == 7
+    assert value(metrics, "athanor_prediction_log_dropped_total", reason="queue") == 2
+
+
+def test_none_is_lost_between_threads_nor_where_more_come_than_are_taken_in(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics_module, "_MOST_WAITING", 10)
+    stop = threading.Event()
+
+    def flush() -> None:
+        while not stop.is_set():
+            metrics.flush()
+
+    flusher = threading.Thread(target=flush)
+    flusher.start()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: answer(metrics, 0.5), range(2_000)))
+    stop.set()
+    flusher.join()
+    assert value(metrics, "athanor_rows_total", door="grpc") == 2_000
+    assert value(metrics, "athanor_requests_in_flight") == 0
+
+
+def start_other(folder: Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", _OTHER, str(folder)]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment())
+    assert other.stdout is not None
+    assert other.stdout.readline() == "ready\n"
+    return other
+
+
+def test_all_replicas_of_the_machine_are_told_of_and_the_dead_stay_counted(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path, "own")
+    answer(metrics, 0.5)
+    metrics.loaded("champion", "1.0.0", "d1", 0.2, 7)
+    others = [start_other(tmp_path), start_other(tmp_path)]
+    release = {"variant": "champion", "semantic_version": "1.0.0", "digest": "d1"}
+    assert value(metrics, "athanor_rows_total", door="grpc") == 7
+    assert value(metrics, "athanor_replicas") == 3
+    assert value(metrics, "athanor_requests_in_flight") == 2
+    assert value(metrics, "athanor_model_info", **release) == 3
+    assert value(metrics, "athanor_request_duration_seconds_bucket", door="grpc", le="0.001") == 7
+    others[0].send_signal(signal.SIGKILL)
+    others[0].communicate()
+    assert others[1].communicate("")
+    assert others[1].returncode == 0
+    assert value(metrics, "athanor_rows_total", door="grpc") == 7
+    assert value(metrics, "athanor_replicas") == 1
+    assert value(metrics, "athanor_requests_in_flight") == 0
+    assert value(metrics, "athanor_model_info", **release) == 1
+    # A replica that comes sums up the dead.
+    newcomer = Metrics(tmp_path, "new")
+    assert not [path for path in tmp_path.glob("*.json") if path.stem not in ("retired", metrics._folder._name)]
+    metrics.flush()
+    newcomer.flush()
+    for each in (metrics, newcomer):
+        assert value(each, "athanor_rows_total", door="grpc") == 7
+        assert value(each, "athanor_replicas") == 2
+
+
+def test_the_dead_are_not_counted_twice_when_who_sums_them_up_is_killed(tmp_path: Path) -> None:
+    first = Metrics(tmp_path, "first")
+    answer(first, 0.5)
+    first.close()
+    kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert value(Metrics(tmp_path, "second"), "athanor_rows_total", door="grpc") == 1
+    # As if it had been killed before it could remove them.
+    for path, content in kept.items():
+        path.write_bytes(content)
+    assert value(Metrics(tmp_path, "third"), "athanor_rows_total", door="grpc") == 1
+    assert not [path for path in kept if path.exists() and path.stem != "retired"]
+
+
+def test_a_replica_that_cannot_write_loses_nothing_of_its_own(
+    metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    answer(metrics, 0.5)
+    with monkeypatch.context() as context:
+        context.setattr("athanor.serving.telemetry.metric_snapshots.replace_file", full)
+        with pytest.raises(OSError, match="No space left"):
+            metrics.flush()
+        assert value(metrics, "athanor_rows_total", door="grpc") == 1
+    metrics.close()
+    assert value(Metrics(tmp_path, "other"), "athanor_rows_total", door="grpc") == 1
+
+
+def test_every_metric_has_a_name_and_a_help_by_the_conventions(metrics: Metrics) -> None:
+    answer(metrics, 0.5)
+    content, media_type = metrics.render()
+    assert media_type.startswith("text/plain; version=0.0.4")
+    for family in text_string_to_metric_families(content.decode()):
+        assert family.name.startswith("athanor_")
+        assert family.documentation
+        is_total = [sample.name.endswith("_total") for sample in family.samples]
+        assert is_total == [family.type == "counter"] * len(is_total)

@@ -1,0 +1,303 @@
+import errno
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from support.commands import environment
+from support.flights import make_columns
+
+from athanor.contract.columns import Kind
+from athanor.errors import SettingsError
+from athanor.serving.telemetry import prediction_log as prediction_log_module
+from athanor.serving.telemetry.prediction_log import Limits, PredictionLog
+from athanor.serving.telemetry.prediction_rows import Entry
+from projects.flight_delay.model import MODEL
+
+_CONTRACT: Final = MODEL.contract
+_AT: Final = int(datetime(2026, 2, 3, 12, 0, 0, 123_456, UTC).timestamp()) * 1_000_000_000 + 123_456_789
+_ARROW: Final = {
+    Kind.NUMBER: pa.float64(),
+    Kind.INTEGER: pa.int64(),
+    Kind.BOOLEAN: pa.bool_(),
+    Kind.TEXT: pa.string(),
+    Kind.TIMESTAMP: pa.timestamp("us", tz="UTC"),
+}
+
+# Appends without end, a file every twenty rows, until it is killed.
+_WRITER: Final = """
+import sys
+import time
+from pathlib import Path
+import numpy as np
+from support.commands import environment
+from support.flights import make_columns
+from athanor.serving.telemetry.prediction_log import Limits, PredictionLog
+from athanor.serving.telemetry.prediction_rows import Entry
+from projects.flight_delay.model import MODEL
+log = PredictionLog(Path(sys.argv[1]), MODEL.contract, Limits(flush_rows=200, flush_s=0.01))
+columns = make_columns(10)
+while True:
+    log.append(Entry("r", 1_770_000_000_000_000_000, "grpc", "champion", "1", "d", columns, 0, np.full(10, 0.5)))
+    time.sleep(0.001)
+"""
+
+
+def make_log(folder: Path, **limits: Any) -> PredictionLog:
+    return PredictionLog(folder, _CONTRACT, Limits(**limits))
+
+
+def entry(columns: Any, first: int, count: int, *, at_ns: int = _AT, variant: str = "champion") -> Entry:
+    probabilities = np.linspace(0.1, 0.9, count)
+    return Entry(f"r{first}", at_ns, "grpc", variant, "1.2.3", "d" * 64, columns, first, probabilities)
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    table = ds.dataset(folder, format="parquet").to_table()
+    found: list[dict[str, Any]] = table.to_pylist()
+    return found
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_rows_come_back_with_the_types_of_the_contract_and_missing_ones_as_nulls(tmp_path: Path) -> None:
+    columns = make_columns(1_200)
+    log = make_log(tmp_path)
+    for first in range(100):
+        log.append(entry(columns, first, 1))
+    log.append(entry(columns, 100, 1_100))
+    log.close()
+    (path,) = tmp_path.rglob("*.parquet")
+    assert path.relative_to(tmp_path).parts[:2] == ("flight_delay", "date=2026-02-03")
+    table = pq.read_table(path)
+    for column in _CONTRACT.columns:
+        assert table.schema.field(column.name).type == _ARROW[column.kind]
+        expected = [_plain(column.kind, value) for value in columns[column.name]]
+        assert [_unzoned(value) for value in table[column.name].to_pylist()] == expected
+    assert any(table[column.name].null_count for column in _CONTRACT.columns)
+    assert table["row"].to_pylist() == [0] * 100 + list(range(1_100))
+    assert table["request_id"].to_pylist() == [f"r{i}" for i in range(100)] + ["r100"] * 1_100
+    assert table[_CONTRACT.prediction.name].to_pylist()[100:] == np.linspace(0.1, 0.9, 1_100).tolist()
+    assert set(table["at"].to_pylist()) == {datetime(2026, 2, 3, 12, 0, 0, 123_456, UTC)}
+    for name, value in (("door", "grpc"), ("variant", "champion"), ("semantic_version", "1.2.3")):
+        assert set(table[name].to_pylist()) == {value}
+    assert set(table["release_digest"].to_pylist()) == {"d" * 64}
+    assert (log.written, sum(log.dropped.values())) == (1_200, 0)
+
+
+def _plain(kind: Kind, value: Any) -> Any:
+    if kind is Kind.TEXT:
+        return value or None
+    if kind is Kind.TIMESTAMP:
+        return None if np.isnat(value) else value.item()
+    if np.isnan(value):
+        return None
+    return {Kind.INTEGER: int, Kind.BOOLEAN: bool, Kind.NUMBER: float}[kind](value)
+
+
+def _unzoned(value: Any) -> Any:
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def test_texts_and_times_that_are_missing_are_nulls_and_half_a_character_is_replaced(tmp_path: Path) -> None:
+    columns = make_columns(4)
+    columns["carrier"] = np.array(["", "a\ud800", "ü\x00", "UA"], dtype=object)
+    columns["scheduled_departure"] = np.array(
+        ["NaT", "2013-01-01", "NaT", "1969-12-31T23:59:59.999999"], dtype="M8[us]"
+    )
+    log = make_log(tmp_path)
+    log.append(entry(columns, 0, 4))
+    log.close()
+    rows = read(tmp_path)
+    assert [row["carrier"] for row in rows] == [None, "a?", "ü\x00", "UA"]
+    assert [row["scheduled_departure"] is None for row in rows] == [True, False, True, False]
+    assert rows[3]["scheduled_departure"] == datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC)
+
+
+def test_a_shadow_stands_beside_the_answer_by_the_same_request_id(tmp_path: Path) -> None:
+    columns = make_columns(1)
+    log = make_log(tmp_path)
+    log.append(entry(columns, 0, 1))
+    log.append(entry(columns, 0, 1, variant="shadow"))
+    log.close()
+    assert [(row["request_id"], row["variant"]) for row in read(tmp_path)] == [("r0", "champion"), ("r0", "shadow")]
+
+
+def test_a_file_holds_rows_of_one_day(tmp_path: Path) -> None:
+    columns = make_columns(1)
+    midnight = 1_770_076_800_000_000_000
+    log = make_log(tmp_path)
+    log.append(entry(columns, 0, 1, at_ns=midnight - 1))
+    log.append(entry(columns, 0, 1, at_ns=midnight))
+    log.close()
+    days = sorted(path.parent.name for path in tmp_path.rglob("*.parquet"))
+    assert days == ["date=2026-02-02", "date=2026-02-03"]
+
+
+def test_a_few_rows_of_many_do_not_hold_the_many(tmp_path: Path) -> None:
+    columns = make_columns(1_000)
+    log = make_log(tmp_path)
+    log.append(entry(columns, 500, 2))
+    (kept,) = log._entries
+    assert all(len(kept.columns[column.name]) == 2 for column in _CONTRACT.columns)
+    assert all(kept.columns[column.name].base is None for column in _CONTRACT.columns)
+    log.close()
+    assert [row["flight_number"] for row in read(tmp_path)] == columns["flight_number"][500:502].tolist()
+
+
+def test_many_rows_or_much_time_make_a_file_while_others_are_appended(tmp_path: Path) -> None:
+    columns = make_columns(10)
+    by_rows = make_log(tmp_path / "rows", flush_rows=10, flush_s=3_600)
+    by_rows.append(entry(columns, 0, 10))
+    wait_until(lambda: by_rows.written == 10)
+    by_time = make_log(tmp_path / "time", flush_s=0.01)
+    by_time.append(entry(columns, 0, 1))
+    wait_until(lambda: by_time.written == 1)
+    for log in (by_rows, by_time):
+        log.append(entry(columns, 0, 3))
+        log.close()
+    assert (len(read(tmp_path / "rows")), len(read(tmp_path / "time"))) == (13, 4)
+
+
+def test_no_file_is_written_over_by_another_replica_or_a_restart(tmp_path: Path) -> None:
+    columns = make_columns(1)
+    for _ in range(3):
+        log = make_log(tmp_path)
+        log.append(entry(columns, 0, 1))
+        log.close()
+    assert len(read(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("limits", [{"rows": 25}, {"bytes": 20_000}])
+def test_what_the_queue_cannot_hold_is_dropped_and_counted_and_nobody_waits(
+    tmp_path: Path, limits: dict[str, int]
+) -> None:
+    columns = make_columns(10)
+    log = make_log(tmp_path, flush_s=3_600, **limits)
+    for _ in range(10):
+        log.append(entry(columns, 0, 10))
+    assert log.dropped["queue"] >= 70
+    log.close()
+    assert log.written == len(read(tmp_path)) == 100 - log.dropped["queue"] > 0
+
+
+def test_long_texts_count_as_the_bytes_that_they_are(tmp_path: Path) -> None:
+    columns = make_columns(1)
+    columns["destination"] = np.array(["x" * 1_000_000], dtype=object)
+    log = make_log(tmp_path, flush_s=3_600, bytes=1_500_000)
+    log.append(entry(columns, 0, 1))
+    log.append(entry(columns, 0, 1))
+    assert log.dropped["queue"] == 1
+    log.close()
+
+
+def test_what_comes_after_the_end_is_dropped_and_counted(tmp_path: Path) -> None:
+    log = make_log(tmp_path)
+    log.close()
+    log.append(entry(make_columns(1), 0, 1))
+    assert log.dropped["queue"] == 1
+    log.close()
+
+
+def test_a_full_disk_is_counted_told_once_and_over_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    columns = make_columns(5)
+    log = make_log(tmp_path, flush_rows=5, flush_s=3_600)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as context, caplog.at_level(logging.WARNING):
+        context.setattr(prediction_log_module, "write_parquet", full)
+        for number in (1, 2, 3):
+            log.append(entry(columns, 0, 5))
+            wait_until(lambda: log.dropped["failed"] == 5 * number)  # noqa: B023 - it is called at once
+        (told,) = caplog.records
+        assert "No space left on device" in told.getMessage()
+    log.append(entry(columns, 0, 5))
+    log.close()
+    assert (log.written, len(read(tmp_path))) == (5, 5)
+    assert not list(tmp_path.rglob(".arriving-*"))
+
+
+def test_a_folder_that_goes_away_harms_nobody(tmp_path: Path) -> None:
+    log = make_log(tmp_path / "log")
+    (tmp_path / "log" / "flight_delay").rmdir()
+    (tmp_path / "log" / "flight_delay").write_text("in its place")
+    log.append(entry(make_columns(2), 0, 2))
+    log.close()
+    assert log.dropped["failed"] == 2
+
+
+@pytest.mark.parametrize("place", ["file", "s3://bucket/log"])
+def test_a_folder_that_cannot_be_written_is_no_setting(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    folder = Path(place) if "://" in place else tmp_path / place
+    with pytest.raises(SettingsError, match="prediction_log"):
+        PredictionLog(folder, _CONTRACT)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_no_setting(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(SettingsError, match="choose another folder"):
+        PredictionLog(tmp_path, _CONTRACT)
+
+
+def test_a_column_with_a_name_of_the_log_s_own_is_no_setting(tmp_path: Path) -> None:
+    columns = (replace(_CONTRACT.columns[0], name="request_id"), *_CONTRACT.columns[1:])
+    with pytest.raises(SettingsError, match="request_id; rename"):
+        PredictionLog(tmp_path, replace(_CONTRACT, columns=columns))
+
+
+def test_files_are_whole_after_a_kill_and_what_was_half_done_is_no_file(tmp_path: Path) -> None:
+    rows = 0
+    for _ in range(3):
+        command = [sys.executable, "-c", _WRITER, str(tmp_path)]
+        before = len(list(tmp_path.rglob("*.parquet")))
+        writer = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment())
+        try:
+            wait_until(lambda: len(list(tmp_path.rglob("*.parquet"))) > before + 3)  # noqa: B023 - it is called at once
+        finally:
+            writer.kill()
+            writer.wait()
+        found = read(tmp_path)
+        assert len(found) > rows
+        rows = len(found)
+    assert {row["request_id"] for row in read(tmp_path)} == {"r"}
+
+
+def test_what_a_killed_replica_left_half_done_is_removed_when_it_is_old(tmp_path: Path) -> None:
+    day = tmp_path / "flight_delay" / "date=2026-02-03"
+    day.mkdir(parents=True)
+    old, new = day / ".arriving-old", day / ".arriving-new"
+    for path in (old, new):
+        path.write_text("")
+    os.utime(old, (0, 0))
+    make_log(tmp_path).close()
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_only_its_owner_can_read_what_was_asked(tmp_path: Path) -> None:
+    log = make_log(tmp_path)
+    log.append(entry(make_columns(1), 0, 1))
+    log.close()
+    (path,) = tmp_path.rglob("*.parquet")
+    assert path.stat().st_mode & 0o777 == 0o600
