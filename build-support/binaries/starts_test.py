@@ -29,7 +29,7 @@ def test_a_start_over_its_budget_says_no_and_names_the_costliest_imports(
     runner = Runner(tmp_path)
     impatient = dataclasses.replace(BUDGET, cold_s=0, warm_s=0)
     starts = list(measure_help(CLIENT, impatient, runner, runs=1))
-    imports = find_costliest_imports(CLIENT, "athanor.cli.client", runner)
+    imports = find_costliest_imports(CLIENT, "athanor.cli.client.app", runner)
     assert judge(starts, {"client": imports}) == 3
     out = capsys.readouterr().out
     assert out.count("OVER") == 2

@@ -13,7 +13,7 @@ import pytest
 from client.scripted import ScriptedService, echo, fail, fail_times, refuse_short_flights
 from support.commands import environment
 
-from athanor.cli.client import LateBar
+from athanor.cli.client.app import LateBar
 
 _HEADER: Final = "scheduled_departure,carrier,flight_number,origin,destination,scheduled_arrival_minute,distance\n"
 _SECRET: Final = "athn_very-secret"  # noqa: S105 - opens nothing
@@ -23,7 +23,7 @@ def _run(
     *arguments: object, stdin: str | None = None, variables: dict[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "athanor.cli.client", "predict", "flight_delay", *map(str, arguments)],
+        [sys.executable, "-m", "athanor.cli.client.app", "predict", "flight_delay", *map(str, arguments)],
         env={**environment(), "COLUMNS": "200", **(variables or {})},
         input=stdin if stdin is not None else "",
         capture_output=True,

@@ -9,7 +9,8 @@ import typer.main
 import yaml
 from images.rules import compose_problems, dashboard_problems, image_problems, is_pinned
 
-from athanor.cli import app, serving
+from athanor.cli import app
+from athanor.cli.serving import app as serving
 from athanor.version import VERSION
 
 _DOCKER = Path("docker")

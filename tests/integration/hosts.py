@@ -41,7 +41,7 @@ class Host:
     def serving(self, *arguments: object, timeout_s: float = 120.0) -> "subprocess.CompletedProcess[str]":
         """Runs a command of the serving app there."""
         return subprocess.run(
-            self.command("-m", "athanor.cli.serving", *arguments),
+            self.command("-m", "athanor.cli.serving.app", *arguments),
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -51,7 +51,7 @@ class Host:
 
     def start_node(self, *arguments: object) -> None:
         with self.log.open("wb") as log:
-            command = self.command("-m", "athanor.cli.serving", "node", *arguments)
+            command = self.command("-m", "athanor.cli.serving.app", "node", *arguments)
             self.node = subprocess.Popen(command, stdout=log, stderr=log, env=environment())
 
     def wait_for_node(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from support.registries import MODEL, Place
 from typer.testing import CliRunner, Result
 
-from athanor.cli.registry import app
+from athanor.cli.registry.app import app
 from athanor.errors import AthanorError, InputError, NotFoundError
 from athanor.registry.registry import Registry
 from athanor.release.files import Release
@@ -18,7 +18,7 @@ _WIDE: Final = {"COLUMNS": "240"}
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("athanor.cli.terminal.out.width", 240)
+    monkeypatch.setattr("athanor.cli.shared.terminal.out.width", 240)
 
 
 @pytest.fixture

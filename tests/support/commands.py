@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 _TIMEOUT_S: Final = 300.0
+_MODULES: Final = ("app", "tokens")
 
 
 def environment() -> Mapping[str, str]:
@@ -16,12 +17,14 @@ def environment() -> Mapping[str, str]:
 
 
 def run(app: str, *arguments: object, timeout_s: float = _TIMEOUT_S) -> "subprocess.CompletedProcess[str]":
-    """Runs `athanor.cli.<app>` to its end and returns exit status, standard output and standard error.
+    """Runs a command-line app to its end and returns exit status, standard output and standard error.
 
     Args:
+        app: module of `athanor.cli`, such as "app", or the folder of one that is called app.
         arguments: each is passed as its text.
     """
-    command = [sys.executable, "-m", f"athanor.cli.{app}", *map(str, arguments)]
+    module = app if app.rpartition(".")[2] in _MODULES else f"{app}.app"
+    command = [sys.executable, "-m", f"athanor.cli.{module}", *map(str, arguments)]
     return subprocess.run(
         command,
         stdin=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 from athanor.contract.messages import to_columns
 from athanor.contract.validation import validate
 from athanor.errors import AthanorError, FieldViolation, InvalidRequestError, OverloadedError, UnauthenticatedError
-from athanor.serving.docs.page import render_gate, render_page
+from athanor.serving.docs.page.rendering import render_gate, render_page
 from athanor.serving.formats.problems import PROBLEM_MEDIA_TYPE, to_http_status, to_problem
 from projects.flight_delay.model import MODEL
 

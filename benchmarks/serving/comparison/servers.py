@@ -130,7 +130,7 @@ def run_athanor(
     """
     project, home = site.prepared.model.name, make_folder(site, name)
     port = find_free_ports(2)
-    command = [sys.executable, "-m", "athanor.cli.serving"]
+    command = [sys.executable, "-m", "athanor.cli.serving.app"]
     environment = {**os.environ, **(variables or {}), "ATHANOR_HOME": str(home)}
     up = [*command, "up", project, f"--store={store or site.prepared.store}", "--insecure", "--json"]
     up += [f"--http-port={port}", f"--grpc-port={port + 1}", *flags]

@@ -12,10 +12,10 @@ import pytest
 from prepared.place import copy_prepared
 from support.snapshots import commit_columns
 
-from athanor.cli.data import app
-from athanor.cli.data import log as app_log
-from athanor.cli.monitoring import app as monitor
-from athanor.cli.terminal import run
+from athanor.cli.data.app import app
+from athanor.cli.data.app import log as app_log
+from athanor.cli.monitoring.app import app as monitor
+from athanor.cli.shared.terminal import run
 from athanor.data.snapshots.snapshot import Snapshot, find_snapshot, read_snapshot
 from athanor.errors import NotFoundError
 from athanor.home import Home

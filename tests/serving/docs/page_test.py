@@ -13,7 +13,7 @@ from support.protos import Toy
 from support.small_service import DIGEST, TOKEN, SmallService, run_small_service
 
 from athanor.contract.contract import Contract
-from athanor.serving.docs.page import render_gate, render_page
+from athanor.serving.docs.page.rendering import render_gate, render_page
 from projects.flight_delay.model import MODEL
 
 _CONTRACT: Final = MODEL.contract

@@ -226,7 +226,7 @@ def test_the_command_writes_the_same(tmp_path: Path) -> None:
     command = ["kuberay", "flight_delay", *settings, "--image", _PODS.image, "--output", str(output)]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(
-        [sys.executable, "-m", "athanor.cli.serving", *command],
+        [sys.executable, "-m", "athanor.cli.serving.app", *command],
         env=variables,
         capture_output=True,
         text=True,

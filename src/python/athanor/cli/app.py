@@ -1,7 +1,14 @@
 """The composing app. Layers and their libraries load when a command needs them, never for `--help`."""
 
-from athanor.cli import client, data, demo, monitoring, registry, releases, serving, training
-from athanor.cli.terminal import make_app, run
+from athanor.cli.client import app as client
+from athanor.cli.data import app as data
+from athanor.cli.demo import app as demo
+from athanor.cli.monitoring import app as monitoring
+from athanor.cli.registry import app as registry
+from athanor.cli.releases import app as releases
+from athanor.cli.serving import app as serving
+from athanor.cli.shared.terminal import make_app, run
+from athanor.cli.training import app as training
 
 app = make_app("athanor", "Takes a table to a running, trustworthy prediction service, and can prove how.")
 app.command(name="demo")(demo.demo)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Group, RenderableType
 
-from athanor.cli.clusters import AddressOption, RayTokenOption
-from athanor.cli.data_jobs import (
+from athanor.cli.data.jobs import (
     Asked,
     AsOfOption,
     EngineName,
@@ -21,7 +20,18 @@ from athanor.cli.data_jobs import (
     load_job,
     make_options,
 )
-from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, out, show, to_json, watch
+from athanor.cli.shared.clusters import AddressOption, RayTokenOption
+from athanor.cli.shared.terminal import (
+    HomeOption,
+    JsonOption,
+    ProjectArgument,
+    facts,
+    listing,
+    out,
+    show,
+    to_json,
+    watch,
+)
 from athanor.errors import GateError
 from athanor.home import Home
 

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from athanor.cli.clusters import RayTokenOption
-from athanor.cli.serving_settings import read_settings, settings_command
-from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, show, watch
+from athanor.cli.serving.settings import read_settings, settings_command
+from athanor.cli.shared.clusters import RayTokenOption
+from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, facts, show, watch
 from athanor.errors import SettingsError
 from athanor.home import Home
 

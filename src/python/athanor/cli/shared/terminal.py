@@ -35,7 +35,7 @@ JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the r
 @contextmanager
 def watch() -> "Iterator[Progress]":
     """Shows progress on standard error for as long as the context lasts."""
-    from athanor.cli.bars import TerminalProgress, make_bars
+    from athanor.cli.shared.bars import TerminalProgress, make_bars
 
     with make_bars(err) as bars:
         yield TerminalProgress(bars)

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, show, watch
+from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, show, watch
 from athanor.home import Home
 
 _UI_PORT: Final = 5000

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, show, watch
+from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, facts, show, watch
 from athanor.home import Home
 
 if TYPE_CHECKING:

@@ -9,9 +9,19 @@ import typer
 from rich.console import Group
 from rich.text import Text
 
-from athanor.cli import kuberay, nodes, tokens
-from athanor.cli.serving_settings import read_settings, settings_command
-from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, run, show, watch
+from athanor.cli.serving import kuberay, nodes, tokens
+from athanor.cli.serving.settings import read_settings, settings_command
+from athanor.cli.shared.terminal import (
+    HomeOption,
+    JsonOption,
+    ProjectArgument,
+    facts,
+    listing,
+    make_app,
+    run,
+    show,
+    watch,
+)
 from athanor.errors import NotFoundError
 from athanor.home import Home
 
@@ -105,7 +115,15 @@ def start(settings: "ServingSettings", progress: "Progress") -> "ServiceState":
     from athanor.serving.setup.paths import ServicePlace
 
     place = ServicePlace.of(settings)
-    command = [sys.executable, "-m", "athanor.cli.serving", "run", settings.project, "--settings", str(place.settings)]
+    command = [
+        sys.executable,
+        "-m",
+        "athanor.cli.serving.app",
+        "run",
+        settings.project,
+        "--settings",
+        str(place.settings),
+    ]
     return start_service(settings, command, progress)
 
 

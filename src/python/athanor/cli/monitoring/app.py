@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from athanor.cli.data_reports import demand_no_drift, drift_table
-from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, make_app, show, watch
+from athanor.cli.data.reports import demand_no_drift, drift_table
+from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, make_app, show, watch
 from athanor.home import Home
 from athanor.projects import load
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, listing, make_app, run, show, to_json
+from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, listing, make_app, run, show, to_json
 from athanor.errors import SettingsError
 from athanor.home import Home
 

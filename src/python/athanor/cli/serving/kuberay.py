@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from athanor.cli.serving_settings import read_settings, settings_command
-from athanor.cli.terminal import HomeOption, ProjectArgument
+from athanor.cli.serving.settings import read_settings, settings_command
+from athanor.cli.shared.terminal import HomeOption, ProjectArgument
 from athanor.home import Home
 
 # Without a name: its commands become those of the app that it is added to.

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.console import Group
 
-from athanor.cli.registry import open_registry
-from athanor.cli.serving import start, stop
-from athanor.cli.terminal import HomeOption, JsonOption, facts, listing, out, show, watch
+from athanor.cli.registry.app import open_registry
+from athanor.cli.serving.app import start, stop
+from athanor.cli.shared.terminal import HomeOption, JsonOption, facts, listing, out, show, watch
 from athanor.errors import ServiceError
 from athanor.home import Home
 from athanor.projects import load

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
 import typer
 from rich.console import Group, RenderableType
 
-from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, run, show, watch
+from athanor.cli.shared.terminal import (
+    HomeOption,
+    JsonOption,
+    ProjectArgument,
+    facts,
+    listing,
+    make_app,
+    run,
+    show,
+    watch,
+)
 from athanor.errors import InvalidRequestError, SettingsError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
-from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, show, watch
+from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, show, watch
 from athanor.home import Home
 
 if TYPE_CHECKING:

@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 from rich.console import Group, RenderableType
 
-from athanor.cli.clusters import AddressOption, RayTokenOption, demand_no_cluster, start_ray
-from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, run, show, watch
+from athanor.cli.shared.clusters import AddressOption, RayTokenOption, demand_no_cluster, start_ray
+from athanor.cli.shared.terminal import (
+    HomeOption,
+    JsonOption,
+    ProjectArgument,
+    facts,
+    listing,
+    make_app,
+    run,
+    show,
+    watch,
+)
 from athanor.home import Home
 from athanor.projects import load
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Group
 
-from athanor.cli.registry import open_registry
-from athanor.cli.terminal import HomeOption, JsonOption, facts, listing, show, watch
+from athanor.cli.registry.app import open_registry
+from athanor.cli.shared.terminal import HomeOption, JsonOption, facts, listing, show, watch
 from athanor.errors import GateError, NotFoundError
 from athanor.home import Home
 from athanor.projects import find_projects, load

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli.clusters import demand_no_cluster, start_ray
+from athanor.cli.shared.clusters import demand_no_cluster, start_ray
 from athanor.home import Home
 from athanor.projects import load
 

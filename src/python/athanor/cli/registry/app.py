@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli import registry_care, registry_views, signatures
-from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, show, watch
+from athanor.cli.registry import care, signatures, views
+from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, show, watch
 from athanor.errors import NotFoundError
 from athanor.home import Home
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from athanor.release.traffic import Traffic
 
 app = make_app("registry", "Semantic versions, the traffic, and the history of both.")
-app.command(name="show")(registry_views.show_)
-app.command()(registry_views.diff)
-app.command()(registry_views.traffic)
-app.command()(registry_care.gc)
-app.command()(registry_care.doctor)
-app.command()(registry_care.ui)
+app.command(name="show")(views.show_)
+app.command()(views.diff)
+app.command()(views.traffic)
+app.command()(care.gc)
+app.command()(care.doctor)
+app.command()(care.ui)
 app.command()(signatures.keygen)
 app.command()(signatures.sign)
 app.command()(signatures.verify)
@@ -81,7 +81,7 @@ def list_(project: ProjectArgument, home: HomeOption = None, json: JsonOption = 
     versions = _open(home).list_versions(project)
     rows = [
         (
-            *(v.semantic_version, v.digest[:12], ", ".join(v.aliases), registry_views.tell_weight(v.weight)),
+            *(v.semantic_version, v.digest[:12], ", ".join(v.aliases), views.tell_weight(v.weight)),
             *("yes" if v.is_clean else "NO", v.by, v.at),
         )
         for v in versions
@@ -108,7 +108,7 @@ def history(project: ProjectArgument, home: HomeOption = None, json: JsonOption 
 def _tell_after(move: "Move") -> str:
     weights = move.traffic.weights
     return "\n".join(
-        f"{variant} {served.semantic_version} ({registry_views.tell_weight(weights[variant])})"
+        f"{variant} {served.semantic_version} ({views.tell_weight(weights[variant])})"
         for variant, served in move.traffic.served.items()
     )
 
@@ -169,4 +169,4 @@ def withdraw(
 
 
 def _tell_traffic(traffic: "Traffic", as_json: bool) -> None:
-    show(traffic, as_json, lambda: registry_views.list_served(traffic, f"revision {traffic.revision}"))
+    show(traffic, as_json, lambda: views.list_served(traffic, f"revision {traffic.revision}"))

@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from athanor.cli import app as composed
-from athanor.cli.terminal import JsonOption, facts, make_app, run, show, watch
+from athanor.cli.shared.terminal import JsonOption, facts, make_app, run, show, watch
 from athanor.errors import DataError, FieldViolation, GateError, InvalidRequestError, ServiceError
 from athanor.version import VERSION
 

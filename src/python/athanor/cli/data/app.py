@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Group
 
-from athanor.cli import data_reports
-from athanor.cli.clusters import AddressOption, RayTokenOption
-from athanor.cli.data_jobs import (
+from athanor.cli.data import reports
+from athanor.cli.data.jobs import (
     Asked,
     AsOfOption,
     EngineName,
@@ -21,14 +20,25 @@ from athanor.cli.data_jobs import (
     load_job,
     make_options,
 )
-from athanor.cli.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, run, show, watch
+from athanor.cli.shared.clusters import AddressOption, RayTokenOption
+from athanor.cli.shared.terminal import (
+    HomeOption,
+    JsonOption,
+    ProjectArgument,
+    facts,
+    listing,
+    make_app,
+    run,
+    show,
+    watch,
+)
 from athanor.errors import SettingsError
 from athanor.home import Home
 
 app = make_app("data", "Raw tables to validated, immutable snapshots.")
-app.command()(data_reports.validate)
-app.command()(data_reports.profile)
-app.command()(data_reports.drift)
+app.command()(reports.validate)
+app.command()(reports.profile)
+app.command()(reports.drift)
 
 
 WhyOption = Annotated[str, typer.Option(help="Why, for the history.")]

@@ -1,0 +1,1 @@
+"""Layer `cli`: command lines, the only layer that composes the others."""
