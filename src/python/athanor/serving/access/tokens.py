@@ -5,7 +5,6 @@ request time.
 """
 
 import enum
-import fcntl
 import hashlib
 import hmac
 import logging
@@ -14,8 +13,7 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -24,6 +22,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from athanor.errors import NotFoundError, PermissionDeniedError, SettingsError, UnauthenticatedError
 from athanor.system.atomic import replace_file
+from athanor.system.locks import FileLock, acquire
 
 PREFIX: Final = "athn_"
 LOCAL_NAME: Final = "local"
@@ -298,13 +297,6 @@ def _read_private(path: Path) -> str | None:
         return None
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _writing(path: Path) -> FileLock:
     """The right to change a file of tokens: one process or thread at a time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
+    return acquire(path.with_name(f"{path.name}.lock"))

@@ -4,7 +4,6 @@
 there is no service, whatever numbers processes have. When it answers, it writes its state beside the lock.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -40,6 +39,7 @@ from athanor.serving.setup.settings import (
     read_settings_file,
 )
 from athanor.system.atomic import replace_file
+from athanor.system.locks import acquire
 
 _START_TIMEOUT_S: Final = 120.0
 _STOP_TIMEOUT_S: Final = 60.0
@@ -252,20 +252,12 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _hold(place: ServicePlace) -> None:
-    """Takes the lock. It is never closed: only the end of this process releases it."""
-    lock = os.open(place.lock, os.O_WRONLY | os.O_CREAT)
-    deadline = time.monotonic() + _LOOK_S
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            # Whoever only looks holds it for a moment.
-            if time.monotonic() < deadline:
-                time.sleep(_POLL_S)
-                continue
-            os.close(lock)
-            raise SettingsError(f"a service of {place.project} runs from {place.folder} already") from None
-        return
+    """Takes the lock for the life of this process."""
+    try:
+        # A process that looks whether it is held holds it for a moment.
+        acquire(place.lock, timeout_s=_LOOK_S)
+    except TimeoutError:
+        raise SettingsError(f"a service of {place.project} runs from {place.folder} already") from None
 
 
 @contextmanager

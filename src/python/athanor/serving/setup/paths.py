@@ -1,6 +1,5 @@
 """Where a service keeps what others find it by."""
 
-import fcntl
 import json
 import os
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Final
 from athanor.errors import NotFoundError, SettingsError
 from athanor.serving.access.tokens import local_token_path, tokens_path
 from athanor.serving.setup.settings import ServingSettings
+from athanor.system.locks import is_held
 
 NODE_VARIABLE: Final = "ATHANOR_INNER_NODE"
 
@@ -96,14 +96,7 @@ class ServicePlace:
 
     def is_held(self) -> bool:
         """Whether a service runs, or is about to."""
-        if not self.lock.exists():
-            return False
-        with self.lock.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return is_held(self.lock)
 
     def find(self) -> ServiceState:
         """The service that answers. Raises NotFoundError if none does."""

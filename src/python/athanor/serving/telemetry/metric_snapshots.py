@@ -4,17 +4,15 @@ A replica replaces its file as a whole and holds a lock for its life. What the d
 fall. Gauges of the dead are forgotten.
 """
 
-import fcntl
 import json
-import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from athanor.system.atomic import replace_file
+from athanor.system.locks import FileLock, acquire, is_held
 
 Key: TypeAlias = tuple[str, tuple[str, ...]]
 """Name of a metric, and the values of its labels."""
@@ -67,10 +65,10 @@ class SnapshotFolder:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._name = secrets.token_hex(_NAME_BYTES)
-        self._lock: int | None = os.open(self._lock_path(self._name), os.O_WRONLY | os.O_CREAT, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        with self._holding(fcntl.LOCK_EX):
-            self._retire([name for name in self._names() if not self._is_alive(name)])
+        with self._locked():
+            # Within: a lock file that is not locked yet would be taken for a dead process's.
+            self._lock = acquire(self._lock_path(self._name))
+            self._retire([name for name in self._names() if not is_held(self._lock_path(name))])
 
     def write(self, snapshot: Snapshot) -> None:
         """Tells of this process. Raises OSError where it cannot be written."""
@@ -80,20 +78,18 @@ class SnapshotFolder:
         """What the other processes have counted: those that live, and those that are gone."""
         living: list[Snapshot] = []
         gone: list[Snapshot] = []
-        with self._holding(fcntl.LOCK_SH):
+        with self._locked(shared=True):
             retired, folded = self._read_retired()
             gone.append(retired)
             for name in self._names():
                 if name in folded or name == self._name:
                     continue
-                (living if self._is_alive(name) else gone).append(self._read(name))
+                (living if is_held(self._lock_path(name)) else gone).append(self._read(name))
         return living, gone
 
     def close(self) -> None:
         """Leaves; what was written last stays counted."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release()
 
     def _retire(self, dead: Sequence[str]) -> None:
         retired, folded = self._read_retired()
@@ -123,27 +119,8 @@ class SnapshotFolder:
     def _names(self) -> list[str]:
         return sorted(path.stem for path in self._folder.glob("*.lock") if path.stem != _RETIRED)
 
-    def _is_alive(self, name: str) -> bool:
-        try:
-            lock = os.open(self._lock_path(name), os.O_RDONLY)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(lock)
-        return False
-
-    @contextmanager
-    def _holding(self, kind: int) -> Iterator[None]:
-        lock = os.open(self._lock_path(_RETIRED), os.O_RDONLY | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, kind)
-            yield
-        finally:
-            os.close(lock)
+    def _locked(self, *, shared: bool = False) -> FileLock:
+        return acquire(self._lock_path(_RETIRED), shared=shared)
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
