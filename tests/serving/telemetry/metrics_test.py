@@ -231,7 +231,7 @@ def test_the_dead_are_not_counted_twice_when_who_sums_them_up_is_killed(tmp_path
 def test_a_replica_that_cannot_write_loses_nothing_of_its_own(
     metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, content: bytes) -> None:
+    def full(path: Path, content: bytes, *, durable: bool) -> None:
         raise OSError(28, "No space left on device")
 
     answer(metrics, 0.5)

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import os
 from binascii import Error as NoBase64
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from athanor.errors import ReleaseError, SettingsError
 from athanor.release.files import Release
+from athanor.system.atomic import create_file
 from athanor.system.user import user_name
 
 _DOMAIN: Final = "athanor release 1"
@@ -157,11 +157,8 @@ def _read_public_key(path: Path) -> Ed25519PublicKey:
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
-    """Writes a file that is not there yet; never readable for more than `mode` says, not even for a moment."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(content)
+        create_file(path, content, mode)
     except OSError as error:
         if isinstance(error, FileExistsError) and path.exists():
             _refuse_to_replace(path)

@@ -80,7 +80,7 @@ class DriftRow:
 
 def write_report(path: Path, report: DataReport) -> None:
     """Writes the page as a file, or replaces it: a reader sees the old page or the new."""
-    replace_file(path, render(report).encode())
+    replace_file(path, render(report).encode(), durable=False)
 
 
 def render(report: DataReport) -> str:

@@ -1,7 +1,7 @@
 """The registry's database: MLflow's tables, made whole or not at all, and its errors told without secrets."""
 
 import logging
-import tempfile
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 from athanor.errors import ServiceError, SettingsError
 from athanor.registry.settings import ARTIFACTS, DATABASE, RegistrySettings
 from athanor.registry.tracking.lock import WriterLock
+from athanor.system.atomic import rename_file, temporary_folder
 
 _CONNECT_TIMEOUT_S: Final = 10
 # The last table that is made on a server, in one transaction with all the others.
@@ -53,6 +54,13 @@ def _demand_artifacts(settings: RegistrySettings) -> None:
         get_artifact_repository(settings.artifacts_root)
     except (MlflowException, ImportError) as error:
         raise SettingsError(f"{ARTIFACTS}: nothing can be kept at {settings.artifacts_root}: {error}") from None
+
+
+@sqlalchemy.event.listens_for(sqlalchemy.Engine, "connect")
+def _commit_for_good(connection: object, _: object) -> None:
+    """SQLite commits by removing a journal. By default it does not flush that, and a power failure undoes it."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = EXTRA")
 
 
 @contextmanager
@@ -103,10 +111,9 @@ def _make_tables(settings: RegistrySettings, lock: WriterLock) -> None:
 
 def _make_file(path: Path, artifacts_root: str) -> None:
     """SQLite's tables are made one by one: in another file, which gets its name when it has all of them."""
-    with tempfile.TemporaryDirectory(prefix=".arriving-", dir=path.parent) as folder:
-        arriving = Path(folder) / path.name
-        _migrate(f"sqlite:///{arriving}", artifacts_root)
-        arriving.replace(path)
+    with temporary_folder(path.parent) as folder:
+        _migrate(f"sqlite:///{folder / path.name}", artifacts_root)
+        rename_file(folder / path.name, path)
 
 
 def _migrate(url: str, artifacts_root: str) -> None:

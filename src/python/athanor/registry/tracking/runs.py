@@ -4,10 +4,13 @@ import hashlib
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, ViewType
@@ -20,6 +23,7 @@ from athanor.registry.tracking.database import all_pages
 from athanor.release.files import MODEL_CARD, TRAINING, Release
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import Estimate, GateResult, TrainingRecord, Trial
+from athanor.system.durability import make_folder, sync_tree
 
 _KIND: Final = "athanor.kind"
 _STATUS: Final = "athanor.status"
@@ -152,10 +156,22 @@ class Runs:
         documents = {TRAINING: training.record.model_dump_json(indent=2).encode()}
         if training.card is not None:
             documents[MODEL_CARD] = training.card
-        with TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder, self._durable_artifacts(run_id):
             for name, content in documents.items():
                 (Path(folder) / name).write_bytes(content)
             self._client.log_artifacts(run_id, folder)
+
+    @contextmanager
+    def _durable_artifacts(self, run_id: str) -> Iterator[None]:
+        """Flushes what is kept of a run within, where that is a folder: MLflow copies it and does not."""
+        location = urlsplit(self._client.get_run(run_id).info.artifact_uri)
+        if location.scheme != "file":
+            yield
+            return
+        folder = Path(url2pathname(location.path))
+        make_folder(folder)
+        yield
+        sync_tree(folder)
 
 
 def _name_run(training: Training) -> str:

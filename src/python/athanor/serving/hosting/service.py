@@ -69,7 +69,6 @@ def up(settings: ServingSettings, command: Sequence[str], progress: Progress) ->
             f"a service of {settings.project} runs from {place.folder} already; stop it by `serve down`"
         )
     _check_ports(settings)
-    place.folder.mkdir(parents=True, exist_ok=True)
     place.state.unlink(missing_ok=True)
     replace_file(place.settings, settings.model_dump_json(indent=2, exclude_none=True).encode())
     with progress.step("Start the service") as advance:
@@ -187,7 +186,6 @@ def run(settings: ServingSettings) -> None:
         SettingsError: a service of this project runs already.
     """
     place = ServicePlace.of(settings)
-    place.folder.mkdir(parents=True, exist_ok=True)
     _hold(place)
     for left_by_the_last in (place.replicas, place.metrics):
         shutil.rmtree(left_by_the_last, ignore_errors=True)

@@ -56,7 +56,7 @@ class StatusFolder:
         if status.node is not None and self._lock is None:
             # Process numbers of another node say nothing here; a lock says that its holder lives.
             self._lock = acquire(path.with_suffix(_LOCK))
-        replace_file(path, status.model_dump_json(indent=2).encode())
+        replace_file(path, status.model_dump_json(indent=2).encode(), durable=False)
 
     def remove(self) -> None:
         """Forgets this process."""

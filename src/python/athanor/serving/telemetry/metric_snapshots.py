@@ -72,7 +72,7 @@ class SnapshotFolder:
 
     def write(self, snapshot: Snapshot) -> None:
         """Tells of this process. Raises OSError where it cannot be written."""
-        replace_file(self._path(self._name), json.dumps(snapshot.to_json()).encode())
+        replace_file(self._path(self._name), json.dumps(snapshot.to_json()).encode(), durable=False)
 
     def read_others(self) -> tuple[list[Snapshot], list[Snapshot]]:
         """What the other processes have counted: those that live, and those that are gone."""
@@ -98,7 +98,7 @@ class SnapshotFolder:
             sums = add([retired, *(self._read(name) for name in fresh)])
             # Named with their sum: were this process killed here, the next one would not add them again.
             content = {**Snapshot(sums).to_json(), "folded": sorted({*folded, *fresh})}
-            replace_file(self._path(_RETIRED), json.dumps(content).encode())
+            replace_file(self._path(_RETIRED), json.dumps(content).encode(), durable=False)
         for name in dead:
             self._path(name).unlink(missing_ok=True)
             self._lock_path(name).unlink(missing_ok=True)

@@ -22,10 +22,9 @@ from arro3.io import write_parquet
 from athanor.contract.contract import Contract
 from athanor.errors import SettingsError
 from athanor.serving.telemetry.prediction_rows import Entry, EntryShape
-from athanor.system.atomic import remove_abandoned
+from athanor.system.atomic import open_temporary_file, remove_abandoned
 
 _ABANDONED_S: Final = 3_600.0
-_PREFIX: Final = ".arriving-"
 _ROW_GROUP: Final = 50_000
 # Most of a processor's time that writing takes from those who answer.
 _MOST_SHARE: Final = 0.1
@@ -204,8 +203,7 @@ def _write_file(path: Path, schema: Schema, batches: Iterable[RecordBatch], rest
     Args:
         rest: called between parts of the work.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=path.parent, delete=False) as file:
+    with open_temporary_file(path.parent) as file:
         arriving = Path(file.name)
         try:
             reader = RecordBatchReader.from_batches(schema, _rest_between(batches, rest))
