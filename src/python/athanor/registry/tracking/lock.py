@@ -19,7 +19,7 @@ _ADVISORY_KEY: Final = int.from_bytes(b"athanor")
 
 
 class WriterLock:
-    """The right to write to a registry. Whoever has it in a thread may take it again."""
+    """The right to write to a registry; reentrant within a thread."""
 
     def __init__(self, settings: RegistrySettings, patience_s: float) -> None:
         self._settings = settings
@@ -29,7 +29,7 @@ class WriterLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Raises ConflictError when another process has it for longer than one wants to wait."""
+        """Holds the lock. Raises ConflictError if another process holds it for longer than `patience_s`."""
         with self._of_threads:
             if self._depth:
                 yield
@@ -45,7 +45,7 @@ class WriterLock:
     @contextmanager
     def _lock_file(self, path: Path) -> Iterator[None]:
         try:
-            # Others may write to a database of this folder, and so to its lock, as the umask says.
+            # Other users may share the database, and so its lock, as far as the umask allows.
             lock = acquire(path, timeout_s=self._patience_s, mode=0o666)
         except TimeoutError:
             raise self._busy() from None
@@ -61,7 +61,7 @@ class WriterLock:
                 connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_KEY})
             except OperationalError:
                 raise self._busy() from None
-            # Ends with the connection.
+            # Released with the connection.
             yield
 
     def _busy(self) -> ConflictError:

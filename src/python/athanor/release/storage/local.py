@@ -10,7 +10,7 @@ from athanor.system.durability import sync
 
 
 class LocalStorage(Storage):
-    """A folder of this machine. What was written survives a power failure, unless it is made not durable."""
+    """A folder of this machine. Unless `durable` is off, written files survive a power failure."""
 
     def __init__(self, folder: Path, *, durable: bool = True) -> None:
         self._folder = folder
@@ -37,7 +37,7 @@ class LocalStorage(Storage):
             shutil.rmtree(found)
         elif found.exists():
             found.unlink()
-            # A release without its manifest is not there: no power failure may bring one back whose files are gone.
+            # A release without a manifest does not exist: a power failure must not bring one back without its files.
             sync(found.parent)
 
     def is_file(self, path: str) -> bool:
@@ -47,14 +47,14 @@ class LocalStorage(Storage):
         return max((entry.lstat().st_mtime for entry in (self._folder / folder).iterdir()), default=0.0)
 
     def fill(self, folder: str, files: Mapping[str, bytes]) -> None:
-        """As of every storage; and a folder that is not there appears at once."""
+        """As in the base class; a folder that does not exist appears at once, with all its files."""
         if (self._folder / folder).exists():
             super().fill(folder, files)
         else:
             self.place(folder, files)
 
     def place(self, folder: str, files: Mapping[str, bytes]) -> None:
-        """Makes a folder of these files appear at once; does nothing if it is there. Raises as `fill` does."""
+        """Makes a folder of these files appear at once; does nothing if it exists. Raises as `fill`."""
         # Not durable file by file: the folder is flushed as a whole before it gets its name.
         create_folder(self._folder / folder, lambda new: LocalStorage(new, durable=False).fill("", files))
 
