@@ -5,12 +5,13 @@ from typing import Any
 
 import grpc
 import pytest
-from client.scripted import QUICK, ScriptedService, bad_request, echo, fail, serving
+from client.scripted import QUICK, ScriptedService, bad_request, echo, fail, refuse, serving
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2
 from support.flights import make_flight
 
 from athanor.client.client import Client, connect
+from athanor.error_codes import STATUSES
 from athanor.errors import (
     AthanorError,
     DeadlineExceededError,
@@ -18,6 +19,7 @@ from athanor.errors import (
     InvalidRequestError,
     ModelNotFoundError,
     NotFoundError,
+    OverloadedError,
     PermissionDeniedError,
     ServiceError,
     SettingsError,
@@ -58,7 +60,7 @@ def test_what_cannot_be_a_header_is_refused_before_it_is_sent(
 
 def test_a_broken_contract_comes_back_with_its_violations(client: Client, service: ScriptedService) -> None:
     violation = FieldViolation("flights[0].distance", "MINIMUM", "flights[0].distance -1 is too short")
-    info = error_details_pb2.ErrorInfo(reason="INVALID_REQUEST")
+    info = error_details_pb2.ErrorInfo(reason="INVALID_REQUEST", domain="athanor")
     service.answer = fail(grpc.StatusCode.INVALID_ARGUMENT, "one value is wrong", info, bad_request(violation))
     with pytest.raises(InvalidRequestError, match="one value is wrong") as caught:
         client.predict([make_flight(distance=-1)])
@@ -81,19 +83,41 @@ def test_an_invalid_request_may_come_without_details_that_can_be_read(
     assert caught.value.violations == ()
 
 
+@pytest.mark.parametrize("kind", STATUSES)
+def test_the_error_that_the_service_raised_is_the_one_that_the_client_raises(
+    client: Client, service: ScriptedService, kind: type[AthanorError]
+) -> None:
+    service.answer = refuse(kind("it is so"))
+    with pytest.raises(AthanorError) as caught:
+        client.predict([make_flight()], timeout_s=0.5)
+    assert (type(caught.value), str(caught.value)) == (kind, "it is so")
+    assert (service.asked, client.retries) == (1, 0)
+
+
 @pytest.mark.parametrize(
-    ("code", "details", "expected"),
+    "details",
     [
-        (grpc.StatusCode.NOT_FOUND, (), ModelNotFoundError),
-        (grpc.StatusCode.UNAUTHENTICATED, (), UnauthenticatedError),
-        (grpc.StatusCode.PERMISSION_DENIED, (), PermissionDeniedError),
-        (grpc.StatusCode.INVALID_ARGUMENT, (error_details_pb2.ErrorInfo(reason="TOO_LARGE"),), TooLargeError),
-        (grpc.StatusCode.DEADLINE_EXCEEDED, (), DeadlineExceededError),
-        (grpc.StatusCode.INTERNAL, (), ServiceError),
-        (grpc.StatusCode.UNKNOWN, (), ServiceError),
+        (),
+        (error_details_pb2.ErrorInfo(reason="OF_A_NEWER_VERSION", domain="athanor"),),
+        (error_details_pb2.ErrorInfo(reason="GATE_FAILED", domain="proxy.example"),),
+    ],
+    ids=["no reason", "unknown reason", "another domain"],
+)
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, InvalidRequestError),
+        (grpc.StatusCode.NOT_FOUND, ModelNotFoundError),
+        (grpc.StatusCode.UNAUTHENTICATED, UnauthenticatedError),
+        (grpc.StatusCode.PERMISSION_DENIED, PermissionDeniedError),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, OverloadedError),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, DeadlineExceededError),
+        (grpc.StatusCode.CANCELLED, ServiceError),
+        (grpc.StatusCode.INTERNAL, ServiceError),
+        (grpc.StatusCode.UNKNOWN, ServiceError),
     ],
 )
-def test_a_code_becomes_its_error_and_is_not_asked_again(
+def test_without_a_known_reason_the_code_decides(
     client: Client,
     service: ScriptedService,
     code: grpc.StatusCode,
