@@ -17,10 +17,10 @@ __all__ = ["AsyncClient", "connect"]
 
 
 class AsyncClient(Caller):
-    """A project's service, for one event loop. Does what `athanor.client.client.Client` does, and says the same."""
+    """Client of a project's service for one event loop. Same methods and errors as `athanor.client.client.Client`."""
 
     def __init__(self, project: str, connection: Connection) -> None:
-        """As `Client`; to be made where the event loop runs."""
+        """As `Client`; call it in the event loop."""
         super().__init__(project, connection)
         self._predict = self._stubs.open_predict(connection.open_async())
 
