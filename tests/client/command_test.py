@@ -13,7 +13,7 @@ import pytest
 from client.scripted import ScriptedService, echo, fail, fail_times, refuse_short_flights
 from support.commands import environment
 
-from athanor.cli.client.app import LateBar
+from athanor.cli.client.app import DelayedBar
 
 _HEADER: Final = "scheduled_departure,carrier,flight_number,origin,destination,scheduled_arrival_minute,distance\n"
 _SECRET: Final = "athn_very-secret"  # noqa: S105 - opens nothing
@@ -175,6 +175,6 @@ def test_work_longer_than_two_seconds_shows_a_bar(target: str, service: Scripted
 
 
 def test_short_work_shows_no_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with _table(tmp_path, [1]).open("rb") as source, LateBar("Predict", source, after_s=60) as bar:
+    with _table(tmp_path, [1]).open("rb") as source, DelayedBar("Predict", source, delay_s=60) as bar:
         bar.advance("1 row")
     assert capsys.readouterr().err == ""

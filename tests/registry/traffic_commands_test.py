@@ -96,7 +96,7 @@ def test_what_serving_was_not_told_yet_is_shown_as_such(promoted: Registry, plac
     promoted.store.write_traffic(stale)
     told = _ask(place, "traffic")
     assert (told["revision"], told["moved"]["kind"], told["is_last_move"]) == (1, "promote", False)
-    assert "This is not the last move: `athanor registry doctor --mend`" in " ".join(_tell(place, "traffic").split())
+    assert "not the last move: run `athanor registry doctor --mend`" in " ".join(_tell(place, "traffic").split())
     promoted.store.write_traffic(stale.model_copy(update={"revision": 9}))
     assert (_ask(place, "traffic")["moved"], "doctor" in _tell(place, "traffic")) == (None, True)
 

@@ -274,22 +274,22 @@ def test_a_local_token_of_which_a_half_is_lost_is_made_anew_and_others_stay(tmp_
 
 def test_commands_make_list_and_revoke_tokens(tmp_path: Path) -> None:
     where = ("--home", tmp_path)
-    made = run("serving.tokens", "create", "flight_delay", "ci", *where, "--scope", "admin", "--days", "30", "--json")
+    made = run("serving", "token", "create", "flight_delay", "ci", *where, "--scope", "admin", "--days", "30", "--json")
     assert made.returncode == 0, made.stderr
     token = json.loads(made.stdout)["token"]
-    listed = run("serving.tokens", "list", "flight_delay", *where, "--json")
+    listed = run("serving", "token", "list", "flight_delay", *where, "--json")
     (entry,) = json.loads(listed.stdout)
     assert (entry["name"], entry["scope"]) == ("ci", "admin")
     assert token not in listed.stdout
     path = tokens_path(tmp_path / "service", "flight_delay")
     Tokens(path).require(bearer(token), Scope.ADMIN)
-    assert run("serving.tokens", "revoke", "flight_delay", "ci", *where).returncode == 0
+    assert run("serving", "token", "revoke", "flight_delay", "ci", *where).returncode == 0
     with pytest.raises(UnauthenticatedError):
         Tokens(path).require(bearer(token), Scope.ADMIN)
 
 
 def test_the_command_prints_a_token_alone_on_standard_output(tmp_path: Path) -> None:
-    made = run("serving.tokens", "create", "flight_delay", "ci", "--home", tmp_path)
+    made = run("serving", "token", "create", "flight_delay", "ci", "--home", tmp_path)
     path = tokens_path(tmp_path / "service", "flight_delay")
     Tokens(path).require(bearer(made.stdout.strip()), Scope.PREDICT)
     with pytest.raises(PermissionDeniedError):
@@ -297,6 +297,6 @@ def test_the_command_prints_a_token_alone_on_standard_output(tmp_path: Path) -> 
 
 
 def test_the_command_refuses_a_scope_that_there_is_not(tmp_path: Path) -> None:
-    refused = run("serving.tokens", "create", "flight_delay", "ci", "--home", tmp_path, "--scope", "root")
+    refused = run("serving", "token", "create", "flight_delay", "ci", "--home", tmp_path, "--scope", "root")
     assert refused.returncode == 2
-    assert "choose one of predict, admin" in refused.stderr
+    assert "--scope is 'root'; give predict or admin" in refused.stderr
