@@ -5,6 +5,7 @@ from athanor.cli.data import app as data
 from athanor.cli.demo import app as demo
 from athanor.cli.monitoring import app as monitoring
 from athanor.cli.registry import app as registry
+from athanor.cli.registry.opening import open_registry
 from athanor.cli.releases import app as releases
 from athanor.cli.serving import app as serving
 from athanor.cli.shared.terminal import make_app, run
@@ -12,7 +13,7 @@ from athanor.cli.training import app as training
 
 app = make_app("athanor", "Turn a table into a running, trustworthy prediction service, and prove how.")
 app.command(name="demo")(demo.demo)
-training.add_commands(app, lambda home, progress: registry.open_registry(home, progress).record)
+training.add_commands(app, lambda home, progress: open_registry(home, progress).record)
 app.command(name="evaluate")(releases.evaluate)
 app.command(name="verify")(releases.verify)
 app.command(name="predict")(client.predict)

@@ -62,8 +62,8 @@ def _find_by_digest(reference: str, home: Home, store: "ReleaseStore") -> "Relea
     found = sorted(published | written)
     if len(found) != 1 or len(reference) < _SHORTEST:
         raise NotFoundError(
-            f"{len(found)} releases in {home.path} begin with {reference!r}; give at least {_SHORTEST} digits of exactly "
-            "one, <project>/<version>, or a project for its champion"
+            f"{len(found)} releases in {home.path} begin with {reference!r}; give at least {_SHORTEST} digits of one, "
+            "<project>/<version>, or a project for its champion"
         )
     model, digest = found[0]
     return store.read(model, digest) if found[0] in published else read_release(home.candidates / model / digest)

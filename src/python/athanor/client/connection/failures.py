@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from athanor.error_codes import DOMAIN, find_by_grpc_code, find_by_reason
+from athanor.error_codes import BY_GRPC_CODE, BY_REASON, DOMAIN
 from athanor.errors import (
     AbandonedError,
     AthanorError,
@@ -81,12 +81,12 @@ def to_failure(call: Any, timeout_s: float, hide: Callable[[str], str]) -> Failu
 def _read_reason(status: status_pb2.Status) -> type[AthanorError] | None:
     """Class of the error that the service raised; None if it names none, or one of a newer version."""
     info = _find(status, error_details_pb2.ErrorInfo)
-    return find_by_reason(info.reason) if info is not None and info.domain == DOMAIN else None
+    return BY_REASON.get(info.reason) if info is not None and info.domain == DOMAIN else None
 
 
 def _read_code(code: grpc.StatusCode, text: str, timeout_s: float) -> tuple[type[AthanorError], str]:
     """Error class and message of an answer without a reason."""
-    kind = find_by_grpc_code(code.name)
+    kind = BY_GRPC_CODE.get(code.name, ServiceError)
     if _TOO_MANY_BYTES in text:
         return TooLargeError, text
     if kind is DeadlineExceededError:
