@@ -72,7 +72,7 @@ def predict(
     certificate: Annotated[Path | None, typer.Option(help="PEM file of the client's certificate.")] = None,
     key: Annotated[Path | None, typer.Option(help="PEM file of the certificate's private key.")] = None,
     allow_plaintext: Annotated[
-        bool, typer.Option("--allow-plaintext", help="Allow to send the token over a network in plain text.")
+        bool, typer.Option("--allow-plaintext", help="Allow sending the token over a network in plain text.")
     ] = False,
     home: HomeOption = None,
     json: JsonOption = False,

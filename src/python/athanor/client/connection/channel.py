@@ -150,7 +150,7 @@ def connect(  # noqa: PLR0913 - keyword arguments
         ca: PEM file of the certificate authorities that the client trusts; gRPC's own list by default.
         certificate: PEM file of the client's certificate, for mutual TLS.
         key: PEM file of the certificate's private key.
-        allow_plaintext: allow to send the token over a network in plain text, where others can read it.
+        allow_plaintext: allow sending the token over a network in plain text, where others can read it.
         home: home of the service on this machine, by default as `Home.find`.
         retry: policy of all calls.
 

@@ -39,14 +39,14 @@ class ServingSettings(BaseModel):
     host: str = Field("127.0.0.1", description="Address that REST and gRPC bind to; all else binds to loopback.")
     http_port: int = Field(DEFAULT_HTTP_PORT, ge=1, le=65_535, description="Port of REST.")
     grpc_port: int = Field(DEFAULT_GRPC_PORT, ge=1, le=65_535, description="Port of gRPC.")
-    insecure: bool = Field(False, description="Answer calls without a token.")
+    insecure: bool = Field(False, description="Accept calls without a token.")
     require_signature: _File | None = Field(
         None, description="Public key file; serve only releases signed with its private key."
     )
 
     replicas: int = Field(1, ge=1, le=MAX_REPLICAS, description="Number of replicas; the minimum when autoscaling.")
     max_replicas: int | None = Field(
-        None, ge=1, le=MAX_REPLICAS, description="Maximum number of replicas; autoscaling is on if above replicas."
+        None, ge=1, le=MAX_REPLICAS, description="Maximum number of replicas; more than replicas turns autoscaling on."
     )
     target_utilisation: float = Field(
         0.7, gt=0, le=1, description="Share of time a replica is busy; autoscaling aims at it."
