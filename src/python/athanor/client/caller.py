@@ -55,8 +55,8 @@ class Caller:
         request = self._stubs.make_request(rows, options.semantic_version)
         return Call(request, self._make_metadata(options), attempts, wait_after)
 
-    def _begin_batch(self, first: int, rows: Sequence[Any], cut: Cut) -> Batch:
-        return Batch(first, rows, self._begin(rows, cut.options), self._stubs)
+    def _begin_batch(self, first: int, rows: Sequence[Any], batching: Cut) -> Batch:
+        return Batch(first, rows, self._begin(rows, batching.options), self._stubs)
 
     def _make_metadata(self, options: Options) -> tuple[tuple[str, str], ...]:
         given = {

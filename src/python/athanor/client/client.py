@@ -93,17 +93,17 @@ class Client(Caller):
         Raises:
             The errors of `predict`, when the iteration reaches the batch; violations name rows by position among all.
         """
-        whole = Cut(batch_rows, in_flight, Options(timeout_s, None, semantic_version, sticky_key))
-        return self._predict_many(rows, whole, on_refused)
+        batching = Cut(batch_rows, in_flight, Options(timeout_s, None, semantic_version, sticky_key))
+        return self._predict_many(rows, batching, on_refused)
 
-    def _predict_many(self, rows: Iterable[Any], whole: Cut, on_refused: OnRefused | None) -> Iterator[Predicted]:
+    def _predict_many(self, rows: Iterable[Any], batching: Cut, on_refused: OnRefused | None) -> Iterator[Predicted]:
         waiting: deque[tuple[Batch, Future[Any]]] = deque()
-        executor = ThreadPoolExecutor(whole.in_flight, thread_name_prefix="athanor-client")
+        executor = ThreadPoolExecutor(batching.in_flight, thread_name_prefix="athanor-client")
         try:
-            for first, some in cut(rows, whole.batch_rows):
-                batch = self._begin_batch(first, some, whole)
+            for first, some in cut(rows, batching.batch_rows):
+                batch = self._begin_batch(first, some, batching)
                 waiting.append((batch, executor.submit(self._send, batch.call)))
-                if len(waiting) >= whole.in_flight:
+                if len(waiting) >= batching.in_flight:
                     yield from _take(*waiting.popleft(), on_refused)
             while waiting:
                 yield from _take(*waiting.popleft(), on_refused)
