@@ -95,7 +95,7 @@ def test_it_ends_with_a_table_of_all_that_was_promised(runs: _Runs) -> None:
     assert f"Release {runs.first_traffic.champion.semantic_version}" in table
     for metric in _METRICS:
         assert re.fullmatch(r"0\.\d{4}\s*│\s*0\.\d{4}", _row(table, metric))
-    assert len(re.findall(r"\d+\.\d%\s*│\s*(?:late|in time)\s*│", table)) == 3
+    assert len(re.findall(r"\d+\.\d%\s*│\s*(?:late|on time)\s*│", table)) == 3
     assert re.fullmatch(r"\d+\.\d\d ms", _row(table, "median"))
     assert re.fullmatch(r"\d+\.\d\d ms", _row(table, "99th percentile"))
     assert _row(table, "REST agrees") == "yes"
