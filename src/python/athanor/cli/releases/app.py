@@ -42,7 +42,7 @@ def find_release(reference: str, home: Home, progress: "Progress") -> "Release":
     if version:
         found = [v for v in open_registry(home, progress).list_versions(project) if v.semantic_version == version]
         if not found:
-            raise NotFoundError(f"{project} has no version {version}; `athanor registry list {project}` shows them")
+            raise NotFoundError(f"{project} has no version {version}; see `athanor registry list {project}`")
         return store.read(project, found[0].digest)
     if reference in find_projects("model"):
         return store.read(reference, store.read_traffic(reference).champion.digest)

@@ -109,7 +109,9 @@ class ServicePlace:
         """The service that answers. Raises NotFoundError if there is none."""
         state = self.read()
         if state is None:
-            raise NotFoundError(f"no service of {self.project} runs from {self.folder}")
+            raise NotFoundError(
+                f"no service of {self.project} runs from {self.folder}; start it with `athanor serve up`"
+            )
         return state
 
     def read(self) -> ServiceState | None:
