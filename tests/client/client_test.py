@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
-from client.scripted import QUICK, ScriptedService, bad_request, echo, fail, refuse, serving
+from client.scripted import QUICK, Answer, ScriptedService, bad_request, echo, fail, serving
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2
 from support.flights import make_flight
@@ -26,7 +26,15 @@ from athanor.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
+from athanor.serving.formats.problems import to_grpc_code, to_rpc_status
 from flight_delay.v1 import flight_delay_pb2
+
+
+def _refuse(error: AthanorError) -> Answer:
+    """Refuses as our service does."""
+    status = to_rpc_status(error)
+    metadata = (("grpc-status-details-bin", status.SerializeToString()),)
+    return fail(to_grpc_code(error), status.message, metadata=metadata)
 
 
 def test_each_row_gets_a_prediction(client: Client) -> None:
@@ -83,7 +91,7 @@ def test_an_invalid_request_needs_no_readable_details(client: Client, service: S
 def test_the_client_raises_the_error_that_the_service_raised(
     client: Client, service: ScriptedService, kind: type[AthanorError]
 ) -> None:
-    service.answer = refuse(kind("it is so"))
+    service.answer = _refuse(kind("it is so"))
     with pytest.raises(AthanorError) as caught:
         client.predict([make_flight()], timeout_s=0.5)
     assert (type(caught.value), str(caught.value)) == (kind, "it is so")

@@ -11,8 +11,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from athanor.client.connection.retries import RetryPolicy
-from athanor.errors import AthanorError, FieldViolation
-from athanor.serving.formats.problems import to_grpc_code, to_rpc_status
+from athanor.errors import FieldViolation
 from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
 
 # For tests that should not wait.
@@ -80,13 +79,6 @@ def fail(code: grpc.StatusCode, text: str, *details: Message, metadata: tuple[tu
         raise AssertionError("abort raises")
 
     return answer
-
-
-def refuse(error: AthanorError) -> Answer:
-    """Refuses as our service does."""
-    status = to_rpc_status(error)
-    metadata = (("grpc-status-details-bin", status.SerializeToString()),)
-    return fail(to_grpc_code(error), status.message, metadata=metadata)
 
 
 def fail_times(times: int, failing: Answer) -> Answer:
