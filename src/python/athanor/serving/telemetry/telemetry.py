@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from opentelemetry.trace import Span
+from opentelemetry.trace import Span, format_trace_id
 
 from athanor.contract.columns import Columns
 from athanor.contract.contract import Contract
@@ -158,11 +158,13 @@ class Observation:
         telemetry._metrics.begun()
         parent = parse_traceparent(traceparent) if traceparent else None
         if parent is not None:
-            self.trace_id = parent.trace_id
+            self.trace_id = format_trace_id(parent.trace_id)
         spans = telemetry._spans
-        if spans is not None and (parent.sampled if parent is not None else self._draw < telemetry._trace_ratio):
+        if spans is not None and (
+            parent.trace_flags.sampled if parent is not None else self._draw < telemetry._trace_ratio
+        ):
             self._span = spans.start(door, request_id, parent)
-            self.trace_id = f"{self._span.get_span_context().trace_id:032x}"
+            self.trace_id = format_trace_id(self._span.get_span_context().trace_id)
 
     def answered(  # noqa: PLR0913, PLR0917 - what an answer is, without an object made for each
         self,
