@@ -129,7 +129,7 @@ class Observation:
 
     Attributes:
         trace_id: of the trace that it belongs to, in hexadecimal; None if it belongs to none.
-        probabilities: that were answered, none for a refused one; None as long as it is neither.
+        probabilities: that were answered; empty before that, and if it was refused.
     """
 
     __slots__ = (
@@ -153,7 +153,7 @@ class Observation:
         self._at_ns = time.time_ns()
         self._started_ns = time.perf_counter_ns()
         self._span: Span | None = None
-        self.probabilities: NDArray[np.float64] | None = None
+        self.probabilities = _NONE
         self.trace_id: str | None = None
         telemetry._metrics.begun()
         parent = parse_traceparent(traceparent) if traceparent else None
@@ -204,7 +204,6 @@ class Observation:
         """It was not answered, for whatever reason."""
         telemetry = self._telemetry
         duration_ns = time.perf_counter_ns() - self._started_ns
-        self.probabilities = _NONE
         violations: tuple[FieldViolation, ...] = error.violations if isinstance(error, InvalidRequestError) else ()
         telemetry._metrics.refused(self._door, error.code, duration_ns, violations)
         telemetry._requests.refused(error, **self._named(duration_ns))
@@ -220,12 +219,12 @@ class Observation:
         count: int,
         probabilities: NDArray[np.float64],
     ) -> None:
-        """The shadow has answered it too, for the log and the metrics alone; before or after the answer, on any thread.
+        """The shadow has answered it too, for the log and the metrics alone; after the answer, on any thread.
 
         Args:
             columns, first, count, probabilities: as of `answered`.
         """
-        self._telemetry._metrics.shadowed(semantic_version, self, probabilities)
+        self._telemetry._metrics.shadowed(semantic_version, self.probabilities, probabilities)
         self._keep(_SHADOW, semantic_version, digest, columns, first, probabilities)
 
     def _keep(
