@@ -26,6 +26,7 @@ def test_rows_beyond_the_limit_are_refused_until_others_are_released() -> None:
     queue = make_queue(rows=25)
     columns = make_columns(10)
     assert [queue.put(entry(columns, 0, 10)) for _ in range(3)] == [True, True, False]
+    assert queue.dropped == 10
     assert queue.put(entry(columns, 0, 5))
     entries, size = queue.take()
     assert [each.rows for each in entries] == [10, 10, 5]

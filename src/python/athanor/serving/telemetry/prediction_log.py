@@ -31,9 +31,6 @@ _ROW_GROUP: Final = 50_000
 _MAX_SHARE: Final = 0.1
 # As arrays of single requests, rows take ten times the memory that they take in record batches.
 _GATHER_S: Final = 1.0
-# Why rows are dropped.
-_QUEUE: Final = "queue"
-_FAILED: Final = "failed"
 
 _logger = logging.getLogger(__name__)
 
@@ -43,14 +40,12 @@ class PredictionLog:
 
     Attributes:
         written: rows in files.
-        dropped: rows in no file, by reason: the "queue" had no room or was closed, or writing "failed".
     """
 
     def __init__(self, folder: Path, contract: Contract, limits: Limits | None = None) -> None:
         """Raises SettingsError if the folder cannot be written, or a column has a name of the log's own."""
         self.written = 0
-        # With all keys from the start: another thread may read it at any time.
-        self.dropped = dict.fromkeys((_QUEUE, _FAILED), 0)
+        self._failed = 0
         self._folder = _prepare(folder / contract.name)
         self._shape = EntryShape(contract)
         self._limits = limits or Limits()
@@ -69,11 +64,15 @@ class PredictionLog:
         self._thread = threading.Thread(target=self._work, name="prediction-log", daemon=True)
         self._thread.start()
 
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Rows in no file, by reason: the "queue" had no room or was closed, or writing "failed"."""
+        return {"queue": self._queue.dropped, "failed": self._failed}
+
     def append(self, entry: Entry) -> None:
         """Take the rows of a request, or drop them. Returns at once."""
-        if not self._queue.put(entry):
-            self.dropped[_QUEUE] += entry.rows
-        elif self._queue.should_write:
+        self._queue.put(entry)
+        if self._queue.should_write:
             self._wake.set()
 
     def close(self) -> None:
@@ -140,7 +139,7 @@ class PredictionLog:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - a full disk, a lost folder, a library
-            self.dropped[_FAILED] += rows
+            self._failed += rows
             self._queue.release(rows, 0)
             if not self._failing:
                 _logger.error("the prediction log drops rows: cannot write to %s: %s", self._folder, error)

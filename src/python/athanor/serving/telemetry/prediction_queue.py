@@ -52,10 +52,11 @@ class EntryQueue:
 
     Attributes:
         rows, bytes: in memory. What was taken out counts until it is released.
+        dropped: rows that were refused.
     """
 
     def __init__(self, contract: Contract, limits: Limits) -> None:
-        self.rows = self.bytes = 0
+        self.rows = self.bytes = self.dropped = 0
         self._limits = limits
         texts = [column for column in contract.columns if column.kind is Kind.TEXT]
         self._free_texts = tuple(column.name for column in texts if not column.categories)
@@ -74,6 +75,7 @@ class EntryQueue:
             size = self._measure(entry)
             has_room = self.rows + entry.rows <= self._limits.rows and self.bytes + size <= self._limits.bytes
             if self._is_closed or not has_room:
+                self.dropped += entry.rows
                 return False
             self._counted.update((id(entry.columns), id(_owner(entry.probabilities))))
             self._waiting.append(entry)
