@@ -93,7 +93,7 @@ class Telemetry:
         if self._predictions:
             self._predictions.close()
         self._count_predictions()
-        self._requests.tell_left_out()
+        self._requests.report_suppressed()
         if self._spans:
             self._spans.close()
         try:
@@ -107,7 +107,7 @@ class Telemetry:
         while not self._closing.wait(_FLUSH_S):
             turn += 1
             if turn % 2:
-                self._requests.tell_left_out()
+                self._requests.report_suppressed()
             self._count_predictions()
             try:
                 self._metrics.flush()
