@@ -75,7 +75,7 @@ class Metrics(Collector):
         """Count an answer of the shadow.
 
         Args:
-            answered: sent to the caller for the same rows; empty if the request was refused.
+            answered: sent to the caller for the same rows.
             probabilities: the shadow's.
         """
         self._shadows.append((semantic_version, answered, probabilities))
@@ -177,8 +177,7 @@ class Metrics(Collector):
         for semantic_version, answered, probabilities in shadows:
             self._count(families.SHADOW_REQUESTS, (semantic_version,), 1)
             self._observe(families.PREDICTION, ("shadow", semantic_version), probabilities)
-            if len(answered) == len(probabilities):
-                self._observe(families.SHADOW_DIFFERENCE, (semantic_version,), np.abs(answered - probabilities))
+            self._observe(families.SHADOW_DIFFERENCE, (semantic_version,), np.abs(answered - probabilities))
 
     def _count(self, family: Family, labels: tuple[str, ...], count: float) -> None:
         self._totals.setdefault((family.name, labels), [0])[0] += count
