@@ -56,7 +56,7 @@ def test_a_few_rows_count_with_the_whole_batch_and_further_rows_of_it_with_thems
     assert first > sum(array.nbytes for array in (*columns.values(), probabilities))
     queue.put(entry(columns, 5, 1, probabilities[5:6]))
     assert queue.bytes - first < 1_000
-    # What was taken is counted by whoever took it, so that the batch counts anew.
+    # Once taken out, the batch belongs to the caller: further rows of it count with the whole batch again.
     _, size = queue.take()
     queue.put(entry(columns, 6, 1, probabilities[6:7]))
     assert queue.bytes - size > 0.9 * first
