@@ -23,7 +23,6 @@ from athanor.serving.telemetry.metric_snapshots import Key, Snapshot, SnapshotFo
 
 Probabilities: TypeAlias = NDArray[np.float64]
 
-ANSWERED: Final = "OK"
 # The caller aggregates at once where so many entries wait, or where one entry is that large: `flush` may be held up by
 # a slow disk, and what waits would keep the arrays of every answer alive. At most 8 MB do.
 _MAX_PENDING: Final = 4_096
@@ -155,7 +154,7 @@ class Metrics(Collector):
             durations.setdefault(door, []).append(duration_ns)
             predictions.setdefault((variant, semantic_version), []).append(probabilities)
         for (door, *version), count in requests.items():
-            self._count(families.REQUESTS, (door, ANSWERED, *version), count)
+            self._count(families.REQUESTS, (door, "OK", *version), count)
         for door, count in rows.items():
             self._count(families.ROWS, (door,), count)
         self._observe_durations(durations)
