@@ -11,7 +11,7 @@ from athanor.errors import SettingsError
 from athanor.home import Home
 
 if TYPE_CHECKING:
-    from athanor.serving.access.tokens import Scope
+    from athanor.serving.access.scope import Scope
 
 app = make_app("token", "Make, list and revoke access tokens.")
 
@@ -30,7 +30,7 @@ def create(
     json: JsonOption = False,
 ) -> None:
     """Make a token. It is printed only once. A running service accepts it within a second."""
-    from athanor.serving.access.tokens import make_token
+    from athanor.serving.access.token_file import make_token
 
     expires_at = None if days is None else (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
     token = make_token(_tokens_file(project, home), name, _scope(scope), expires_at)
@@ -44,7 +44,7 @@ def create(
 @app.command(name="list")
 def list_(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """List the tokens by name. Their values are not stored."""
-    from athanor.serving.access.tokens import list_tokens
+    from athanor.serving.access.token_file import list_tokens
 
     tokens = list_tokens(_tokens_file(project, home))
     header = ("name", "scope", "made", "expires")
@@ -59,20 +59,20 @@ def list_(project: ProjectArgument, home: HomeOption = None, json: JsonOption = 
 @app.command()
 def revoke(project: ProjectArgument, name: _NameArgument, home: HomeOption = None) -> None:
     """Revoke a token. A running service refuses it within a second."""
-    from athanor.serving.access.tokens import revoke_token
+    from athanor.serving.access.token_file import revoke_token
 
     revoke_token(_tokens_file(project, home), name)
     typer.echo(f"token {name} is revoked", err=True)
 
 
 def _tokens_file(project: str, home: Path | None) -> Path:
-    from athanor.serving.access.tokens import tokens_path
+    from athanor.serving.access.token_file import tokens_path
 
     return tokens_path(Home.find(home).service, project)
 
 
 def _scope(given: str) -> "Scope":
-    from athanor.serving.access.tokens import Scope
+    from athanor.serving.access.scope import Scope
 
     try:
         return Scope(given)

@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 import grpc
 
 from athanor.errors import SettingsError
-from athanor.home import Home
+from athanor.home import Home, local_token_path
 
 TOKEN_VARIABLE: Final = "ATHANOR_TOKEN"  # noqa: S105 - the variable's name
 
@@ -64,7 +64,7 @@ def find_local_token(project: str, home: Path | None) -> str | None:
     Raises:
         SettingsError: the token cannot be read.
     """
-    path = Home.find(home).service / f"{project}.token"
+    path = local_token_path(Home.find(home).service, project)
     try:
         text = path.read_text().strip()
     except FileNotFoundError:

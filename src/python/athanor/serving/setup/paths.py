@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from athanor.errors import NotFoundError, SettingsError
-from athanor.serving.access.tokens import local_token_path, tokens_path
+from athanor.home import local_token_path
+from athanor.serving.access.token_file import tokens_path
 from athanor.serving.setup.settings import ServingSettings
 
 NODE_VARIABLE: Final = "ATHANOR_INNER_NODE"
