@@ -39,6 +39,7 @@ def _toy(bend: Callable[[Toy], None] = lambda toy: None) -> Contract:
 
 def _bend_all(toy: Toy) -> None:
     """Kinds of columns that no project has yet."""
+    toy.column("code").example = "A"
     toy.row.field.extend(
         [
             make_field("ratio", 8, "float", description="A share", may_be_missing=True),
@@ -47,7 +48,7 @@ def _bend_all(toy: Toy) -> None:
             make_field("seen_at", 11, ".google.protobuf.Timestamp", description="When seen", may_be_missing=True),
             make_field("weight", 12, "double", description="Unbounded"),
             make_field("halves", 13, "int32", description="Broken bounds", minimum=-1.5, maximum=2.5),
-            make_field("digits", 14, "string", description="Digits", pattern=r"\d{2}"),
+            make_field("digits", 14, "string", description="Digits", pattern=r"\d{2}", example="00"),
             make_field("is_old", 15, "bool", description="Whether it is old"),
         ]
     )
@@ -150,7 +151,7 @@ def test_a_column_says_what_the_contract_says() -> None:
     assert gust["x-unit"] == "[mi_i]/h"
     assert gust["description"].endswith("a number from 0 to 250 [mi_i]/h. May be missing.")
     assert gust["anyOf"] == [{"type": "number", "minimum": 0, "maximum": 250}, {"const": "NaN"}, {"type": "null"}]
-    assert (carrier["type"], carrier["pattern"], carrier["maxLength"]) == ("string", "^(?:[A-Z0-9]{2})$", 2)
+    assert (carrier["type"], carrier["pattern"], carrier["examples"]) == ("string", "^(?:[A-Z0-9]{2})$", ["UA"])
     assert origin["enum"] == ["EWR", "JFK", "LGA"]
     assert properties["flightNumber"]["maximum"] == 9_999
     assert properties["scheduledDeparture"]["format"] == "date-time"
@@ -175,6 +176,24 @@ def test_the_example_is_answered(name: str) -> None:
     assert _REQUESTS[name].is_valid(body)
     (tensors,) = schemas["InferRequest"]["examples"]
     assert _validator(contract, "InferRequest").is_valid(tensors)
+
+
+def test_text_with_a_pattern_and_no_example_is_left_out_of_the_examples() -> None:
+    schemas = _document(_toy())["components"]["schemas"]
+    (body,) = schemas["toy.v1.PredictRequest"]["examples"]
+    (tensors,) = schemas["InferRequest"]["examples"]
+    assert "code" not in body["rows"][0]
+    assert "code" not in {tensor["name"] for tensor in tensors["inputs"]}
+    assert "examples" not in schemas["toy.v1.Row"]["properties"]["code"]
+
+
+def test_an_example_of_the_contract_is_shown() -> None:
+    def bend(toy: Toy) -> None:
+        toy.column("amount").example = "2.5"
+        toy.column("at").example = "2013-07-01T08:05:00Z"
+
+    (body,) = _document(_toy(bend))["components"]["schemas"]["toy.v1.PredictRequest"]["examples"]
+    assert (body["rows"][0]["amount"], body["rows"][0]["at"]) == (2.5, "2013-07-01T08:05:00Z")
 
 
 def _right_values(column: Column) -> st.SearchStrategy[Any]:

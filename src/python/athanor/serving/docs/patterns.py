@@ -4,10 +4,10 @@ import re
 from typing import Final
 
 # Characters with a meaning of their own; escaping any other is an error in ECMA-262.
-_SYNTAX: Final = r"\\^$.*+?()\[\]{}|/"
+_SYNTAX: Final = r"\\^$.*+?()\[\]{}|"
 # UTF-16, which ECMA-262 matches without the flag for Unicode, has two units for a character beyond this range.
 _BEYOND: Final = "\U00010000-\U0010ffff"
-_ESCAPE: Final = rf"\\(?: [{_SYNTAX}tnrfv] | x[0-9a-fA-F]{{2}} | u[0-9a-fA-F]{{4}} )"
+_ESCAPE: Final = rf"\\(?: [{_SYNTAX}/tnrfv] | x[0-9a-fA-F]{{2}} | u[0-9a-fA-F]{{4}} )"
 # What means the same in both. All else is refused: classes such as \d (Unicode in Python), the dot, anchors,
 # look-around, references, flags, possessive quantifiers, and brackets that only Python takes literally.
 _TOKEN: Final = re.compile(
@@ -36,5 +36,5 @@ def to_ecma(pattern: str) -> str | None:
 
 def _escape(escape: re.Match[str]) -> str:
     """The same character, escaped as ECMA-262 allows in a set and outside."""
-    is_needless = not escape[1].isalnum() and not re.match(f"[{_SYNTAX}]", escape[1])
-    return f"\\u{ord(escape[1]):04x}" if is_needless else escape[0]
+    is_known = escape[1].isalnum() or re.match(rf"[{_SYNTAX}/]", escape[1])
+    return escape[0] if is_known else f"\\u{ord(escape[1]):04x}"
