@@ -12,9 +12,8 @@ from typing import Any, Final
 
 from athanor.contract.columns import Column, Kind
 from athanor.contract.contract import Contract, message_of
-from athanor.serving.docs.body_schemas import make_example_request
 from athanor.serving.docs.column_schemas import json_name, make_example_value
-from athanor.serving.docs.openapi import build_openapi
+from athanor.serving.docs.openapi import build_openapi, make_example_request
 
 _ORIGIN: Final = {
     "Version": "semanticVersion",
