@@ -205,7 +205,7 @@ def test_the_gate_tells_nothing_and_opens_with_a_token(server: SmallService, tmp
     def act(browser: Browser) -> None:
         seen.append(browser.evaluate(heading))
         _submit(browser, token="unknown")  # noqa: S106
-        seen.append(browser.evaluate("document.querySelector('.refused').textContent"))
+        seen.append(browser.evaluate("document.querySelector('.error').textContent"))
         browser.evaluate(
             "document.getElementById('token').value = 'a-token'; document.querySelector('form').requestSubmit()"
         )
@@ -216,7 +216,7 @@ def test_the_gate_tells_nothing_and_opens_with_a_token(server: SmallService, tmp
     visit = open_page(server.address, tmp_path / "visit", act=act)
     assert seen == [
         "Documentation of a service",
-        "The service does not know this token, or it may not do this.",
+        "This token is unknown, or does not permit reading the documentation.",
         "flight_delay",
     ]
     assert "25.0 %" in visit.dom
