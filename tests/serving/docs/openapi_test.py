@@ -81,7 +81,7 @@ def test_a_column_is_described_by_its_options() -> None:
     assert gust["x-unit"] == "[mi_i]/h"
     assert gust["description"].endswith("a number from 0 to 250 [mi_i]/h. May be missing.")
     assert gust["anyOf"] == [{"type": "number", "minimum": 0, "maximum": 250}, {"const": "NaN"}, {"type": "null"}]
-    assert (carrier["type"], carrier["pattern"], carrier["examples"]) == ("string", "^(?:[A-Z0-9]{2})$", ["UA"])
+    assert (carrier["type"], carrier["pattern"], carrier["examples"]) == ("string", r"^(?:[A-Z0-9]{2})$(?!\n)", ["UA"])
     assert origin["enum"] == ["EWR", "JFK", "LGA"]
     assert properties["flightNumber"]["maximum"] == 9_999
     assert properties["scheduledDeparture"]["format"] == "date-time"
@@ -109,7 +109,7 @@ def _texts(node: Any) -> Iterator[str]:
 @pytest.mark.parametrize("versions", [(), VERSIONS])
 def test_every_name_in_the_document_is_filled_in(versions: tuple[str, ...]) -> None:
     document = build_openapi(FLIGHTS, versions, MAX_ROWS)
-    assert {text for text in _texts(document) if "$" in text.removesuffix("$")} == {"$ref"}
+    assert {text for text in _texts(document) if "$" in text.removesuffix("$").removesuffix(r"$(?!\n)")} == {"$ref"}
 
 
 def test_words_of_the_contract_are_not_filled_in_again() -> None:

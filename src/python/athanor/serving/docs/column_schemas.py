@@ -23,6 +23,8 @@ INSTANT_PATTERN: Final = (
     "^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 )
+# Many validators search with Python, whose `$` also matches before a final newline.
+_END: Final = r"$(?!\n)"
 EXAMPLE_INSTANT: Final = "2024-01-01T12:00:00Z"
 _LARGEST_FLOAT: Final = 3.4028234663852886e38
 # The middle of a wider range is no usual value.
@@ -104,7 +106,7 @@ def _build_text(column: Column) -> dict[str, Any]:
     portable = to_ecma(column.pattern)
     if portable is None:
         return schema | {"x-pattern": column.pattern}
-    return schema | {"pattern": f"^(?:{portable}|)$" if column.may_be_missing else f"^(?:{portable})$"}
+    return schema | {"pattern": f"^(?:{portable}{'|' if column.may_be_missing else ''}){_END}"}
 
 
 def make_example_row(contract: Contract) -> dict[str, Any]:
