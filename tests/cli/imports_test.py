@@ -1,4 +1,4 @@
-"""Asking for help or the version loads no layer and nothing that takes its time: what an app costs before it works."""
+"""Help and version load no layer and no slow library."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -12,9 +12,9 @@ from athanor.cli.data import app as data
 from athanor.cli.serving import app as serving
 from athanor.cli.training import app as training
 
-# Of ours, what help needs: no layer is among them.
+# Our modules that help needs; none is a layer.
 _OURS: Final = ("cli", "errors", "home", "progress", "projects", "system", "version")
-# Their submodules are meant too. Standard ones are here when they bring many others.
+# With their submodules. Standard modules are listed if they import many others.
 _SLOW: Final = (
     *("asyncio", "concurrent", "email", "http", "importlib.metadata", "multiprocessing", "sqlite3", "statistics"),
     *("unittest", "urllib.request", "xml"),
@@ -24,14 +24,14 @@ _SLOW: Final = (
     *("pyarrow", "pydantic", "pydantic_core", "ray", "requests", "scipy", "skl2onnx", "sklearn", "starlette"),
     *("uvicorn", "yaml"),
 )
-# Typer and Rich alone are 324 and 205 of them.
+# Typer and Rich alone account for 324 and 205.
 _MOST: Final = {"--help": 380, "--version": 260}
-# By name; imported so that a change of one selects this test.
+# Imported so that a change of an app selects this test.
 _APPS: Final = {"app": app, "client": client, "data": data, "serving": serving, "training": training}
 
 
 def _load(monkeypatch: pytest.MonkeyPatch, app: str, *arguments: str) -> list[str]:
-    """What a process imports that runs an app, by Python's own account."""
+    """Modules that Python reports as imported by a process that runs an app."""
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     done = run(app, *arguments)
     assert done.returncode == 0, done.stderr
@@ -61,12 +61,12 @@ def test_help_and_version_load_nothing_slow(monkeypatch: pytest.MonkeyPatch, app
 
 
 @pytest.mark.parametrize("command", ["up", "run"])
-def test_the_help_of_what_has_settings_loads_what_declares_them_and_no_more(
+def test_help_of_a_command_with_settings_loads_only_their_declaration(
     monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     loaded = _load(monkeypatch, "serving", command, "--help")
     assert "athanor.serving.setup.settings" in loaded
     assert not [name for name in loaded if _is_within(name, ("fastapi", "grpc", "numpy", "onnxruntime", "ray"))]
-    # The check above can fail: this is what it found when every help did so.
+    # The check above can fail: these were found when every help loaded the settings.
     assert {"athanor.serving.setup.settings", "pydantic", "http.client"} <= set(_breaches(loaded))
     assert len(loaded) > _MOST["--help"]

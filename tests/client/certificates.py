@@ -1,4 +1,4 @@
-"""Certificates, made when a test wants them."""
+"""Certificates for tests of TLS."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Signed:
 
 
 class Authority:
-    """Somebody who signs certificates, all of them for 127.0.0.1."""
+    """A certificate authority; all its certificates are for 127.0.0.1."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder = folder
@@ -32,7 +32,7 @@ class Authority:
         self.path.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
     def sign(self, name: str, password: bytes | None = None) -> Signed:
-        """A new key and its certificate; the key is encrypted if there is a password."""
+        """A new key with its certificate. The key is encrypted if a password is given."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _build(name, self._name, key.public_key(), is_authority=False).sign(self._key, hashes.SHA256())
         signed = Signed(self._folder / f"{name}.crt", self._folder / f"{name}.key")

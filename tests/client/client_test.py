@@ -1,16 +1,17 @@
-"""One call: what travels, what comes back, and what errors say."""
+"""One call: what is sent, what is returned, and which error is raised."""
 
 import threading
 from typing import Any
 
 import grpc
 import pytest
-from client.scripted import QUICK, ScriptedService, bad_request, echo, fail, serving
+from client.scripted import QUICK, Answer, ScriptedService, bad_request, echo, fail, serving
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2
 from support.flights import make_flight
 
 from athanor.client.client import Client, connect
+from athanor.error_codes import STATUSES
 from athanor.errors import (
     AthanorError,
     DeadlineExceededError,
@@ -18,47 +19,54 @@ from athanor.errors import (
     InvalidRequestError,
     ModelNotFoundError,
     NotFoundError,
+    OverloadedError,
     PermissionDeniedError,
     ServiceError,
     SettingsError,
     TooLargeError,
     UnauthenticatedError,
 )
+from athanor.serving.formats.problems import to_grpc_code, to_rpc_status
 from flight_delay.v1 import flight_delay_pb2
 
 
-def test_it_asks_for_rows_and_gets_predictions(client: Client) -> None:
+def _refuse(error: AthanorError) -> Answer:
+    """Refuses as our service does."""
+    status = to_rpc_status(error)
+    metadata = (("grpc-status-details-bin", status.SerializeToString()),)
+    return fail(to_grpc_code(error), status.message, metadata=metadata)
+
+
+def test_each_row_gets_a_prediction(client: Client) -> None:
     response = client.predict([make_flight(flight_number=1000), make_flight(flight_number=2000)])
     assert [prediction.late_probability for prediction in response.predictions] == [0.1, 0.2]
 
 
-def test_it_knows_the_class_of_a_row(client: Client) -> None:
+def test_the_class_of_a_row_is_known(client: Client) -> None:
     assert client.row_class is flight_delay_pb2.Flight
 
 
-def test_id_version_and_sticky_key_travel_along(client: Client, service: ScriptedService) -> None:
+def test_id_version_and_sticky_key_are_sent(client: Client, service: ScriptedService) -> None:
     response = client.predict([make_flight()], request_id="mine", semantic_version="2.1.0", sticky_key="customer 7")
     assert (response.request_id, response.semantic_version) == ("mine", "2.1.0")
     assert service.metadata[0]["x-athanor-sticky-key"] == "customer 7"
 
 
-def test_what_is_not_given_does_not_travel(client: Client, service: ScriptedService) -> None:
+def test_headers_that_are_not_given_are_not_sent(client: Client, service: ScriptedService) -> None:
     assert client.predict([make_flight()]).request_id == "made by the server"
     assert not {"x-request-id", "x-athanor-sticky-key", "authorization", "traceparent"} & set(service.metadata[0])
 
 
 @pytest.mark.parametrize("value", ["", "two\nlines", "clé", "x" * 1025])
-def test_what_cannot_be_a_header_is_refused_before_it_is_sent(
-    client: Client, service: ScriptedService, value: str
-) -> None:
+def test_an_invalid_header_is_refused_before_it_is_sent(client: Client, service: ScriptedService, value: str) -> None:
     with pytest.raises(InvalidRequestError, match=r"x-request-id is .* give up to 1024 visible ASCII characters"):
         client.predict([make_flight()], request_id=value)
     assert service.asked == 0
 
 
-def test_a_broken_contract_comes_back_with_its_violations(client: Client, service: ScriptedService) -> None:
+def test_a_broken_contract_is_an_error_with_its_violations(client: Client, service: ScriptedService) -> None:
     violation = FieldViolation("flights[0].distance", "MINIMUM", "flights[0].distance -1 is too short")
-    info = error_details_pb2.ErrorInfo(reason="INVALID_REQUEST")
+    info = error_details_pb2.ErrorInfo(reason="INVALID_REQUEST", domain="athanor")
     service.answer = fail(grpc.StatusCode.INVALID_ARGUMENT, "one value is wrong", info, bad_request(violation))
     with pytest.raises(InvalidRequestError, match="one value is wrong") as caught:
         client.predict([make_flight(distance=-1)])
@@ -70,9 +78,7 @@ def test_a_broken_contract_comes_back_with_its_violations(client: Client, servic
     "details",
     [b"", b"\xff\xff no status", AnyMessage(type_url="type.googleapis.com/google.rpc.BadRequest", value=b"\xff")],
 )
-def test_an_invalid_request_may_come_without_details_that_can_be_read(
-    client: Client, service: ScriptedService, details: Any
-) -> None:
+def test_an_invalid_request_needs_no_readable_details(client: Client, service: ScriptedService, details: Any) -> None:
     metadata = (("grpc-status-details-bin", details),) if isinstance(details, bytes) else ()
     packed = () if isinstance(details, bytes) else (details,)
     service.answer = fail(grpc.StatusCode.INVALID_ARGUMENT, "no message", *packed, metadata=metadata)
@@ -81,19 +87,41 @@ def test_an_invalid_request_may_come_without_details_that_can_be_read(
     assert caught.value.violations == ()
 
 
+@pytest.mark.parametrize("kind", STATUSES)
+def test_the_client_raises_the_error_that_the_service_raised(
+    client: Client, service: ScriptedService, kind: type[AthanorError]
+) -> None:
+    service.answer = _refuse(kind("it is so"))
+    with pytest.raises(AthanorError) as caught:
+        client.predict([make_flight()], timeout_s=0.5)
+    assert (type(caught.value), str(caught.value)) == (kind, "it is so")
+    assert (service.asked, client.retries) == (1, 0)
+
+
 @pytest.mark.parametrize(
-    ("code", "details", "expected"),
+    "details",
     [
-        (grpc.StatusCode.NOT_FOUND, (), ModelNotFoundError),
-        (grpc.StatusCode.UNAUTHENTICATED, (), UnauthenticatedError),
-        (grpc.StatusCode.PERMISSION_DENIED, (), PermissionDeniedError),
-        (grpc.StatusCode.INVALID_ARGUMENT, (error_details_pb2.ErrorInfo(reason="TOO_LARGE"),), TooLargeError),
-        (grpc.StatusCode.DEADLINE_EXCEEDED, (), DeadlineExceededError),
-        (grpc.StatusCode.INTERNAL, (), ServiceError),
-        (grpc.StatusCode.UNKNOWN, (), ServiceError),
+        (),
+        (error_details_pb2.ErrorInfo(reason="OF_A_NEWER_VERSION", domain="athanor"),),
+        (error_details_pb2.ErrorInfo(reason="GATE_FAILED", domain="proxy.example"),),
+    ],
+    ids=["no reason", "unknown reason", "another domain"],
+)
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, InvalidRequestError),
+        (grpc.StatusCode.NOT_FOUND, ModelNotFoundError),
+        (grpc.StatusCode.UNAUTHENTICATED, UnauthenticatedError),
+        (grpc.StatusCode.PERMISSION_DENIED, PermissionDeniedError),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, OverloadedError),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, DeadlineExceededError),
+        (grpc.StatusCode.CANCELLED, ServiceError),
+        (grpc.StatusCode.INTERNAL, ServiceError),
+        (grpc.StatusCode.UNKNOWN, ServiceError),
     ],
 )
-def test_a_code_becomes_its_error_and_is_not_asked_again(
+def test_without_a_known_reason_the_code_decides(
     client: Client,
     service: ScriptedService,
     code: grpc.StatusCode,
@@ -107,7 +135,7 @@ def test_a_code_becomes_its_error_and_is_not_asked_again(
     assert (service.asked, client.retries) == (1, 0)
 
 
-def test_a_message_that_grpc_itself_finds_too_large_is_so() -> None:
+def test_a_message_that_grpc_finds_too_large_is_a_too_large_error() -> None:
     with (
         serving(ScriptedService(), options=(("grpc.max_receive_message_length", 100),)) as port,
         connect(f"127.0.0.1:{port}", retry=QUICK) as connection,
@@ -116,7 +144,7 @@ def test_a_message_that_grpc_itself_finds_too_large_is_so() -> None:
         Client("flight_delay", connection).predict([make_flight()] * 100)
 
 
-def test_no_answer_in_time_is_an_exceeded_deadline(client: Client, service: ScriptedService) -> None:
+def test_no_response_in_time_is_an_exceeded_deadline(client: Client, service: ScriptedService) -> None:
     over = threading.Event()
 
     def answer(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
@@ -127,22 +155,22 @@ def test_no_answer_in_time_is_an_exceeded_deadline(client: Client, service: Scri
     service.answer = answer
     with pytest.raises(DeadlineExceededError, match=r"no answer within 0\.1 s"):
         client.predict([make_flight()], timeout_s=0.1)
-    assert over.wait(10), "the service is told that nobody waits"
+    assert over.wait(10), "the service sees the call cancelled"
 
 
 @pytest.mark.parametrize("timeout_s", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_timeout_that_is_no_time_is_refused(client: Client, timeout_s: float) -> None:
-    with pytest.raises(SettingsError, match=f"timeout_s is {timeout_s}; give seconds above 0"):
+def test_an_invalid_timeout_is_refused(client: Client, timeout_s: float) -> None:
+    with pytest.raises(SettingsError, match=f"timeout_s is {timeout_s}; give a number of seconds above 0"):
         client.predict([make_flight()], timeout_s=timeout_s)
 
 
 @pytest.mark.parametrize("project", ["weather", "", "..", "a b"])
 def test_a_project_without_stubs_is_not_found(project: str) -> None:
-    with connect("127.0.0.1:1") as connection, pytest.raises(NotFoundError, match="carries no stubs of project"):
+    with connect("127.0.0.1:1") as connection, pytest.raises(NotFoundError, match="has no stubs of project"):
         Client(project, connection)
 
 
-def test_a_closed_connection_says_so(target: str) -> None:
+def test_a_closed_connection_is_an_error(target: str) -> None:
     with connect(target) as connection:
         client = Client("flight_delay", connection)
     for use in (lambda: client.predict([make_flight()]), lambda: Client("flight_delay", connection)):

@@ -13,7 +13,7 @@ import pytest
 from client.scripted import ScriptedService, echo, fail, fail_times, refuse_short_flights
 from support.commands import environment
 
-from athanor.cli.client.app import LateBar
+from athanor.cli.client.app import DelayedBar
 
 _HEADER: Final = "scheduled_departure,carrier,flight_number,origin,destination,scheduled_arrival_minute,distance\n"
 _SECRET: Final = "athn_very-secret"  # noqa: S105 - opens nothing
@@ -34,14 +34,14 @@ def _run(
 
 
 def _table(folder: Path, distances: list[float]) -> Path:
-    """A CSV file of flights whose numbers tell their position."""
+    """A CSV file of flights, numbered by position."""
     path = folder / "rows.csv"
     lines = [f"2013-01-01T10:15:00Z,UA,{row},EWR,IAH,819,{distance}\n" for row, distance in enumerate(distances)]
     path.write_text(_HEADER + "".join(lines))
     return path
 
 
-def test_an_array_is_answered(target: str, tmp_path: Path) -> None:
+def test_a_json_array_is_predicted(target: str, tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     path.write_text('[{"flight_number": 1000}, {"flight_number": 2000}]')
     done = _run(path, "--target", target, "--json")
@@ -75,7 +75,7 @@ def test_standard_input_is_read(target: str, form: str | None, text: str) -> Non
     assert json.loads(done.stdout)["predictions"][0]["late_probability"] == 0.1
 
 
-def test_a_spreadsheets_byte_order_mark_is_no_text(target: str) -> None:
+def test_a_byte_order_mark_is_skipped(target: str) -> None:
     done = _run("-", "--format", "csv", "--target", target, "--json", stdin="\ufeffflight_number\n1000\n")
     assert done.returncode == 0, done.stderr
 
@@ -98,19 +98,19 @@ def test_predictions_are_written_beside_their_rows(
     assert [path.name for path in output.parent.iterdir()] == [output.name]
 
 
-def test_all_violations_of_all_batches_are_told_by_their_row_in_the_file(
+def test_all_violations_of_all_batches_are_named_by_row_of_the_file(
     target: str, service: ScriptedService, tmp_path: Path
 ) -> None:
     service.answer = refuse_short_flights(most=2)
     wrong = [0, 11, 12, 13, 24]
     output = tmp_path / "out.csv"
-    output.write_text("of before")
+    output.write_text("earlier")
     table = _table(tmp_path, [0.5 if row in wrong else 100.0 for row in range(25)])
     done = _run(table, "--target", target, "--batch-rows", 10, "--output", output)
     assert done.returncode == 2
     assert "INVALID_REQUEST 5 values in 5 rows break the contract" in done.stderr
     assert [line.split()[1] for line in done.stderr.splitlines()[1:]] == [f"flights[{row}].distance" for row in wrong]
-    assert output.read_text() == "of before"
+    assert output.read_text() == "earlier"
 
 
 def test_a_bad_cell_is_named(target: str, tmp_path: Path) -> None:
@@ -128,15 +128,15 @@ def test_a_bad_cell_is_named(target: str, tmp_path: Path) -> None:
         (["."], "give --format"),
         ([".", "--format", "csv"], "cannot be read: Is a directory"),
         (["-", "--format", "xml"], "--format is 'xml'; give json, jsonl or csv"),
-        (["-", "--output", "out.txt"], "out.txt is no file to write predictions into; give a name in .jsonl or .csv"),
-        (["-", "--target", "nowhere"], "target 'nowhere' is no place"),
-        (["-", "--target", "h:1", "--token", _SECRET], "the token would travel to h:1 in plain text"),
-        (["-", "--ca", "absent.pem"], "no TLS with ca absent.pem: "),
+        (["-", "--output", "out.txt"], "--output out.txt has no known format; give a name that ends in .jsonl or .csv"),
+        (["-", "--target", "nowhere"], "target 'nowhere' is not an address"),
+        (["-", "--target", "h:1", "--token", _SECRET], "the token would be sent to h:1 in plain text"),
+        (["-", "--ca", "absent.pem"], "TLS cannot use ca absent.pem: "),
         (["-", "--batch-rows", "0"], "batch_rows is 0; give a whole number of at least 1"),
-        (["-", "--timeout-s", "0"], "timeout_s is 0.0; give seconds above 0"),
+        (["-", "--timeout-s", "0"], "timeout_s is 0.0; give a number of seconds above 0"),
     ],
 )
-def test_what_cannot_be_is_refused(arguments: list[str], message: str) -> None:
+def test_invalid_arguments_are_refused(arguments: list[str], message: str) -> None:
     done = _run(*arguments, stdin="[{}]")
     assert done.returncode == 2
     assert message in done.stderr.replace("\n", " ")
@@ -156,13 +156,13 @@ def test_the_token_of_the_environment_is_sent(target: str, service: ScriptedServ
     assert _SECRET not in done.stdout + done.stderr
 
 
-def test_asking_again_is_counted(target: str, service: ScriptedService) -> None:
+def test_retries_are_counted(target: str, service: ScriptedService) -> None:
     service.answer = fail_times(2, fail(grpc.StatusCode.UNAVAILABLE, "starting"))
     done = _run("-", "--target", target, "--json", stdin="[{}]")
     assert json.loads(done.stdout)["retries"] == 2
 
 
-def test_what_lasts_longer_than_two_seconds_shows_a_bar(target: str, service: ScriptedService, tmp_path: Path) -> None:
+def test_work_longer_than_two_seconds_shows_a_bar(target: str, service: ScriptedService, tmp_path: Path) -> None:
     def answer(request: Any, context: Any) -> Any:
         threading.Event().wait(1.5)
         return echo(request, context)
@@ -174,7 +174,7 @@ def test_what_lasts_longer_than_two_seconds_shows_a_bar(target: str, service: Sc
     assert "100%" in done.stderr
 
 
-def test_a_bar_that_was_not_needed_never_appears(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with _table(tmp_path, [1]).open("rb") as source, LateBar("Predict", source, after_s=60) as bar:
+def test_short_work_shows_no_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with _table(tmp_path, [1]).open("rb") as source, DelayedBar("Predict", source, delay_s=60) as bar:
         bar.advance("1 row")
     assert capsys.readouterr().err == ""

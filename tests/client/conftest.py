@@ -1,4 +1,4 @@
-"""A scripted service and clients of it; nothing of the machine's own environment is seen."""
+"""A scripted service and its clients, isolated from the machine's environment."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from athanor.client.client import Client, connect
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home, found by everybody; without a token in the environment."""
+    """An empty home; no token in the environment."""
     folder = tmp_path / "home"
     monkeypatch.setenv("ATHANOR_HOME", str(folder))
     for variable in ("ATHANOR_TOKEN", "ATHANOR_TARGET"):

@@ -1,4 +1,4 @@
-"""Many rows as several requests: their order, how many are under way, refusals. The same for both kinds of client."""
+"""Many rows in several requests: order, requests in flight, refusals; for both clients."""
 
 import asyncio
 import threading
@@ -40,12 +40,12 @@ def ask(request: pytest.FixtureRequest, target: str) -> Many:
 
 
 def _flights(count: int, short: Iterable[int] = ()) -> list[flight_delay_pb2.Flight]:
-    """Flights whose numbers tell their position; those in `short` break the contract."""
+    """Flights numbered by position; the ones in `short` break the contract."""
     return [make_flight(flight_number=i, distance=0.5 if i in set(short) else 100.0) for i in range(count)]
 
 
 def _hold_first(service: ScriptedService) -> None:
-    """The first request is answered after all others that are sent meanwhile."""
+    """The first request is answered after the others in flight."""
     others = threading.Event()
 
     def answer(request: Any, context: Any) -> Any:
@@ -58,7 +58,7 @@ def _hold_first(service: ScriptedService) -> None:
     service.answer = answer
 
 
-def test_answers_come_in_the_rows_order_whichever_is_answered_first(ask: Many, service: ScriptedService) -> None:
+def test_predictions_come_in_the_order_of_the_rows(ask: Many, service: ScriptedService) -> None:
     _hold_first(service)
     found = ask(_flights(25), batch_rows=4, in_flight=3)
     assert [predicted.row for predicted in found] == list(range(25))
@@ -66,20 +66,20 @@ def test_answers_come_in_the_rows_order_whichever_is_answered_first(ask: Many, s
     assert service.asked == 7
 
 
-def test_an_answer_says_what_answered(ask: Many) -> None:
+def test_a_prediction_names_the_release_that_answered(ask: Many) -> None:
     by = ask(_flights(1), semantic_version="3.0.0")[0].answered_by
     assert (by.model_name, by.semantic_version, by.variant) == ("flight_delay", "3.0.0", "champion")
     assert by.release_digest == "d" * 64
     assert by.request_id == "made by the server"
 
 
-def test_no_rows_ask_nothing(ask: Many, service: ScriptedService) -> None:
+def test_no_rows_send_nothing(ask: Many, service: ScriptedService) -> None:
     assert ask([]) == []
     assert service.asked == 0
 
 
 @pytest.mark.parametrize("in_flight", [1, 3])
-def test_no_more_requests_are_under_way_than_allowed(ask: Many, service: ScriptedService, in_flight: int) -> None:
+def test_requests_in_flight_are_limited(ask: Many, service: ScriptedService, in_flight: int) -> None:
     full = threading.Barrier(in_flight)
 
     def answer(request: Any, context: Any) -> Any:
@@ -91,7 +91,7 @@ def test_no_more_requests_are_under_way_than_allowed(ask: Many, service: Scripte
     assert service.most_at_once == in_flight
 
 
-def test_rows_are_taken_only_as_they_are_needed(client: Client) -> None:
+def test_rows_are_taken_only_as_needed(client: Client) -> None:
     taken = 0
 
     def endless() -> Iterator[Any]:
@@ -107,7 +107,7 @@ def test_rows_are_taken_only_as_they_are_needed(client: Client) -> None:
     answers.close()  # type: ignore[attr-defined]  # it is a generator
 
 
-def test_rows_may_be_waited_for(target: str) -> None:
+def test_rows_may_come_asynchronously(target: str) -> None:
     async def rows() -> AsyncIterator[Any]:
         for flight in _flights(5):
             await asyncio.sleep(0)
@@ -121,7 +121,7 @@ def test_rows_may_be_waited_for(target: str) -> None:
     assert asyncio.run(ask()) == [0, 1, 2, 3, 4]
 
 
-def test_whoever_stops_early_does_not_wait(client: Client, service: ScriptedService) -> None:
+def test_a_caller_that_stops_early_does_not_wait(client: Client, service: ScriptedService) -> None:
     held = threading.Event()
 
     def answer(request: Any, context: Any) -> Any:
@@ -137,13 +137,13 @@ def test_whoever_stops_early_does_not_wait(client: Client, service: ScriptedServ
     held.set()
 
 
-def test_each_request_is_asked_again(ask: Many, service: ScriptedService) -> None:
+def test_each_request_is_retried(ask: Many, service: ScriptedService) -> None:
     service.answer = fail_times(4, fail(grpc.StatusCode.UNAVAILABLE, "starting"))
     assert [predicted.row for predicted in ask(_flights(9), batch_rows=3, in_flight=3)] == list(range(9))
     assert service.asked == 3 + 4
 
 
-def test_a_refusal_names_rows_among_all(ask: Many, service: ScriptedService) -> None:
+def test_a_refusal_names_rows_by_position_among_all(ask: Many, service: ScriptedService) -> None:
     service.answer = refuse_short_flights()
     with pytest.raises(InvalidRequestError, match="2 values are wrong") as caught:
         ask(_flights(30, short=[21, 23]), batch_rows=10)
@@ -154,7 +154,7 @@ def test_a_refusal_names_rows_among_all(ask: Many, service: ScriptedService) -> 
     assert caught.value.violations[0].description == "flights[21].distance is too short"
 
 
-def test_whoever_wants_to_be_told_of_refusals_gets_all_other_rows(ask: Many, service: ScriptedService) -> None:
+def test_with_on_refused_all_other_rows_are_predicted(ask: Many, service: ScriptedService) -> None:
     service.answer = refuse_short_flights()
     refused: list[Refused] = []
     found = ask(_flights(30, short=[3, 25]), batch_rows=10, on_refused=refused.append)
@@ -164,7 +164,7 @@ def test_whoever_wants_to_be_told_of_refusals_gets_all_other_rows(ask: Many, ser
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 100])
-def test_all_violations_are_found_however_few_an_answer_can_hold(
+def test_all_violations_are_found_however_few_a_response_can_hold(
     client: Client, service: ScriptedService, most: int
 ) -> None:
     short = [10, 11, 14, 17, 18, 19]
@@ -176,7 +176,7 @@ def test_all_violations_are_found_however_few_an_answer_can_hold(
     assert [violation.field for violation in found] == [f"flights[{row}].distance" for row in short]
 
 
-def test_violations_of_no_row_are_kept_as_they_are(client: Client, service: ScriptedService) -> None:
+def test_a_violation_of_the_whole_request_is_kept(client: Client, service: ScriptedService) -> None:
     whole = FieldViolation("flights", "REQUIRED", "flights is empty")
     service.answer = fail(grpc.StatusCode.INVALID_ARGUMENT, "empty", bad_request(whole))
     refused: list[Refused] = []
@@ -184,13 +184,13 @@ def test_violations_of_no_row_are_kept_as_they_are(client: Client, service: Scri
     assert find_all_violations(refused[0], client.predict) == (whole,)
 
 
-def test_another_failure_ends_it(ask: Many, service: ScriptedService) -> None:
+def test_any_other_failure_ends_the_iteration(ask: Many, service: ScriptedService) -> None:
     service.answer = fail(grpc.StatusCode.INTERNAL, "it broke")
     with pytest.raises(ServiceError, match="it broke"):
         ask(_flights(10), batch_rows=2, on_refused=lambda refused: None)
 
 
-def test_an_answer_with_another_number_of_predictions_is_refused(ask: Many, service: ScriptedService) -> None:
+def test_a_response_with_the_wrong_number_of_predictions_is_refused(ask: Many, service: ScriptedService) -> None:
     service.answer = lambda request, context: flight_delay_pb2.PredictResponse()
     with pytest.raises(ServiceError, match="answered 3 rows with 0 predictions"):
         ask(_flights(3))
@@ -202,7 +202,7 @@ def test_numbers_below_one_are_refused(ask: Many, name: str) -> None:
         ask(_flights(1), **{name: 0})
 
 
-def test_both_kinds_of_client_answer_the_same_and_count_the_same(target: str, service: ScriptedService) -> None:
+def test_both_clients_return_and_count_the_same(target: str, service: ScriptedService) -> None:
     async def ask() -> tuple[Any, int]:
         async with connect(target, retry=QUICK) as connection:
             client = AsyncClient("flight_delay", connection)
@@ -217,7 +217,7 @@ def test_both_kinds_of_client_answer_the_same_and_count_the_same(target: str, se
         assert client.retries == retries == 2
 
 
-def test_both_kinds_of_client_have_the_same_methods() -> None:
+def test_both_clients_have_the_same_methods() -> None:
     assert {name for name in dir(Client) if not name.startswith("_")} == {
         name for name in dir(AsyncClient) if not name.startswith("_")
     }

@@ -1,4 +1,4 @@
-"""A real service in this process that answers as a test tells it."""
+"""A real service in this process with scripted answers."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -14,18 +14,18 @@ from athanor.client.connection.retries import RetryPolicy
 from athanor.errors import FieldViolation
 from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
 
-# For tests that do not want to wait.
+# For tests that should not wait.
 QUICK: Final = RetryPolicy(first_s=0.01, longest_s=0.05, patience_s=1.0)
 
 Answer: TypeAlias = Callable[[flight_delay_pb2.PredictRequest, Any], flight_delay_pb2.PredictResponse]
 
 
 class ScriptedService(flight_delay_pb2_grpc.FlightDelayServiceServicer):
-    """Answers with `answer`, and remembers what it was asked.
+    """Answers with `answer` and records the requests.
 
     Attributes:
-        metadata: of each request, in the order of their arrival.
-        most_at_once: most requests that were under way at a time.
+        metadata: of each request, in order of arrival.
+        most_at_once: maximum of requests in flight.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class ScriptedService(flight_delay_pb2_grpc.FlightDelayServiceServicer):
 
 
 def echo(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
-    """One prediction a row, which tells its flight number, and the request's id."""
+    """One prediction per row, made from its flight number, and the request's id."""
     metadata = dict(context.invocation_metadata())
     return flight_delay_pb2.PredictResponse(
         predictions=[flight_delay_pb2.Prediction(late_probability=f.flight_number / 10_000) for f in request.flights],
@@ -65,7 +65,7 @@ def echo(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay
 
 
 def fail(code: grpc.StatusCode, text: str, *details: Message, metadata: tuple[tuple[str, Any], ...] = ()) -> Answer:
-    """Refuses, with details of `google.rpc` where some are given."""
+    """Refuses, with the given details of `google.rpc`."""
 
     def answer(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
         sent = metadata
@@ -101,7 +101,7 @@ def bad_request(*violations: FieldViolation) -> error_details_pb2.BadRequest:
 
 
 def refuse_short_flights(most: int = 10**6) -> Answer:
-    """Refuses flights of distance below 1 as our service does: in the order of the rows, the first `most` of them."""
+    """Refuses flights of distance below 1 as our service does: names the first `most` in the order of the rows."""
 
     def answer(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
         wrong = [i for i, flight in enumerate(request.flights) if flight.distance < 1]
@@ -121,7 +121,7 @@ def serving(
     port: int = 0,
     options: tuple[tuple[str, Any], ...] = (),
 ) -> Iterator[int]:
-    """Gives the port of 127.0.0.1 that the service answers on."""
+    """Gives the service's port on 127.0.0.1."""
     server = grpc.server(futures.ThreadPoolExecutor(16), options=(("grpc.so_reuseport", 0), *options))
     flight_delay_pb2_grpc.add_FlightDelayServiceServicer_to_server(service, server)
     address = f"127.0.0.1:{port}"

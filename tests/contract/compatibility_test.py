@@ -1,4 +1,4 @@
-"""Every difference of two contracts, and which of them break those who call by the older one."""
+"""Every difference between two contracts, and which of them break callers of the older one."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.properties import PROPERTY
 from support.protos import Toy, make_field
 
-from athanor.contract.compatibility import CAN_GO_ON, Change, Level, compare
+from athanor.contract.compatibility import IS_COMPATIBLE, Change, Level, compare
 from athanor.contract.v1 import options_pb2
 
 Edit: TypeAlias = Callable[[Toy], object]
@@ -60,18 +60,18 @@ def _rename_service(toy: Toy) -> None:
     toy.service.name = "Other"
 
 
-def _repeat(toy: Toy) -> None:
-    """A field of the request that is no column: a repeated column is no contract."""
+def _add_tags(toy: Toy) -> None:
+    """Repeats a field of the request, which is no column: a repeated column would be refused."""
     toy.request.field.append(FieldDescriptorProto(name="tags", number=9, label=FieldDescriptorProto.LABEL_REPEATED))
     toy.request.field[-1].type = FieldDescriptorProto.TYPE_STRING
 
 
-def _say_once(toy: Toy) -> None:
+def _add_tag(toy: Toy) -> None:
     toy.request.field.append(make_field("tags", 9, "string"))
 
 
 def _promises(*edits: Edit) -> dict[str, Any]:
-    """As a release keeps them."""
+    """As a release records them."""
     toy = Toy()
     for edit in edits:
         edit(toy)
@@ -83,13 +83,13 @@ def _compare(edit: Edit, before: Edit = _unchanged) -> tuple[Change, ...]:
     return compare(_promises(before), _promises(edit))
 
 
-def _tell(changes: Sequence[Change], level: Level) -> list[str]:
+def _list(changes: Sequence[Change], level: Level) -> list[str]:
     return [str(change) for change in changes if change.level is level]
 
 
 _FLOAT: Final = FieldDescriptorProto.TYPE_FLOAT
 _BREAKING: Final[list[tuple[Edit, Edit, str]]] = [
-    # What is on the wire.
+    # The wire format.
     (
         _unchanged,
         _rename_service,
@@ -108,8 +108,8 @@ _BREAKING: Final[list[tuple[Edit, Edit, str]]] = [
         "field toy.v1.Row.amount changed its wire format from double = 3 to float = 3",
     ),
     (
-        _say_once,
-        _repeat,
+        _add_tag,
+        _add_tags,
         "field toy.v1.PredictRequest.tags changed its wire format from string = 9 to repeated string = 9",
     ),
     # JSON knows fields by their names.
@@ -162,7 +162,7 @@ _BREAKING: Final[list[tuple[Edit, Edit, str]]] = [
 ]
 
 _COMPATIBLE: Final[list[tuple[Edit, Edit, str]]] = [
-    # What callers may send beyond what they could.
+    # Callers may send more than before.
     (_unchanged, _add("row", description="How heavy", may_be_missing=True), "column weight is new and optional"),
     (_unchanged, _add("response"), "field toy.v1.PredictResponse.weight is new"),
     (_unchanged, _set("color", may_be_missing=True), "column color was required and became optional"),
@@ -177,7 +177,7 @@ _COMPATIBLE: Final[list[tuple[Edit, Edit, str]]] = [
     ),
     (_unchanged, _set("color", categories=None), "column color changed its categories from green, red to none"),
     (_unchanged, _set("code", pattern=None), "column code changed its pattern from [A-Z]+ to none"),
-    # What is said of data sets alone.
+    # Options of datasets alone.
     (_unchanged, _set("count", missing_budget=0.1), "column count changed its missing budget from 0.5 to 0.1"),
     (_unchanged, _set("color", drift_budget=0.5), "column color changed its drift budget from 0.1 to 0.5"),
     (_unchanged, _set("color", distance_budget=0.5), "column color changed its distance budget from none to 0.5"),
@@ -193,10 +193,10 @@ _COMPATIBLE: Final[list[tuple[Edit, Edit, str]]] = [
     (_unchanged, _set_rule(disorder_budget=0.5), "the dataset changed its disorder budget from none to 0.5"),
     (_unchanged, _set_rule(leakage_budget=0.75), "the dataset changed its leakage budget from none to 0.75"),
     (_unchanged, _set_rule(drift_significance=0.5), "the dataset changed its drift significance from 0.05 to 0.5"),
-    # A prediction that says less than it could.
+    # The prediction narrows.
     (_unchanged, _set("probability", maximum=0.9), "column probability changed its maximum from none to 0.9"),
     (_set("probability", may_be_missing=True), _unchanged, "column probability was optional and became required"),
-    # What is known only afterwards is never sent.
+    # The outcome is never sent.
     (_unchanged, _set_field("won", name="lost"), "field toy.v1.Outcome.won was removed"),
     (_unchanged, _set_field("won", name="lost"), "column won was removed"),
     (
@@ -209,24 +209,24 @@ _COMPATIBLE: Final[list[tuple[Edit, Edit, str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("before", "after", "told"), _BREAKING, ids=[told for *_, told in _BREAKING])
-def test_what_an_older_caller_would_stumble_over_is_breaking(before: Edit, after: Edit, told: str) -> None:
-    assert told in _tell(_compare(after, before), Level.BREAKING)
+@pytest.mark.parametrize(("before", "after", "expected"), _BREAKING, ids=[words for *_, words in _BREAKING])
+def test_a_change_that_breaks_older_callers_is_breaking(before: Edit, after: Edit, expected: str) -> None:
+    assert expected in _list(_compare(after, before), Level.BREAKING)
 
 
-@pytest.mark.parametrize(("before", "after", "told"), _COMPATIBLE, ids=[told for *_, told in _COMPATIBLE])
-def test_what_only_allows_more_is_told_and_breaks_nobody(before: Edit, after: Edit, told: str) -> None:
+@pytest.mark.parametrize(("before", "after", "expected"), _COMPATIBLE, ids=[words for *_, words in _COMPATIBLE])
+def test_a_change_that_only_allows_more_is_reported_as_compatible(before: Edit, after: Edit, expected: str) -> None:
     changes = _compare(after, before)
-    assert told in _tell(changes, Level.COMPATIBLE)
-    assert _tell(changes, Level.BREAKING) == []
+    assert expected in _list(changes, Level.COMPATIBLE)
+    assert _list(changes, Level.BREAKING) == []
 
 
 @pytest.mark.parametrize("edit", [_unchanged, _set("amount", description="Other words")])
-def test_where_nothing_is_promised_otherwise_there_is_no_change(edit: Edit) -> None:
+def test_equal_promises_have_no_differences(edit: Edit) -> None:
     assert _compare(edit) == ()
 
 
-def test_all_that_breaks_is_told_at_once_and_before_the_rest() -> None:
+def test_breaking_changes_are_reported_together_and_before_the_rest() -> None:
     changes = _compare(_all(_remove("count"), _set("amount", minimum=1, maximum=10, unit="g")))
     assert [(change.subject, change.level) for change in changes] == [
         ("field toy.v1.Row.count", Level.BREAKING),
@@ -237,38 +237,38 @@ def test_all_that_breaks_is_told_at_once_and_before_the_rest() -> None:
     ]
 
 
-def test_a_message_that_is_there_no_more_is_told_with_its_fields() -> None:
+def test_a_removed_message_is_reported_with_its_fields() -> None:
     old, new = _promises(), _promises()
     new["messages"]["toy.v1.Line"] = new["messages"].pop("toy.v1.Row")
     changes = compare(old, new)
-    assert "message toy.v1.Row was removed" in _tell(changes, Level.BREAKING)
-    assert "field toy.v1.Row.amount was removed" in _tell(changes, Level.BREAKING)
-    assert "message toy.v1.Line is new" in _tell(changes, Level.COMPATIBLE)
+    assert "message toy.v1.Row was removed" in _list(changes, Level.BREAKING)
+    assert "field toy.v1.Row.amount was removed" in _list(changes, Level.BREAKING)
+    assert "message toy.v1.Line is new" in _list(changes, Level.COMPATIBLE)
 
 
-def test_each_option_of_a_column_is_judged() -> None:
-    """Whoever adds an option decides what a change of it means."""
+def test_each_option_of_a_column_has_a_rule() -> None:
+    """An author who adds an option decides what a change of it means."""
     promises = _promises()
     for column in (*promises["row_columns"].values(), *promises["other_columns"].values()):
-        assert column.keys() == CAN_GO_ON.keys()
+        assert column.keys() == IS_COMPATIBLE.keys()
 
 
 def test_each_part_of_a_contract_is_compared() -> None:
     assert _promises().keys() == {"method", "messages", "row_columns", "other_columns", "dataset"}
 
 
-def test_an_option_that_nobody_has_judged_breaks() -> None:
+def test_a_change_of_an_unlisted_option_is_breaking() -> None:
     old, new = _promises(), _promises()
     new["row_columns"]["amount"]["flavour"] = new["other_columns"]["won"]["flavour"] = "sweet"
     new["other_columns"]["probability"]["flavour"] = "sweet"
-    assert _tell(compare(old, new), Level.BREAKING) == [
+    assert _list(compare(old, new), Level.BREAKING) == [
         "column amount changed its flavour from none to sweet",
         "column probability changed its flavour from none to sweet",
     ]
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Paths to all that is promised."""
+    """Paths to every promised value."""
     if isinstance(value, dict):
         for name, held in value.items():
             yield from _leaves(held, (*path, name))
@@ -299,7 +299,7 @@ _NUMBERS: Final = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 
 @st.composite
 def _edited(draw: st.DrawFn) -> dict[str, Any]:
-    """Promises of which a few are others, or are not there."""
+    """Promises of which a few are changed or absent."""
     promises = _promises()
     for *outer, last in draw(st.lists(st.sampled_from(_LEAVES), max_size=3)):
         held = promises
@@ -319,7 +319,7 @@ def test_there_is_a_change_if_and_only_if_the_promises_differ(old: dict[str, Any
 
 
 @pytest.mark.parametrize("path", _LEAVES, ids="/".join)
-def test_a_single_difference_is_told_once_in_either_direction(path: tuple[str, ...]) -> None:
+def test_a_single_difference_is_reported_once_in_either_direction(path: tuple[str, ...]) -> None:
     old, new = _promises(), _promises()
     *outer, last = path
     held = new

@@ -1,4 +1,4 @@
-"""What a .proto file must say to be a contract, and what its fingerprint covers."""
+"""What makes a .proto file a contract, and what its fingerprint covers."""
 
 import math
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def _share_a_name(toy: Toy) -> None:
     toy.outcome.field.append(make_field("amount", 2, "double", description="Again"))
 
 
-def test_a_right_contract_is_read_as_it_stands() -> None:
+def test_a_right_contract_is_read() -> None:
     contract = Toy().read()
     assert contract.name == "toy"
     assert contract.service.full_name == "toy.v1.ToyService"
@@ -93,7 +93,7 @@ def test_columns_carry_their_options_with_defaults_filled_in() -> None:
 
 
 def test_whole_numbers_are_bounded_by_their_type() -> None:
-    """A value that no message can carry is no value of the column."""
+    """A value that a message cannot hold is outside the column's range."""
     toy = Toy()
     _add(toy, "number", "int32", options_pb2.ROLE_FEATURE, maximum=5)
     contract = toy.read()
@@ -120,17 +120,17 @@ def test_columns_stand_in_the_order_of_their_numbers() -> None:
         ("at", "a timestamp"),
     ],
 )
-def test_a_column_tells_people_what_is_allowed(column: str, allowed: str) -> None:
+def test_a_column_says_in_words_what_is_allowed(column: str, allowed: str) -> None:
     assert Toy().read().column(column).allowed == allowed
 
 
-def test_an_unknown_column_is_named_beside_the_known_ones() -> None:
+def test_an_unknown_column_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ContractError, match=r"toy\.v1\.Row has no column 'weight'; it has at, id, .*won"):
         Toy().read().column("weight")
 
 
-def test_a_field_without_a_message_is_refused_as_one() -> None:
-    with pytest.raises(ContractError, match=r"toy\.v1\.Row\.amount is no message"):
+def test_a_scalar_field_has_no_message() -> None:
+    with pytest.raises(ContractError, match=r"toy\.v1\.Row\.amount is not a message field"):
         message_of(Toy().read().row.fields_by_name["amount"])
 
 
@@ -146,53 +146,70 @@ def test_a_field_without_a_message_is_refused_as_one() -> None:
         (lambda t: t.response.field.pop(), r"PredictResponse needs a field `string variant`"),
         (lambda t: _repeat(t, "model_name"), "needs a field `string model_name`"),
         (lambda t: _make_double(t, "release_digest"), "needs a field `string release_digest`"),
-        (lambda t: t.remove("rows"), r"PredictRequest needs exactly one repeated message field, it has 0"),
-        (_repeat_rows, r"PredictRequest needs exactly one repeated message field, it has 2"),
-        (lambda t: t.remove("predictions"), r"PredictResponse needs exactly one repeated message field, it has 0"),
+        (lambda t: t.remove("rows"), r"PredictRequest needs exactly one repeated message field, it has none"),
+        (_repeat_rows, r"PredictRequest needs exactly one repeated message field, it has rows, more_rows"),
+        (lambda t: t.remove("predictions"), r"PredictResponse needs exactly one repeated message field, it has none"),
         # One column.
-        (lambda t: _undescribe(t, "amount"), r"Row\.amount has no \(athanor\.contract\.v1\.column\)"),
+        (lambda t: _undescribe(t, "amount"), r"Row\.amount has no column options; add \[\(athanor\.contract"),
         (lambda t: _set(t, "amount", description=""), r"Row\.amount: description is empty"),
-        (lambda t: _repeat(t, "amount"), r"Row\.amount is repeated; a column is a single value"),
-        (lambda t: _take_presence(t, "amount"), r"Row\.amount must be declared `optional`"),
-        (lambda t: _retype(t, "amount", "int64"), r"Row\.amount has a type that no column can have; use double"),
-        (lambda t: _retype(t, "amount", "bytes"), "has a type that no column can have"),
-        (lambda t: _retype(t, "amount", ".toy.v1.Prediction"), "has a type that no column can have"),
+        (lambda t: _repeat(t, "amount"), r"Row\.amount is repeated; a column holds a single value"),
+        (lambda t: _take_presence(t, "amount"), r"Row\.amount is not `optional`; declare it so"),
+        (lambda t: _retype(t, "amount", "int64"), r"Row\.amount has a type that a column cannot have; use double"),
+        (lambda t: _retype(t, "amount", "bytes"), "has a type that a column cannot have"),
+        (lambda t: _retype(t, "amount", ".toy.v1.Prediction"), "has a type that a column cannot have"),
         (lambda t: _set(t, "amount", minimum=10), r"Row\.amount: minimum 10 is above maximum 9"),
-        (lambda t: _set(t, "amount", minimum=math.nan), r"a bound is not finite: \{'minimum': nan"),
-        (lambda t: _set(t, "amount", maximum=math.inf), r"a bound is not finite: .*'maximum': inf"),
-        (lambda t: _set(t, "color", minimum=1), r"Row\.color: minimum and maximum are for numbers"),
-        (lambda t: _set(t, "is_new", maximum=1), "minimum and maximum are for numbers"),
-        (lambda t: _set(t, "at", maximum=1), "minimum and maximum are for numbers"),
-        (lambda t: _set(t, "amount", pattern="[0-9]"), r"Row\.amount: categories and pattern are for text"),
-        (lambda t: t.column("is_new").categories.append("yes"), "categories and pattern are for text"),
+        (lambda t: _set(t, "amount", minimum=math.nan), "minimum and maximum must be finite: minimum nan, maximum 9"),
+        (lambda t: _set(t, "amount", maximum=math.inf), "must be finite: minimum 0, maximum inf"),
+        (lambda t: _set(t, "color", minimum=1), r"Row\.color: minimum and maximum apply to numbers, this is a text"),
+        (lambda t: _set(t, "is_new", maximum=1), "maximum apply to numbers, this is a boolean"),
+        (lambda t: _set(t, "at", maximum=1), "maximum apply to numbers, this is a timestamp"),
+        (lambda t: _set(t, "amount", pattern="[0-9]"), r"Row\.amount: categories and pattern apply to text, this"),
+        (
+            lambda t: t.column("is_new").categories.append("yes"),
+            "categories and pattern apply to text, this is a boolean",
+        ),
         (lambda t: _set(t, "color", pattern=".*"), r"Row\.color: categories and pattern exclude each other"),
-        (lambda t: _set(t, "code", pattern="[A-Z"), r"Row\.code: pattern '\[A-Z' is no regular expression: "),
+        (lambda t: _set(t, "code", pattern="[A-Z"), r"Row\.code: pattern '\[A-Z' is not a regular expression: "),
         (lambda t: _set(t, "amount", missing_budget=0.1), r"Row\.amount: missing_budget needs may_be_missing"),
-        (lambda t: _set(t, "count", missing_budget=1.5), r"missing_budget 1\.5 is no share from 0 to 1"),
-        (lambda t: _set(t, "count", missing_budget=math.nan), "missing_budget nan is no share from 0 to 1"),
-        (lambda t: _set(t, "count", missing_budget=-0.5), r"missing_budget -0\.5 is no share from 0 to 1"),
-        (lambda t: _set(t, "at", drift_budget=0.1), "drift of a Timestamp cannot be budgeted"),
-        (lambda t: _set(t, "color", drift_budget=-0.1), "a budget is negative or not finite"),
-        (lambda t: _set(t, "color", drift_budget=math.inf), "a budget is negative or not finite"),
-        (lambda t: _set(t, "id", may_be_missing=True), r"Row\.id: a key may not be missing"),
+        (lambda t: _set(t, "count", missing_budget=1.5), r"a share must be from 0 to 1: missing_budget 1\.5"),
+        (lambda t: _set(t, "count", missing_budget=math.nan), "a share must be from 0 to 1: missing_budget nan"),
+        (lambda t: _set(t, "count", missing_budget=-0.5), r"a share must be from 0 to 1: missing_budget -0\.5"),
+        (lambda t: _set(t, "at", drift_budget=0.1), "drift_budget does not apply to a timestamp"),
+        (lambda t: _set(t, "color", drift_budget=-0.1), r"drift_budget must be finite and 0 or more: -0\.1"),
+        (lambda t: _set(t, "color", distance_budget=2), "a share must be from 0 to 1: distance_budget 2"),
+        (lambda t: _set(t, "amount", missing_drift_budget=0.1), "missing_drift_budget needs may_be_missing"),
+        (lambda t: _set(t, "amount", rate_drift_budget=0.1), "applies to booleans, this is a number"),
+        (lambda t: _set(t, "is_new", distance_budget=0.1), "applies to numbers and text, this is a boolean"),
+        (lambda t: _set(t, "color", drift_budget=math.inf), "drift_budget must be finite and 0 or more: inf"),
+        (lambda t: _set(t, "id", may_be_missing=True), r"Row\.id: ROLE_KEY needs a required column, remove may_be"),
+        (lambda t: _set(t, "at", may_be_missing=True), "ROLE_EVENT_TIME needs a required column"),
         (lambda t: t.column("id").roles.append(99), r"Row\.id: role 99 is unknown"),
         # The columns together.
-        (_share_a_name, r"Row and toy\.v1\.Outcome share column names: amount"),
-        (lambda t: _add(t, "won_it", "bool", options_pb2.ROLE_LABEL), "holds what is known only afterwards: won_it"),
-        (lambda t: _add(t, "odds", "double", options_pb2.ROLE_PREDICTION), "known only afterwards: odds"),
-        (lambda t: t.column("at").ClearField("roles"), r"exactly one column of ROLE_EVENT_TIME, it has 0"),
-        (lambda t: _add(t, "end", TIMESTAMP, options_pb2.ROLE_EVENT_TIME), "one column of ROLE_EVENT_TIME, it has 2"),
-        (lambda t: _add(t, "year", "int32", options_pb2.ROLE_EVENT_TIME), "an event time must be a Timestamp"),
-        (lambda t: t.column("id").ClearField("roles"), r"Row has no column of ROLE_KEY"),
-        (lambda t: t.column("won").ClearField("roles"), r"Outcome needs exactly one column of ROLE_LABEL, it has 0"),
-        (lambda t: t.column("probability").ClearField("roles"), "exactly one column of ROLE_PREDICTION, it has 0"),
-        (lambda t: _set(t, "won", may_be_missing=True), r"Outcome\.won: a label is a bool that may not be missing"),
-        (lambda t: _set_rejected_budget(t, 1.5), r"Row: rejected_budget 1\.5 is not from 0 to 1"),
-        (lambda t: _set_rejected_budget(t, -0.1), r"rejected_budget -0\.1 is not from 0 to 1"),
-        (lambda t: _set_rejected_budget(t, math.nan), "rejected_budget nan is not from 0 to 1"),
+        (_share_a_name, r"Row and toy\.v1\.Outcome share column names, rename: amount"),
+        (lambda t: _add(t, "won_it", "bool", options_pb2.ROLE_LABEL), "known only afterwards, .*: won_it"),
+        (lambda t: _add(t, "odds", "double", options_pb2.ROLE_PREDICTION), "known only afterwards, .*: odds"),
+        (lambda t: t.column("at").ClearField("roles"), r"exactly one column with ROLE_EVENT_TIME, it has none"),
+        (
+            lambda t: _add(t, "end", TIMESTAMP, options_pb2.ROLE_EVENT_TIME),
+            "one column with ROLE_EVENT_TIME, it has at, end",
+        ),
+        (
+            lambda t: _add(t, "year", "int32", options_pb2.ROLE_EVENT_TIME),
+            r"ROLE_EVENT_TIME needs a google\.protobuf\.Timestamp",
+        ),
+        (lambda t: t.column("id").ClearField("roles"), r"Row needs at least one column with ROLE_KEY, it has none"),
+        (
+            lambda t: t.column("won").ClearField("roles"),
+            r"Outcome needs exactly one column with ROLE_LABEL, it has none",
+        ),
+        (lambda t: t.column("probability").ClearField("roles"), "exactly one column with ROLE_PREDICTION, it has none"),
+        (lambda t: _set(t, "won", may_be_missing=True), r"Outcome\.won: a label must be a required bool"),
+        (lambda t: _set_rejected_budget(t, 1.5), r"Row: rejected_budget must be from 0 to 1, not 1\.5"),
+        (lambda t: _set_rejected_budget(t, -0.1), r"rejected_budget must be from 0 to 1, not -0\.1"),
+        (lambda t: _set_rejected_budget(t, math.nan), "rejected_budget must be from 0 to 1, not nan"),
     ],
 )
-def test_what_is_no_contract_is_refused_with_place_and_reason(bend: Callable[[Toy], object], message: str) -> None:
+def test_a_wrong_contract_is_refused_with_place_and_reason(bend: Callable[[Toy], object], message: str) -> None:
     toy = Toy()
     bend(toy)
     with pytest.raises(ContractError, match=message):
@@ -203,10 +220,10 @@ def _set_rejected_budget(toy: Toy, budget: float) -> None:
     toy.row.options.Extensions[options_pb2.dataset].rejected_budget = budget
 
 
-def test_all_problems_of_a_column_are_told_at_once() -> None:
+def test_all_problems_of_a_column_are_reported_at_once() -> None:
     toy = Toy()
     _set(toy, "amount", description="", minimum=10, missing_budget=0.1)
-    with pytest.raises(ContractError, match=r"description is empty; minimum 10 .*; missing_budget needs"):
+    with pytest.raises(ContractError, match=r"description is empty, .*; minimum 10 .*; missing_budget needs"):
         toy.read()
 
 
@@ -221,8 +238,12 @@ def _reorder(toy: Toy) -> None:
     toy.column("color").categories.extend(reversed(categories))
 
 
-@pytest.mark.parametrize("change", [_reword, _reorder])
-def test_words_and_the_order_of_categories_are_not_in_the_fingerprint(change: Callable[[Toy], None]) -> None:
+def _give_an_example(toy: Toy) -> None:
+    _set(toy, "code", example="XY")
+
+
+@pytest.mark.parametrize("change", [_reword, _reorder, _give_an_example])
+def test_words_examples_and_the_order_of_categories_are_not_in_the_fingerprint(change: Callable[[Toy], None]) -> None:
     toy = Toy()
     change(toy)
     assert toy.read().fingerprint == Toy().read().fingerprint
@@ -268,13 +289,19 @@ def test_everything_else_is_in_the_fingerprint(change: Callable[[Toy], object]) 
     assert toy.read().fingerprint != Toy().read().fingerprint
 
 
-def test_the_fingerprint_is_that_of_the_promises_alone() -> None:
+def test_the_fingerprint_of_a_contract_stays_the_same() -> None:
+    """A new option must not change the fingerprint of a contract that does not use it: releases record it."""
+    assert Toy().read().fingerprint == "faf2f9d27b82616af627e33da2ab7027b49130df9eaca2e95736ee5bc44546ae"
+    assert MODEL.contract.fingerprint == "93295d7923886934b75891a1ee0f23a10287ac5ffdfcd22e8749411b3ff50da8"
+
+
+def test_the_fingerprint_depends_on_the_promises_alone() -> None:
     assert Toy().read().fingerprint == Toy().read().fingerprint
     assert len(Toy().read().fingerprint) == 64
 
 
-def test_outcomes_are_no_columns_of_a_flight() -> None:
-    """The one mistake that would make the example worthless."""
+def test_a_flight_has_no_outcome_among_its_columns() -> None:
+    """The one mistake that would make the example project worthless."""
     names = {column.name for column in MODEL.contract.columns}
     assert not names & {"dep_time", "dep_delay", "arr_time", "arr_delay", "air_time", "arrived_late"}
     assert {column.name for column in MODEL.contract.outcome_columns} == {"arrived_late"}

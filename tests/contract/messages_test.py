@@ -32,7 +32,7 @@ def test_arrays_have_the_types_of_their_kinds() -> None:
     np.testing.assert_array_equal(values["aircraft_seats"], [np.nan, 100.0])
 
 
-def test_what_is_not_given_is_missing_as_its_kind_says() -> None:
+def test_an_unset_field_is_missing_as_its_kind_says() -> None:
     values = to_columns(_COLUMNS, [flight_delay_pb2.Flight()])
     for column in _COLUMNS:
         (value,) = values[column.name]
@@ -65,7 +65,7 @@ def test_nan_and_empty_text_in_a_message_are_missing() -> None:
     assert is_missing(MODEL.contract.column("carrier"), values["carrier"]).tolist() == [True]
 
 
-def test_no_messages_make_empty_arrays_of_the_right_types() -> None:
+def test_no_messages_make_empty_arrays_of_the_right_dtypes() -> None:
     values = to_columns(_COLUMNS, [])
     assert {name: (len(array), array.dtype) for name, array in values.items()} == {
         column.name: (0, column.kind.dtype) for column in _COLUMNS
@@ -84,7 +84,7 @@ def test_no_messages_make_empty_arrays_of_the_right_types() -> None:
         Timestamp(seconds=0, nanos=-1),
     ],
 )
-def test_an_instant_that_no_timestamp_may_hold_is_named_as_out_of_range(stamp: Timestamp) -> None:
+def test_an_instant_outside_the_range_of_timestamp_is_reported(stamp: Timestamp) -> None:
     """Neither an overflow, nor a missing value, nor another instant."""
     values = to_columns(_COLUMNS, [make_flight(scheduled_departure=stamp)])
     (breach,) = validate(_COLUMNS, values)
@@ -92,7 +92,7 @@ def test_an_instant_that_no_timestamp_may_hold_is_named_as_out_of_range(stamp: T
 
 
 @pytest.mark.parametrize("instant", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.5Z"])
-def test_the_first_and_last_instants_are_valid_and_come_back(instant: str) -> None:
+def test_the_first_and_last_instants_are_valid_and_round_trip(instant: str) -> None:
     stamp = Timestamp()
     stamp.FromJsonString(instant)
     values = to_columns(_COLUMNS, [make_flight(scheduled_departure=stamp)])
@@ -101,19 +101,19 @@ def test_the_first_and_last_instants_are_valid_and_come_back(instant: str) -> No
     assert flight.scheduled_departure == stamp
 
 
-def test_less_than_a_microsecond_is_cut_off() -> None:
+def test_nanoseconds_are_truncated_to_microseconds() -> None:
     values = to_columns(_COLUMNS, [make_flight(scheduled_departure=Timestamp(seconds=1, nanos=2_999))])
     assert values["scheduled_departure"].astype(np.int64).tolist() == [1_000_002]
 
 
-def test_synthetic_flights_come_back_as_they_were() -> None:
+def test_synthetic_flights_round_trip() -> None:
     values = make_columns(50)
     back = to_columns(_COLUMNS, to_messages(_COLUMNS, values, flight_delay_pb2.Flight))
     for column in _COLUMNS:
         np.testing.assert_array_equal(back[column.name], values[column.name], err_msg=column.name)
 
 
-def test_the_same_works_for_classes_made_from_a_descriptor() -> None:
+def test_message_classes_made_from_a_descriptor_work_too() -> None:
     contract = Toy().read()
     values = {
         "at": np.array(["2013-01-01T00:00:00", "NaT"], dtype="M8[us]"),
@@ -145,7 +145,7 @@ def _values(column: Column) -> st.SearchStrategy[Any]:
 
 @PROPERTY
 @given(st.data())
-def test_whatever_the_values_arrays_come_back_as_they_were(data: st.DataObject) -> None:
+def test_arrays_of_any_values_round_trip(data: st.DataObject) -> None:
     length = data.draw(st.integers(1, 4))
     values = {}
     for column in _COLUMNS[:9]:
@@ -159,7 +159,7 @@ def test_whatever_the_values_arrays_come_back_as_they_were(data: st.DataObject) 
 
 
 def _read_one_by_one(column: Column, messages: Sequence[Any]) -> np.ndarray[Any, Any]:
-    """What `to_columns` reads, told from each message by itself."""
+    """The result of `to_columns`, read message by message."""
     values = []
     for message in messages:
         if column.kind is Kind.TIMESTAMP:
@@ -197,7 +197,7 @@ _FIELDS = st.fixed_dictionaries(
 
 @PROPERTY
 @given(rows=st.lists(_FIELDS, min_size=1, max_size=40), is_repeated_field=st.booleans())
-def test_many_messages_are_read_as_each_by_itself(rows: list[dict[str, Any]], is_repeated_field: bool) -> None:
+def test_many_messages_are_read_like_one(rows: list[dict[str, Any]], is_repeated_field: bool) -> None:
     flights = [flight_delay_pb2.Flight(**row) for row in rows]
     messages = flight_delay_pb2.PredictRequest(flights=flights).flights if is_repeated_field else flights
     values = to_columns(_COLUMNS, messages)
@@ -212,6 +212,6 @@ def test_many_messages_are_read_as_each_by_itself(rows: list[dict[str, Any]], is
 
 @PROPERTY
 @given(late=st.lists(st.none() | st.booleans(), min_size=1, max_size=40))
-def test_truth_values_are_read_as_each_by_itself(late: list[bool | None]) -> None:
+def test_booleans_are_read_one_by_one(late: list[bool | None]) -> None:
     values = to_columns(MODEL.contract.outcome_columns, [flight_delay_pb2.FlightOutcome(arrived_late=v) for v in late])
     np.testing.assert_array_equal(values["arrived_late"], [np.nan if value is None else float(value) for value in late])

@@ -1,4 +1,4 @@
-"""The rules for one value, against a check that reads row by row."""
+"""Validation, against a check that reads value by value."""
 
 import math
 import re
@@ -102,7 +102,7 @@ def test_each_rule_can_fail(name: str, value: object, rule: Rule) -> None:
         ("is_new", np.nan),
     ],
 )
-def test_bounds_are_inclusive_and_what_may_be_missing_may(name: str, value: object) -> None:
+def test_bounds_are_inclusive_and_optional_values_may_be_missing(name: str, value: object) -> None:
     assert _rules(**{name: value}) == []
 
 
@@ -110,7 +110,7 @@ def test_no_rows_break_nothing() -> None:
     assert validate(_COLUMNS, _to_arrays([])) == ()
 
 
-def test_a_violation_says_where_what_and_what_is_allowed() -> None:
+def test_a_violation_says_where_it_is_and_what_is_allowed() -> None:
     (breach,) = validate(_COLUMNS, _to_arrays([_GOOD, {**_GOOD, "amount": 10.5}, _GOOD, {**_GOOD, "amount": 11}]))
     assert isinstance(breach, Breach)
     assert breach.rows.tolist() == [1, 3]
@@ -130,11 +130,11 @@ def test_a_violation_says_where_what_and_what_is_allowed() -> None:
         ({"code": "a" * 1_000}, f"'{'a' * 99}… is not allowed (PATTERN); give text that matches [A-Z]+"),
     ],
 )
-def test_values_are_shown_so_that_they_can_be_read(values: Mapping[str, str], text: str) -> None:
+def test_values_in_messages_are_quoted_and_cut(values: Mapping[str, str], text: str) -> None:
     assert str(*_find({**_GOOD, **values})) == text
 
 
-def test_everything_that_is_wrong_is_found_at_once() -> None:
+def test_every_wrong_value_is_found_at_once() -> None:
     found = _find({**_GOOD, "amount": -1.0, "color": "blue", "at": _NOT_A_TIME}, {**_GOOD, "id": 0.5, "count": 0.5})
     assert {(violation.row, violation.column.name, violation.rule) for violation in found} == {
         (0, "amount", Rule.MINIMUM),
@@ -146,24 +146,28 @@ def test_everything_that_is_wrong_is_found_at_once() -> None:
     }
 
 
-def test_further_arrays_are_not_looked_at() -> None:
+def test_other_arrays_are_ignored() -> None:
     assert validate(_COLUMNS, {**_to_arrays([_GOOD]), "other": np.zeros(7)}) == ()
 
 
 def test_absent_columns_are_named() -> None:
     values = _to_arrays([_GOOD])
     del values["amount"], values["code"]
-    with pytest.raises(ContractError, match="columns are absent: amount, code"):
+    with pytest.raises(ContractError, match="columns without an array: amount, code; give"):
         validate(_COLUMNS, values)
 
 
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("amount", np.zeros(1, dtype=np.float32), "amount has dtype float32; kind number is float64"),
-        ("id", np.zeros(1, dtype=np.int64), "id has dtype int64; kind integer is float64"),
-        ("color", np.array(["red"]), "color has dtype <U3; kind text is object"),
-        ("at", np.zeros(1, dtype="M8[ns]"), r"at has dtype datetime64\[ns\]; kind timestamp is datetime64\[us\]"),
+        ("amount", np.zeros(1, dtype=np.float32), "amount has dtype float32; its kind, number, needs float64"),
+        ("id", np.zeros(1, dtype=np.int64), "id has dtype int64; its kind, integer, needs float64"),
+        ("color", np.array(["red"]), "color has dtype <U3; its kind, text, needs object"),
+        (
+            "at",
+            np.zeros(1, dtype="M8[ns]"),
+            r"at has dtype datetime64\[ns\]; its kind, timestamp, needs datetime64\[us\]",
+        ),
     ],
 )
 def test_an_array_of_another_type_is_refused(name: str, values: np.ndarray[Any, Any], message: str) -> None:
@@ -172,12 +176,12 @@ def test_an_array_of_another_type_is_refused(name: str, values: np.ndarray[Any, 
 
 
 def test_columns_of_unequal_length_are_refused() -> None:
-    with pytest.raises(ContractError, match=r"columns differ in length: .*'amount': 2"):
+    with pytest.raises(ContractError, match=r"columns differ in length, .*: at 1, id 1, amount 2"):
         validate(_COLUMNS, {**_to_arrays([_GOOD]), "amount": np.zeros(2)})
 
 
 def _naive(column: Column, value: Any) -> set[Rule]:
-    """The rules that a value breaks, as `options.proto` tells them."""
+    """The rules that a value breaks, as `options.proto` defines them."""
     if column.kind is Kind.TIMESTAMP:
         return _naive_timestamp(column, value)
     if value == "" or (isinstance(value, float) and math.isnan(value)):
@@ -204,7 +208,7 @@ def _naive_timestamp(column: Column, value: np.datetime64) -> set[Rule]:
 
 
 def _values(column: Column) -> st.SearchStrategy[Any]:
-    """Values around what a column allows, the edges often."""
+    """Values around the allowed range, often on its edges."""
     if column.kind is Kind.TIMESTAMP:
         instants = st.sampled_from([_FIRST, _FIRST - 1, _LAST, _LAST + 1, _NOT_A_TIME])
         return instants | st.integers(-(2**62), 2**62).map(lambda us: np.datetime64(us, "us"))
@@ -217,9 +221,9 @@ def _values(column: Column) -> st.SearchStrategy[Any]:
 
 @PROPERTY
 @given(st.data())
-def test_it_finds_what_a_check_of_each_value_finds(data: st.DataObject) -> None:
+def test_it_finds_the_same_as_a_check_value_by_value(data: st.DataObject) -> None:
     columns = _CONTRACT.columns + MODEL.contract.columns[1:4]
-    # Around the count from which whole columns are looked at, in the place of values.
+    # Around the length from which whole columns are checked in place of values.
     length = data.draw(st.integers(0, 5) | st.integers(6, 40))
     drawn = {c.name: data.draw(st.lists(_values(c), min_size=length, max_size=length)) for c in columns}
     values = {column.name: np.array(drawn[column.name], dtype=column.kind.dtype) for column in columns}
@@ -234,7 +238,7 @@ def test_it_finds_what_a_check_of_each_value_finds(data: st.DataObject) -> None:
 
 
 def _draw_good(column: Column) -> st.SearchStrategy[Any]:
-    """What a column allows, its edges often: else hardly any request of several rows would break nothing."""
+    """Allowed values, often on the edges: at random, hardly any request of several rows would be valid."""
     missing = {Kind.TEXT: "", Kind.TIMESTAMP: _NOT_A_TIME}.get(column.kind, np.nan)
     absent = st.just(missing) if column.may_be_missing else st.nothing()
     if column.kind is Kind.TIMESTAMP:
@@ -248,8 +252,8 @@ def _draw_good(column: Column) -> st.SearchStrategy[Any]:
 
 @PROPERTY
 @given(st.data())
-def test_values_one_by_one_and_whole_columns_are_judged_alike(data: st.DataObject) -> None:
-    """Few rows are first asked whether all is well; whatever that says, the answer is that of whole columns."""
+def test_few_rows_and_whole_columns_agree(data: st.DataObject) -> None:
+    """Few rows are checked value by value first; the result must be the same as for whole columns."""
     length = data.draw(st.integers(1, 40))
     values = {}
     for column in _COLUMNS:
@@ -265,8 +269,8 @@ def test_values_one_by_one_and_whole_columns_are_judged_alike(data: st.DataObjec
     assert found == {(row + length * turn, name, rule) for row, name, rule in few for turn in range(often)}
 
 
-def test_columns_of_one_name_and_other_rules_are_judged_by_their_own() -> None:
-    """What is remembered of columns is found by their names, and must not be that of others."""
+def test_columns_of_one_name_keep_their_own_rules() -> None:
+    """Caches hash a column by its name alone, and must not mix up two columns of that name."""
     for most in (9.0, 3.0, 9.0, 5.0):
         toy = Toy()
         toy.column("amount").maximum = most

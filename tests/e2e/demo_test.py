@@ -89,16 +89,16 @@ def test_it_ends_with_a_table_of_all_that_was_promised(runs: _Runs) -> None:
     table = runs.first_table
     assert _row(table, "rows in") == "336,776"
     assert _row(table, "rows out") == "327,346"
-    assert _row(table, "left out, cancelled") == "8,255"
-    assert _row(table, "left out, diverted") == "1,175"
+    assert _row(table, "rejected, cancelled") == "8,255"
+    assert _row(table, "rejected, diverted") == "1,175"
     assert _row(table, "version") == "0"
     assert f"Release {runs.first_traffic.champion.semantic_version}" in table
     for metric in _METRICS:
         assert re.fullmatch(r"0\.\d{4}\s*│\s*0\.\d{4}", _row(table, metric))
-    assert len(re.findall(r"\d+\.\d%\s*│\s*(?:late|in time)\s*│", table)) == 3
+    assert len(re.findall(r"\d+\.\d%\s*│\s*(?:late|on time)\s*│", table)) == 3
     assert re.fullmatch(r"\d+\.\d\d ms", _row(table, "median"))
     assert re.fullmatch(r"\d+\.\d\d ms", _row(table, "99th percentile"))
-    assert _row(table, "REST gives the same") == "yes"
+    assert _row(table, "REST agrees") == "yes"
     for place in ("raw tables", "dataset", "release", "registry", "release store", "service log"):
         assert _row(table, place)
 

@@ -1,4 +1,4 @@
-"""What a service that runs tells of itself of the same requests: metrics, a trace, its log and its prediction log."""
+"""What a running service records of the same requests: metrics, a trace, its log and its prediction log."""
 
 import json
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from support.processes import nothing_survives
 
 from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
 
-# Far beyond what a flight may have, and nowhere else in what a service writes.
+# Far outside the contract's bounds, and nowhere else in what a service writes.
 _SECRET_DISTANCE: Final = -98_765.0
 _ALL: Final = ("--access-log-ratio", 1, "--prediction-log-ratio", 1, "--trace-ratio", 0)
 
@@ -37,27 +37,27 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> "Told":
-    """A service that was asked by three doors and has ended, and all that it has told."""
+def records(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> "Records":
+    """All records of a service that got requests at two doors and has ended."""
     folder = tmp_path_factory.mktemp("telemetry")
     home, log = copy_prepared(folder / "home"), folder / "predictions"
     with pytest.MonkeyPatch.context() as environment, nothing_survives():
         environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
         with running_service(home, "--prediction-log", log, *_ALL) as service:
-            told = Told(collector, log)
-            told.ask(service)
-        told.log = [json.loads(line) for line in service.log.splitlines() if line.startswith("{")]
-        told.text = service.log
-        told.token = service.token
-    return told
+            records = Records(collector, log)
+            records.ask(service)
+        records.log = [json.loads(line) for line in service.log.splitlines() if line.startswith("{")]
+        records.text = service.log
+        records.token = service.token
+    return records
 
 
-class Told:
-    """What a service has told.
+class Records:
+    """What a service recorded.
 
     Attributes:
-        trace_id: of the trace that the caller began.
-        log: the lines of the service's log that are JSON; `text` is all of it.
+        trace_id: of the trace that the caller started.
+        log: the JSON lines of the service's log; `text` is all of it.
     """
 
     def __init__(self, collector: Collector, folder: Path) -> None:
@@ -93,19 +93,19 @@ class Told:
 
 
 class _ClientSpan:
-    """The span of a caller that records its trace, sent to the same collector."""
+    """The span of a caller that samples its trace, sent to the same collector."""
 
-    def __init__(self, told: Told) -> None:
-        self._told = told
+    def __init__(self, records: Records) -> None:
+        self._records = records
         self._provider = TracerProvider(shutdown_on_exit=False)
-        exporter = OTLPSpanExporter(endpoint=told.collector.endpoint, insecure=True)
+        exporter = OTLPSpanExporter(endpoint=records.collector.endpoint, insecure=True)
         self._provider.add_span_processor(SimpleSpanProcessor(exporter))
         self._span = self._provider.get_tracer("caller").start_span("ask", kind=trace.SpanKind.CLIENT)
 
     def __enter__(self) -> str:
         carrier: dict[str, str] = {}
         TraceContextTextMapPropagator().inject(carrier, trace.set_span_in_context(self._span))
-        self._told.trace_id = f"{self._span.get_span_context().trace_id:032x}"
+        self._records.trace_id = f"{self._span.get_span_context().trace_id:032x}"
         return carrier["traceparent"]
 
     def __exit__(self, *_: object) -> None:
@@ -113,51 +113,51 @@ class _ClientSpan:
         self._provider.shutdown()
 
 
-def test_one_connected_trace_goes_from_the_client_through_the_door_to_the_model(told: Told) -> None:
-    client, door, model = sorted(told.collector.spans, key=lambda span: span.start_time_unix_nano)
+def test_one_trace_connects_the_client_the_door_and_the_model(records: Records) -> None:
+    client, door, model = sorted(records.collector.spans, key=lambda span: span.start_time_unix_nano)
     assert [span.name for span in (client, door, model)] == [
         "ask",
         "flight_delay.v1.FlightDelayService/Predict",
         "predict",
     ]
-    assert {span.trace_id.hex() for span in (client, door, model)} == {told.trace_id}
+    assert {span.trace_id.hex() for span in (client, door, model)} == {records.trace_id}
     assert (client.parent_span_id, door.parent_span_id, model.parent_span_id) == (b"", client.span_id, door.span_id)
     assert door.start_time_unix_nano <= model.start_time_unix_nano
     assert model.end_time_unix_nano <= door.end_time_unix_nano <= client.end_time_unix_nano
 
 
-def test_metrics_tell_of_every_request(told: Told) -> None:
-    assert told.value("athanor_requests_total", door="grpc", code="OK", variant="champion") == 2
-    assert told.value("athanor_requests_total", door="rest", code="INVALID_REQUEST") == 1
-    assert told.value("athanor_rows_total", door="grpc") == 4
-    assert told.value("athanor_request_duration_seconds_count") == 3
-    assert told.value("athanor_violations_total") == 1
-    assert told.value("athanor_prediction_count", variant="champion") == 4
-    assert told.value("athanor_requests_in_flight") == 0
-    assert told.value("athanor_replicas") == told.value("athanor_model_info", variant="champion") == 1
+def test_metrics_count_every_request(records: Records) -> None:
+    assert records.value("athanor_requests_total", door="grpc", code="OK", variant="champion") == 2
+    assert records.value("athanor_requests_total", door="rest", code="INVALID_REQUEST") == 1
+    assert records.value("athanor_rows_total", door="grpc") == 4
+    assert records.value("athanor_request_duration_seconds_count") == 3
+    assert records.value("athanor_violations_total") == 1
+    assert records.value("athanor_prediction_count", variant="champion") == 4
+    assert records.value("athanor_requests_in_flight") == 0
+    assert records.value("athanor_replicas") == records.value("athanor_model_info", variant="champion") == 1
 
 
-def test_the_log_names_each_request_with_its_trace_but_neither_values_nor_tokens(told: Told) -> None:
-    lines = {line["request_id"]: line for line in told.log if "request_id" in line}
+def test_the_log_has_each_request_with_its_trace_but_neither_values_nor_tokens(records: Records) -> None:
+    lines = {line["request_id"]: line for line in records.log if "request_id" in line}
     assert set(lines) == {"traced", "untraced", "refused"}
-    door = next(span for span in told.collector.spans if span.name.endswith("/Predict"))
-    assert lines["traced"]["trace_id"] == told.trace_id
+    door = next(span for span in records.collector.spans if span.name.endswith("/Predict"))
+    assert lines["traced"]["trace_id"] == records.trace_id
     assert lines["traced"]["span_id"] == door.span_id.hex()
     assert "trace_id" not in lines["untraced"]
     assert (lines["refused"]["code"], list(lines["refused"]["violations"])) == ("INVALID_REQUEST", ["distance MINIMUM"])
-    assert "98765" not in told.text
-    assert told.token not in told.text
+    assert "98765" not in records.text
+    assert records.token not in records.text
 
 
-def test_the_prediction_log_has_the_answered_rows_when_the_service_has_ended(told: Told) -> None:
-    rows = told.rows()
+def test_the_prediction_log_has_the_answered_rows_once_the_service_has_ended(records: Records) -> None:
+    rows = records.rows()
     assert sorted((row["request_id"], row["row"]) for row in rows) == [
         ("traced", 0),
         ("traced", 1),
         ("untraced", 0),
         ("untraced", 1),
     ]
-    version = next(line["version"] for line in told.log if line.get("request_id") == "traced")
+    version = next(line["version"] for line in records.log if line.get("request_id") == "traced")
     assert {row["semantic_version"] for row in rows} == {version}
     assert {row["carrier"] for row in rows} == {make_flight().carrier}
     assert len({row["late_probability"] for row in rows}) == 1

@@ -1,4 +1,4 @@
-"""How numbers and text look to people."""
+"""Numbers and text, formatted for people."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_a_number_is_shown_to_one_part_in_a_thousand(value: float) -> None:
         (np.nan, NONE),
     ],
 )
-def test_a_share_is_nothing_or_all_only_where_it_is(value: float, shown: str) -> None:
+def test_a_share_is_0_or_100_percent_only_if_exact(value: float, shown: str) -> None:
     assert wording.share(value) == shown
 
 
@@ -78,14 +78,14 @@ def test_things_are_counted() -> None:
     assert wording.plural(1_234, "row") == "1,234 rows"
 
 
-def test_what_cannot_be_seen_is_escaped() -> None:
+def test_invisible_characters_are_escaped() -> None:
     assert wording.printable("a é 東 <b>") == "a é 東 <b>"
     assert wording.printable("\n\0\u202e\ud800") == r"\n\x00\u202e\ud800"
 
 
 @given(st.text(st.characters()))
 @PROPERTY
-def test_any_text_becomes_printable_and_can_be_written(text: str) -> None:
+def test_any_text_becomes_printable_and_encodable(text: str) -> None:
     shown = wording.printable(text)
     assert shown.isprintable()
     shown.encode()

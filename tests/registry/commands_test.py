@@ -49,7 +49,7 @@ def test_registering_tells_version_and_whether_it_is_new(workspace: Workspace, r
     assert "1.0.0" in _tell(workspace, "register", MODEL, releases[0].digest)
     error = _refused(workspace, "register", MODEL, "x")
     assert isinstance(error, NotFoundError)
-    assert "0 releases below" in str(error)
+    assert "0 releases in" in str(error)
 
 
 def test_what_is_in_no_commit_needs_a_word_and_is_marked(workspace: Workspace) -> None:
@@ -129,7 +129,7 @@ def test_the_doctor_ends_with_1_where_something_differs_and_with_0_where_it_is_m
     assert sick.exit_code == 1
     assert "there is no traffic file" in sick.stdout
     assert _ask(workspace, "doctor", "--mend")["differences"][0]["is_mended"] is True
-    assert "All agrees" in _tell(workspace, "doctor")
+    assert "No differences" in _tell(workspace, "doctor")
 
 
 def test_a_signed_version_is_proven_and_another_key_proves_nothing(

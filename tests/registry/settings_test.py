@@ -1,4 +1,4 @@
-"""Settings of a registry: checked at start, and no password is shown."""
+"""Settings of a registry are checked at start, and no message shows a password."""
 
 import traceback
 from pathlib import Path
@@ -15,14 +15,14 @@ def _make(url: str) -> RegistrySettings:
     return make_settings(database_url=url, artifacts_url="/artifacts", store_url="/store")
 
 
-def test_by_default_all_lies_below_the_home(tmp_path: Path) -> None:
+def test_by_default_everything_is_below_the_home(tmp_path: Path) -> None:
     settings = RegistrySettings.find(Home(tmp_path))
     assert settings.database_path == tmp_path / "registry" / "mlflow.db"
     assert settings.artifacts_root == (tmp_path / "registry" / "artifacts").as_uri()
     assert settings.store_url == str(tmp_path / "store")
 
 
-def test_the_environment_says_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_wins_over_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATHANOR_REGISTRY_URL", "postgresql://me:hunter2@db.example/models")
     monkeypatch.setenv("ATHANOR_ARTIFACTS_URL", "s3://bucket/artifacts")
     monkeypatch.setenv("ATHANOR_STORE_URL", "s3://bucket/store")
@@ -33,9 +33,7 @@ def test_the_environment_says_otherwise(tmp_path: Path, monkeypatch: pytest.Monk
     assert settings.name == "db.example:5432/models"
 
 
-def test_relative_folders_stay_the_same_in_another_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relative_folders_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     settings = make_settings(database_url="sqlite:///some.db", artifacts_url="artifacts", store_url="store")
     assert settings.database_path == tmp_path / "some.db"
@@ -46,13 +44,13 @@ def test_relative_folders_stay_the_same_in_another_working_directory(
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("hunter2", "it is not a URL of a database"),
-        ("postgresql://me:hunter2@host:hunter2/x", "it is not a URL of a database"),
-        ("mysql://me:hunter2@host/x", "mysql is not supported as a registry"),
-        ("postgresql+psycopg2://me:hunter2@host/x", r"postgresql\+psycopg2 is not supported as a registry"),
-        ("postgresql://me:hunter2@host", "it names no database"),
-        ("sqlite://", "it names no database"),
-        ("sqlite:///:memory:", "it names no database"),
+        ("hunter2", "is not the URL of a database"),
+        ("postgresql://me:hunter2@host:hunter2/x", "is not the URL of a database"),
+        ("mysql://me:hunter2@host/x", "mysql is not supported"),
+        ("postgresql+psycopg2://me:hunter2@host/x", r"postgresql\+psycopg2 is not supported"),
+        ("postgresql://me:hunter2@host", "names no lasting database"),
+        ("sqlite://", "names no lasting database"),
+        ("sqlite:///:memory:", "names no lasting database"),
     ],
 )
 def test_an_invalid_url_is_refused_and_not_shown(url: str, words: str) -> None:
@@ -63,9 +61,9 @@ def test_an_invalid_url_is_refused_and_not_shown(url: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["artifacts_url", "store_url"])
-def test_an_empty_place_is_refused(name: str) -> None:
+def test_an_empty_location_is_refused(name: str) -> None:
     values = {"database_url": "sqlite:////x.db", "artifacts_url": "/artifacts", "store_url": "/store", name: ""}
-    with pytest.raises(SettingsError, match=f"{name} .*it is empty"):
+    with pytest.raises(SettingsError, match=f"{name} .*is empty"):
         make_settings(**values)
 
 
@@ -74,7 +72,7 @@ def test_an_unknown_setting_is_refused() -> None:
         make_settings(database_url="sqlite:////x.db", artifacts_url="/a", store_url="/s", more=1)
 
 
-def test_no_form_of_the_settings_shows_a_password() -> None:
+def test_no_way_of_printing_settings_shows_the_password() -> None:
     settings = _make("postgresql://me:hunter2@host/x")
     for shown in (settings, repr(settings), settings.model_dump(), settings.model_dump_json(), settings.name):
         assert "hunter2" not in str(shown)
@@ -87,7 +85,7 @@ def test_no_form_of_the_settings_shows_a_password() -> None:
         "postgresql://me@127.0.0.1:1/x?password=hunter%25two",
     ],
 )
-def test_an_absent_server_is_an_error_at_start_without_its_password(url: str) -> None:
+def test_an_unreachable_server_is_an_error_at_start_without_its_password(url: str) -> None:
     settings = _make(url)
     with pytest.raises(SettingsError, match=r"_REGISTRY_URL: the database 127.0.0.1:1/x cannot be used") as error:
         Registry(settings)
@@ -96,13 +94,13 @@ def test_an_absent_server_is_an_error_at_start_without_its_password(url: str) ->
     assert url not in settings.without_secrets(f"{url} {settings.connection_url}")
 
 
-def test_a_file_that_cannot_be_made_is_an_error_at_start(tmp_path: Path) -> None:
+def test_a_database_file_that_cannot_be_made_is_an_error_at_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"the database .*/file/x.db cannot be made: .*file"):
         Registry(_make(f"sqlite:///{tmp_path}/file/x.db"))
 
 
-def test_a_file_that_is_no_database_is_an_error_at_start(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_an_error_at_start(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_text("no database, and longer than its header would be" * 100)
     with pytest.raises(SettingsError, match=r"x.db cannot be used: .*not a database"):
         Registry(_make(f"sqlite:///{tmp_path}/x.db"))
@@ -110,9 +108,9 @@ def test_a_file_that_is_no_database_is_an_error_at_start(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("artifacts_url", "artifacts cannot be stored at nowhere://x"), ("store_url", "nowhere")],
+    [("artifacts_url", "nothing can be kept at nowhere://x"), ("store_url", "nowhere")],
 )
-def test_an_unsupported_location_is_refused_at_start(tmp_path: Path, name: str, words: str) -> None:
+def test_an_unknown_scheme_is_an_error_at_start(tmp_path: Path, name: str, words: str) -> None:
     values = {"artifacts_url": str(tmp_path / "a"), "store_url": str(tmp_path / "s"), name: "nowhere://x"}
     with pytest.raises(SettingsError, match=words):
         Registry(make_settings(database_url=f"sqlite:///{tmp_path}/x.db", **values))

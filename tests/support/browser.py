@@ -1,7 +1,7 @@
-"""Opens a page in a headless browser and says what happened there: console, requests, the document, a picture.
+"""Opens a page in a headless browser and reports console, requests, document and a screenshot.
 
-The browser is Debian's Chromium, steered by the Chrome DevTools protocol through a pipe. Its log would not do: that
-lacks the level of a console message, and says nothing of a resource that could not be loaded.
+The browser is Debian's Chromium, driven by the Chrome DevTools protocol through a pipe. Its log would not do: it lacks
+the level of console messages, and resources that failed to load.
 """
 
 import base64
@@ -25,11 +25,11 @@ needs_browser: Final = pytest.mark.skipif(
 )
 
 _TIMEOUT_S: Final = 60.0
-# What the picture of a page can hold.
+# Height that a screenshot can hold.
 _TALLEST_PX: Final = 16_000
 _FLAGS: Final = (
     "--headless",
-    # Its sandbox refuses to run as root, as containers often do. The pages are our own.
+    # The sandbox refuses to run as root, the usual user in containers. The pages are our own.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -42,21 +42,20 @@ _FLAGS: Final = (
     "--remote-debugging-pipe",
 )
 # The browser reads commands from file descriptor 3 and answers on 4.
-_ON_THE_PIPE: Final = 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null'
+_WITH_PIPE: Final = 'exec "$@" 3<&0 4>&1 </dev/null >/dev/null'
 
 
 @dataclass(frozen=True)
 class PageVisit:
-    """What one visit to a page saw.
+    """Observations of one visit to a page.
 
     Attributes:
-        console: messages in their order, each with its level: "error: …", "warning: …", "log: …". Uncaught errors of
-            scripts and resources that could not be loaded are among them.
-        requests: addresses that were asked for, the page's own first.
+        console: messages in order, each with its level: "error: …", "warning: …", "log: …". Includes uncaught errors of
+            scripts and resources that failed to load.
+        requests: requested addresses, the page's own first.
         screenshot: the whole page as PNG.
         dom: the document as HTML, after its scripts have run.
-        width: of the content, in CSS pixels; more than that of the window where the page would have to be scrolled
-            sideways.
+        width: of the content, in CSS pixels; larger than the window if the page needs sideways scrolling.
     """
 
     console: tuple[str, ...]
@@ -68,7 +67,7 @@ class PageVisit:
 
 @dataclass
 class Browser:
-    """A running browser, of which one page is used."""
+    """A running browser with one page."""
 
     process: "subprocess.Popen[bytes]"
     session: str = ""
@@ -77,7 +76,7 @@ class Browser:
     calls: int = 0
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Sends a command and waits for its result; events that come meanwhile are kept."""
+        """Sends a command and waits for its result. Keeps the events that arrive meanwhile."""
         self.calls += 1
         command = {"id": self.calls, "method": method, "params": parameters}
         if self.session:
@@ -94,7 +93,7 @@ class Browser:
         return result
 
     def wait_until_loaded(self, loader: str) -> None:
-        """Until the page and all that it asks for is there or has failed, and half a second has passed in silence."""
+        """Waits until the page and its resources have loaded or failed, then for half a second of silence."""
         deadline = time.monotonic() + _TIMEOUT_S
         while not any(
             parameters["loaderId"] == loader and parameters["name"] == "networkIdle"
@@ -106,25 +105,25 @@ class Browser:
         return (event["params"] for event in self.events if event.get("method") == method)
 
     def evaluate(self, expression: str) -> Any:
-        """The value of an expression of JavaScript in the page; of a promise, what it becomes."""
+        """The value of a JavaScript expression in the page; a promise is awaited."""
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in result:
             raise RuntimeError(f"{expression}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
     def wait_until(self, condition: str) -> None:
-        """Until an expression of JavaScript is true in the page, whichever page that is by then."""
+        """Waits until a JavaScript expression is true in the page, even if another page has replaced it."""
         deadline = time.monotonic() + _TIMEOUT_S
         while not self.evaluate(f"Boolean({condition})"):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{condition} has not come true in {_TIMEOUT_S:g} s")
+                raise TimeoutError(f"{condition} did not become true within {_TIMEOUT_S:g} s")
             time.sleep(0.01)
 
     def press(self, key: str, code: int, text: str = "") -> None:
-        """Presses a key as a person does.
+        """Presses a key.
 
         Args:
-            key, code, text: its name, its number and what it writes: "a", 65, "a".
+            key, code, text: name, number and text of the key: "a", 65, "a".
         """
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, text=text)
@@ -134,10 +133,10 @@ class Browser:
         source = self.process.stdout.fileno()
         while b"\0" not in self.unread:
             if not select.select([source], [], [], max(deadline - time.monotonic(), 0))[0]:
-                raise TimeoutError(f"the browser has said nothing for {_TIMEOUT_S:g} s")
+                raise TimeoutError(f"the browser sent nothing for {_TIMEOUT_S:g} s")
             arrived = os.read(source, 1 << 20)
             if not arrived:
-                raise RuntimeError("the browser has ended")
+                raise RuntimeError("the browser exited")
             self.unread += arrived
         document, _, self.unread = self.unread.partition(b"\0")
         message: dict[str, Any] = json.loads(document)
@@ -153,15 +152,15 @@ def open_page(
     is_printed: bool = False,
     act: Callable[[Browser], object] = lambda browser: None,
 ) -> PageVisit:
-    """Opens a page in a new browser, which has ended when this returns.
+    """Opens a page in a new browser, and closes the browser.
 
     Args:
         page: a file, or an address.
-        folder: for the profile of the browser, its log and the picture.
+        folder: for the browser's profile and log, and the screenshot.
         width: of the window, in CSS pixels.
         is_dark: whether the reader prefers a dark page.
-        is_printed: whether it looks as it would on paper.
-        act: what is done in the page once it is there, before it is looked at.
+        is_printed: whether to show it as on paper.
+        act: called once the page has loaded, before the observations.
     """
     address = page.resolve().as_uri() if isinstance(page, Path) else page
     with _browse(folder) as browser:
@@ -185,7 +184,7 @@ def open_page(
 @contextmanager
 def _browse(folder: Path) -> Iterator[Browser]:
     folder.mkdir(parents=True, exist_ok=True)
-    command = ["sh", "-c", _ON_THE_PIPE, "sh", "chromium", *_FLAGS, f"--user-data-dir={folder / 'profile'}"]
+    command = ["sh", "-c", _WITH_PIPE, "sh", "chromium", *_FLAGS, f"--user-data-dir={folder / 'profile'}"]
     with (folder / "chromium.log").open("wb") as log:
         process = subprocess.Popen(
             command,

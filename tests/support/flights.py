@@ -44,6 +44,15 @@ def make_columns(count: int, seed: int = 0) -> dict[str, NDArray[Any]]:
     return values
 
 
+def make_unshared_columns(count: int, seed: int = 0) -> dict[str, NDArray[Any]]:
+    """The same, with a text object of its own for each value, as those read from a request are."""
+    columns = make_columns(count, seed)
+    texts = {name: array for name, array in columns.items() if array.dtype == object}
+    return columns | {
+        name: np.array([f"{text}!"[:-1] for text in array.tolist()], dtype=object) for name, array in texts.items()
+    }
+
+
 def _choose(random: np.random.Generator, count: int, *choices: str) -> NDArray[Any]:
     return random.choice(np.array(choices, dtype=object), count)
 

@@ -30,7 +30,8 @@ from athanor.release.files import MANIFEST
 from athanor.release.signature import make_key, sign
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
-from athanor.serving.access.tokens import Scope, local_token, make_token, revoke_token, tokens_path
+from athanor.serving.access.scope import Scope
+from athanor.serving.access.token_file import local_token, make_token, revoke_token, tokens_path
 from athanor.serving.hosting.service import up
 from athanor.serving.setup.settings import find_free_ports, make_settings
 from athanor.system.atomic import create_folder, replace_file

@@ -1,4 +1,4 @@
-"""A small contract that a test may bend before it is read: what protoc would make of a .proto file."""
+"""A small contract, as protoc would compile it from a .proto file. A test may bend it before reading it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ def make_field(name: str, number: int, kind: str, **options: Any) -> FieldDescri
 
     Args:
         kind: as protobuf names it, "double", or the full name of a message, ".toy.v1.Row".
-        options: those of a column; without any the field is no column.
+        options: of the column; without any, the field is no column.
     """
     made = FieldDescriptorProto(name=name, number=number, label=FieldDescriptorProto.LABEL_OPTIONAL)
     if kind.startswith("."):
@@ -105,7 +105,7 @@ def _service() -> ServiceDescriptorProto:
 
 @dataclass
 class Toy:
-    """A right contract, in parts. Change what should be wrong, then `read` it."""
+    """A valid contract, in parts: bend one, then `read` it."""
 
     row: DescriptorProto = field(default_factory=_row)
     outcome: DescriptorProto = field(default_factory=_outcome)
@@ -119,11 +119,11 @@ class Toy:
         return (self.row, self.outcome, self.prediction, self.request, self.response)
 
     def field(self, name: str) -> FieldDescriptorProto:
-        """The first field of that name."""
+        """The first field with the name."""
         return next(found for message in self.messages for found in message.field if found.name == name)
 
     def column(self, name: str) -> options_pb2.ColumnOptions:
-        """The column options of a field, to change."""
+        """The column options of a field, for changes."""
         return self.field(name).options.Extensions[options_pb2.column]
 
     def remove(self, name: str) -> None:
@@ -152,7 +152,7 @@ class Toy:
 
 
 def _with_presence(message: DescriptorProto) -> DescriptorProto:
-    """As protoc writes `optional`: a oneof of its own around each such field."""
+    """Wraps each `optional` field in a oneof of its own, as protoc does."""
     made = DescriptorProto()
     made.CopyFrom(message)
     for optional in (found for found in made.field if found.proto3_optional):

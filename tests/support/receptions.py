@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from athanor.serving.access.tokens import Scope, Tokens, make_token
+from athanor.serving.access.authentication import Authenticator
+from athanor.serving.access.scope import Scope
+from athanor.serving.access.token_file import make_token
 from athanor.serving.answering.batcher import Batcher
 from athanor.serving.answering.core import Core
 from athanor.serving.doors.handler import Reception
@@ -43,7 +45,7 @@ def open_counter(core: Core, folder: Path, insecure: bool = True, **settings: ob
     token, admin = (make_token(place.tokens, scope.value, scope) for scope in (Scope.PREDICT, Scope.ADMIN))
     telemetry = Telemetry(made, core.contract)
     batcher, shadow = Batcher(core, made.max_in_flight), Shadow(core, telemetry.shadow_dropped)
-    reception = Reception(core, batcher, shadow, None if insecure else Tokens(place.tokens), telemetry)
+    reception = Reception(core, batcher, shadow, None if insecure else Authenticator(place.tokens), telemetry)
     try:
         yield Counter(reception, made, batcher, token, admin)
     finally:

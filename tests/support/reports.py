@@ -1,4 +1,4 @@
-"""Reports of a small contract, and what a page is to a browser and to people."""
+"""Data reports of a small contract, and a parser for pages."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ from athanor.data.report.page import DataReport
 
 COLUMNS: Final = Toy().read().dataset_columns
 LENGTH: Final = 20
-_SEEN_BY_NOBODY: Final = ("style", "title")
+_INVISIBLE: Final = ("style", "title")
 
 
 def make_values(**changed: Any) -> dict[str, NDArray[Any]]:
@@ -69,7 +69,7 @@ def make_compared_report(*drift: ColumnDrift, **changed: Any) -> DataReport:
 
 
 class Page(HTMLParser):
-    """What a browser would make of it: elements with their attributes, and the words that people see."""
+    """A parsed page: elements with their attributes, and the visible words."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class Page(HTMLParser):
         self._open = ""
 
     def handle_data(self, data: str) -> None:
-        if self._open not in _SEEN_BY_NOBODY:
+        if self._open not in _INVISIBLE:
             self.words = " ".join(f"{self.words} {data}".split())
 
     def values(self, attribute: str) -> list[str]:

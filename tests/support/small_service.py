@@ -1,4 +1,4 @@
-"""A small service of flights, for a browser: it serves the page, and judges rows by the contract without a model."""
+"""A small service of flights, for a browser: it serves the page, and validates rows without a model."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ _CONTRACT: Final = MODEL.contract
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Serves the page, and answers requests of the contract with 0.25."""
+    """Serves the page, and predicts 0.25 for every valid row."""
 
     server: "SmallService"
 
@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *args: Any) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 class SmallService(ThreadingHTTPServer):
@@ -88,9 +88,9 @@ class SmallService(ThreadingHTTPServer):
 
     Attributes:
         is_gated: whether the page needs a token.
-        is_gone: whether requests are left without an answer.
-        is_overloaded: whether there is no room for requests.
-        bodies: of the requests so far.
+        is_gone: whether requests get no response.
+        is_overloaded: whether requests are refused as too many.
+        bodies: of all requests.
     """
 
     is_gated = False

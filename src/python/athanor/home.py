@@ -69,3 +69,12 @@ class Home:
     def service(self) -> Path:
         """State, settings, tokens and logs of the services that run from this home."""
         return self.path / "service"
+
+
+def local_token_path(service: Path, project: str) -> Path:
+    """The token that clients and commands of this machine use: in plain, for its owner alone.
+
+    Args:
+        service: the folder of the service, as in `Home.service`.
+    """
+    return service / f"{project}.token"

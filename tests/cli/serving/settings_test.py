@@ -17,7 +17,7 @@ from athanor.serving.setup.settings import ServingSettings
 
 _NAMES: Final = [name for name in ServingSettings.model_fields if name not in {"project", "folder"}]
 _PATHS: Final = ("store", "require_signature", "prediction_log")
-# For each setting a value that is not its default.
+# For each setting a value other than its default.
 _OTHER: Final[dict[str, Any]] = {
     "store": "/other/store",
     "host": "0.0.0.0",  # noqa: S104 - nothing binds to it here
@@ -43,13 +43,13 @@ _OTHER: Final[dict[str, Any]] = {
 
 
 @pytest.fixture(autouse=True)
-def _without_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ATHANOR_HOME", "ATHANOR_STORE_URL", *(f"{PREFIX}{name.upper()}" for name in _NAMES)):
         monkeypatch.delenv(name, raising=False)
 
 
 def _run(home: Path, *flags: str, **environment: str) -> ServingSettings:
-    """What a command is given. Raises what it raises."""
+    """Settings that a command receives. Raises what the command raises."""
     found: list[ServingSettings] = []
     app = typer.Typer()
 
@@ -68,7 +68,7 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _told(name: str, value: Any) -> list[str]:
+def _give(name: str, value: Any) -> list[str]:
     return [_flag(name)] if value is True else [_flag(name), str(value)]
 
 
@@ -84,13 +84,13 @@ def _file(where: Path, name: str = "settings.toml", /, **values: Any) -> str:
     return str(path)
 
 
-def test_another_value_is_known_for_each_setting() -> None:
+def test_each_setting_has_another_value_here() -> None:
     assert sorted(_OTHER) == sorted(_NAMES)
 
 
 @pytest.mark.parametrize("name", _NAMES)
 def test_each_setting_is_a_flag(tmp_path: Path, name: str) -> None:
-    assert _shown(_run(tmp_path, *_told(name, _OTHER[name])), name) == _OTHER[name]
+    assert _shown(_run(tmp_path, *_give(name, _OTHER[name])), name) == _OTHER[name]
 
 
 @pytest.mark.parametrize("name", _NAMES)
@@ -107,7 +107,7 @@ def test_each_setting_is_a_key_of_the_file(tmp_path: Path, name: str, kind: str)
 
 
 @pytest.mark.parametrize("name", _NAMES)
-def test_each_setting_is_told_in_its_own_words_with_its_default(name: str) -> None:
+def test_help_describes_each_setting_with_its_default(name: str) -> None:
     field = ServingSettings.model_fields[name]
     assert field.description
     assert field.description.endswith(".")
@@ -117,14 +117,14 @@ def test_each_setting_is_told_in_its_own_words_with_its_default(name: str) -> No
     def serve(**settings: Any) -> None: ...
 
     shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "400", "TERM": "dumb"}).output
-    told = next(line for line in shown.splitlines() if re.search(rf"{re.escape(_flag(name))}\b(?!-)", line))
-    assert field.description in told
-    assert f"{PREFIX}{name.upper()}" in told
+    shown_line = next(line for line in shown.splitlines() if re.search(rf"{re.escape(_flag(name))}\b(?!-)", line))
+    assert field.description in shown_line
+    assert f"{PREFIX}{name.upper()}" in shown_line
     if not field.is_required() and field.default not in {None, False}:
-        assert f"[{field.default}]" in told
+        assert f"[{field.default}]" in shown_line
 
 
-def test_a_flag_comes_before_the_environment_that_before_the_file_and_that_before_the_default(tmp_path: Path) -> None:
+def test_a_flag_wins_over_the_environment_that_over_the_file_and_that_over_the_default(tmp_path: Path) -> None:
     path = _file(tmp_path, max_rows=2, replicas=2, http_port=2002, trace_ratio=0.2)
     environment = {f"{PREFIX}MAX_ROWS": "3", f"{PREFIX}REPLICAS": "3", f"{PREFIX}HTTP_PORT": "3003"}
     settings = _run(tmp_path, "--settings", path, "--max-rows", "4", "--replicas", "4", **environment)
@@ -132,11 +132,11 @@ def test_a_flag_comes_before_the_environment_that_before_the_file_and_that_befor
     assert (settings.trace_ratio, settings.grpc_port) == (0.2, 9000)
 
 
-def test_the_environment_can_say_where_the_file_is(tmp_path: Path) -> None:
+def test_the_environment_can_name_the_file(tmp_path: Path) -> None:
     assert _run(tmp_path, **{f"{PREFIX}SETTINGS": _file(tmp_path, max_rows=2)}).max_rows == 2
 
 
-def test_the_home_says_where_things_are_unless_told_otherwise(tmp_path: Path) -> None:
+def test_store_and_folder_default_to_the_home(tmp_path: Path) -> None:
     home = Home(tmp_path)
     settings = _run(tmp_path)
     assert (settings.project, settings.store, settings.folder) == ("flight_delay", home.store_url, home.service)
@@ -146,7 +146,7 @@ def test_the_home_says_where_things_are_unless_told_otherwise(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("key", "remedy"), [("replica", "; did you mean replicas?"), ("maxrows", "; did you mean max_rows?"), ("zzz", "")]
 )
-def test_a_key_that_is_no_setting_is_refused_with_what_may_be_meant(tmp_path: Path, key: str, remedy: str) -> None:
+def test_an_unknown_key_is_refused_with_a_suggestion(tmp_path: Path, key: str, remedy: str) -> None:
     with pytest.raises(SettingsError) as caught:
         _run(tmp_path, "--settings", _file(tmp_path, **dict[str, Any]({key: 2})))
     assert str(caught.value).startswith(f"{key}: ")
@@ -157,25 +157,23 @@ def test_a_key_that_is_no_setting_is_refused_with_what_may_be_meant(tmp_path: Pa
     ("variable", "remedy"),
     [("REPLICA", "; did you mean ATHANOR_SERVE_REPLICAS?"), ("MAXROWS", "; did you mean ATHANOR_SERVE_MAX_ROWS?")],
 )
-def test_a_variable_that_is_no_setting_is_refused_with_what_may_be_meant(
-    tmp_path: Path, variable: str, remedy: str
-) -> None:
+def test_an_unknown_variable_is_refused_with_a_suggestion(tmp_path: Path, variable: str, remedy: str) -> None:
     with pytest.raises(SettingsError) as caught:
         _run(tmp_path, **{f"{PREFIX}{variable}": "2"})
-    assert str(caught.value) == f"{PREFIX}{variable} is no setting{remedy}"
+    assert str(caught.value) == f"{PREFIX}{variable} is not a setting{remedy}"
 
 
-def test_a_variable_that_is_like_no_setting_is_refused_too(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=f"^{PREFIX}% is no setting$"):
+def test_a_variable_unlike_any_setting_is_refused_too(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=f"^{PREFIX}% is not a setting$"):
         _run(tmp_path, **{f"{PREFIX}%": "2"})
 
 
-def test_variables_of_others_are_not_looked_at(tmp_path: Path) -> None:
+def test_other_variables_are_ignored(tmp_path: Path) -> None:
     assert _run(tmp_path, ATHANOR_HOME="/x", ATHANOR_SERVER="1", SERVE_REPLICAS="2").replicas == 1
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("flags", "message"),
     [
         (("--replicas", "many"), "replicas: .*given: 'many'"),
         (("--http-port", "0"), "http_port: .*given: '0'"),
@@ -183,18 +181,18 @@ def test_variables_of_others_are_not_looked_at(tmp_path: Path) -> None:
         (("--http-port", "9000"), "http_port and grpc_port are both 9000"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused(tmp_path: Path, told: tuple[str, ...], message: str) -> None:
+def test_an_invalid_value_is_refused(tmp_path: Path, flags: tuple[str, ...], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        _run(tmp_path, *told)
+        _run(tmp_path, *flags)
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [("a.toml", "replicas = "), ("a.toml", "\x00"), ("a.json", "{"), ("a.json", "replicas = 2"), ("a.json", "[1]")],
 )
-def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, name: str, content: str) -> None:
+def test_a_file_without_settings_is_refused(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
-    with pytest.raises(SettingsError, match=r"a\.\w+ (is no settings file that can be read|holds no settings by name)"):
+    with pytest.raises(SettingsError, match=r"settings file .*a\.\w+ (cannot be read|holds no table of settings)"):
         _run(tmp_path, "--settings", str(tmp_path / name))
     with pytest.raises(SettingsError, match="absent"):
         _run(tmp_path, "--settings", str(tmp_path / "absent.toml"))

@@ -1,4 +1,4 @@
-"""What every command promises: exit statuses, results on one stream, all else on the other."""
+"""Every command has an exit status, results on standard output, everything else on standard error."""
 
 import json
 import sys
@@ -71,7 +71,7 @@ def test_a_wrong_option_is_bad_input(app: typer.Typer, monkeypatch: pytest.Monke
     assert call(app, monkeypatch, "work", "--no-such-option") == 2
 
 
-def test_json_alone_stands_on_standard_output(
+def test_only_json_is_on_standard_output(
     app: typer.Typer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(app, monkeypatch, "work", "--json") == 0
@@ -87,7 +87,7 @@ def test_people_get_a_table(
     assert "Result" in capsys.readouterr().out
 
 
-def test_the_version_is_that_of_the_package_and_the_digests_are_those_of_a_binary(
+def test_the_version_of_the_package_is_printed_with_the_digests_of_a_binary(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(composed.app, monkeypatch, "--version") == 0

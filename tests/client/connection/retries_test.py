@@ -1,4 +1,4 @@
-"""Asking again: how often, how long, how it is counted, and what it survives."""
+"""Retries: how many, how long, how they are counted, and what they survive."""
 
 import threading
 import time
@@ -25,23 +25,21 @@ def _overload(seconds: float) -> error_details_pb2.RetryInfo:
     return error_details_pb2.RetryInfo(retry_delay=Duration(nanos=int(seconds * 1e9)))
 
 
-def test_an_unavailable_service_is_asked_again_and_counted(client: Client, service: ScriptedService) -> None:
+def test_calls_of_an_unavailable_service_are_retried_and_counted(client: Client, service: ScriptedService) -> None:
     service.answer = fail_times(3, _AWAY)
     assert len(client.predict([make_flight()], request_id="same").predictions) == 1
     assert (service.asked, client.retries) == (4, 3)
     assert {metadata["x-request-id"] for metadata in service.metadata} == {"same"}
 
 
-def test_a_service_that_stays_unavailable_is_given_up_when_patience_is_over(
-    client: Client, service: ScriptedService
-) -> None:
+def test_retries_end_when_patience_is_over(client: Client, service: ScriptedService) -> None:
     service.answer = _AWAY
-    with pytest.raises(ServiceError, match=r"UNAVAILABLE: starting; asked \d+ times in [01]\.\d s"):
+    with pytest.raises(ServiceError, match=r"UNAVAILABLE: starting; gave up after \d+ attempts in [01]\.\d s"):
         client.predict([make_flight()])
     assert service.asked == client.retries + 1 > 5
 
 
-def test_without_patience_it_is_asked_once(target: str, service: ScriptedService) -> None:
+def test_without_patience_there_is_one_attempt(target: str, service: ScriptedService) -> None:
     service.answer = _AWAY
     with connect(target, retry=RetryPolicy(patience_s=0)) as connection:
         client = Client("flight_delay", connection)
@@ -50,7 +48,7 @@ def test_without_patience_it_is_asked_once(target: str, service: ScriptedService
     assert (service.asked, client.retries) == (1, 0)
 
 
-def test_one_deadline_holds_all_attempts(target: str, service: ScriptedService) -> None:
+def test_one_deadline_covers_all_attempts(target: str, service: ScriptedService) -> None:
     service.answer = _AWAY
     policy = RetryPolicy(first_s=0.05, factor=1, patience_s=100)
     with connect(target, retry=policy) as connection:
@@ -62,7 +60,7 @@ def test_one_deadline_holds_all_attempts(target: str, service: ScriptedService) 
     assert service.asked > 1
 
 
-def test_the_service_sees_less_time_at_each_attempt(target: str, service: ScriptedService) -> None:
+def test_each_attempt_has_less_time_left(target: str, service: ScriptedService) -> None:
     remaining: list[float] = []
 
     def answer(request: Any, context: Any) -> Any:
@@ -76,9 +74,7 @@ def test_the_service_sees_less_time_at_each_attempt(target: str, service: Script
 
 
 @pytest.mark.parametrize("by", ["details", "metadata"])
-def test_an_overloaded_service_is_left_alone_as_long_as_it_asks(
-    client: Client, service: ScriptedService, by: str
-) -> None:
+def test_an_overloaded_service_gets_the_time_it_asks_for(client: Client, service: ScriptedService, by: str) -> None:
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     overload = (
         fail(code, "full", _overload(0.3))
@@ -92,7 +88,9 @@ def test_an_overloaded_service_is_left_alone_as_long_as_it_asks(
     assert client.retries == 1
 
 
-def test_an_overload_beyond_patience_is_told_with_when_to_ask(client: Client, service: ScriptedService) -> None:
+def test_an_overload_beyond_patience_is_an_error_with_the_time_to_wait(
+    client: Client, service: ScriptedService
+) -> None:
     service.answer = fail(grpc.StatusCode.RESOURCE_EXHAUSTED, "256 requests are in flight", _overload(0.9))
     with pytest.raises(OverloadedError, match="256 requests are in flight") as caught:
         client.predict([make_flight()], timeout_s=0.5)
@@ -101,7 +99,7 @@ def test_an_overload_beyond_patience_is_told_with_when_to_ask(client: Client, se
 
 
 @pytest.mark.parametrize("metadata", [(), (("retry-after", "soon"),), (("retry-after", "nan"),)])
-def test_an_overload_that_names_no_time_is_not_asked_again(
+def test_an_overload_without_a_time_is_not_retried(
     client: Client, service: ScriptedService, metadata: tuple[tuple[str, Any], ...]
 ) -> None:
     service.answer = fail(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", metadata=metadata)
@@ -110,8 +108,8 @@ def test_an_overload_that_names_no_time_is_not_asked_again(
     assert (service.asked, client.retries) == (1, 0)
 
 
-def test_a_service_that_is_restarted_loses_no_call() -> None:
-    """As when the proxy is: the connection breaks, and for a while nobody listens."""
+def test_a_restarted_service_loses_no_call() -> None:
+    """The connection breaks, and for a while there is no listener."""
     answers: list[Any] = []
     with serving(ScriptedService()) as port:
         connection = connect(f"127.0.0.1:{port}")
@@ -159,12 +157,12 @@ def test_closing_the_connection_ends_a_wait(target: str, service: ScriptedServic
     assert len(errors) == 1
 
 
-def test_the_default_outlives_the_start_of_a_replica() -> None:
+def test_the_default_outlasts_the_start_of_a_replica() -> None:
     assert min(_span(RetryPolicy()) for _ in range(20)) > 12
 
 
 def _span(policy: RetryPolicy) -> float:
-    """Seconds from the first to the last attempt, if each fails at once."""
+    """Seconds from the first to the last attempt if each fails at once."""
     total = 0.0
     for attempt in range(1, 100):
         delay = policy.delay_s(attempt)
@@ -185,12 +183,12 @@ def test_waits_grow_to_the_longest_and_are_scattered() -> None:
 @pytest.mark.parametrize(
     "values", [{"first_s": -1}, {"factor": 0.5}, {"patience_s": float("inf")}, {"jitter_ratio": float("nan")}]
 )
-def test_a_policy_that_cannot_be_is_refused(values: dict[str, float]) -> None:
+def test_an_invalid_policy_is_refused(values: dict[str, float]) -> None:
     with pytest.raises(SettingsError, match=f"{next(iter(values))} is .*; give a number from"):
         RetryPolicy(**values)
 
 
-def test_a_failure_that_would_come_again_is_raised() -> None:
+def test_a_permanent_failure_is_raised() -> None:
     count = RetryCount()
     with pytest.raises(ServiceError, match="no"):
         Attempts(QUICK, 1, count).wait_after(Failure(ServiceError("no")))

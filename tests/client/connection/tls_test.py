@@ -1,4 +1,4 @@
-"""TLS and mutual TLS, with certificates of an authority of the test's own."""
+"""TLS and mutual TLS, with certificates of the test's own authority."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,12 +47,12 @@ def mutual_tls(service: ScriptedService, authority: Authority) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("scheme", ["", "grpcs://"])
-def test_a_service_is_called_by_tls(tls: str, authority: Authority, scheme: str) -> None:
+def test_a_service_is_called_over_tls(tls: str, authority: Authority, scheme: str) -> None:
     with connect(scheme + tls, ca=authority.path) as connection:
         assert Client("flight_delay", connection).predict([make_flight()]).semantic_version == "1.0.0"
 
 
-def test_a_service_that_another_authority_vouches_for_is_refused_at_once(
+def test_a_certificate_of_another_authority_is_refused_without_retries(
     tls: str, service: ScriptedService, tmp_path: Path
 ) -> None:
     other = Authority(tmp_path, "other")
@@ -64,18 +64,18 @@ def test_a_service_that_another_authority_vouches_for_is_refused_at_once(
     assert service.asked == 0
 
 
-def test_without_an_authority_the_well_known_ones_are_asked(tls: str, service: ScriptedService) -> None:
+def test_without_an_authority_the_public_ones_are_trusted(tls: str, service: ScriptedService) -> None:
     with connect(f"grpcs://{tls}") as connection, pytest.raises(ServiceError, match="CERTIFICATE_VERIFY_FAILED"):
         Client("flight_delay", connection).predict([make_flight()])
     assert service.asked == 0
 
 
-def test_a_service_may_ask_for_the_clients_certificate(mutual_tls: str, authority: Authority, own: Signed) -> None:
+def test_a_service_may_require_a_client_certificate(mutual_tls: str, authority: Authority, own: Signed) -> None:
     with connect(mutual_tls, ca=authority.path, certificate=own.certificate, key=own.key) as connection:
         assert len(Client("flight_delay", connection).predict([make_flight()]).predictions) == 1
 
 
-def test_whoever_has_no_certificate_is_not_let_in(
+def test_a_client_without_a_certificate_is_refused(
     mutual_tls: str, authority: Authority, service: ScriptedService
 ) -> None:
     with connect(mutual_tls, ca=authority.path, retry=QUICK) as connection, pytest.raises(ServiceError):
@@ -83,7 +83,7 @@ def test_whoever_has_no_certificate_is_not_let_in(
     assert service.asked == 0
 
 
-def test_whose_certificate_another_authority_signed_is_not_let_in(
+def test_a_client_certificate_of_another_authority_is_refused(
     mutual_tls: str, authority: Authority, service: ScriptedService, tmp_path: Path
 ) -> None:
     stranger = Authority(tmp_path, "other").sign("stranger")
@@ -97,17 +97,17 @@ def test_whose_certificate_another_authority_signed_is_not_let_in(
     assert service.asked == 0
 
 
-def test_files_that_hold_no_pem_are_refused_when_connecting(tmp_path: Path, own: Signed) -> None:
+def test_files_that_are_not_pem_are_refused_by_connect(tmp_path: Path, own: Signed) -> None:
     garbage = tmp_path / "garbage.pem"
     garbage.write_bytes(b"\x00 no certificate")
-    with pytest.raises(SettingsError, match=r"no TLS with ca .*garbage.pem: .*; give PEM files"):
+    with pytest.raises(SettingsError, match=r"TLS cannot use ca .*garbage.pem: .*; give PEM files"):
         connect("h:1", ca=garbage)
-    with pytest.raises(SettingsError, match=r"no TLS with certificate .*garbage.pem, key .*: .*; give PEM files"):
+    with pytest.raises(SettingsError, match=r"TLS cannot use certificate .*garbage.pem, key .*: .*; give PEM files"):
         connect("h:1", certificate=garbage, key=own.key)
 
 
-def test_files_that_are_not_there_are_refused_when_connecting(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"no TLS with ca .*absent.pem: .*No such file"):
+def test_missing_files_are_refused_by_connect(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"TLS cannot use ca .*absent.pem: .*No such file"):
         connect("h:1", ca=tmp_path / "absent.pem")
 
 
@@ -125,12 +125,12 @@ def test_an_encrypted_key_is_refused_without_asking_for_a_password(authority: Au
 
 @pytest.mark.parametrize("given", ["certificate", "key"])
 def test_certificate_and_key_go_together(own: Signed, given: str) -> None:
-    with pytest.raises(SettingsError, match="a certificate and a key go together"):
+    with pytest.raises(SettingsError, match="give both certificate and key, or neither"):
         connect("h:1", **{given: getattr(own, given)})
 
 
-def test_plain_text_has_no_use_for_certificates(authority: Authority) -> None:
-    with pytest.raises(SettingsError, match="plain text and has no use for certificates; give grpcs://h:1"):
+def test_plain_text_with_certificates_is_refused(authority: Authority) -> None:
+    with pytest.raises(SettingsError, match="is plain text, but certificates were given; give grpcs://h:1"):
         connect("grpc://h:1", ca=authority.path)
 
 
@@ -145,7 +145,7 @@ def test_plain_text_has_no_use_for_certificates(authority: Authority) -> None:
         ("localhost.example:9000", "localhost.example:9000", None, False),
     ],
 )
-def test_a_target_is_read(text: str, address: str, is_tls: bool | None, is_loopback: bool) -> None:
+def test_a_target_is_parsed(text: str, address: str, is_tls: bool | None, is_loopback: bool) -> None:
     target = parse_target(text)
     assert (target.address, target.is_tls, target.is_loopback) == (address, is_tls, is_loopback)
 
@@ -168,7 +168,9 @@ def test_a_target_is_read(text: str, address: str, is_tls: bool | None, is_loopb
         "host:\N{FULLWIDTH DIGIT ONE}",
     ],
 )
-def test_what_is_no_target_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="is no place; give host:port, grpc://host:port or grpcs://host:port") as e:
+def test_an_invalid_target_is_refused(text: str) -> None:
+    with pytest.raises(
+        SettingsError, match="is not an address; give host:port, grpc://host:port or grpcs://host:port"
+    ) as e:
         connect(text)
     assert "secret" not in str(e.value)

@@ -1,4 +1,4 @@
-"""Tokens: where they come from, where they may go, and that nobody sees them."""
+"""Tokens: where they come from, where they may be sent, and that no message shows them."""
 
 import asyncio
 import logging
@@ -38,7 +38,7 @@ def test_a_given_token_is_sent(target: str, service: ScriptedService) -> None:
     assert _sent(target, service, token=_SECRET) == f"Bearer {_SECRET}"
 
 
-def test_without_one_that_of_the_environment_is_sent(
+def test_without_a_given_token_the_one_of_the_environment_is_sent(
     target: str, service: ScriptedService, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     _leave_token(home, "of-the-home")
@@ -47,7 +47,7 @@ def test_without_one_that_of_the_environment_is_sent(
     assert _sent(target, service, token=_SECRET) == f"Bearer {_SECRET}"
 
 
-def test_without_either_that_of_the_home_is_sent(target: str, service: ScriptedService, home: Path) -> None:
+def test_without_either_the_one_of_the_home_is_sent(target: str, service: ScriptedService, home: Path) -> None:
     _leave_token(home, "of-the-home\n")
     assert _sent(target, service) == "Bearer of-the-home"
 
@@ -59,7 +59,7 @@ def test_the_home_may_be_given(target: str, service: ScriptedService, tmp_path: 
     assert service.metadata[-1]["authorization"] == "Bearer of-another-home"
 
 
-def test_without_any_none_is_sent(target: str, service: ScriptedService) -> None:
+def test_without_any_token_none_is_sent(target: str, service: ScriptedService) -> None:
     assert _sent(target, service) is None
 
 
@@ -72,8 +72,8 @@ def test_the_asynchronous_client_sends_it_too(target: str, service: ScriptedServ
     assert service.metadata[-1]["authorization"] == f"Bearer {_SECRET}"
 
 
-def test_a_token_does_not_cross_a_network_in_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    message = "the token would travel to service.example:9000 in plain text; give grpcs://service.example:9000"
+def test_a_token_is_not_sent_over_a_network_in_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = "the token would be sent to service.example:9000 in plain text; give grpcs://service.example:9000"
     with pytest.raises(SettingsError, match=message) as caught:
         connect("service.example:9000", token=_SECRET)
     assert _SECRET not in str(caught.value)
@@ -82,7 +82,7 @@ def test_a_token_does_not_cross_a_network_in_plain_text(monkeypatch: pytest.Monk
         connect("grpc://service.example:9000")
 
 
-def test_it_does_where_that_is_allowed_and_by_tls() -> None:
+def test_a_token_is_sent_over_tls_or_where_plain_text_is_allowed() -> None:
     for connection in (
         connect("service.example:9000", token=_SECRET, allow_plaintext=True),
         connect("grpcs://service.example:9000", token=_SECRET),
@@ -90,15 +90,15 @@ def test_it_does_where_that_is_allowed_and_by_tls() -> None:
         assert connection.find_token("flight_delay") == _SECRET
 
 
-def test_the_homes_token_is_for_this_machine_alone(home: Path) -> None:
+def test_the_homes_token_is_for_this_machine_only(home: Path) -> None:
     _leave_token(home, _SECRET)
     assert connect("127.0.0.1:9000").find_token("flight_delay") == _SECRET
     assert connect("grpcs://service.example:9000").find_token("flight_delay") is None
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\n", "sécret", "x" * 5000])
-def test_what_is_no_token_is_refused_and_not_shown(token: str) -> None:
-    with pytest.raises(SettingsError, match="what token holds is no token; give visible ASCII") as caught:
+def test_an_invalid_token_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(SettingsError, match="token is not a valid token; give visible ASCII") as caught:
         connect("127.0.0.1:1", token=token)
     assert not token or token not in str(caught.value)
 
@@ -111,13 +111,13 @@ def test_a_file_without_a_token_is_named(home: Path, content: bytes) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_that_may_not_be_read_is_named(home: Path) -> None:
+def test_an_unreadable_file_is_named(home: Path) -> None:
     _leave_token(home, _SECRET).chmod(0)
     with connect("127.0.0.1:1") as connection, pytest.raises(SettingsError, match="cannot be read: Permission denied"):
         Client("flight_delay", connection)
 
 
-def test_nobody_sees_a_token_not_even_if_the_service_repeats_it(
+def test_no_message_shows_a_token_even_if_the_service_repeats_it(
     target: str, service: ScriptedService, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -137,8 +137,8 @@ def test_nobody_sees_a_token_not_even_if_the_service_repeats_it(
     assert _SECRET not in "".join([*shown, caplog.text, streams.out, streams.err])
 
 
-def test_what_stays_on_this_machine_does_not_go_through_a_proxy(target: str) -> None:
-    """In a process of its own, for gRPC reads the environment of the process."""
+def test_calls_to_this_machine_bypass_a_proxy(target: str) -> None:
+    """In its own process, because gRPC reads the environment of the process."""
     code = (
         "import sys\nfrom athanor.client.client import Client, connect\n"
         "with connect(sys.argv[1]) as c: print(Client('flight_delay', c).predict([]).semantic_version)"

@@ -1,4 +1,4 @@
-"""Cells of the types that no column of the example has."""
+"""Cells of types that the example's columns do not have."""
 
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ _TYPES: Final = {
 
 @pytest.fixture
 def row() -> Message:
-    """An empty row with an optional column of each type, named as it, and a repeated one."""
+    """An empty row with an optional column named for each type, and a repeated one."""
     message = DescriptorProto(name="Row")
     for number, (name, kind) in enumerate(_TYPES.items(), start=1):
         optional = FieldDescriptorProto.LABEL_OPTIONAL
@@ -66,15 +66,15 @@ def test_an_empty_cell_is_missing(row: Message, column: str) -> None:
     ("column", "text", "allowed"),
     [
         ("bool", "yes", "true or false"),
-        ("bytes", "x", "a value that can be written in a cell; send this column as JSON lines"),
-        ("float", "1e39", "a finite number of 32 bits"),
-        ("int64", "9223372036854775808", "a whole number of 64 bits"),
-        ("repeated", "1", "a value that can be written in a cell; send this column as JSON lines"),
+        ("bytes", "x", "this column in JSON lines, as no cell can hold it"),
+        ("float", "1e39", "a finite 32-bit number"),
+        ("int64", "9223372036854775808", "a 64-bit whole number"),
+        ("repeated", "1", "this column in JSON lines, as no cell can hold it"),
         ("uint32", "-1", "a whole number from 0 to 4294967295"),
-        ("uint64", "-1", "a whole number of 64 bits, not below 0"),
+        ("uint64", "-1", "a 64-bit whole number, not negative"),
     ],
 )
-def test_what_is_no_value_of_a_column_is_refused(row: Message, column: str, text: str, allowed: str) -> None:
+def test_an_invalid_cell_is_refused(row: Message, column: str, text: str, allowed: str) -> None:
     with pytest.raises(CellError) as refused:
         set_cell(row, _field(row, column), text)
     assert str(refused.value) == allowed

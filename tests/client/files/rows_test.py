@@ -1,4 +1,4 @@
-"""Rows from files: JSON arrays, JSON lines, CSV; and what is none of them."""
+"""Rows from files: JSON arrays, JSON lines, CSV, and invalid files."""
 
 import io
 from pathlib import Path
@@ -24,7 +24,7 @@ def _read(text: str, form: RowFormat) -> list[Any]:
 
 
 def _cell(column: str, text: str) -> Any:
-    """What a cell of a column is read as; None if it is missing."""
+    """Value read from a cell of a column; None if it is missing."""
     (row,) = _read(f'carrier,{column}\nUA,"{text}"\n', RowFormat.CSV)
     return getattr(row, column) if row.HasField(column) else None
 
@@ -48,7 +48,7 @@ def _cell(column: str, text: str) -> Any:
         ),
     ],
 )
-def test_a_row_is_the_same_however_it_is_written(text: str, form: RowFormat) -> None:
+def test_a_row_is_the_same_in_every_format(text: str, form: RowFormat) -> None:
     assert _read(text, form) == [make_flight()]
 
 
@@ -76,7 +76,7 @@ def test_a_cell_is_read_by_its_columns_type(column: str, text: str, value: Any) 
         ("2013-12-24T22:15:00-05:00", "2013-12-25T03:15:00Z"),
     ],
 )
-def test_an_instant_is_read_as_rfc_3339_writes_it(text: str, expected: str) -> None:
+def test_an_rfc_3339_timestamp_is_read(text: str, expected: str) -> None:
     assert _cell("scheduled_departure", text).ToJsonString() == expected
 
 
@@ -95,15 +95,15 @@ def test_an_instant_is_read_as_rfc_3339_writes_it(text: str, expected: str) -> N
         ("flight_number", "1.5", "a whole number from -2147483648 to 2147483647"),
         ("flight_number", "2147483648", "a whole number from -2147483648 to 2147483647"),
         ("flight_number", "1e3", "a whole number from -2147483648 to 2147483647"),
-        ("scheduled_departure", "2013-12-24", "an instant as RFC 3339 writes it"),
-        ("scheduled_departure", "2013-12-24T22:15:00", "an instant as RFC 3339 writes it"),
-        ("scheduled_departure", "2013-13-24T22:15:00Z", "an instant as RFC 3339 writes it"),
-        ("scheduled_departure", "0000-12-24T22:15:00Z", "an instant as RFC 3339 writes it"),
-        ("scheduled_departure", "2013-12-24T22:15:00+99:99", "an instant as RFC 3339 writes it"),
+        ("scheduled_departure", "2013-12-24", "an RFC 3339 timestamp"),
+        ("scheduled_departure", "2013-12-24T22:15:00", "an RFC 3339 timestamp"),
+        ("scheduled_departure", "2013-13-24T22:15:00Z", "an RFC 3339 timestamp"),
+        ("scheduled_departure", "0000-12-24T22:15:00Z", "an RFC 3339 timestamp"),
+        ("scheduled_departure", "2013-12-24T22:15:00+99:99", "an RFC 3339 timestamp"),
     ],
 )
-def test_a_bad_cell_names_line_column_value_and_the_allowed(column: str, text: str, allowed: str) -> None:
-    with pytest.raises(InvalidRequestError, match="rows: line 3 has 1 cells that cannot be read") as caught:
+def test_an_invalid_cell_is_named_with_line_column_value_and_the_allowed(column: str, text: str, allowed: str) -> None:
+    with pytest.raises(InvalidRequestError, match="rows: line 3 has 1 invalid cells") as caught:
         _read(f'carrier,{column}\nUA,\nUA,"{text}"\n', RowFormat.CSV)
     (violation,) = caught.value.violations
     assert (violation.field, violation.rule) == (column, "TYPE")
@@ -112,7 +112,7 @@ def test_a_bad_cell_names_line_column_value_and_the_allowed(column: str, text: s
     assert len(violation.description) < 1000
 
 
-def test_all_bad_cells_of_a_line_are_named() -> None:
+def test_all_invalid_cells_of_a_line_are_named() -> None:
     with pytest.raises(InvalidRequestError) as caught:
         _read("distance,flight_number\nx,y\n", RowFormat.CSV)
     assert [violation.field for violation in caught.value.violations] == ["distance", "flight_number"]
@@ -125,16 +125,16 @@ def test_all_bad_cells_of_a_line_are_named() -> None:
             "carrier,colour\n",
             "line 1: flight_delay.v1.Flight has no column 'colour'; it has scheduled_departure, carrier",
         ),
-        ("carrier,carrier\n", "line 1 names column carrier twice"),
+        ("carrier,carrier\n", "line 1 has column carrier twice"),
         (",\n", "has no column ''"),
-        ("carrier,origin\nUA\n", "line 2 has 1 cells, the header 2"),
-        ("carrier,origin\nUA,EWR,IAH\n", "line 2 has 3 cells, the header 2"),
-        ('carrier\n"UA\n', "line 2 is no CSV: unexpected end of data"),
-        ('carrier\n"UA" \n', "line 2 is no CSV"),
-        ("carrier\n" + "x" * 200_000, "line 2 is no CSV: field larger than field limit"),
+        ("carrier,origin\nUA\n", "line 2 has 1 cells, but the header has 2"),
+        ("carrier,origin\nUA,EWR,IAH\n", "line 2 has 3 cells, but the header has 2"),
+        ('carrier\n"UA\n', "line 2 is not CSV: unexpected end of data"),
+        ('carrier\n"UA" \n', "line 2 is not CSV"),
+        ("carrier\n" + "x" * 200_000, "line 2 is not CSV: field larger than field limit"),
     ],
 )
-def test_what_is_no_table_of_rows_is_refused(text: str, message: str) -> None:
+def test_an_invalid_table_is_refused(text: str, message: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         _read(text, RowFormat.CSV)
     assert message in str(caught.value)
@@ -143,22 +143,22 @@ def test_what_is_no_table_of_rows_is_refused(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{}\n{", "rows: line 2 is no JSON"),
-        ("{}\n[]", "rows: line 2 is no JSON object of flight_delay.v1.Flight"),
-        ("null", "rows: line 1 is no JSON object"),
-        ("[" * 100_000, "rows: line 1 is no JSON: maximum recursion depth"),
-        ('{"carrier": "UA", "carrier": "AA"}', "line 1 is no JSON: an object names one key twice"),
-        ('{"colour": 1}', "rows: line 1 is no flight_delay.v1.Flight: "),
-        ('{"carrier": 5}', "rows: line 1 is no flight_delay.v1.Flight: "),
-        ('{"carrier": "\\ud800"}', "rows: line 1 is no flight_delay.v1.Flight: "),
-        ('{"flight_number": 1.5}', "rows: line 1 is no flight_delay.v1.Flight: "),
-        ('{"scheduled_departure": 5}', "rows: line 1 is no flight_delay.v1.Flight: "),
-        ('{"scheduled_departure": {}}', "rows: line 1 is no flight_delay.v1.Flight: "),
-        ("{}" + " " * 1024 * 1024, "line 1 is longer than 1048576 characters; give one row on each line"),
-        ("9" * 10_000, "rows: line 1 is no JSON: "),
+        ("{}\n{", "rows: line 2 is not JSON"),
+        ("{}\n[]", "rows: line 2 is not a JSON object of flight_delay.v1.Flight"),
+        ("null", "rows: line 1 is not a JSON object"),
+        ("[" * 100_000, "rows: line 1 is not JSON: maximum recursion depth"),
+        ('{"carrier": "UA", "carrier": "AA"}', "line 1 is not JSON: an object has one key twice"),
+        ('{"colour": 1}', "rows: line 1 is not a flight_delay.v1.Flight: "),
+        ('{"carrier": 5}', "rows: line 1 is not a flight_delay.v1.Flight: "),
+        ('{"carrier": "\\ud800"}', "rows: line 1 is not a flight_delay.v1.Flight: "),
+        ('{"flight_number": 1.5}', "rows: line 1 is not a flight_delay.v1.Flight: "),
+        ('{"scheduled_departure": 5}', "rows: line 1 is not a flight_delay.v1.Flight: "),
+        ('{"scheduled_departure": {}}', "rows: line 1 is not a flight_delay.v1.Flight: "),
+        ("{}" + " " * 1024 * 1024, "line 1 is longer than 1048576 characters; give one row per line"),
+        ("9" * 10_000, "rows: line 1 is not JSON: "),
     ],
 )
-def test_a_line_that_is_no_row_is_named(text: str, message: str) -> None:
+def test_a_line_that_is_not_a_row_is_named(text: str, message: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
         _read(text, RowFormat.JSONL)
     assert message in str(caught.value)
@@ -167,25 +167,25 @@ def test_a_line_that_is_no_row_is_named(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", "null", "1", '"["'])
-def test_what_is_no_array_is_refused(text: str) -> None:
-    with pytest.raises(InvalidRequestError, match=r"rows (holds no JSON array of rows|is no JSON)"):
+def test_an_invalid_array_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequestError, match=r"rows (is not a JSON array of rows|is not JSON)"):
         _read(text, RowFormat.JSON)
 
 
 def test_a_row_of_an_array_is_named_by_its_position() -> None:
-    with pytest.raises(InvalidRequestError, match=r"rows: row 1 is no flight_delay\.v1\.Flight"):
+    with pytest.raises(InvalidRequestError, match=r"rows: row 1 is not a flight_delay\.v1\.Flight"):
         _read('[{}, {"carrier": 5}]', RowFormat.JSON)
 
 
 @pytest.mark.parametrize("form", list(RowFormat))
-def test_bytes_that_are_no_text_are_refused(form: RowFormat) -> None:
+def test_bytes_that_are_not_utf_8_are_refused(form: RowFormat) -> None:
     stream = io.TextIOWrapper(io.BytesIO(b"carrier\n\xff\xfe\n"), encoding="utf-8-sig", newline="")
-    with pytest.raises(InvalidRequestError, match="rows is no UTF-8 text: invalid start byte at byte"):
+    with pytest.raises(InvalidRequestError, match="rows is not UTF-8 text: invalid start byte at byte"):
         list(read_rows(stream, "rows", form, flight_delay_pb2.Flight))
 
 
-def test_lines_are_read_as_they_are_asked_for() -> None:
-    stream = io.StringIO("{}\n{}\nnothing that could be read", newline="")
+def test_lines_are_read_one_by_one() -> None:
+    stream = io.StringIO("{}\n{}\nnot JSON", newline="")
     rows = read_rows(stream, "rows", RowFormat.JSONL, flight_delay_pb2.Flight)
     assert [next(rows), next(rows)] == [flight_delay_pb2.Flight()] * 2
     with pytest.raises(InvalidRequestError, match="line 3"):
@@ -194,7 +194,7 @@ def test_lines_are_read_as_they_are_asked_for() -> None:
 
 @pytest.mark.parametrize("form", list(RowFormat))
 @given(text=st.text() | st.from_regex(r'[\[{"a-z:,0-9.\n]*'))
-def test_whatever_a_file_holds_it_is_rows_or_refused(form: RowFormat, text: str) -> None:
+def test_any_file_is_rows_or_refused(form: RowFormat, text: str) -> None:
     try:
         rows = _read(text, form)
     except InvalidRequestError:
@@ -203,7 +203,7 @@ def test_whatever_a_file_holds_it_is_rows_or_refused(form: RowFormat, text: str)
 
 
 @given(text=st.text())
-def test_whatever_text_a_table_holds_comes_through(text: str) -> None:
+def test_any_text_in_a_table_is_kept(text: str) -> None:
     quoted = text.replace('"', '""')
     (row,) = _read(f'carrier,origin\n"{quoted}",EWR\n', RowFormat.CSV)
     assert row.carrier == text
@@ -213,10 +213,12 @@ def test_whatever_text_a_table_holds_comes_through(text: str) -> None:
     ("name", "form"),
     [("a.json", RowFormat.JSON), ("a.JSONL", RowFormat.JSONL), ("a.ndjson", RowFormat.JSONL), ("a.csv", RowFormat.CSV)],
 )
-def test_a_files_name_tells_its_format(name: str, form: RowFormat) -> None:
+def test_a_suffix_means_a_format(name: str, form: RowFormat) -> None:
     assert format_of(Path(name)) is form
 
 
-def test_a_name_that_does_not_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"cannot be told from its name; give --format, or one of .json, .jsonl"):
+def test_an_unknown_suffix_is_refused() -> None:
+    with pytest.raises(
+        SettingsError, match=r"has no known format; give --format, or a name that ends in \.json, \.jsonl"
+    ):
         format_of(Path("rows.txt"))

@@ -119,14 +119,14 @@ def test_a_version_that_no_release_names_does_not(call: Call, home: Home, smalle
 def test_an_age_that_is_none_is_refused(call: Call, keep: str) -> None:
     answer = call("vacuum", f"--keep={keep}")
     assert answer.status == 2
-    assert f"INVALID_SETTING --keep {keep!r} is no length of time; write days or hours, as 30d or 12h" in answer.err
+    assert f"INVALID_SETTING --keep is {keep!r}; give days or hours, such as 30d or 12h" in answer.err
 
 
 def test_december_has_drifted_from_september(call: Call) -> None:
     answer = call("drift", "--against", _SEPTEMBER, *_DECEMBER, "--json")
     assert answer.status == 3
     assert {"temperature", "arrived_late"} <= {c["column"] for c in answer.json["columns"] if c["has_drifted"]}
-    assert "GATE_FAILED drifted beyond the contract's budget: temperature" in answer.err
+    assert "GATE_FAILED columns drifted beyond the contract's budgets: temperature" in answer.err
     assert "temperature" in call("drift", "--against", _SEPTEMBER, *_DECEMBER).out
 
 

@@ -1,6 +1,7 @@
-"""The page of a service in a real browser, that asks a small server which judges rows by the contract."""
+"""The page of a service in a real browser, with a small service that validates rows by the contract."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +14,7 @@ from support.protos import Toy
 from support.small_service import DIGEST, TOKEN, SmallService, run_small_service
 
 from athanor.contract.contract import Contract
+from athanor.serving.docs.openapi import make_example_request
 from athanor.serving.docs.page.rendering import render_gate, render_page
 from projects.flight_delay.model import MODEL
 
@@ -44,7 +46,7 @@ def _submit(browser: Browser, **values: str) -> None:
 
 
 def _ask(server: SmallService, folder: Path, **values: str) -> tuple[PageVisit, str]:
-    """The visit in which the form was sent, and what the page then said, violations by column among it."""
+    """The visit in which the form was sent, and the text of the form afterwards, violations included."""
     said: list[str] = []
 
     def act(browser: Browser) -> None:
@@ -56,12 +58,12 @@ def _ask(server: SmallService, folder: Path, **values: str) -> tuple[PageVisit, 
 
 
 def _list_requests(visit: PageVisit) -> tuple[str, ...]:
-    """What was asked for. The browser draws some inputs with pictures of its own, which are no requests."""
+    """The requested addresses, without the data URLs that the browser draws some inputs with."""
     return tuple(address for address in visit.requests if not address.startswith("data:"))
 
 
 class _Reader(HTMLParser):
-    """What a page consists of."""
+    """Tags and texts of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -82,9 +84,7 @@ class _Reader(HTMLParser):
     [{"width": 1200}, {"width": 400}, {"width": 800, "is_dark": True}, {"width": 700, "is_printed": True}],
     ids=["wide", "narrow", "dark", "printed"],
 )
-def test_the_page_has_nothing_to_complain_of_and_fits(
-    look: dict[str, Any], server: SmallService, tmp_path: Path
-) -> None:
+def test_the_page_loads_without_complaints_and_fits(look: dict[str, Any], server: SmallService, tmp_path: Path) -> None:
     visit = open_page(server.address, tmp_path / "visit", **look)
     assert visit.console == ()
     assert _list_requests(visit) == (server.address,)
@@ -93,18 +93,18 @@ def test_the_page_has_nothing_to_complain_of_and_fits(
 
 
 @needs_browser
-def test_the_form_as_it_comes_is_answered(server: SmallService, tmp_path: Path) -> None:
+def test_the_form_with_its_examples_is_answered(server: SmallService, tmp_path: Path) -> None:
     visit, said = _ask(server, tmp_path, token=TOKEN)
     assert visit.console == ()
     assert set(_list_requests(visit)[1:]) == {server.address.replace("/docs", "/v1/models/flight_delay:predict")}
     assert "Probability of arriving 15 minutes late or more: 25.0 %" in said
-    assert all(told in said for told in ("1.3.0", "challenger", DIGEST, "the-id"))
+    assert all(text in said for text in ("1.3.0", "challenger", DIGEST, "the-id"))
     (row,) = server.bodies[0]["flights"]
     assert set(row) == {_CONTRACT.row.fields_by_name[column.name].json_name for column in _CONTRACT.columns}
 
 
 @needs_browser
-def test_what_is_filled_in_is_what_is_sent(server: SmallService, tmp_path: Path) -> None:
+def test_the_form_sends_what_is_filled_in(server: SmallService, tmp_path: Path) -> None:
     filled = {
         "scheduled_departure": "2013-07-01T08:05",
         "origin": "LGA",
@@ -121,19 +121,19 @@ def test_what_is_filled_in_is_what_is_sent(server: SmallService, tmp_path: Path)
 
 
 @needs_browser
-def test_violations_stand_beside_their_fields(server: SmallService, tmp_path: Path) -> None:
+def test_violations_are_shown_beside_their_fields(server: SmallService, tmp_path: Path) -> None:
     visit, said = _ask(server, tmp_path, token=TOKEN, distance="-1", carrier="ua", origin="EWR", destination="")
     assert "Invalid request: values break the contract." in said
     beside = [text for text in _Reader(visit.dom).texts if text.startswith(("distance ", "carrier ", "destination "))]
     assert [text.split(" ")[0] for text in beside] == ["carrier", "destination", "distance"]
     assert "distance -1.0 is not allowed (MINIMUM)" in said
     assert sum(attributes.get("aria-invalid") == "true" for _, attributes in _Reader(visit.dom).tags) == 3
-    # The browser tells of every status that is no success, whatever the page does.
+    # The browser logs every status that is not a success, whatever the page does.
     assert all("400 (Bad Request)" in line for line in visit.console)
 
 
 @needs_browser
-def test_what_is_no_number_is_told_without_asking(server: SmallService, tmp_path: Path) -> None:
+def test_text_in_a_number_field_is_refused_without_a_request(server: SmallService, tmp_path: Path) -> None:
     def act(browser: Browser) -> None:
         browser.evaluate("document.getElementById('column-distance').select()")
         for key in "1e":
@@ -146,20 +146,20 @@ def test_what_is_no_number_is_told_without_asking(server: SmallService, tmp_path
 
 
 @needs_browser
-def test_without_a_token_the_page_says_so(server: SmallService, tmp_path: Path) -> None:
+def test_a_missing_token_is_reported(server: SmallService, tmp_path: Path) -> None:
     _, said = _ask(server, tmp_path)
     assert "Unauthenticated: there is no token." in said
 
 
 @needs_browser
-def test_when_there_is_no_room_the_page_says_when_to_ask_again(server: SmallService, tmp_path: Path) -> None:
+def test_an_overloaded_service_is_reported_with_the_time_to_wait(server: SmallService, tmp_path: Path) -> None:
     server.is_overloaded = True
     _, said = _ask(server, tmp_path, token=TOKEN)
     assert "Ask again in 7 s." in said
 
 
 @needs_browser
-def test_when_the_service_is_gone_the_page_says_so(server: SmallService, tmp_path: Path) -> None:
+def test_an_unreachable_service_is_reported(server: SmallService, tmp_path: Path) -> None:
     server.is_gone = True
     _, said = _ask(server, tmp_path, token=TOKEN)
     assert "The service cannot be reached." in said
@@ -167,7 +167,7 @@ def test_when_the_service_is_gone_the_page_says_so(server: SmallService, tmp_pat
 
 @needs_browser
 def test_the_keyboard_is_enough(server: SmallService, tmp_path: Path) -> None:
-    """Every field can be reached by the tabulator, and Enter sends."""
+    """Tab reaches every field, and Enter sends."""
     reached: list[str] = []
 
     def act(browser: Browser) -> None:
@@ -197,7 +197,7 @@ def test_the_examples_follow_the_form(server: SmallService, tmp_path: Path) -> N
 
 
 @needs_browser
-def test_the_gate_tells_nothing_and_opens_with_a_token(server: SmallService, tmp_path: Path) -> None:
+def test_the_gate_reveals_nothing_and_opens_with_a_token(server: SmallService, tmp_path: Path) -> None:
     server.is_gated = True
     heading = "document.querySelector('h1').textContent"
     seen: list[Any] = []
@@ -205,7 +205,7 @@ def test_the_gate_tells_nothing_and_opens_with_a_token(server: SmallService, tmp
     def act(browser: Browser) -> None:
         seen.append(browser.evaluate(heading))
         _submit(browser, token="unknown")  # noqa: S106
-        seen.append(browser.evaluate("document.querySelector('.refused').textContent"))
+        seen.append(browser.evaluate("document.querySelector('.error').textContent"))
         browser.evaluate(
             "document.getElementById('token').value = 'a-token'; document.querySelector('form').requestSubmit()"
         )
@@ -216,7 +216,7 @@ def test_the_gate_tells_nothing_and_opens_with_a_token(server: SmallService, tmp
     visit = open_page(server.address, tmp_path / "visit", act=act)
     assert seen == [
         "Documentation of a service",
-        "The service does not know this token, or it may not do this.",
+        "This token is unknown, or does not permit reading the documentation.",
         "flight_delay",
     ]
     assert "25.0 %" in visit.dom
@@ -224,12 +224,12 @@ def test_the_gate_tells_nothing_and_opens_with_a_token(server: SmallService, tmp
     assert TOKEN not in visit.dom
 
 
-def test_the_gate_names_nothing_of_the_contract() -> None:
+def test_the_gate_holds_nothing_of_the_contract() -> None:
     gate = render_gate()
     assert not any(word in gate for word in ("flight", "carrier", "1.2.3", _CONTRACT.fingerprint))
 
 
-def test_every_column_is_in_the_table_and_in_the_form() -> None:
+def test_every_column_is_in_the_table_and_the_form() -> None:
     reader = _Reader(_page())
     inputs = {attributes.get("id"): attributes for _, attributes in reader.tags}
     for column in _CONTRACT.columns:
@@ -255,10 +255,11 @@ def _poison(toy: Toy) -> None:
         toy.column(name).description = _MARKUP
     toy.column("amount").unit = _MARKUP
     toy.column("code").pattern = '<b>"|[A-Z]'
+    toy.column("code").example = '<b>"'
     toy.column("color").categories[0] = _MARKUP
 
 
-def test_what_a_contract_says_never_becomes_markup() -> None:
+def test_words_of_a_contract_never_become_markup() -> None:
     toy = Toy()
     clean = _Reader(_page(toy.read()))
     _poison(toy)
@@ -268,6 +269,16 @@ def test_what_a_contract_says_never_becomes_markup() -> None:
         sorted(attributes) for _, attributes in clean.tags
     ]
     assert _MARKUP in poisoned.texts
+
+
+def test_the_examples_without_scripts_quote_the_request() -> None:
+    toy = Toy()
+    _poison(toy)
+    contract = toy.read()
+    texts = _Reader(_page(contract)).texts
+    curl, python = (next(text for text in texts if text.startswith(start)) for start in ("curl ", "import "))
+    assert json.loads(shlex.split(curl)[-1]) == make_example_request(contract)
+    assert f'r"""{json.dumps(make_example_request(contract))}"""' in python
 
 
 @needs_browser
@@ -285,7 +296,7 @@ def test_a_poisoned_page_runs_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "added", ["<script>alert(1)</script>", "<p style='color: red'>", "<img src='http://127.0.0.1:1/x'>"]
 )
-def test_what_gets_into_the_page_is_stopped_by_its_policy(added: str, tmp_path: Path) -> None:
+def test_the_policy_stops_injected_markup(added: str, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text(_page().replace("</main>", f"{added}</main>"), "utf-8")
     with nothing_survives():

@@ -223,7 +223,7 @@ def test_a_second_service_in_one_place_does_not_run(settings: ServingSettings, p
 def test_settings_that_were_damaged_are_told(place: ServicePlace) -> None:
     place.folder.mkdir(parents=True)
     place.settings.write_text("{")
-    with pytest.raises(SettingsError, match=r"flight_delay\.settings\.json is no settings file that can be read"):
+    with pytest.raises(SettingsError, match=r"settings file .*flight_delay\.settings\.json cannot be read"):
         read_settings(place)
     with pytest.raises(SettingsError):
         read_settings(replace(place, project="weather"))

@@ -20,7 +20,7 @@ _TOKEN = "athn_" + "Zx9-_" * 8 + "abc"
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """Stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -71,7 +71,7 @@ def test_an_answer_is_one_line_of_json(requests: RequestLog, path: Path) -> None
     }
 
 
-def test_a_refusal_tells_its_code_and_which_columns_broke_which_rules_but_no_values(
+def test_a_refusal_has_its_code_and_which_columns_broke_which_rules_but_no_values(
     requests: RequestLog, path: Path
 ) -> None:
     violations = (
@@ -89,7 +89,7 @@ def test_a_refusal_tells_its_code_and_which_columns_broke_which_rules_but_no_val
 
 
 @pytest.mark.parametrize("error", [AbandonedError("x"), DeadlineExceededError("x"), OverloadedError("x")])
-def test_what_is_nobodys_fault_is_a_refusal(requests: RequestLog, path: Path, error: Any) -> None:
+def test_an_error_that_is_no_fault_of_the_service_is_a_refusal(requests: RequestLog, path: Path, error: Any) -> None:
     requests.refused(error)
     (line,) = lines(path)
     assert (line["level"], line["code"]) == ("info", error.code)
@@ -106,7 +106,7 @@ def fail(value: str) -> ServiceError:
     raise AssertionError
 
 
-def test_a_failure_tells_where_it_happened_but_not_the_value_it_happened_with(requests: RequestLog, path: Path) -> None:
+def test_a_failure_has_its_stack_but_not_the_value_that_caused_it(requests: RequestLog, path: Path) -> None:
     requests.refused(fail("John Doe"), request_id="r")
     (line,) = lines(path)
     assert (line["level"], line["message"], line["code"]) == ("error", "failed", "SERVICE_FAILED")
@@ -115,25 +115,25 @@ def test_a_failure_tells_where_it_happened_but_not_the_value_it_happened_with(re
     assert "John" not in path.read_text()
 
 
-def test_a_flood_of_refusals_is_cut_off_and_the_rest_is_told_in_one_line(
+def test_a_flood_of_refusals_is_suppressed_and_counted_in_one_line(
     requests: RequestLog, path: Path, clock: Clock
 ) -> None:
     for _ in range(5_000):
         requests.refused(InvalidRequestError("bad"))
     requests.refused(OverloadedError("full"))
     assert len(lines(path)) == 20
-    requests.tell_left_out()
+    requests.report_suppressed()
     assert len(lines(path)) == 21
-    assert lines(path)[-1]["message"] == "4981 refused more"
+    assert lines(path)[-1]["message"] == "4981 more requests refused"
     assert lines(path)[-1]["left_out"] == {"INVALID_REQUEST": 4980, "OVERLOADED": 1}
-    requests.tell_left_out()
+    requests.report_suppressed()
     assert len(lines(path)) == 21
     clock.now += 1
     requests.refused(InvalidRequestError("bad"))
     assert len(lines(path)) == 22
 
 
-def test_a_flood_of_refusals_hides_neither_failures_nor_answers_and_those_are_cut_off_too(
+def test_a_flood_of_refusals_suppresses_neither_failures_nor_answers_which_have_limits_of_their_own(
     requests: RequestLog, path: Path
 ) -> None:
     for _ in range(30):
@@ -158,7 +158,7 @@ def test_a_flood_of_refusals_hides_neither_failures_nor_answers_and_those_are_cu
         f"{_TOKEN}{_TOKEN} and {_TOKEN}",
     ],
 )
-def test_no_token_stays_in_a_text(text: str) -> None:
+def test_every_token_in_a_text_is_withheld(text: str) -> None:
     cleaned = withhold_secrets(text)
     assert "Zx9" not in cleaned
     assert "abcDEF" not in cleaned
@@ -166,13 +166,13 @@ def test_no_token_stays_in_a_text(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["no bearer token; send one", "`authorization: Bearer <token>`", "athn", "a bear"])
-def test_words_about_tokens_stay_as_they_are(text: str) -> None:
+def test_words_about_tokens_are_kept(text: str) -> None:
     assert withhold_secrets(text) == text
 
 
-def test_no_token_is_logged_wherever_in_a_record_it_is(path: Path) -> None:
+def test_a_token_anywhere_in_a_record_is_not_logged(path: Path) -> None:
     logger = logging.getLogger("athanor.somewhere")
-    logger.info(f"in the message: {_TOKEN}")  # noqa: G004 - that is what is tested
+    logger.info(f"in the message: {_TOKEN}")  # noqa: G004 - under test
     logger.info("in the arguments: %s", {"authorization": f"Bearer {_TOKEN}"})
     logger.info("in the fields", extra={"athanor": {"door": _TOKEN, "left_out": {_TOKEN: 1, "x": [_TOKEN, 1, None]}}})
     logger.info("in arguments that do not fit: %d", _TOKEN)
@@ -186,7 +186,7 @@ def test_no_token_is_logged_wherever_in_a_record_it_is(path: Path) -> None:
     assert "ValueError: [withheld]" in lines(path)[4]["traceback"]
 
 
-def test_the_service_s_own_lines_are_kept_from_info_on_and_others_from_warning_on(path: Path) -> None:
+def test_our_loggers_are_written_from_info_on_and_others_from_warning_on(path: Path) -> None:
     logging.getLogger("athanor.x").debug("1")
     logging.getLogger("athanor.x").info("2")
     logging.getLogger("elsewhere").info("3")
@@ -194,24 +194,24 @@ def test_the_service_s_own_lines_are_kept_from_info_on_and_others_from_warning_o
     assert [line["message"] for line in lines(path)] == ["2", "4"]
 
 
-def test_a_record_cannot_forge_a_second_one(path: Path) -> None:
+def test_a_record_cannot_forge_another(path: Path) -> None:
     logging.getLogger("athanor.x").info('a\n{"level": "error"}\r\u2028\x85b')
     assert len(path.read_text().splitlines()) == 1
     assert lines(path)[0]["message"].startswith("a\n")
 
 
-def test_a_file_that_was_moved_away_is_made_anew(path: Path, tmp_path: Path) -> None:
+def test_a_file_that_was_moved_away_is_created_again(path: Path, tmp_path: Path) -> None:
     logging.getLogger("athanor.x").info("1")
     path.rename(tmp_path / "moved.log")
     logging.getLogger("athanor.x").info("2")
     assert [line["message"] for line in lines(path)] == ["2"]
 
 
-def test_a_disk_that_is_full_harms_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_raises_nothing_and_reveals_no_token(capsys: pytest.CaptureFixture[str]) -> None:
     handler = open_log(Path("/dev/full"))
     RequestLog([]).answered(door=_TOKEN)
     close_log(handler)
     assert handler not in logging.getLogger().handlers
-    told = capsys.readouterr().err
-    assert "No space left on device" in told
-    assert "Zx9" not in told
+    printed = capsys.readouterr().err
+    assert "No space left on device" in printed
+    assert "Zx9" not in printed

@@ -2,9 +2,9 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from athanor.serving.telemetry.metrics import Metrics
 
 _MS = 1_000_000
 
-# What another replica of the machine does, until it is told to stop or is killed.
+# Another replica of the machine, until its standard input closes or it is killed.
 _OTHER = """
 import sys
 from pathlib import Path
@@ -42,7 +42,7 @@ def metrics(tmp_path: Path) -> Metrics:
 
 
 def read(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """All samples, as Prometheus would read them."""
+    """All samples, as Prometheus reads them."""
     content, _ = metrics.render()
     families = text_string_to_metric_families(content.decode())
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
@@ -115,13 +115,10 @@ def test_a_request_is_in_flight_until_it_is_answered_or_refused(metrics: Metrics
     assert value(metrics, "athanor_requests_in_flight") == 1
 
 
-def test_the_shadow_is_compared_with_what_was_answered_before_it_or_after(metrics: Metrics) -> None:
-    before, after = SimpleNamespace(probabilities=np.array([0.5])), SimpleNamespace(probabilities=None)
-    metrics.shadowed("2.0.0", before, np.array([0.53]))
-    metrics.shadowed("2.0.0", after, np.array([0.9]))
+def test_the_shadow_is_compared_with_the_answer(metrics: Metrics) -> None:
+    metrics.shadowed("2.0.0", np.array([0.5]), np.array([0.53]))
+    metrics.shadowed("2.0.0", np.array([0.1]), np.array([0.9]))
     labels = {"semantic_version": "2.0.0"}
-    assert value(metrics, "athanor_shadow_difference_count", **labels) == 1
-    after.probabilities = np.array([0.1])
     assert value(metrics, "athanor_shadow_difference_count", **labels) == 2
     assert value(metrics, "athanor_shadow_difference_sum", **labels) == pytest.approx(0.83)
     assert value(metrics, "athanor_shadow_difference_bucket", le="0.05", **labels) == 1
@@ -129,26 +126,24 @@ def test_the_shadow_is_compared_with_what_was_answered_before_it_or_after(metric
     assert value(metrics, "athanor_prediction_count", variant="shadow", **labels) == 2
 
 
-def test_the_shadow_of_a_refused_request_is_compared_with_nothing(metrics: Metrics) -> None:
-    metrics.shadowed("2.0.0", SimpleNamespace(probabilities=np.empty(0)), np.array([0.53]))
+def test_requests_that_the_shadow_dropped_are_counted(metrics: Metrics) -> None:
     metrics.shadow_dropped()
-    assert value(metrics, "athanor_shadow_requests_total", semantic_version="2.0.0") == 1
-    assert value(metrics, "athanor_shadow_difference_count", semantic_version="2.0.0") == 0
+    assert value(metrics, "athanor_shadow_requests_total") == 0
     assert value(metrics, "athanor_shadow_dropped_total") == 1
 
 
-def test_a_release_that_is_not_loaded_any_more_is_not_told_of(metrics: Metrics) -> None:
+def test_a_release_that_is_no_longer_loaded_is_not_reported(metrics: Metrics) -> None:
     metrics.loaded("champion", "1.0.0", "d1", 0.3, 1)
     metrics.loaded("shadow", "2.0.0", "d2", 0.3, 1)
     assert value(metrics, "athanor_model_info", variant="shadow", semantic_version="2.0.0", digest="d2") == 1
     metrics.loaded("champion", "2.0.0", "d2", 0.3, 2)
-    told = [labels for name, labels in read(metrics) if name == "athanor_model_info"]
-    assert [dict(labels)["digest"] for labels in told] == ["d2"]
+    reported = [labels for name, labels in read(metrics) if name == "athanor_model_info"]
+    assert [dict(labels)["digest"] for labels in reported] == ["d2"]
     assert value(metrics, "athanor_traffic_revision", replica="own") == 2
     assert value(metrics, "athanor_model_load_seconds_count", variant="champion") == 2
 
 
-def test_failures_to_load_and_the_prediction_log_are_counted(metrics: Metrics) -> None:
+def test_load_failures_and_the_prediction_log_are_counted(metrics: Metrics) -> None:
     assert value(metrics, "athanor_traffic_reload_failures_total") == 0
     metrics.load_failed()
     metrics.logged(5, {"queue": 2})
@@ -158,10 +153,28 @@ def test_failures_to_load_and_the_prediction_log_are_counted(metrics: Metrics) -
     assert value(metrics, "athanor_prediction_log_dropped_total", reason="queue") == 2
 
 
-def test_none_is_lost_between_threads_nor_where_more_come_than_are_taken_in(
+@pytest.mark.parametrize("count", ["many", "large"])
+def test_arrays_are_aggregated_before_many_wait_even_if_nothing_is_flushed(metrics: Metrics, count: str) -> None:
+    probabilities = np.full(10_000 if count == "large" else 1, 0.5)
+    kept = weakref.ref(probabilities)
+    answer(metrics, *probabilities)
+    metrics.begun()
+    metrics.answered("grpc", "champion", "1.0.0", _MS, probabilities)
+    metrics.shadowed("2.0.0", probabilities, probabilities)
+    metrics.begun()
+    metrics.refused("grpc", "INVALID_REQUEST", _MS, [FieldViolation("", "X", "")] * len(probabilities))
+    del probabilities
+    for _ in range(5_000 if count == "many" else 0):
+        answer(metrics, 0.5)
+    assert kept() is None
+    assert not metrics._refusals
+    assert len(metrics._answers) < 5_000
+
+
+def test_nothing_is_lost_between_threads_nor_when_the_callers_aggregate(
     metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics_module, "_MOST_WAITING", 10)
+    monkeypatch.setattr(metrics_module, "_MAX_PENDING", 10)
     stop = threading.Event()
 
     def flush() -> None:
@@ -186,7 +199,7 @@ def start_other(folder: Path) -> "subprocess.Popen[str]":
     return other
 
 
-def test_all_replicas_of_the_machine_are_told_of_and_the_dead_stay_counted(tmp_path: Path) -> None:
+def test_all_replicas_of_the_machine_are_reported_and_the_dead_stay_counted(tmp_path: Path) -> None:
     metrics = Metrics(tmp_path, "own")
     answer(metrics, 0.5)
     metrics.loaded("champion", "1.0.0", "d1", 0.2, 7)
@@ -205,7 +218,7 @@ def test_all_replicas_of_the_machine_are_told_of_and_the_dead_stay_counted(tmp_p
     assert value(metrics, "athanor_replicas") == 1
     assert value(metrics, "athanor_requests_in_flight") == 0
     assert value(metrics, "athanor_model_info", **release) == 1
-    # A replica that comes sums up the dead.
+    # A replica that starts folds the dead.
     newcomer = Metrics(tmp_path, "new")
     assert not [path for path in tmp_path.glob("*.json") if path.stem not in ("retired", metrics._folder._name)]
     metrics.flush()
@@ -215,20 +228,20 @@ def test_all_replicas_of_the_machine_are_told_of_and_the_dead_stay_counted(tmp_p
         assert value(each, "athanor_replicas") == 2
 
 
-def test_the_dead_are_not_counted_twice_when_who_sums_them_up_is_killed(tmp_path: Path) -> None:
+def test_the_dead_are_not_counted_twice_if_the_replica_that_folds_them_is_killed(tmp_path: Path) -> None:
     first = Metrics(tmp_path, "first")
     answer(first, 0.5)
     first.close()
     kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
     assert value(Metrics(tmp_path, "second"), "athanor_rows_total", door="grpc") == 1
-    # As if it had been killed before it could remove them.
+    # As if it had been killed before it removed them.
     for path, content in kept.items():
         path.write_bytes(content)
     assert value(Metrics(tmp_path, "third"), "athanor_rows_total", door="grpc") == 1
     assert not [path for path in kept if path.exists() and path.stem != "retired"]
 
 
-def test_a_replica_that_cannot_write_loses_nothing_of_its_own(
+def test_a_replica_that_cannot_write_loses_none_of_its_counts(
     metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, content: bytes, *, durable: bool) -> None:
@@ -244,7 +257,7 @@ def test_a_replica_that_cannot_write_loses_nothing_of_its_own(
     assert value(Metrics(tmp_path, "other"), "athanor_rows_total", door="grpc") == 1
 
 
-def test_every_metric_has_a_name_and_a_help_by_the_conventions(metrics: Metrics) -> None:
+def test_every_metric_has_a_name_and_a_help_text_by_the_conventions(metrics: Metrics) -> None:
     answer(metrics, 0.5)
     content, media_type = metrics.render()
     assert media_type.startswith("text/plain; version=0.0.4")

@@ -3,8 +3,10 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,13 +17,15 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from arro3.io import write_parquet
 from support.commands import environment
-from support.flights import make_columns
+from support.flights import make_columns, make_unshared_columns
 
 from athanor.contract.columns import Kind
 from athanor.errors import SettingsError
 from athanor.serving.telemetry import prediction_log as prediction_log_module
-from athanor.serving.telemetry.prediction_log import Limits, PredictionLog
+from athanor.serving.telemetry.prediction_log import PredictionLog
+from athanor.serving.telemetry.prediction_queue import Limits
 from athanor.serving.telemetry.prediction_rows import Entry
 from projects.flight_delay.model import MODEL
 
@@ -35,7 +39,7 @@ _ARROW: Final = {
     Kind.TIMESTAMP: pa.timestamp("us", tz="UTC"),
 }
 
-# Appends without end, a file every twenty rows, until it is killed.
+# Appends until it is killed, a file every twenty entries.
 _WRITER: Final = """
 import sys
 import time
@@ -43,7 +47,8 @@ from pathlib import Path
 import numpy as np
 from support.commands import environment
 from support.flights import make_columns
-from athanor.serving.telemetry.prediction_log import Limits, PredictionLog
+from athanor.serving.telemetry.prediction_log import PredictionLog
+from athanor.serving.telemetry.prediction_queue import Limits
 from athanor.serving.telemetry.prediction_rows import Entry
 from projects.flight_delay.model import MODEL
 log = PredictionLog(Path(sys.argv[1]), MODEL.contract, Limits(flush_rows=200, flush_s=0.01))
@@ -69,6 +74,31 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
+class SlowDisk:
+    """A disk whose first write begins, sets `entered`, and goes on when `freed` is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.entered, self.freed = threading.Event(), threading.Event()
+        self._write = write_parquet
+        monkeypatch.setattr(prediction_log_module, "write_parquet", self)
+
+    def __call__(self, *args: Any, **options: Any) -> None:
+        self.entered.set()
+        assert self.freed.wait(60)
+        self._write(*args, **options)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDisk]:
+    disk = SlowDisk(monkeypatch)
+    yield disk
+    disk.freed.set()
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def wait_until(done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
     while not done():
@@ -76,7 +106,7 @@ def wait_until(done: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_rows_come_back_with_the_types_of_the_contract_and_missing_ones_as_nulls(tmp_path: Path) -> None:
+def test_rows_are_read_back_with_the_contracts_types_and_missing_values_as_nulls(tmp_path: Path) -> None:
     columns = make_columns(1_200)
     log = make_log(tmp_path)
     for first in range(100):
@@ -115,7 +145,7 @@ def _unzoned(value: Any) -> Any:
     return value.replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
-def test_texts_and_times_that_are_missing_are_nulls_and_half_a_character_is_replaced(tmp_path: Path) -> None:
+def test_missing_texts_and_times_are_nulls_and_half_a_character_is_replaced(tmp_path: Path) -> None:
     columns = make_columns(4)
     columns["carrier"] = np.array(["", "a\ud800", "ü\x00", "UA"], dtype=object)
     columns["scheduled_departure"] = np.array(
@@ -130,7 +160,7 @@ def test_texts_and_times_that_are_missing_are_nulls_and_half_a_character_is_repl
     assert rows[3]["scheduled_departure"] == datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC)
 
 
-def test_a_shadow_stands_beside_the_answer_by_the_same_request_id(tmp_path: Path) -> None:
+def test_a_shadows_rows_have_the_request_id_of_the_answer(tmp_path: Path) -> None:
     columns = make_columns(1)
     log = make_log(tmp_path)
     log.append(entry(columns, 0, 1))
@@ -150,18 +180,7 @@ def test_a_file_holds_rows_of_one_day(tmp_path: Path) -> None:
     assert days == ["date=2026-02-02", "date=2026-02-03"]
 
 
-def test_a_few_rows_of_many_do_not_hold_the_many(tmp_path: Path) -> None:
-    columns = make_columns(1_000)
-    log = make_log(tmp_path)
-    log.append(entry(columns, 500, 2))
-    (kept,) = log._entries
-    assert all(len(kept.columns[column.name]) == 2 for column in _CONTRACT.columns)
-    assert all(kept.columns[column.name].base is None for column in _CONTRACT.columns)
-    log.close()
-    assert [row["flight_number"] for row in read(tmp_path)] == columns["flight_number"][500:502].tolist()
-
-
-def test_many_rows_or_much_time_make_a_file_while_others_are_appended(tmp_path: Path) -> None:
+def test_enough_rows_or_enough_time_make_a_file(tmp_path: Path) -> None:
     columns = make_columns(10)
     by_rows = make_log(tmp_path / "rows", flush_rows=10, flush_s=3_600)
     by_rows.append(entry(columns, 0, 10))
@@ -175,7 +194,7 @@ def test_many_rows_or_much_time_make_a_file_while_others_are_appended(tmp_path: 
     assert (len(read(tmp_path / "rows")), len(read(tmp_path / "time"))) == (13, 4)
 
 
-def test_no_file_is_written_over_by_another_replica_or_a_restart(tmp_path: Path) -> None:
+def test_no_file_is_overwritten_by_another_replica_or_a_restart(tmp_path: Path) -> None:
     columns = make_columns(1)
     for _ in range(3):
         log = make_log(tmp_path)
@@ -184,30 +203,52 @@ def test_no_file_is_written_over_by_another_replica_or_a_restart(tmp_path: Path)
     assert len(read(tmp_path)) == 3
 
 
-@pytest.mark.parametrize("limits", [{"rows": 25}, {"bytes": 20_000}])
-def test_what_the_queue_cannot_hold_is_dropped_and_counted_and_nobody_waits(
-    tmp_path: Path, limits: dict[str, int]
+def test_a_slow_disk_drops_and_counts_what_exceeds_the_limit_and_delays_no_request(
+    tmp_path: Path, disk: SlowDisk
 ) -> None:
     columns = make_columns(10)
-    log = make_log(tmp_path, flush_s=3_600, **limits)
+    log = make_log(tmp_path, rows=35, flush_rows=10)
+    log.append(entry(columns, 0, 10))
+    assert disk.entered.wait(30)
     for _ in range(10):
         log.append(entry(columns, 0, 10))
-    assert log.dropped["queue"] >= 70
+    # The rows that are being written count too.
+    assert log.dropped["queue"] == 80
+    log.append(entry(columns, 0, 5))
+    disk.freed.set()
     log.close()
-    assert log.written == len(read(tmp_path)) == 100 - log.dropped["queue"] > 0
+    assert log.written == len(read(tmp_path)) == 35
+    assert (log._queue.rows, log._queue.bytes) == (0, 0)
 
 
-def test_long_texts_count_as_the_bytes_that_they_are(tmp_path: Path) -> None:
-    columns = make_columns(1)
-    columns["destination"] = np.array(["x" * 1_000_000], dtype=object)
-    log = make_log(tmp_path, flush_s=3_600, bytes=1_500_000)
-    log.append(entry(columns, 0, 1))
-    log.append(entry(columns, 0, 1))
-    assert log.dropped["queue"] == 1
+def test_the_largest_requests_on_a_slow_disk_stay_within_the_limit_of_bytes(tmp_path: Path, disk: SlowDisk) -> None:
+    limit, rows, requests = 32 * 1024 * 1024, 10_000, 30
+    log = make_log(tmp_path, bytes=limit, flush_rows=rows)
+    log.append(entry(make_columns(rows), 0, rows))
+    assert disk.entered.wait(30)
+    resident = resident_bytes()
+    tracemalloc.start()
+    try:
+        for seed in range(requests):
+            log.append(entry(make_unshared_columns(rows, seed), 0, rows))
+            assert log._queue.bytes <= limit
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    waiting = log._queue.rows - rows
+    assert waiting >= 2 * rows
+    assert kept <= limit
+    assert resident_bytes() - resident <= 2 * limit
+    # All of them would have been far beyond the limit.
+    assert kept / waiting * requests * rows > 2 * limit
+    assert log.dropped == {"queue": requests * rows - waiting, "failed": 0}
+    disk.freed.set()
     log.close()
+    assert log.written == waiting + rows
+    assert (log._queue.rows, log._queue.bytes) == (0, 0)
 
 
-def test_what_comes_after_the_end_is_dropped_and_counted(tmp_path: Path) -> None:
+def test_rows_after_the_close_are_dropped_and_counted(tmp_path: Path) -> None:
     log = make_log(tmp_path)
     log.close()
     log.append(entry(make_columns(1), 0, 1))
@@ -215,7 +256,7 @@ def test_what_comes_after_the_end_is_dropped_and_counted(tmp_path: Path) -> None
     log.close()
 
 
-def test_a_full_disk_is_counted_told_once_and_over_when_there_is_room(
+def test_a_full_disk_is_counted_and_logged_once_until_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     columns = make_columns(5)
@@ -229,25 +270,27 @@ def test_a_full_disk_is_counted_told_once_and_over_when_there_is_room(
         for number in (1, 2, 3):
             log.append(entry(columns, 0, 5))
             wait_until(lambda: log.dropped["failed"] == 5 * number)  # noqa: B023 - it is called at once
-        (told,) = caplog.records
-        assert "No space left on device" in told.getMessage()
+        (logged,) = caplog.records
+        assert "No space left on device" in logged.getMessage()
     log.append(entry(columns, 0, 5))
     log.close()
     assert (log.written, len(read(tmp_path))) == (5, 5)
+    assert (log._queue.rows, log._queue.bytes) == (0, 0)
     assert not list(tmp_path.rglob(".arriving-*"))
 
 
-def test_a_folder_that_goes_away_harms_nobody(tmp_path: Path) -> None:
+def test_a_folder_that_disappears_only_drops_rows(tmp_path: Path) -> None:
     log = make_log(tmp_path / "log")
     (tmp_path / "log" / "flight_delay").rmdir()
-    (tmp_path / "log" / "flight_delay").write_text("in its place")
+    (tmp_path / "log" / "flight_delay").write_text("a file in its place")
     log.append(entry(make_columns(2), 0, 2))
     log.close()
-    assert log.dropped["failed"] == 2
+    assert log.dropped == {"queue": 0, "failed": 2}
+    assert (log._queue.rows, log._queue.bytes) == (0, 0)
 
 
 @pytest.mark.parametrize("place", ["file", "s3://bucket/log"])
-def test_a_folder_that_cannot_be_written_is_no_setting(tmp_path: Path, place: str) -> None:
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("")
     folder = Path(place) if "://" in place else tmp_path / place
     with pytest.raises(SettingsError, match="prediction_log"):
@@ -255,19 +298,19 @@ def test_a_folder_that_cannot_be_written_is_no_setting(tmp_path: Path, place: st
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_is_no_setting(tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(SettingsError, match="choose another folder"):
         PredictionLog(tmp_path, _CONTRACT)
 
 
-def test_a_column_with_a_name_of_the_log_s_own_is_no_setting(tmp_path: Path) -> None:
+def test_a_contract_with_a_column_of_the_log_is_refused(tmp_path: Path) -> None:
     columns = (replace(_CONTRACT.columns[0], name="request_id"), *_CONTRACT.columns[1:])
     with pytest.raises(SettingsError, match="request_id; rename"):
         PredictionLog(tmp_path, replace(_CONTRACT, columns=columns))
 
 
-def test_files_are_whole_after_a_kill_and_what_was_half_done_is_no_file(tmp_path: Path) -> None:
+def test_files_are_whole_after_a_kill_and_a_part_is_no_file(tmp_path: Path) -> None:
     rows = 0
     for _ in range(3):
         command = [sys.executable, "-c", _WRITER, str(tmp_path)]
@@ -284,7 +327,7 @@ def test_files_are_whole_after_a_kill_and_what_was_half_done_is_no_file(tmp_path
     assert {row["request_id"] for row in read(tmp_path)} == {"r"}
 
 
-def test_what_a_killed_replica_left_half_done_is_removed_when_it_is_old(tmp_path: Path) -> None:
+def test_an_old_part_left_by_a_killed_replica_is_removed(tmp_path: Path) -> None:
     day = tmp_path / "flight_delay" / "date=2026-02-03"
     day.mkdir(parents=True)
     old, new = day / ".arriving-old", day / ".arriving-new"
@@ -295,7 +338,7 @@ def test_what_a_killed_replica_left_half_done_is_removed_when_it_is_old(tmp_path
     assert (old.exists(), new.exists()) == (False, True)
 
 
-def test_only_its_owner_can_read_what_was_asked(tmp_path: Path) -> None:
+def test_only_the_owner_can_read_a_file(tmp_path: Path) -> None:
     log = make_log(tmp_path)
     log.append(entry(make_columns(1), 0, 1))
     log.close()

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.trace import SpanContext, TraceFlags, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from support.collector import Collector, attributes_of, collecting
 from support.properties import PROPERTY
 
 from athanor.errors import DeadlineExceededError, InvalidRequestError, ServiceError, SettingsError
 from athanor.serving.telemetry.spans import RequestSpans
-from athanor.serving.telemetry.tracing import Parent, Tracing, parse_traceparent
+from athanor.serving.telemetry.tracing import Tracing, parse_traceparent
 from projects.flight_delay.model import MODEL
 
 _TRACE, _SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -41,8 +42,12 @@ def make_spans() -> RequestSpans:
     return RequestSpans(tracing, MODEL.contract)
 
 
+def make_parent(trace_id: str, span_id: str, flags: int) -> SpanContext:
+    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(flags))
+
+
 def is_valid(text: str) -> bool:
-    """By W3C's words, said otherwise than the code says them."""
+    """W3C's rules, written independently of the parser."""
     parts = text.split("-")
     if [len(part) for part in parts[:4]] != [2, 32, 16, 2] or set("".join(parts[:4])) - set(_HEX):
         return False
@@ -50,11 +55,19 @@ def is_valid(text: str) -> bool:
     return parts[0] != "ff" and (later or len(parts) == 4) and int(parts[1], 16) > 0 and int(parts[2], 16) > 0
 
 
-def test_a_traceparent_says_trace_span_and_whether_it_is_sampled() -> None:
-    assert parse_traceparent(f"00-{_TRACE}-{_SPAN}-01") == Parent(_TRACE, _SPAN, sampled=True)
-    assert parse_traceparent(f"00-{_TRACE}-{_SPAN}-00") == Parent(_TRACE, _SPAN, sampled=False)
-    assert parse_traceparent(f"00-{_TRACE}-{_SPAN}-fe") == Parent(_TRACE, _SPAN, sampled=False)
-    assert parse_traceparent(f"01-{_TRACE}-{_SPAN}-03-more-of-it") == Parent(_TRACE, _SPAN, sampled=True)
+@pytest.mark.parametrize(
+    ("text", "flags", "is_sampled"),
+    [
+        (f"00-{_TRACE}-{_SPAN}-01", 0x01, True),
+        (f"00-{_TRACE}-{_SPAN}-00", 0x00, False),
+        (f"00-{_TRACE}-{_SPAN}-fe", 0xFE, False),
+        (f"01-{_TRACE}-{_SPAN}-03-more-of-it", 0x03, True),
+    ],
+)
+def test_a_traceparent_carries_trace_span_and_the_sampled_flag(text: str, flags: int, is_sampled: bool) -> None:
+    parent = parse_traceparent(text)
+    assert parent == make_parent(_TRACE, _SPAN, flags)
+    assert parent.trace_flags.sampled == is_sampled
 
 
 @pytest.mark.parametrize(
@@ -76,7 +89,7 @@ def test_a_traceparent_says_trace_span_and_whether_it_is_sampled() -> None:
         f"00-{_TRACE[:-1]}٣-{_SPAN}-01",
     ],
 )
-def test_a_traceparent_that_w3c_does_not_allow_is_as_if_it_were_not_there(text: str) -> None:
+def test_a_traceparent_that_w3c_does_not_allow_counts_as_absent(text: str) -> None:
     assert parse_traceparent(text) is None
 
 
@@ -90,37 +103,37 @@ _parts = st.tuples(
 
 @PROPERTY
 @given(_parts)
-def test_what_is_well_formed_is_read_as_opentelemetry_reads_it(parts: tuple[str, str, str, str]) -> None:
+def test_a_well_formed_traceparent_is_read_as_opentelemetry_reads_it(parts: tuple[str, str, str, str]) -> None:
     text = "-".join(parts)
     parent = parse_traceparent(text)
     assert (parent is not None) == is_valid(text)
     if parent is not None:
-        assert parent == Parent(parts[1], parts[2], sampled=int(parts[3], 16) % 2 == 1)
-        assert TraceContextTextMapPropagator().extract({"traceparent": text})
+        context = TraceContextTextMapPropagator().extract({"traceparent": text})
+        assert parent == get_current_span(context).get_span_context()
 
 
 @PROPERTY
 @given(_parts, st.integers(0, 54), st.text(string.printable + "é\x00", max_size=3))
-def test_one_that_is_damaged_is_read_only_if_it_is_still_valid(
+def test_a_damaged_traceparent_is_read_only_if_it_is_still_valid(
     parts: tuple[str, str, str, str], where: int, instead: str
 ) -> None:
     text = "-".join(parts)
     damaged = text[:where] + instead + text[where + 1 :]
-    # Of later versions nothing is known after their flags but that no line ends there.
+    # A later version may have anything after its flags but the end of a line.
     expected = is_valid(damaged) and not re.search("[\n]", damaged)
     assert (parse_traceparent(damaged) is not None) == expected
 
 
 @PROPERTY
 @given(st.text(max_size=80))
-def test_no_text_whatever_raises(text: str) -> None:
+def test_no_text_raises(text: str) -> None:
     assert (parse_traceparent(text) is None) or is_valid(text)
 
 
-def test_an_answer_is_a_span_at_the_door_below_the_callers_with_the_model_below_it(collector: Collector) -> None:
+def test_an_answer_is_a_span_at_the_door_between_the_callers_and_the_models(collector: Collector) -> None:
     spans = make_spans()
     before = time.time_ns()
-    span = spans.start("grpc", "r-1", Parent(_TRACE, _SPAN, sampled=True))
+    span = spans.start("grpc", "r-1", make_parent(_TRACE, _SPAN, 1))
     spans.end_answered(span, "champion", "1.2.3", "d1", 7, before + 10, before + 20)
     spans.close()
     model, door = sorted(collector.spans, key=lambda sent: sent.name != "predict")
@@ -142,7 +155,7 @@ def test_an_answer_is_a_span_at_the_door_below_the_callers_with_the_model_below_
     }
 
 
-def test_without_a_caller_a_trace_of_its_own_begins(collector: Collector) -> None:
+def test_without_a_callers_trace_a_new_one_begins(collector: Collector) -> None:
     spans = make_spans()
     spans.end_answered(spans.start("oip-rest", "r", None), "champion", "1", "d", 1, 1, 2)
     spans.close()
@@ -153,7 +166,7 @@ def test_without_a_caller_a_trace_of_its_own_begins(collector: Collector) -> Non
     assert int.from_bytes(door.trace_id)
 
 
-def test_an_inspection_is_called_by_what_it_does_whichever_protocol_it_came_by(collector: Collector) -> None:
+def test_an_inspection_has_one_name_for_both_protocols(collector: Collector) -> None:
     spans = make_spans()
     spans.end_refused(spans.start("inspection", "r", None), "inspection", InvalidRequestError("bad"))
     spans.close()
@@ -171,7 +184,7 @@ def test_an_inspection_is_called_by_what_it_does_whichever_protocol_it_came_by(c
         (ServiceError("failed"), "oip-grpc", True, ("rpc.grpc.status_code", 13)),
     ],
 )
-def test_only_the_services_own_fault_is_an_error_of_the_span(
+def test_only_a_fault_of_the_service_is_an_error_of_the_span(
     collector: Collector, error: InvalidRequestError, door: str, is_error: bool, status: tuple[str, int]
 ) -> None:
     spans = make_spans()
@@ -183,7 +196,7 @@ def test_only_the_services_own_fault_is_an_error_of_the_span(
     assert (sent.status.code == sent.status.STATUS_CODE_ERROR) == is_error
 
 
-def test_the_service_is_called_as_the_model_or_as_the_variable_says(
+def test_the_service_has_the_models_name_unless_a_variable_sets_one(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable, content, expected in (
@@ -198,7 +211,7 @@ def test_the_service_is_called_as_the_model_or_as_the_variable_says(
         assert collector.resource["service.name"] == expected
 
 
-def test_nothing_is_traced_where_nobody_collects(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_traced_without_a_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Tracing.from_environment("flight_delay") is None
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     assert Tracing.from_environment("flight_delay") is None
@@ -214,8 +227,8 @@ def test_another_protocol_than_grpc_is_refused(monkeypatch: pytest.MonkeyPatch) 
         Tracing.from_environment("flight_delay")
 
 
-def test_a_collector_that_never_answers_makes_nobody_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    # It takes connections, and says nothing.
+def test_a_collector_that_never_answers_delays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    # It accepts connections and sends nothing.
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

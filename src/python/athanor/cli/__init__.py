@@ -1,1 +1,1 @@
-"""Layer `cli`: command lines, the only layer that composes the others."""
+"""Layer `cli`: command lines. The only layer that composes the others."""

@@ -1,18 +1,19 @@
-"""The composing app. Layers and their libraries load when a command needs them, never for `--help`."""
+"""The app `athanor` with the commands of all layers. Layers load when a command needs them, never for `--help`."""
 
 from athanor.cli.client import app as client
 from athanor.cli.data import app as data
 from athanor.cli.demo import app as demo
 from athanor.cli.monitoring import app as monitoring
 from athanor.cli.registry import app as registry
+from athanor.cli.registry.opening import open_registry
 from athanor.cli.releases import app as releases
 from athanor.cli.serving import app as serving
 from athanor.cli.shared.terminal import make_app, run
 from athanor.cli.training import app as training
 
-app = make_app("athanor", "Takes a table to a running, trustworthy prediction service, and can prove how.")
+app = make_app("athanor", "Turn a table into a running, trustworthy prediction service, and prove how.")
 app.command(name="demo")(demo.demo)
-training.add_commands(app, lambda home, progress: registry.open_registry(home, progress).record)
+training.add_commands(app, lambda home, progress: open_registry(home, progress).record)
 app.command(name="evaluate")(releases.evaluate)
 app.command(name="verify")(releases.verify)
 app.command(name="predict")(client.predict)

@@ -17,10 +17,10 @@ __all__ = ["AsyncClient", "connect"]
 
 
 class AsyncClient(Caller):
-    """A project's service, for one event loop. Does what `athanor.client.client.Client` does, and says the same."""
+    """Client of a project's service for one event loop. Same methods and errors as `athanor.client.client.Client`."""
 
     def __init__(self, project: str, connection: Connection) -> None:
-        """As `Client`; to be made where the event loop runs."""
+        """As `Client`; call it in the event loop."""
         super().__init__(project, connection)
         self._predict = self._stubs.open_predict(connection.open_async())
 
@@ -48,18 +48,18 @@ class AsyncClient(Caller):
         on_refused: OnRefused | None = None,
     ) -> AsyncIterator[Predicted]:
         """As `Client.predict_many`; the rows may be an asynchronous iterable as well."""
-        whole = Cut(batch_rows, in_flight, Options(timeout_s, None, semantic_version, sticky_key))
-        return self._predict_many(rows, whole, on_refused)
+        batching = Cut(batch_rows, in_flight, Options(timeout_s, None, semantic_version, sticky_key))
+        return self._predict_many(rows, batching, on_refused)
 
     async def _predict_many(
-        self, rows: Iterable[Any] | AsyncIterable[Any], whole: Cut, on_refused: OnRefused | None
+        self, rows: Iterable[Any] | AsyncIterable[Any], batching: Cut, on_refused: OnRefused | None
     ) -> AsyncIterator[Predicted]:
         waiting: deque[tuple[Batch, asyncio.Task[Any]]] = deque()
         try:
-            async for first, some in cut_async(rows, whole.batch_rows):
-                batch = self._begin_batch(first, some, whole)
+            async for first, some in cut_async(rows, batching.batch_rows):
+                batch = self._begin_batch(first, some, batching)
                 waiting.append((batch, asyncio.create_task(self._send(batch.call))))
-                if len(waiting) >= whole.in_flight:
+                if len(waiting) >= batching.in_flight:
                     for predicted in await _take(*waiting.popleft(), on_refused):
                         yield predicted
             while waiting:

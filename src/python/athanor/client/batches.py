@@ -1,4 +1,4 @@
-"""Many rows as several requests: how they are cut, and how answers and refusals find their rows again."""
+"""Batches of many rows: one request each, with answers and violations by position among all rows."""
 
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ _Row = TypeVar("_Row")
 
 @dataclass(frozen=True)
 class AnsweredBy:
-    """What answered a request: the answer's fields of the same names."""
+    """Release that answered a request: the response's fields of the same names."""
 
     model_name: str
     semantic_version: str
@@ -31,11 +31,11 @@ class AnsweredBy:
 
 @dataclass(frozen=True)
 class Predicted:
-    """The answer to one of many rows.
+    """Prediction for one of many rows.
 
     Attributes:
-        row: its position among all rows, from 0.
-        prediction: the message that the service predicted for it.
+        row: position among all rows, from 0.
+        prediction: message of the prediction.
     """
 
     row: int
@@ -45,12 +45,12 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Refused:
-    """Rows that were sent together and of which at least one breaks the contract.
+    """A batch of which at least one row breaks the contract.
 
     Attributes:
-        first: position of the first among all rows, from 0.
-        rows_field: name of the request's field that held them.
-        error: names violations by their position among all rows; a service's answer has room for the first few dozen.
+        first: position of the first row among all rows, from 0.
+        rows_field: name of the request's field with the rows.
+        error: violations by position among all rows; a response has room for the first few dozen only.
     """
 
     first: int
@@ -64,11 +64,11 @@ OnRefused = Callable[[Refused], None]
 
 @dataclass(frozen=True)
 class Cut:
-    """How many rows become requests.
+    """How rows are divided into requests.
 
     Attributes:
-        batch_rows: rows in each but the last.
-        in_flight: most requests that are under way, or answered and not yet taken.
+        batch_rows: rows in each request but the last.
+        in_flight: maximum of requests sent whose predictions were not taken yet.
         options: of each request.
     """
 
@@ -85,10 +85,10 @@ class Cut:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that are sent together.
+    """Rows of one request.
 
     Attributes:
-        first: position of the first among all rows, from 0.
+        first: position of the first row among all rows, from 0.
     """
 
     first: int
@@ -97,7 +97,7 @@ class Batch:
     stubs: Stubs
 
     def to_predicted(self, response: Message) -> Iterator[Predicted]:
-        """Raises ServiceError if there is not one prediction for each row."""
+        """Raises ServiceError unless there is one prediction for each row."""
         predictions = getattr(response, self.stubs.predictions_field)
         if len(predictions) != len(self.rows):
             raise ServiceError(f"the service answered {len(self.rows)} rows with {len(predictions)} predictions")
@@ -106,7 +106,7 @@ class Batch:
             yield Predicted(row, prediction, answered_by)
 
     def refuse(self, error: InvalidRequestError, on_refused: OnRefused | None) -> None:
-        """Tells of a refusal, its rows numbered among all rows. Raises it if nobody wants to be told."""
+        """Passes the error to `on_refused`, or raises it without one. Violations are numbered among all rows."""
         moved = tuple(move(violation, self.stubs.rows_field, self.first) for violation in error.violations)
         numbered = InvalidRequestError(str(error), moved)
         if on_refused is None:
@@ -115,8 +115,8 @@ class Batch:
 
 
 def move(violation: FieldViolation, rows_field: str, first: int) -> FieldViolation:
-    """The same violation, its row numbered from `first` instead of 0."""
-    found = re.match(rf"{re.escape(rows_field)}\[([0-9]+)\]", violation.field)
+    """The violation with its row numbered from `first` instead of 0."""
+    found = match_row(violation, rows_field)
     if found is None:
         return violation
     moved = f"{rows_field}[{int(found[1]) + first}]"
@@ -126,8 +126,13 @@ def move(violation: FieldViolation, rows_field: str, first: int) -> FieldViolati
     return FieldViolation(moved + violation.field[found.end() :], violation.rule, description)
 
 
+def match_row(violation: FieldViolation, rows_field: str) -> re.Match[str] | None:
+    """Match of the row in a violation's field, its position as the first group; None if it is not of a row."""
+    return re.match(rf"{re.escape(rows_field)}\[([0-9]+)\]", violation.field)
+
+
 def cut(rows: Iterable[_Row], size: int) -> Iterator[tuple[int, list[_Row]]]:
-    """Lists of `size` rows, the last of what is left, each with the position of its first row."""
+    """Lists of `size` rows, the last one shorter, each with the position of its first row."""
     iterator = iter(rows)
     for first in count(0, size):
         batch = list(islice(iterator, size))
@@ -137,7 +142,7 @@ def cut(rows: Iterable[_Row], size: int) -> Iterator[tuple[int, list[_Row]]]:
 
 
 async def cut_async(rows: Iterable[_Row] | AsyncIterable[_Row], size: int) -> AsyncIterator[tuple[int, list[_Row]]]:
-    """As `cut`, of rows that may be waited for."""
+    """As `cut`, for rows that may come asynchronously."""
     if isinstance(rows, Iterable):
         for first, batch in cut(rows, size):
             yield first, batch

@@ -1,4 +1,4 @@
-"""What synchronous and asynchronous clients share: all that happens to a call before and after it is sent."""
+"""Base of the synchronous and the asynchronous client: prepares calls and reads failures."""
 
 import re
 import sys
@@ -13,18 +13,18 @@ from athanor.client.connection.retries import Attempts, RetryCount
 from athanor.client.stubs import Stubs
 from athanor.errors import InvalidRequestError
 
-# What may stand in a header. gRPC refuses all else with messages that repeat every header, the token too.
+# Text that gRPC accepts as a header. Its own error would repeat every header, the token included.
 _HEADER_VALUE: Final = re.compile(r"[ -~]{1,1024}")
 
 
 class Caller:
-    """A client without its way of waiting."""
+    """A client, except for sending and waiting."""
 
     def __init__(self, project: str, connection: Connection) -> None:
         """Finds the project's stubs and the token.
 
         Raises:
-            NotFoundError: this binary carries no stubs of the project.
+            NotFoundError: this binary has no stubs of the project.
             SettingsError: the token cannot be read.
         """
         self._stubs = Stubs(project)
@@ -42,7 +42,7 @@ class Caller:
 
     @property
     def retries(self) -> int:
-        """How often this client has asked again so far."""
+        """Number of retries so far."""
         return self._count.value
 
     def _begin(self, rows: Sequence[Any], options: Options) -> Call:
@@ -55,8 +55,8 @@ class Caller:
         request = self._stubs.make_request(rows, options.semantic_version)
         return Call(request, self._make_metadata(options), attempts, wait_after)
 
-    def _begin_batch(self, first: int, rows: Sequence[Any], cut: Cut) -> Batch:
-        return Batch(first, rows, self._begin(rows, cut.options), self._stubs)
+    def _begin_batch(self, first: int, rows: Sequence[Any], batching: Cut) -> Batch:
+        return Batch(first, rows, self._begin(rows, batching.options), self._stubs)
 
     def _make_metadata(self, options: Options) -> tuple[tuple[str, str], ...]:
         given = {
@@ -75,7 +75,7 @@ class Caller:
 
 
 def _current_traceparent() -> str | None:
-    """That of the caller's current span, if its process traces with OpenTelemetry; nothing here depends on it."""
+    """`traceparent` of the current span if the process uses OpenTelemetry, which the client does not depend on."""
     propagate: Any = sys.modules.get("opentelemetry.propagate")
     if propagate is None:
         return None

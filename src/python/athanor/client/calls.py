@@ -13,7 +13,7 @@ DEFAULT_TIMEOUT_S: Final = 30.0
 
 @dataclass(frozen=True)
 class Options:
-    """What a caller may ask of a prediction beside the rows; see `Client.predict`."""
+    """Options of one call; see `Client.predict`."""
 
     timeout_s: float
     request_id: str | None
@@ -23,10 +23,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Call:
-    """One request, ready to be sent as often as it takes.
+    """One request, ready for any number of attempts.
 
     Attributes:
-        wait_after: seconds to wait before it is sent again after an error of gRPC; raises ours if it is to end.
+        wait_after: seconds until the next attempt after a gRPC error; raises our error if there is none.
     """
 
     request: Message

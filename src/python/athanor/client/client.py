@@ -1,4 +1,4 @@
-"""Calls a prediction service by the stubs that its protos generate. Nothing of the server comes along."""
+"""The synchronous client of a prediction service. It needs the generated stubs and gRPC, nothing of the server."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,13 +17,13 @@ __all__ = ["Client", "connect"]
 
 
 class Client(Caller):
-    """A project's service. May be used by several threads; `athanor.client.aio.AsyncClient` is the same for asyncio."""
+    """Client of a project's service, safe to share among threads. For asyncio see `athanor.client.aio.AsyncClient`."""
 
     def __init__(self, project: str, connection: Connection) -> None:
-        """Finds the project's stubs and the token; asks nothing yet.
+        """Finds the project's stubs and the token; sends nothing yet.
 
         Raises:
-            NotFoundError: this binary carries no stubs of the project.
+            NotFoundError: this binary has no stubs of the project.
             ServiceError: the connection was closed.
             SettingsError: the token cannot be read.
         """
@@ -39,27 +39,29 @@ class Client(Caller):
         semantic_version: str | None = None,
         sticky_key: str | None = None,
     ) -> Any:
-        """Asks for predictions, and again while the service is away or overloaded.
+        """Predicts rows. Retries while the service is unavailable or overloaded.
 
         Args:
             rows: messages of `row_class`.
-            timeout_s: seconds until the deadline of all attempts together.
-            request_id: comes back in the answer; the server makes one if there is none.
-            semantic_version: the version to ask; whichever serves traffic by default.
-            sticky_key: requests with the same key are answered by the same variant; that of the first row by default.
+            timeout_s: deadline of all attempts together, in seconds.
+            request_id: returned in the response; the service makes one by default.
+            semantic_version: version to ask; chosen by the traffic by default.
+            sticky_key: requests with the same key are answered by the same variant; the first row's key by default.
 
         Returns:
             The response message.
 
         Raises:
-            DeadlineExceededError: there was no answer in time.
-            InvalidRequestError: rows break the contract; carries the violations.
-            ModelNotFoundError: the service does not serve the model, or not this version.
-            OverloadedError: the service has too much to do; says when to ask again.
-            PermissionDeniedError, UnauthenticatedError: the token is not known, or not enough.
-            ServiceError: the service did not answer.
-            SettingsError: `timeout_s` is no time.
-            TooLargeError: there are more rows or bytes than the service takes at once.
+            DeadlineExceededError: there was no response in time.
+            InvalidRequestError: rows break the contract; has the violations.
+            ModelNotFoundError: the service does not serve the model or this version.
+            OverloadedError: the service has too many requests; has the time to wait.
+            PermissionDeniedError: the token does not allow it.
+            ServiceError: the service failed or did not answer.
+            SettingsError: `timeout_s` is not a positive number.
+            TooLargeError: more rows or bytes than the service accepts in one request.
+            UnauthenticatedError: the token is missing or unknown.
+            AthanorError: any other error that the service names; `code` says which.
         """
         return self._send(self._begin(rows, Options(timeout_s, request_id, semantic_version, sticky_key)))
 
@@ -74,39 +76,39 @@ class Client(Caller):
         sticky_key: str | None = None,
         on_refused: OnRefused | None = None,
     ) -> Iterator[Predicted]:
-        """Asks for any number of rows, several requests at a time, and yields the answers in the rows' order.
+        """Predicts any number of rows, several requests at a time, and yields predictions in the order of the rows.
 
-        At most `(in_flight + 1) * batch_rows` rows are held. They are taken from `rows` by the thread that iterates.
+        Holds at most `(in_flight + 1) * batch_rows` rows. The iterating thread takes them from `rows`.
 
         Args:
             rows: messages of `row_class`.
             batch_rows: rows in one request.
-            in_flight: requests under way at a time.
-            timeout_s: seconds until the deadline of one request.
-            semantic_version: the version to ask; whichever serves traffic by default.
+            in_flight: requests in flight at a time.
+            timeout_s: deadline of one request, in seconds.
+            semantic_version: version to ask; chosen by the traffic by default.
             sticky_key: as in `predict`; without it, batches may be answered by different variants.
-            on_refused: told of each batch that breaks the contract; its rows are left out and the others asked. Without
-                it the first such batch ends the iteration with InvalidRequestError.
+            on_refused: called with each batch that breaks the contract; its rows are skipped. Without it the first such
+                batch ends the iteration with InvalidRequestError.
 
         Raises:
-            Whatever `predict` does, when the iteration comes to the batch; violations name rows among all.
+            The errors of `predict`, when the iteration reaches the batch; violations name rows by position among all.
         """
-        whole = Cut(batch_rows, in_flight, Options(timeout_s, None, semantic_version, sticky_key))
-        return self._predict_many(rows, whole, on_refused)
+        batching = Cut(batch_rows, in_flight, Options(timeout_s, None, semantic_version, sticky_key))
+        return self._predict_many(rows, batching, on_refused)
 
-    def _predict_many(self, rows: Iterable[Any], whole: Cut, on_refused: OnRefused | None) -> Iterator[Predicted]:
+    def _predict_many(self, rows: Iterable[Any], batching: Cut, on_refused: OnRefused | None) -> Iterator[Predicted]:
         waiting: deque[tuple[Batch, Future[Any]]] = deque()
-        executor = ThreadPoolExecutor(whole.in_flight, thread_name_prefix="athanor-client")
+        executor = ThreadPoolExecutor(batching.in_flight, thread_name_prefix="athanor-client")
         try:
-            for first, some in cut(rows, whole.batch_rows):
-                batch = self._begin_batch(first, some, whole)
+            for first, some in cut(rows, batching.batch_rows):
+                batch = self._begin_batch(first, some, batching)
                 waiting.append((batch, executor.submit(self._send, batch.call)))
-                if len(waiting) >= whole.in_flight:
+                if len(waiting) >= batching.in_flight:
                     yield from _take(*waiting.popleft(), on_refused)
             while waiting:
                 yield from _take(*waiting.popleft(), on_refused)
         finally:
-            # Whoever stops early does not wait for answers that nobody reads.
+            # A caller that stops early does not wait for the rest.
             executor.shutdown(wait=False, cancel_futures=True)
 
     def _send(self, call: Call) -> Any:

@@ -1,4 +1,4 @@
-"""A project's generated code, found by its name."""
+"""Generated code of a project, found by the project's name."""
 
 import importlib
 from collections.abc import Callable, Sequence
@@ -11,16 +11,16 @@ from athanor.errors import NotFoundError
 
 
 class Stubs:
-    """A project's generated code, found by the house's convention: `<project>.v1.<project>_pb2_grpc`.
+    """Generated code of a project, by convention `<project>.v1.<project>_pb2` and `…_pb2_grpc`.
 
     Attributes:
         row_class: message class of one row.
-        rows_field: name of the request's field that holds them.
-        predictions_field: name of the response's field that holds the predictions.
+        rows_field: name of the request's field with the rows.
+        predictions_field: name of the response's field with the predictions.
     """
 
     def __init__(self, project: str) -> None:
-        """Raises NotFoundError if this binary carries no stubs of the project."""
+        """Raises NotFoundError if this binary has no stubs of the project."""
         name = f"{project}.v1.{project}"
         try:
             if not project.isidentifier():
@@ -28,7 +28,7 @@ class Stubs:
             messages: Any = importlib.import_module(f"{name}_pb2")
             services: Any = importlib.import_module(f"{name}_pb2_grpc")
         except ModuleNotFoundError:
-            raise NotFoundError(f"this binary carries no stubs of project {project!r}") from None
+            raise NotFoundError(f"this binary has no stubs of project {project!r}") from None
         service = next(iter(messages.DESCRIPTOR.services_by_name))
         self._stub: Callable[[Any], Any] = getattr(services, f"{service}Stub")
         self._request_class: Callable[..., Message] = messages.PredictRequest
@@ -38,7 +38,7 @@ class Stubs:
         self.predictions_field: str = _repeated(messages.PredictResponse.DESCRIPTOR).name
 
     def open_predict(self, channel: Any) -> Callable[..., Any]:
-        """The method `Predict` on a channel of grpc or grpc.aio."""
+        """Callable of the RPC `Predict` on a channel of grpc or grpc.aio."""
         predict: Callable[..., Any] = self._stub(channel).Predict
         return predict
 

@@ -1,1 +1,1 @@
-"""Layer `contract`: one protobuf message says what a row is; everything about columns is read from it."""
+"""Layer `contract`: a protobuf message defines a row, and all else about columns derives from its options."""

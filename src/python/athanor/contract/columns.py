@@ -1,11 +1,12 @@
-"""Columns: what the options of a protobuf field say about one column, checked and ready to use."""
+"""Columns: the options of a protobuf field, checked and with their defaults filled in."""
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from math import inf, isfinite
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from google.protobuf.descriptor import FieldDescriptor
@@ -15,11 +16,11 @@ from athanor.contract.v1 import options_pb2
 from athanor.errors import ContractError
 
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
-"""Arrays of equal length `n` by column name; a column's `Kind` says its dtype and how a missing value looks."""
+"""Arrays of equal length `n` by column name. The `Kind` of a column says its dtype and how a missing value looks."""
 
 
 class Kind(enum.Enum):
-    """How a column's values look in an array.
+    """How the values of a column look in an array.
 
     NUMBER, INTEGER and BOOLEAN are float64 with NaN for missing (32-bit integers are exact in it); TEXT is an object
     array of `str` with "" for missing; TIMESTAMP is datetime64[us] in UTC with NaT for missing.
@@ -50,7 +51,7 @@ class Role(enum.Enum):
     PREDICTION = options_pb2.ROLE_PREDICTION
 
 
-_KINDS = {
+_KINDS: Final = {
     FieldDescriptor.TYPE_DOUBLE: Kind.NUMBER,
     FieldDescriptor.TYPE_FLOAT: Kind.NUMBER,
     FieldDescriptor.TYPE_INT32: Kind.INTEGER,
@@ -59,10 +60,10 @@ _KINDS = {
     FieldDescriptor.TYPE_STRING: Kind.TEXT,
 }
 
-# What a message can carry of them.
-_TYPE_LIMITS = {FieldDescriptor.TYPE_INT32: (-(2**31), 2**31 - 1), FieldDescriptor.TYPE_UINT32: (0, 2**32 - 1)}
+# Numbers that a field of the type can hold.
+_TYPE_LIMITS: Final = {FieldDescriptor.TYPE_INT32: (-(2**31), 2**31 - 1), FieldDescriptor.TYPE_UINT32: (0, 2**32 - 1)}
 
-_SHARES = ("distance_budget", "missing_drift_budget", "rate_drift_budget")
+_SHARES: Final = ("missing_budget", "distance_budget", "missing_drift_budget", "rate_drift_budget")
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,13 @@ class Column:
     """One scalar field of a contract. The attributes are the options of `options.proto`, with their defaults filled in.
 
     Attributes:
-        minimum, maximum: inclusive bounds; those of the field's type at least, -inf and inf where there is none.
-        missing_budget: largest share of rows in which it may be missing; 0 where it may not.
+        minimum, maximum: inclusive bounds, within the range of the field's type; -inf and inf where there is no bound.
+        missing_budget: largest share of rows in which it may be missing; 0 for a required column.
         drift_budget: largest population stability index against a reference.
         distance_budget: largest Kolmogorov-Smirnov (numbers) or Jensen-Shannon (text) distance from a reference.
         missing_drift_budget: largest change of the share of missing values.
         rate_drift_budget: largest change of the share of true values.
+        example: as protobuf JSON; None where the contract gives none.
 
     A drift budget is None where that drift is not checked.
     """
@@ -96,19 +98,20 @@ class Column:
     missing_drift_budget: float | None
     rate_drift_budget: float | None
     roles: frozenset[Role]
+    example: Any = None
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
-        """That of its array."""
+        """The dtype of its array."""
         return self.kind.dtype
 
-    # What each request looks up by its columns is found without hashing all that they say.
+    # Each request looks up caches by its columns. Hashing every attribute would cost more than the work they save.
     def __hash__(self) -> int:
         return hash(self.name)
 
     @property
     def allowed(self) -> str:
-        """What a value may be, for people."""
+        """The allowed values, in words."""
         if self.categories:
             return f"one of {', '.join(self.categories)}"
         if self.pattern:
@@ -125,91 +128,109 @@ def is_column(field: FieldDescriptor) -> bool:
 
 
 def read_column(field: FieldDescriptor) -> Column:
-    """Reads the column that a field declares.
+    """Reads the column that a field declares, all but its example.
 
     Raises:
-        ContractError: the field carries no column options, or they contradict its type or each other.
+        ContractError: the field has no column options, or they contradict its type or each other.
     """
     if not is_column(field):
-        raise ContractError(f"{field.full_name} has no (athanor.contract.v1.column); give it at least a description")
+        raise ContractError(
+            f"{field.full_name} has no column options; add [(athanor.contract.v1.column) = {{description: …}}]"
+        )
     options = field.GetOptions().Extensions[options_pb2.column]
-    lowest, highest = _TYPE_LIMITS.get(field.type, (-np.inf, np.inf))
+    given = {option.name: value for option, value in options.ListFields()}
+    lowest, highest = _TYPE_LIMITS.get(field.type, (-inf, inf))
     column = Column(
         name=field.name,
         number=field.number,
         kind=_read_kind(field),
         description=options.description,
         unit=options.unit,
-        minimum=max(options.minimum, lowest) if options.HasField("minimum") else lowest,
-        maximum=min(options.maximum, highest) if options.HasField("maximum") else highest,
+        minimum=max(given.get("minimum", lowest), lowest),
+        maximum=min(given.get("maximum", highest), highest),
         categories=tuple(options.categories),
         pattern=options.pattern,
         may_be_missing=options.may_be_missing,
-        missing_budget=options.missing_budget if options.HasField("missing_budget") else float(options.may_be_missing),
-        drift_budget=options.drift_budget if options.HasField("drift_budget") else None,
-        distance_budget=options.distance_budget if options.HasField("distance_budget") else None,
-        missing_drift_budget=options.missing_drift_budget if options.HasField("missing_drift_budget") else None,
-        rate_drift_budget=options.rate_drift_budget if options.HasField("rate_drift_budget") else None,
+        missing_budget=given.get("missing_budget", float(options.may_be_missing)),
+        drift_budget=given.get("drift_budget"),
+        distance_budget=given.get("distance_budget"),
+        missing_drift_budget=given.get("missing_drift_budget"),
+        rate_drift_budget=given.get("rate_drift_budget"),
         roles=_read_roles(field, options),
     )
-    _check(field, column)
+    checks = (_check_values, _check_budgets, _check_roles)
+    if problems := [problem for check in checks for problem in check(column, given)]:
+        raise ContractError(f"{field.full_name}: {'; '.join(problems)}")
     return column
 
 
 def _read_roles(field: FieldDescriptor, options: options_pb2.ColumnOptions) -> frozenset[Role]:
     known = {role.value for role in Role}
     if unknown := set(options.roles) - known - {options_pb2.ROLE_UNSPECIFIED}:
-        raise ContractError(f"{field.full_name}: role {', '.join(map(str, sorted(unknown)))} is unknown")
+        numbers = ", ".join(map(str, sorted(unknown)))
+        raise ContractError(f"{field.full_name}: role {numbers} is unknown; use a Role of athanor.contract.v1")
     return frozenset(Role(role) for role in options.roles if role in known)
 
 
 def _read_kind(field: FieldDescriptor) -> Kind:
     if field.is_repeated:
-        raise ContractError(f"{field.full_name} is repeated; a column is a single value")
+        raise ContractError(f"{field.full_name} is repeated; a column holds a single value")
     if not field.has_presence:
-        raise ContractError(f"{field.full_name} must be declared `optional`, or zero and 'not given' look the same")
+        raise ContractError(f"{field.full_name} is not `optional`; declare it so, or zero and missing look the same")
     if field.message_type is not None and field.message_type.full_name == "google.protobuf.Timestamp":
         return Kind.TIMESTAMP
     kind = _KINDS.get(field.type)
     if kind is None:
         allowed = "double, float, int32, uint32, bool, string or google.protobuf.Timestamp"
-        raise ContractError(f"{field.full_name} has a type that no column can have; use {allowed}")
+        raise ContractError(f"{field.full_name} has a type that a column cannot have; use {allowed}")
     return kind
 
 
-def _check(field: FieldDescriptor, column: Column) -> None:
-    options = field.GetOptions().Extensions[options_pb2.column]
-    given = {set_field.name: value for set_field, value in options.ListFields()}
+def _check_values(column: Column, given: Mapping[str, Any]) -> Iterator[str]:
     bounds = {name: given[name] for name in ("minimum", "maximum") if name in given}
-    budgets = (column.missing_budget, column.drift_budget or 0.0)
-    shares = {name: given[name] for name in _SHARES if name in given}
+    if not column.description:
+        yield "description is empty, describe the column in one sentence"
+    if not all(map(isfinite, bounds.values())):
+        yield f"minimum and maximum must be finite: {_list_options(bounds)}"
+    if column.minimum > column.maximum:
+        yield f"minimum {column.minimum:g} is above maximum {column.maximum:g}"
+    if bounds and column.kind not in (Kind.NUMBER, Kind.INTEGER):
+        yield f"minimum and maximum apply to numbers, this is a {column.kind.value}"
+    if (column.categories or column.pattern) and column.kind is not Kind.TEXT:
+        yield f"categories and pattern apply to text, this is a {column.kind.value}"
+    if column.categories and column.pattern:
+        yield "categories and pattern exclude each other, keep one"
     try:
         re.compile(column.pattern)
     except re.error as error:
-        raise ContractError(
-            f"{field.full_name}: pattern {column.pattern!r} is no regular expression: {error}"
-        ) from None
-    problems = {
-        "description is empty": not column.description,
-        f"minimum {column.minimum:g} is above maximum {column.maximum:g}": column.minimum > column.maximum,
-        f"a bound is not finite: {bounds}": not all(map(np.isfinite, bounds.values())),
-        "minimum and maximum are for numbers": bool(bounds) and column.kind not in (Kind.NUMBER, Kind.INTEGER),
-        "categories and pattern are for text": column.kind is not Kind.TEXT
-        and bool(column.categories or column.pattern),
-        "categories and pattern exclude each other": bool(column.categories and column.pattern),
-        "missing_budget needs may_be_missing": not column.may_be_missing and column.missing_budget > 0,
-        f"missing_budget {column.missing_budget:g} is no share from 0 to 1": not 0 <= column.missing_budget <= 1,
-        f"a drift budget is no share from 0 to 1: {shares}": not all(0 <= share <= 1 for share in shares.values()),
-        "missing_drift_budget needs may_be_missing": not column.may_be_missing and "missing_drift_budget" in given,
-        "rate_drift_budget is for truth values": column.kind is not Kind.BOOLEAN and "rate_drift_budget" in given,
-        "distance_budget is for numbers and text": column.kind in (Kind.BOOLEAN, Kind.TIMESTAMP)
-        and "distance_budget" in given,
-        f"a budget is negative or not finite: {budgets}": any(not np.isfinite(b) or b < 0 for b in budgets),
-        "drift of a Timestamp cannot be budgeted: it only moves forward": column.kind is Kind.TIMESTAMP
-        and column.drift_budget is not None,
-        "an event time must be a Timestamp": Role.EVENT_TIME in column.roles and column.kind is not Kind.TIMESTAMP,
-        "a key may not be missing": Role.KEY in column.roles and column.may_be_missing,
-        "an event time may not be missing": Role.EVENT_TIME in column.roles and column.may_be_missing,
-    }
-    if found := [problem for problem, is_so in problems.items() if is_so]:
-        raise ContractError(f"{field.full_name}: {'; '.join(found)}")
+        yield f"pattern {column.pattern!r} is not a regular expression: {error}"
+
+
+def _check_budgets(column: Column, given: Mapping[str, Any]) -> Iterator[str]:
+    shares = {name: given[name] for name in _SHARES if not 0 <= given.get(name, 0) <= 1}
+    if shares:
+        yield f"a share must be from 0 to 1: {_list_options(shares)}"
+    if not 0 <= given.get("drift_budget", 0) < inf:
+        yield f"drift_budget must be finite and 0 or more: {given['drift_budget']:g}"
+    if not column.may_be_missing and given.get("missing_budget", 0) > 0:
+        yield "missing_budget needs may_be_missing: true"
+    if not column.may_be_missing and "missing_drift_budget" in given:
+        yield "missing_drift_budget needs may_be_missing: true"
+    if "rate_drift_budget" in given and column.kind is not Kind.BOOLEAN:
+        yield f"rate_drift_budget applies to booleans, this is a {column.kind.value}"
+    if "distance_budget" in given and column.kind in (Kind.BOOLEAN, Kind.TIMESTAMP):
+        yield f"distance_budget applies to numbers and text, this is a {column.kind.value}"
+    if "drift_budget" in given and column.kind is Kind.TIMESTAMP:
+        yield "drift_budget does not apply to a timestamp, which only moves forward"
+
+
+def _check_roles(column: Column, given: Mapping[str, Any]) -> Iterator[str]:
+    if Role.EVENT_TIME in column.roles and column.kind is not Kind.TIMESTAMP:
+        yield f"ROLE_EVENT_TIME needs a google.protobuf.Timestamp, this is a {column.kind.value}"
+    for role in (Role.KEY, Role.EVENT_TIME):
+        if role in column.roles and column.may_be_missing:
+            yield f"ROLE_{role.name} needs a required column, remove may_be_missing"
+
+
+def _list_options(options: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in options.items())

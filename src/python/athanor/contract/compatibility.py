@@ -1,4 +1,4 @@
-"""What changed from one version of a contract to another, and whether callers of the old one can go on."""
+"""Differences between two versions of a contract, and whether callers of the old one are still served."""
 
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ Promises: TypeAlias = Mapping[str, Any]
 
 
 class Level(enum.Enum):
-    """What a change means for callers who keep to the old contract."""
+    """What a change means for callers of the old contract."""
 
     BREAKING = "breaking"
     COMPATIBLE = "compatible"
@@ -20,11 +20,11 @@ class Level(enum.Enum):
 
 @dataclass(frozen=True)
 class Change:
-    """One difference of two contracts.
+    """One difference between two contracts.
 
     Attributes:
-        subject: what changed: "column distance", "field flight_delay.v1.Flight.distance".
-        what: how, with the old value and the new one.
+        subject: "column distance", "field flight_delay.v1.Flight.distance".
+        what: the change, with the old value and the new one.
     """
 
     subject: str
@@ -36,10 +36,10 @@ class Change:
 
 
 def compare(old: Promises, new: Promises) -> tuple[Change, ...]:
-    """Every difference of two contracts, breaking ones first; empty if and only if they promise the same.
+    """Every difference between two contracts, breaking ones first; empty if and only if they promise the same.
 
-    What callers send must still be allowed and mean the same: it may be allowed more. What they read must be what they
-    expect: it may become less. What only data sets know of is nothing to them.
+    Everything that callers send must stay allowed and keep its meaning; more may become allowed. Everything that they
+    read must stay within what they expect; it may become less. Callers never see what only datasets have.
 
     Args:
         old, new: `Contract.promises`.
@@ -52,14 +52,14 @@ def _compare(old: Promises, new: Promises) -> Iterator[Change]:
         yield Change("the method", _changed("name", old["method"], new["method"]), Level.BREAKING)
     unsent = _only_known_afterwards(old) | _only_known_afterwards(new)
     yield from _compare_messages(old["messages"], new["messages"], unsent)
-    yield from _compare_columns(old["row_columns"], new["row_columns"], _judge_sent)
-    yield from _compare_columns(old["other_columns"], new["other_columns"], _judge_not_sent)
+    yield from _compare_columns(old["row_columns"], new["row_columns"], _is_compatible_sent)
+    yield from _compare_columns(old["other_columns"], new["other_columns"], _is_compatible_unsent)
     for name, before, after in _differences(old["dataset"], new["dataset"]):
         yield Change("the dataset", _changed(name, before, after), Level.COMPATIBLE)
 
 
 def _differences(old: Promises, new: Promises) -> Iterator[tuple[str, Any, Any]]:
-    """Name, old and new value of all that is not the same; None for what is not there."""
+    """Name, old value and new value of each difference; None for an absent value."""
     for name in sorted(old.keys() | new.keys()):
         before, after = old.get(name), new.get(name)
         if before != after or (name in old) != (name in new):
@@ -67,7 +67,7 @@ def _differences(old: Promises, new: Promises) -> Iterator[tuple[str, Any, Any]]
 
 
 def _compare_messages(old: Promises, new: Promises, unsent: set[str]) -> Iterator[Change]:
-    """What is on the wire. A message that is never sent breaks nobody."""
+    """Compares the wire format. A change to a message that is never sent breaks no caller."""
     for message, before, after in _differences(old, new):
         broken = Level.COMPATIBLE if message in unsent else Level.BREAKING
         if before is None:
@@ -77,40 +77,43 @@ def _compare_messages(old: Promises, new: Promises, unsent: set[str]) -> Iterato
         for field, wire, new_wire in _differences(before or {}, after or {}):
             subject = f"field {message}.{field}"
             if wire is None:
-                # Whether callers must give it is said of the column.
+                # Whether callers must give it is a matter of its column.
                 yield Change(subject, "is new", Level.COMPATIBLE)
             elif new_wire is None:
                 yield Change(subject, "was removed", broken)
             else:
-                yield Change(subject, _changed("wire format", _tell_wire(wire), _tell_wire(new_wire)), broken)
+                yield Change(subject, _changed("wire format", _format_wire(wire), _format_wire(new_wire)), broken)
 
 
 def _only_known_afterwards(promises: Promises) -> set[str]:
-    """Messages of which every field is a column of the outcome."""
+    """Messages whose fields are all columns of the outcome."""
     names = {name for name, column in promises["other_columns"].items() if not _is_prediction(column)}
     return {message for message, fields in promises["messages"].items() if fields.keys() <= names}
 
 
-def _tell_wire(wire: Sequence[Any]) -> str:
-    """As a .proto file says it: "repeated toy.v1.Row = 1"."""
+def _format_wire(wire: Sequence[Any]) -> str:
+    """As in a .proto file: "repeated toy.v1.Row = 1"."""
     number, kind, is_repeated, referred = wire
     type_name = referred or FieldDescriptorProto.Type.Name(kind).removeprefix("TYPE_").lower()
     return f"{'repeated ' if is_repeated else ''}{type_name} = {number}"
 
 
-Judge: TypeAlias = Callable[[str, Promises, Promises], bool]
-"""Whether callers can go on after an option of a column changed; "" stands for the whole column, {} for none."""
+Compatibility: TypeAlias = Callable[[str, Promises, Promises], bool]
+"""Whether a changed option of a column is compatible, given option, old column and new column.
+
+Option "" stands for the whole column, {} for a column that is absent.
+"""
 
 
-def _compare_columns(old: Promises, new: Promises, can_go_on: Judge) -> Iterator[Change]:
+def _compare_columns(old: Promises, new: Promises, is_compatible: Compatibility) -> Iterator[Change]:
     for name, before, after in _differences(old, new):
         changes = [("", before, after)] if before is None or after is None else list(_differences(before, after))
         for option, value, new_value in changes:
-            level = Level.COMPATIBLE if can_go_on(option, before or {}, after or {}) else Level.BREAKING
-            yield Change(f"column {name}", _tell_column(option, value, new_value), level)
+            level = Level.COMPATIBLE if is_compatible(option, before or {}, after or {}) else Level.BREAKING
+            yield Change(f"column {name}", _format_column(option, value, new_value), level)
 
 
-def _tell_column(option: str, old: Any, new: Any) -> str:
+def _format_column(option: str, old: Any, new: Any) -> str:
     if option:
         return _BECAME[bool(new)] if option == "may_be_missing" else _changed(option, old, new)
     return "was removed" if new is None else f"is new and {'optional' if new['may_be_missing'] else 'required'}"
@@ -119,18 +122,18 @@ def _tell_column(option: str, old: Any, new: Any) -> str:
 _BECAME: Final = {True: "was required and became optional", False: "was optional and became required"}
 
 
-def _judge_sent(option: str, old: Promises, new: Promises) -> bool:
+def _is_compatible_sent(option: str, old: Promises, new: Promises) -> bool:
     if not option:
         return bool(new) and bool(new["may_be_missing"])
-    return CAN_GO_ON.get(option, _never)(old.get(option), new.get(option))
+    return IS_COMPATIBLE.get(option, _never)(old.get(option), new.get(option))
 
 
-def _judge_not_sent(option: str, old: Promises, new: Promises) -> bool:
-    """Of the prediction, which callers read, and of the outcome, which they never see."""
+def _is_compatible_unsent(option: str, old: Promises, new: Promises) -> bool:
+    """For the prediction, which callers read, and the outcome, which they never see."""
     if not (_is_prediction(old) or _is_prediction(new)):
         return True
-    # A prediction that is new is one that nobody reads yet.
-    return not old if not option else CAN_GO_ON.get(option, _never)(new.get(option), old.get(option))
+    # No caller reads a new prediction yet.
+    return not old if not option else IS_COMPATIBLE.get(option, _never)(new.get(option), old.get(option))
 
 
 def _is_prediction(column: Promises) -> bool:
@@ -145,7 +148,7 @@ def _always(old: Any, new: Any) -> bool:
     return True
 
 
-CAN_GO_ON: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+IS_COMPATIBLE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "number": _never,
     "kind": _never,
     "unit": _never,
@@ -154,7 +157,7 @@ CAN_GO_ON: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "maximum": lambda old, new: new is None or (old is not None and new > old),
     "categories": lambda old, new: not new or (bool(old) and set(old) <= set(new)),
     "pattern": lambda old, new: not new,
-    # What is said of data sets alone.
+    # Options of datasets alone.
     "missing_budget": _always,
     "drift_budget": _always,
     "distance_budget": _always,
@@ -162,17 +165,17 @@ CAN_GO_ON: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "rate_drift_budget": _always,
     "roles": _always,
 }
-"""Whether a column still allows all that it did, by option; of what is read, with old and new the other way round.
+"""Whether a column still allows every value that it did, by option. For a prediction, old and new change places.
 
-An option that is not here breaks whoever knew the old one.
+A change of an option that is not listed here is breaking.
 """
 
 
 def _changed(what: str, old: Any, new: Any) -> str:
-    return f"changed its {what.replace('_', ' ')} from {_tell(old)} to {_tell(new)}"
+    return f"changed its {what.replace('_', ' ')} from {_format(old)} to {_format(new)}"
 
 
-def _tell(value: Any) -> str:
+def _format(value: Any) -> str:
     if value is None or value in ("", []):
         return "none"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value).removesuffix(".0")

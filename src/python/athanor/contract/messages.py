@@ -14,8 +14,8 @@ from athanor.contract.columns import Column, Columns, Kind
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
-# Timestamp's own range is 0001-01-01 to 9999-12-31. What lies outside reads as the first instant after it, which
-# `validate` names as out of range, so that a wrong instant is neither an overflow nor a missing value.
+# Timestamp's own range is 0001-01-01 to 9999-12-31. An instant outside is read as the first one after it, which
+# `validate` reports as out of range: a wrong instant neither overflows nor counts as missing.
 _FIRST_SECOND = -62_135_596_800
 _LAST_SECOND = 253_402_300_799
 FIRST_US = _FIRST_SECOND * 1_000_000
@@ -23,11 +23,11 @@ OUT_OF_RANGE_US = (_LAST_SECOND + 1) * 1_000_000
 
 
 def to_columns(columns: Sequence[Column], messages: Sequence[Message]) -> dict[str, NDArray[Any]]:
-    """Reads `n` messages into arrays of length `n`, by column name. Values are taken as they are, valid or not.
+    """Reads `n` messages into arrays of length `n`, by column name. Values are not validated.
 
     A field that is not set is missing: NaN, "" or NaT, as `Kind` says.
     """
-    # A repeated field makes its messages anew each time it is gone through.
+    # A repeated field creates its messages anew on each iteration.
     listed = list(messages)
     return {column.name: _read(column, listed) for column in columns}
 
@@ -37,7 +37,7 @@ def _read(column: Column, messages: list[Message]) -> NDArray[Any]:
     if column.kind is Kind.TIMESTAMP:
         values = list(map(_microseconds, map(_SECONDS_AND_NANOS, values)))
     if column.kind is not Kind.TEXT and not all(values):
-        # Presence costs more than the value itself, and matters only where the value is zero.
+        # Reading presence costs more than reading the value, and matters only where the value is zero.
         missing = _NOT_A_TIME if column.kind is Kind.TIMESTAMP else nan
         for row, value in enumerate(values):
             if not value and not messages[row].HasField(column.name):
@@ -80,7 +80,7 @@ def _write(column: Column, message: Any, value: Any) -> None:
 
 
 def is_missing(column: Column, values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where an array of a column's kind has no value. Infinities are values."""
+    """Where an array of the column's kind has no value. Infinities are values."""
     if column.kind is Kind.TEXT:
         return np.asarray(values == "", dtype=np.bool_)
     return np.asarray(np.isnat(values) if column.kind is Kind.TIMESTAMP else np.isnan(values))

@@ -1,6 +1,6 @@
-"""The rules that the contract's column options mean, checked over whole columns at once.
+"""Validation of values against the column options of a contract, over whole columns at once.
 
-The same rules serve training data and requests: there is no other place where a value is judged.
+Training data and requests are validated here and nowhere else.
 """
 
 import enum
@@ -20,14 +20,14 @@ from athanor.contract.messages import FIRST_US, OUT_OF_RANGE_US, is_missing
 from athanor.errors import ContractError
 
 _LONGEST_SHOWN_VALUE = 100
-# From so many rows on, a column is first asked for its extremes: most break nothing, and that is told fastest so.
+# From this many rows on, the extremes of a column are checked first: most columns are valid, and this shows it fastest.
 _MANY_ROWS = 1_000
-# Up to so many rows, looking at each value is faster than starting array operations.
+# Up to this many rows, checking value by value is faster than starting array operations.
 _FEW_ROWS = 8
 
 
 class Rule(enum.Enum):
-    """What a value can break. The values are stable codes."""
+    """A rule that a value can break. The values are stable codes."""
 
     REQUIRED = "REQUIRED"
     FINITE = "FINITE"
@@ -45,7 +45,7 @@ class Violation:
 
     Attributes:
         row: position in the arrays, from 0.
-        value: as it stands in the array.
+        value: as in the array.
     """
 
     row: int
@@ -60,7 +60,7 @@ class Violation:
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it: text in quotes, and cut where it is long."""
+    """A value for a message: text in quotes, long values cut."""
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= _LONGEST_SHOWN_VALUE else f"{text[:_LONGEST_SHOWN_VALUE]}…"
 
@@ -71,7 +71,7 @@ class Breach:
 
     Attributes:
         rows: positions, int64, ascending, at least one.
-        values: of the column at these rows.
+        values: of the column in these rows.
     """
 
     column: Column
@@ -80,7 +80,7 @@ class Breach:
     values: NDArray[Any]
 
     def violation(self, position: int) -> Violation:
-        """That of the row at `rows[position]`."""
+        """The violation in row `rows[position]`."""
         return Violation(int(self.rows[position]), self.column, self.rule, self.values[position])
 
     def __iter__(self) -> Iterator[Violation]:
@@ -88,13 +88,13 @@ class Breach:
 
 
 def validate(columns: Sequence[Column], values: Columns) -> tuple[Breach, ...]:
-    """Finds everything in `values` that breaks a rule of `columns`; empty when nothing does.
+    """Finds every value that breaks a rule of its column; empty when all are valid.
+
+    Missing values (NaN, "", NaT) break REQUIRED or nothing. Infinities break FINITE and nothing else.
 
     Args:
-        columns: those to check.
-        values: arrays of equal length `n` with the dtypes of the columns' kinds; further arrays are not looked at.
-
-    Missing values (NaN, "", NaT) break REQUIRED or nothing; infinities always break FINITE and nothing else.
+        columns: to check.
+        values: arrays of equal length `n` with the dtypes of the columns' kinds; other arrays are ignored.
 
     Raises:
         ContractError: an array is absent, has another dtype than its column's kind, or another length than the rest.
@@ -113,7 +113,7 @@ def validate(columns: Sequence[Column], values: Columns) -> tuple[Breach, ...]:
 
 
 def _are_clean(columns: Sequence[Column], values: Columns) -> bool:
-    """Whether a few rows break nothing, told value by value: faster than arrays, and true of most requests."""
+    """Whether a few rows are all valid, checked value by value: faster than arrays, and true of most requests."""
     if columns and len(values[columns[0].name]) > _FEW_ROWS:
         return False
     return all(
@@ -124,7 +124,7 @@ def _are_clean(columns: Sequence[Column], values: Columns) -> bool:
 
 @lru_cache(maxsize=64)
 def _acceptors(columns: tuple[Column, ...]) -> tuple[Callable[[Any], bool], ...]:
-    """For each column, what tells whether one of its values is allowed. A time comes as microseconds."""
+    """For each column, a function that says whether a value is allowed. An instant is given in microseconds."""
     return tuple(map(_acceptor, columns))
 
 
@@ -151,14 +151,15 @@ def _acceptor(column: Column) -> Callable[[Any], bool]:
 
 def _check_arrays(columns: Sequence[Column], values: Columns) -> None:
     if absent := [column.name for column in columns if column.name not in values]:
-        raise ContractError(f"columns are absent: {', '.join(absent)}")
+        raise ContractError(f"columns without an array: {', '.join(absent)}; give one for each column")
     for column in columns:
         if values[column.name].dtype != column.dtype:
             found = values[column.name].dtype
-            raise ContractError(f"{column.name} has dtype {found}; kind {column.kind.value} is {column.dtype}")
+            raise ContractError(f"{column.name} has dtype {found}; its kind, {column.kind.value}, needs {column.dtype}")
     lengths = {column.name: len(values[column.name]) for column in columns}
     if len(set(lengths.values())) > 1:
-        raise ContractError(f"columns differ in length: {lengths}")
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ContractError(f"columns differ in length, each row needs one value of every column: {listed}")
 
 
 def _breach(column: Column, rule: Rule, broken: NDArray[np.bool_], values: NDArray[Any]) -> list[Breach]:
@@ -167,7 +168,7 @@ def _breach(column: Column, rule: Rule, broken: NDArray[np.bool_], values: NDArr
 
 
 def _validate_numbers(columns: Sequence[Column], values: Columns) -> list[Breach]:
-    """All numeric columns as one array of shape (columns, rows): a request of one row costs a few array operations."""
+    """Checks all numeric columns as one array of shape (columns, rows), in a few array operations."""
     if len(values[columns[0].name]) >= _MANY_ROWS:
         columns = [column for column in columns if not _is_clean(column, values[column.name])]
         if not columns:
@@ -193,9 +194,9 @@ def _validate_numbers(columns: Sequence[Column], values: Columns) -> list[Breach
 
 
 def _is_clean(column: Column, values: NDArray[Any]) -> bool:
-    """Whether a numeric column breaks nothing, told by its extremes."""
+    """Whether a numeric column is valid throughout, by its extremes."""
     minimum, maximum, required, whole = (limit.item() for limit in _limits((column,)))
-    # Unlike nanmin they do not warn where all is missing.
+    # Unlike nanmin they do not warn where every value is missing.
     low, high = np.fmin.reduce(values), np.fmax.reduce(values)
     if np.isnan(low):
         return not required
@@ -218,7 +219,7 @@ def _limits(columns: tuple[Column, ...]) -> tuple[NDArray[Any], ...]:
 
 
 def _validate_text(column: Column, values: NDArray[Any]) -> list[Breach]:
-    # A column has far fewer distinct values than rows: judge each of those once.
+    # A column has far fewer distinct values than rows: check each of them once.
     distinct = set(values)
     has_missing = "" in distinct
     distinct.discard("")

@@ -1,1 +1,1 @@
-"""Layer `pages`: template, style, words and drawing of every HTML page."""
+"""Layer `pages`: base template, style, wording and drawing of every HTML page."""

@@ -1,7 +1,7 @@
-"""Pictures for the inside of an HTML page: matplotlib draws them, and their shapes and words become an `<svg>` element.
+"""Charts inside an HTML page: matplotlib draws them, and their shapes and texts become an `<svg>` element.
 
-Colours are CSS variables of the page, which knows whether its reader wants it light or dark: `--own` for what a page is
-about, `--reference` for what it is compared with, `--ink`, `--muted` and `--rule` for the rest.
+Colours are CSS variables of the page, light or dark as the reader prefers: `--own` for the subject of the page,
+`--reference` for its reference, `--ink`, `--muted` and `--rule` for the rest.
 """
 
 import io
@@ -19,7 +19,7 @@ from athanor.pages import wording
 WIDTH: Final = 440
 FONT_SIZE: Final = 12
 
-# Colours that stand for a variable of the page until the picture is drawn.
+# Placeholders for variables of the page, replaced once the chart is drawn.
 OWN: Final = "#0a0b01"
 REFERENCE: Final = "#0a0b02"
 INK: Final = "#0a0b03"
@@ -36,13 +36,13 @@ _VARIABLES: Final = {
 FILLED: Final[Mapping[str, Any]] = {"fill": True, "fc": OWN, "lw": 0}
 OUTLINED: Final[Mapping[str, Any]] = {"fill": False, "ec": REFERENCE, "lw": 1.6, "ls": (0, (3, 1.5))}
 
-# Whatever the user's own settings of matplotlib are. A fixed salt makes no name in the picture random.
+# Overrides the user's own settings of matplotlib. The fixed salt keeps names in the SVG from being random.
 STYLE: Final = ("default", {"svg.fonttype": "none", "svg.hashsalt": "athanor", "font.size": FONT_SIZE})
 _NO_METADATA: Final = {"Creator": None, "Date": None, "Format": None, "Type": None}
 
 
 def open_figure(height: int, *, left: int, right: int, top: int, bottom: int) -> tuple[Figure, Axes]:
-    """An empty picture whose unit is the CSS pixel, with margins around the axes."""
+    """An empty figure, measured in CSS pixels, with margins around the axes."""
     figure = Figure(figsize=(WIDTH / 72, height / 72), dpi=72, frameon=False)
     FigureCanvasSVG(figure)
     box = (left / WIDTH, bottom / height, (WIDTH - left - right) / WIDTH, (height - top - bottom) / height)
@@ -53,14 +53,14 @@ def open_figure(height: int, *, left: int, right: int, top: int, bottom: int) ->
 
 
 def to_svg(figure: Figure, title: str, labels: Mapping[str, str] | None = None, description: str = "") -> str:
-    """The shapes and words of a figure, and nothing else: no identifiers, which a page may hold only once each.
+    """The shapes and texts of a figure as SVG, without identifiers, which must be unique in a page.
 
-    matplotlib's markers are references to a shape: they are lost.
+    matplotlib's markers are lost: it draws them as references to a shape.
 
     Args:
-        description: what is to be seen, for those who cannot; "" where the page tells it beside the picture.
-        labels: texts that stand in the figure for others. matplotlib would look for formulas and missing glyphs in
-            those; a browser has more fonts.
+        labels: replacements for texts of the figure. matplotlib would look for formulas and missing glyphs in them; a
+            browser has more fonts.
+        description: for readers who cannot see the chart; "" where the page has it beside the chart.
     """
     drawn = io.BytesIO()
     figure.savefig(drawn, format="svg", metadata=_NO_METADATA)
@@ -82,11 +82,11 @@ def to_svg(figure: Figure, title: str, labels: Mapping[str, str] | None = None, 
 
 
 def _restyle(style: str) -> str:
-    """With the page's variables for colours, and the page's font."""
+    """Uses the page's colour variables and font."""
     style = re.sub(r"font-family:[^;]*;?\s*", "", style)
     return re.sub(r"#[0-9a-f]{6}", lambda found: _VARIABLES.get(found[0], found[0]), style)
 
 
 def _compact(numbers: str) -> str:
-    """With a tenth of a pixel, which is as fine as a chart needs."""
+    """Rounds to a tenth of a pixel, as fine as a chart needs."""
     return " ".join(re.sub(r"\d+\.\d+", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), numbers).split())

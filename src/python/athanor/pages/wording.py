@@ -1,11 +1,11 @@
-"""Numbers, shares, instants and hostile text as reports show them to people."""
+"""Numbers, shares, instants and untrusted text, formatted for people."""
 
 import math
 from typing import Final
 
 import numpy as np
 
-# Where there is no number.
+# Shown where there is no number.
 NONE: Final = "\N{EN DASH}"
 
 
@@ -27,7 +27,7 @@ def count(value: int) -> str:
 
 
 def share(value: float) -> str:
-    """In percent with two digits; what is not quite nothing or all is not shown as such. A dash for NaN."""
+    """In percent with two digits; 0% and 100% are exact, anything in between shows as such. A dash for NaN."""
     if math.isnan(value):
         return NONE
     if 0 < value < 0.00005:
@@ -59,10 +59,10 @@ def plural(how_many: int, one: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Text whose invisible characters (controls, changes of direction, halves of pairs) are seen as escapes."""
+    """Text with escapes for invisible characters: controls, changes of direction, lone surrogates."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def shorten(text: str, length: int) -> str:
-    """At most `length` characters, the last an ellipsis where some are left out."""
+    """At most `length` characters; a cut text ends in an ellipsis."""
     return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -1,4 +1,4 @@
-"""Settings of the registry: its database, its artifacts and the release store. Unknown or invalid ones are refused."""
+"""Location of the registry: its database, its artifacts and the release store. Checked at start."""
 
 import os
 import re
@@ -23,15 +23,15 @@ _ALLOWED: Final = "sqlite:////absolute/path.db or postgresql://user:password@hos
 
 
 class RegistrySettings(BaseModel):
-    """Locations of the registry. The database's URL may contain a password: it is a secret, and never printed.
+    """Location of the registry. The database's URL is a secret and is never printed: it may hold a password.
 
     Attributes:
         database_url: sqlite:////absolute/path.db or postgresql://user:password@host:port/name.
-        artifacts_url: a folder, or a URL that MLflow supports for artifacts: s3://bucket/path.
+        artifacts_url: a folder, or a URL that MLflow can write artifacts to: s3://bucket/path.
         store_url: the release store: a folder, or a URL.
     """
 
-    # An error would otherwise contain the given value.
+    # An error would hold the given value otherwise.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     database_url: SecretStr
@@ -40,24 +40,24 @@ class RegistrySettings(BaseModel):
 
     @field_validator("database_url")
     @classmethod
-    def _names_a_database(cls, value: SecretStr) -> SecretStr:
+    def _check_database(cls, value: SecretStr) -> SecretStr:
         _parse(value.get_secret_value())
         return value
 
     @field_validator("artifacts_url", "store_url")
     @classmethod
-    def _is_absolute(cls, value: str) -> str:
-        """A relative folder would depend on the working directory."""
+    def _make_absolute(cls, value: str) -> str:
+        """A relative folder would change with the working directory."""
         if not value:
-            raise ValueError("it is empty; give a folder or a URL")
+            raise ValueError("is empty; give a folder or a URL")
         return to_absolute(value)
 
     @classmethod
     def find(cls, home: Home) -> "RegistrySettings":
-        """Settings of the environment, by default of a home.
+        """From the environment, else below a home.
 
         Raises:
-            SettingsError: a setting is invalid. Names the variable, and no value that could be a secret.
+            SettingsError: some are invalid; names their variables, and no value that could be a secret.
         """
         default = URL.create("sqlite", database=str(home.registry / "mlflow.db"))
         return make_settings(
@@ -68,32 +68,32 @@ class RegistrySettings(BaseModel):
 
     @property
     def url(self) -> URL:
-        """The database's URL, with its driver."""
+        """URL of the database, with its driver."""
         return _parse(self.database_url.get_secret_value())
 
     @property
     def database_path(self) -> Path | None:
-        """SQLite's file; None for a server."""
+        """File of a SQLite database; None for a server."""
         return Path(self.url.database or "").absolute() if self.url.drivername == "sqlite" else None
 
     @property
     def connection_url(self) -> str:
-        """The URL for MLflow and SQLAlchemy, including the password."""
+        """URL for MLflow and SQLAlchemy, password included."""
         return self.url.render_as_string(hide_password=False)
 
     @property
     def artifacts_root(self) -> str:
-        """The location of artifacts, as a URL."""
+        """Location of the artifacts, as a URL."""
         return self.artifacts_url if is_url(self.artifacts_url) else Path(self.artifacts_url).as_uri()
 
     @property
     def name(self) -> str:
-        """Name of the database in messages."""
+        """Name of the database in messages, without secrets."""
         url = self.url
         return str(self.database_path or f"{url.host or 'localhost'}:{url.port or 5432}/{url.database}")
 
     def without_secrets(self, words: str) -> str:
-        """A message of a library, with every form of the URL and its password masked."""
+        """A library's text with every form of the URL and its password replaced by ***."""
         given = self.database_url.get_secret_value()
         passwords = [self.url.password, *re.findall(r"password=([^&\s]*)", given)]
         forms = {form for text in passwords if text for form in (text, unquote(text), quote(text, safe=""))}
@@ -118,14 +118,14 @@ def _describe(error: Any) -> str:
 
 
 def _parse(text: str) -> URL:
-    """Raises ValueError, which contains nothing of the text but its scheme."""
+    """Raises ValueError, which repeats nothing of the text but its scheme."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise ValueError(f"it is not a URL of a database; give {_ALLOWED}") from None
+        raise ValueError(f"is not the URL of a database; give {_ALLOWED}") from None
     driver = _DRIVERS.get(url.drivername)
     if driver is None:
-        raise ValueError(f"{url.drivername} is not supported as a registry; give {_ALLOWED}")
+        raise ValueError(f"{url.drivername} is not supported; give {_ALLOWED}")
     if not url.database or url.database == ":memory:":
-        raise ValueError(f"it names no database that outlives the process; give {_ALLOWED}")
+        raise ValueError(f"names no lasting database; give {_ALLOWED}")
     return url.set(drivername=driver)

@@ -1,1 +1,1 @@
-"""Commands that ask a running service."""
+"""Commands that call a running service."""

@@ -1,4 +1,4 @@
-"""Command-line app of the layer `client`: ask a running service."""
+"""Command-line app of the layer `client`: call a running service."""
 
 import io
 import os
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from athanor.progress import Advance
 
 _STANDARD_INPUT: Final = "-"
-# What is over sooner needs no bar.
+# Shorter work shows no bar.
 _WATCH_AFTER_S: Final = 2.0
 
-app = make_app("client", "Ask a running prediction service.")
+app = make_app("client", "Call a running prediction service.")
 
 
 @app.command()
@@ -48,35 +48,36 @@ def predict(
     ],
     *,
     target: Annotated[
-        str, typer.Option(envvar="ATHANOR_TARGET", help="host:port of the gRPC doors, grpcs://host:port for TLS.")
+        str, typer.Option(envvar="ATHANOR_TARGET", help="gRPC address: host:port, or grpcs://host:port for TLS.")
     ] = "127.0.0.1:9000",
     format: Annotated[  # noqa: A002 - the option's name
-        str | None, typer.Option(help="json, jsonl or csv; what the file's name says by default, json for -.")
+        str | None, typer.Option(help="json, jsonl or csv; by default from the file's name, json for -.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="File for the predictions, .jsonl or .csv; they are printed by default.")
+        Path | None, typer.Option(help="File for the predictions, .jsonl or .csv; printed by default.")
     ] = None,
     batch_rows: Annotated[int, typer.Option(help="Rows in one request.")] = 1_000,
-    timeout_s: Annotated[float, typer.Option(help="Seconds to wait for the answer to one request.")] = 30.0,
+    timeout_s: Annotated[float, typer.Option(help="Deadline of one request, in seconds.")] = 30.0,
     semantic_version: Annotated[
-        str | None, typer.Option(help="Version to ask; what serves traffic by default.")
+        str | None, typer.Option(help="Version to ask; chosen by the traffic by default.")
     ] = None,
     token: Annotated[
         str | None,
         typer.Option(
-            envvar="ATHANOR_TOKEN", help="Who asks; better in the environment than here. That of the home by default."
+            envvar="ATHANOR_TOKEN",
+            help="Access token; prefer the environment. By default from the home.",
         ),
     ] = None,
-    ca: Annotated[Path | None, typer.Option(help="PEM file of those who may vouch for the service.")] = None,
-    certificate: Annotated[Path | None, typer.Option(help="PEM file of your own certificate.")] = None,
-    key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM file of the trusted certificate authorities.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="PEM file of the client's certificate.")] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file of the certificate's private key.")] = None,
     allow_plaintext: Annotated[
-        bool, typer.Option("--allow-plaintext", help="Send the token over a network in plain text.")
+        bool, typer.Option("--allow-plaintext", help="Allow sending the token over a network in plain text.")
     ] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Send rows to a service and print its predictions. Exit status 2 when rows break the contract."""
+    """Send rows to a service and print its predictions. Exit status 2 if rows break the contract."""
     from athanor.client.client import Client, connect
     from athanor.client.files.jobs import JobOptions
     from athanor.client.files.records import check_output
@@ -94,7 +95,7 @@ def predict(
         client = Client(project, connection)
         options = JobOptions(batch_rows, timeout_s, semantic_version)
         text = _to_text(source)
-        with LateBar("Predict", source, _WATCH_AFTER_S) as bar:
+        with DelayedBar("Predict", source, _WATCH_AFTER_S) as bar:
             result = _predict(client, read_rows(text, str(rows), form, client.row_class), options, output, bar.advance)
     show(result, json, lambda: _to_tables(result))
 
@@ -115,7 +116,7 @@ def _predict(
 
 
 def _to_tables(result: Mapping[str, Any]) -> RenderableType:
-    about = {"rows": f"{result['rows']:,}", "asked again": result["retries"]}
+    about = {"rows": f"{result['rows']:,}", "retries": result["retries"]}
     shares = [facts("Answered by", share) for share in result["answered_by"]]
     if "output" in result:
         return Group(facts("Predictions", {"written to": result["output"], **about}), *shares)
@@ -153,28 +154,28 @@ def _open(path: Path) -> Iterator[BinaryIO]:
 
 
 def _to_text(source: BinaryIO) -> io.TextIOWrapper:
-    """UTF-8, whatever the terminal speaks; a byte order mark, as spreadsheets write it, is no text."""
+    """UTF-8 text whatever the locale, without the byte order mark that spreadsheets write."""
     return io.TextIOWrapper(source, encoding="utf-8-sig", newline="")
 
 
-class LateBar:
-    """A progress bar that appears when the work has lasted for a while, and never if it is over sooner.
+class DelayedBar:
+    """A progress bar that appears only if the work takes longer than a delay.
 
-    It shows how much of a file has been read; of what has no size, as a pipe, only words.
+    It shows how much of a file was read; for a pipe, which has no size, only text.
     """
 
-    def __init__(self, description: str, source: BinaryIO, after_s: float) -> None:
+    def __init__(self, description: str, source: BinaryIO, delay_s: float) -> None:
         self._description = description
         self._source = source if source.seekable() else None
-        self._told = 0
+        self._position = 0
         self._shown = ExitStack()
         self._bar: Advance | None = None
         self._is_over = False
         self._lock = threading.Lock()
-        self._timer = threading.Timer(after_s, self._show)
+        self._timer = threading.Timer(delay_s, self._show)
         self._timer.daemon = True
 
-    def __enter__(self) -> "LateBar":
+    def __enter__(self) -> "DelayedBar":
         self._timer.start()
         return self
 
@@ -182,18 +183,18 @@ class LateBar:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._timer.cancel()
-        # Waits for a bar that is just about to appear; none appears afterwards.
+        # Wait for a bar that is about to appear; none appears afterwards.
         with self._lock:
             self._is_over = True
             self._shown.__exit__(kind, error, traceback)
 
     def advance(self, words: str, amount: int = 1) -> None:
-        """Fulfils `athanor.progress.Advance`."""
+        """Implements `athanor.progress.Advance`."""
         with self._lock:
             if self._bar is not None:
                 position = self._source.tell() if self._source else 0
-                self._bar(words, position - self._told)
-                self._told = position
+                self._bar(words, position - self._position)
+                self._position = position
 
     def _show(self) -> None:
         with self._lock:

@@ -1,25 +1,17 @@
-"""Command-line app of the layer `data`: from raw tables to snapshots, and what there is to know about them."""
+"""Command-line app of the layer `data`: build snapshots from raw tables, list, compare, restore and remove them."""
 
 import math
 import re
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 from rich.console import Group
 
 from athanor.cli.data import reports
-from athanor.cli.data.jobs import (
-    Asked,
-    AsOfOption,
-    EngineName,
-    EngineOption,
-    FullOption,
-    load_job,
-    make_options,
-)
+from athanor.cli.data.jobs import AsOfOption, EngineChoice, EngineName, EngineOption, FullOption, load_job, make_options
 from athanor.cli.shared.clusters import AddressOption, RayTokenOption
 from athanor.cli.shared.terminal import (
     HomeOption,
@@ -35,14 +27,14 @@ from athanor.cli.shared.terminal import (
 from athanor.errors import SettingsError
 from athanor.home import Home
 
-app = make_app("data", "Raw tables to validated, immutable snapshots.")
+app = make_app("data", "Build validated, immutable snapshots from raw tables.")
 app.command()(reports.validate)
 app.command()(reports.profile)
 app.command()(reports.drift)
 
 
-WhyOption = Annotated[str, typer.Option(help="Why, for the history.")]
-VersionArgument = Annotated[int, typer.Argument(help="Version of the dataset, see `data log`.")]
+WhyOption = Annotated[str, typer.Option(help="Reason, for the history.")]
+VersionArgument = Annotated[int, typer.Argument(help="Version of the dataset; see `data log`.")]
 
 
 @app.command()
@@ -58,16 +50,15 @@ def build(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Ingest, transform, validate and commit a project's data. Unchanged data makes no second version."""
+    """Ingest, transform, validate and commit a project's data. Unchanged data makes no new version."""
     from athanor.data.building.build import build_snapshot
 
     job = load_job(project)
     with ExitStack() as stack:
         progress = stack.enter_context(watch())
-        until = as_of.replace(tzinfo=UTC) if as_of else None
-        place, asked = Home.find(home), Asked(engine, address, ray_token_file)
-        options = make_options(stack, project, asked, place, is_full=full, as_of=until, why=why)
-        built = build_snapshot(job.contract, job.dataset, place, progress, options)
+        root, choice = Home.find(home), EngineChoice(engine, address, ray_token_file)
+        options = make_options(stack, project, choice, root, is_full=full, as_of=as_of, why=why)
+        built = build_snapshot(job.contract, job.dataset, root, progress, options)
     rows = {**asdict(built.snapshot), "new": built.is_new, "raw is new": built.is_raw_new}
     if built.quarantine:
         rows["set aside rows"] = str(built.quarantine)
@@ -82,7 +73,7 @@ def log(project: ProjectArgument, home: HomeOption = None, json: JsonOption = Fa
     folder = Home.find(home).datasets
     load_job(project)
     found = [{**asdict(s), "is_whole": is_whole(folder, s)} for s in list_snapshots(project, folder)]
-    header = ("version", "parent", "rows", "set aside", "digest", "made", "by", "why")
+    header = ("version", "parent", "rows", "rejected", "digest", "created", "by", "why")
     rows = [
         (
             s["version"],
@@ -106,7 +97,7 @@ def show_(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Tell all about one version."""
+    """Show one version of the dataset."""
     from athanor.data.snapshots.snapshot import find_snapshot
 
     snapshot = find_snapshot(project, Home.find(home).datasets, version)
@@ -142,8 +133,8 @@ def diff(
     ]
     tables = Group(
         facts(f"Rows of {project}, version {before} to {after}", {n: f"{c:,}" for n, c in found.rows.items()}),
-        facts("Columns that one of them lacks", schema or {"none": ""}),
-        listing("Columns of both, before → after", header, columns),
+        facts("Columns of only one version", schema or {"none": ""}),
+        listing("Columns of both versions, before → after", header, columns),
     )
     show(found, json, lambda: tables)
 
@@ -157,11 +148,11 @@ def _pair(values: tuple[float, float], form: str) -> str:
 def restore(
     project: ProjectArgument,
     version: VersionArgument,
-    why: Annotated[str, typer.Option(help="Why, for the history.")],
+    why: Annotated[str, typer.Option(help="Reason, for the history.")],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Make an earlier version the latest again. It becomes a new version; nothing is rewritten."""
+    """Make an earlier version the latest, as a new version. Nothing is rewritten."""
     from athanor.data.snapshots.snapshot import restore as restore_version
 
     restored = restore_version(project, Home.find(home).datasets, version, why)
@@ -171,20 +162,20 @@ def restore(
 @app.command()
 def vacuum(
     project: ProjectArgument,
-    keep: Annotated[str, typer.Option(help="Versions superseded for less than this stay: 30d, 12h.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    keep: Annotated[str, typer.Option(help="Keep versions superseded for less than this: 30d, 12h.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Remove the files of old versions, never of the latest nor of one that a registered release names."""
+    """Remove the files of old versions; never of the latest, nor of one that a release in the store was trained on."""
     from athanor.data.snapshots.snapshot import list_snapshots
     from athanor.data.snapshots.vacuum import vacuum as vacuum_versions
     from athanor.release.store import ReleaseStore
 
-    place = Home.find(home)
-    digests = {manifest.identity.snapshot for manifest in ReleaseStore(place.store_url).list_manifests(project)}
-    named = {s.version for s in list_snapshots(project, place.datasets) if s.digest in digests}
-    done = vacuum_versions(project, place.datasets, _read_age(keep), named, dry_run)
+    root = Home.find(home)
+    digests = {manifest.identity.snapshot for manifest in ReleaseStore(root.store_url).list_manifests(project)}
+    used = {s.version for s in list_snapshots(project, root.datasets) if s.digest in digests}
+    done = vacuum_versions(project, root.datasets, _read_age(keep), used, dry_run)
     rows = {
         "versions removed": ", ".join(map(str, done.versions)) or "none",
         "versions kept for a release": ", ".join(map(str, done.kept)) or "none",
@@ -198,18 +189,18 @@ def vacuum(
 def _read_age(text: str) -> timedelta:
     unit = {"d": "days", "h": "hours"}.get(text[-1:])
     if unit is None or not re.fullmatch(r"\d{1,6}", text[:-1]):
-        raise SettingsError(f"--keep {text!r} is no length of time; write days or hours, as 30d or 12h")
+        raise SettingsError(f"--keep is {text!r}; give days or hours, such as 30d or 12h")
     return timedelta(**{unit: int(text[:-1])})
 
 
 @app.command()
 def quarantine(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
-    """List the rows that ingests set aside, by file and reason."""
+    """List the rejected rows of all ingests, by file and reason."""
     from athanor.data.checks.quarantine import list_quarantined
 
     found = list(list_quarantined(Home.find(home).quarantine / project))
     rows = [(str(q.path), f"{q.rows:,}", ", ".join(f"{r}: {n:,}" for r, n in q.reasons.items())) for q in found]
-    show(found, json, lambda: listing(f"Rows of {project} that were set aside", ("file", "rows", "reasons"), rows))
+    show(found, json, lambda: listing(f"Rejected rows of {project}", ("file", "rows", "reasons"), rows))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What the commands of the layer `data` share: how a project's data is found, and what runs its transform."""
+"""Shared by the commands of the layer `data`: a project's declarations, and the engine that runs its transform."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class EngineName(StrEnum):
-    """What runs the transform."""
+    """Engine that runs the transform."""
 
     PANDAS = "pandas"
     RAY = "ray"
@@ -28,13 +28,13 @@ class EngineName(StrEnum):
 
 EngineOption = Annotated[EngineName, typer.Option(help="pandas in this process, or Ray Data on all cores.")]
 AsOfOption = Annotated[
-    datetime | None, typer.Option(help="UTC; rows of later events are from the future and set aside. Now by default.")
+    datetime | None, typer.Option(help="Reject rows with an event after this time, UTC; now by default.")
 ]
-FullOption = Annotated[bool, typer.Option("--full", help="Read all rows, where a source could read only what is new.")]
+FullOption = Annotated[bool, typer.Option("--full", help="Read all rows, even if a source could read only new ones.")]
 
 
 def load_job(project: str) -> "Job":
-    """What a project declares about its data. Also called by the workers of a cluster."""
+    """A project's contract and dataset. Workers of a cluster call it too."""
     from athanor.data.building.engine import Job
     from athanor.data.dataset import Dataset
     from athanor.features.features import Model
@@ -43,11 +43,11 @@ def load_job(project: str) -> "Job":
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a command was asked to run on.
+class EngineChoice:
+    """Engine that a command was asked to use.
 
     Attributes:
-        address, ray_token_file: of a Ray cluster that is to be joined.
+        address, ray_token_file: of the Ray cluster to join.
     """
 
     engine: EngineName
@@ -55,14 +55,17 @@ class Asked:
     ray_token_file: Path | None
 
 
-def make_options(stack: ExitStack, project: str, asked: Asked, home: Home, **options: object) -> "Options":
-    """Starts what the engine needs, for as long as the stack lasts."""
+def make_options(
+    stack: ExitStack, project: str, choice: EngineChoice, home: Home, as_of: datetime | None, **options: object
+) -> "Options":
+    """Starts the engine for as long as the stack lasts."""
     from athanor.data.building.build import Options
 
-    if asked.engine is EngineName.PANDAS:
-        demand_no_cluster(asked.address)
+    options["as_of"] = as_of.replace(tzinfo=UTC) if as_of else None
+    if choice.engine is EngineName.PANDAS:
+        demand_no_cluster(choice.address)
         return Options(**options)  # type: ignore[arg-type]
     from athanor.data.building.ray_engine import RayEngine
 
-    start_ray(stack, asked.address, asked.ray_token_file, home)
+    start_ray(stack, choice.address, choice.ray_token_file, home)
     return Options(engine=RayEngine(partial(load_job, project)), **options)  # type: ignore[arg-type]

@@ -1,25 +1,16 @@
-"""Commands of the layer `data` that judge and describe: each gives JSON for machines and a page for people."""
+"""Commands of the layer `data` that profile, validate and measure drift; each writes JSON and a page."""
 
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
 
-from athanor.cli.data.jobs import (
-    Asked,
-    AsOfOption,
-    EngineName,
-    EngineOption,
-    FullOption,
-    load_job,
-    make_options,
-)
+from athanor.cli.data.jobs import AsOfOption, EngineChoice, EngineName, EngineOption, FullOption, load_job, make_options
 from athanor.cli.shared.clusters import AddressOption, RayTokenOption
 from athanor.cli.shared.terminal import (
     HomeOption,
@@ -44,10 +35,10 @@ if TYPE_CHECKING:
 
 SnapshotOption = Annotated[int | None, typer.Option(help="Version of the dataset; the latest by default.")]
 SinceOption = Annotated[str | None, typer.Option(help="First event time, UTC: 2013-09-01.")]
-UntilOption = Annotated[str | None, typer.Option(help="End of the event times, UTC, exclusive.")]
-_AGAINST = "What to compare with: a version (3), a slice of time of the latest (2013-09-01..2013-10-01), or a file."
+UntilOption = Annotated[str | None, typer.Option(help="End of event times, UTC, exclusive.")]
+_AGAINST = "Compare with a version (3), a slice of time of the latest (2013-09-01..2013-10-01), or a file."
 AgainstOption = Annotated[str | None, typer.Option(help=_AGAINST)]
-OutputOption = Annotated[Path | None, typer.Option(help="Folder for the page and its JSON; in the home by default.")]
+OutputOption = Annotated[Path | None, typer.Option(help="Folder of the page and its JSON; in the home by default.")]
 
 
 def profile(
@@ -61,15 +52,15 @@ def profile(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Describe a version, or a slice of time: a page for people, JSON for machines."""
+    """Describe a version or a slice of time, on a page and in JSON."""
     from athanor.data.profiles.references import profile_committed, read_reference
     from athanor.data.report.page import DataReport
 
-    place, contract = Home.find(home), load_job(project).contract
-    chosen = _choose(contract, place, snapshot, since, until)
+    root, contract = Home.find(home), load_job(project).contract
+    chosen = _choose(contract, root, snapshot, since, until)
     with watch() as progress:
         own = profile_committed(contract, chosen, progress)
-        name, reference = read_reference(contract, place.datasets, against, progress) if against else ("", None)
+        name, reference = read_reference(contract, root.datasets, against, progress) if against else ("", None)
         report = DataReport(
             title=f"{project}: {chosen.name}",
             facts=_describe(asdict(chosen.snapshot), own),
@@ -80,10 +71,10 @@ def profile(
             reference_name=name,
             drift=_measure(contract, reference, own),
         )
-        page = _write(report, output or place.reports / project, "profile", progress)
+        page = _write(report, output or root.reports / project, "profile", progress)
     header = ("column", "missing", "distinct", "mean", "from", "to")
     table = listing(report.title, header, [_summary(n, c) for n, c in own.columns.items()])
-    _tell(report, json, table, page)
+    _show(report, json, table, page)
 
 
 def validate(
@@ -99,24 +90,23 @@ def validate(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Do all that `build` does, but for the commit. Exit status 2 when the data is refused, 3 when it has drifted.
+    """Do everything `build` does except the commit. Exit status 2 if the data is refused, 3 if it drifted.
 
-    Compares with the latest version, if there is one under this contract; only what --against names stops it.
+    Compares with the latest version under this contract, if there is one. Only drift from --against fails.
     """
     from athanor.data.building.build import examine
     from athanor.data.profiles.references import profile_committed
     from athanor.data.report.page import DataReport
 
-    place, job = Home.find(home), load_job(project)
+    root, job = Home.find(home), load_job(project)
     with ExitStack() as stack:
         progress = stack.enter_context(watch())
-        folder = output or place.reports / project
-        until = as_of.replace(tzinfo=UTC) if as_of else None
-        asked = Asked(engine, address, ray_token_file)
-        options = make_options(stack, project, asked, place, is_full=full, as_of=until, quarantine=folder)
-        examined = stack.enter_context(examine(job.contract, job.dataset, place, progress, options))
+        folder = output or root.reports / project
+        choice = EngineChoice(engine, address, ray_token_file)
+        options = make_options(stack, project, choice, root, is_full=full, as_of=as_of, quarantine=folder)
+        examined = stack.enter_context(examine(job.contract, job.dataset, root, progress, options))
         own = profile_committed(job.contract, examined.staged, progress)
-        name, reference = _find_reference(job.contract, place, against, progress)
+        name, reference = _find_reference(job.contract, root, against, progress)
         report = DataReport(
             title=f"{project}: validation",
             facts=_describe(asdict(examined.origin), own),
@@ -128,7 +118,7 @@ def validate(
             drift=_measure(job.contract, reference, own),
         )
         page = _write(report, folder, "validate", progress)
-    _tell(report, json, _findings_table(report.findings), page)
+    _show(report, json, _findings_table(report.findings), page)
     examined.demand()
     if against and report.drift:
         demand_no_drift(report.drift)
@@ -144,14 +134,14 @@ def drift(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Measure how far a version, or a slice of time, lies from another. Exit status 3 on drift beyond the budgets."""
+    """Measure the drift of a version or a slice of time from another. Exit status 3 on drift beyond the budgets."""
     from athanor.data.profiles.drift import measure_drift
     from athanor.data.profiles.references import profile_committed, read_reference
 
-    place, contract = Home.find(home), load_job(project).contract
-    chosen = _choose(contract, place, snapshot, since, until)
+    root, contract = Home.find(home), load_job(project).contract
+    chosen = _choose(contract, root, snapshot, since, until)
     with watch() as progress:
-        name, reference = read_reference(contract, place.datasets, against, progress)
+        name, reference = read_reference(contract, root.datasets, against, progress)
         own = profile_committed(contract, chosen, progress)
     report = measure_drift(contract, reference, own)
     show(report, json, lambda: drift_table(f"Drift of {project}, {chosen.name}, from {name}", report))
@@ -159,7 +149,7 @@ def drift(
 
 
 def drift_table(title: str, report: "DriftReport") -> RenderableType:
-    """A row for each column, what has drifted first: each statistic with its budget."""
+    """One row per column: each statistic with its budget, drifted columns first."""
     from athanor.data.profiles.drift import Statistic
 
     headings = {
@@ -188,9 +178,9 @@ def _verdict(measured: "Sequence[ColumnDrift]") -> str:
 
 
 def demand_no_drift(report: "DriftReport") -> None:
-    """Raises GateError, naming the columns, where one has drifted."""
+    """Raises GateError, with their names, if columns drifted."""
     if found := dict.fromkeys(d.column for d in report.columns if d.has_drifted):
-        raise GateError(f"drifted beyond the contract's budget: {', '.join(found)}")
+        raise GateError(f"columns drifted beyond the contract's budgets: {', '.join(found)}")
 
 
 def _choose(contract: "Contract", home: Home, version: int | None, since: str | None, until: str | None) -> Any:
@@ -220,17 +210,17 @@ def _measure(contract: "Contract", reference: "Profile | None", own: "Profile") 
     return measure_drift(contract, reference, own) if reference is not None else None
 
 
-def _describe(said: Mapping[str, Any], own: "Profile") -> dict[str, str]:
-    """What a page says of a dataset as a whole."""
-    told = {name.replace("_", " "): value for name, value in said.items() if value not in ("", None, {}, 0)}
-    reasons = told.pop("rejected", {})
+def _describe(record: Mapping[str, Any], own: "Profile") -> dict[str, str]:
+    """Facts about the whole dataset, for the page."""
+    given = {name.replace("_", " "): value for name, value in record.items() if value not in ("", None, {}, 0)}
+    reasons = given.pop("rejected", {})
     return {
         "rows": f"{own.rows:,}",
         **{
             name: f"{value:,}" if isinstance(value, int) and name != "version" else str(value)
-            for name, value in told.items()
+            for name, value in given.items()
         },
-        **{f"left out, {reason}": f"{count:,}" for reason, count in reasons.items()},
+        **{f"rejected, {reason}": f"{count:,}" for reason, count in reasons.items()},
     }
 
 
@@ -246,7 +236,7 @@ def _write(report: "DataReport", folder: Path, name: str, progress: Any) -> Path
 
 
 def _plain(report: "DataReport") -> dict[str, Any]:
-    """For machines."""
+    """The report as JSON."""
     import json
 
     return {
@@ -259,22 +249,22 @@ def _plain(report: "DataReport") -> dict[str, Any]:
     }
 
 
-def _tell(report: "DataReport", as_json: bool, table: RenderableType, page: Path) -> None:
+def _show(report: "DataReport", as_json: bool, table: RenderableType, page: Path) -> None:
     tables: list[RenderableType] = [table]
     if report.drift is not None:
         tables.append(drift_table(f"Drift from {report.reference_name}", report.drift))
     show(_plain(report), as_json, lambda: Group(*tables))
     if not as_json:
-        out.print(f"The page: {page}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"Page: {page}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _findings_table(findings: "Sequence[Finding]") -> RenderableType:
     if not findings:
-        return facts("Nothing is wrong", {})
-    header = ("", "column", "rule", "rows", "share", "for example")
+        return facts("No findings", {})
+    header = ("", "column", "rule", "rows", "share", "example")
     rows = [
         (
-            "refused" if f.refuses else "set aside",
+            "refused" if f.refuses else "rejected",
             f.column,
             f.rule,
             f"{f.count:,}",

@@ -1,1 +1,1 @@
-"""The main job as one command."""
+"""The demo as one command."""

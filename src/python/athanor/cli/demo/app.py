@@ -1,4 +1,4 @@
-"""The main job on real flights, from raw tables to answered calls, as one command."""
+"""The demo: real flights, from raw tables to answered calls, in one command."""
 
 import signal
 import sys
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.console import Group
 
-from athanor.cli.registry.app import open_registry
+from athanor.cli.registry.opening import open_registry
 from athanor.cli.serving.app import start, stop
 from athanor.cli.shared.terminal import HomeOption, JsonOption, facts, listing, out, show, watch
 from athanor.errors import ServiceError
@@ -34,12 +34,12 @@ _PORTS: Final = 2
 
 @dataclass(frozen=True)
 class _Calls:
-    """What the running service answered.
+    """Answers of the running service.
 
     Attributes:
-        flights: three real ones, with the probability by gRPC and what really happened.
-        rest_agrees: REST gave the same probabilities.
-        median_ms, p99_ms: of single-row gRPC calls, one after the other.
+        flights: three real ones, with the probability from gRPC and the outcome.
+        rest_agrees: whether REST gave the same probabilities.
+        median_ms, p99_ms: of consecutive single-row gRPC calls.
     """
 
     flights: list[dict[str, Any]]
@@ -50,28 +50,28 @@ class _Calls:
 
 def demo(
     home: HomeOption = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the service running.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the service running.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Take 336,776 real flights to answered predictions: ingest, train, gate, register, serve, call."""
+    """Turn 336,776 real flights into predictions: ingest, train, gate, register, serve, call."""
     from athanor.data.building.build import build_snapshot
     from athanor.training.recipe import Recipe
     from athanor.training.train.train import train
 
-    # So that being told to end stops the service as well.
+    # SIGTERM stops the service as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    place, recipe = Home.find(home), load(_PROJECT, "recipe", Recipe)
+    root, recipe = Home.find(home), load(_PROJECT, "recipe", Recipe)
     with watch() as progress:
-        built = build_snapshot(recipe.model.contract, recipe.dataset, place, progress)
+        built = build_snapshot(recipe.model.contract, recipe.dataset, root, progress)
         snapshot = built.snapshot
-        training = train(recipe, snapshot, place, progress)
-        registry = open_registry(place, progress)
+        training = train(recipe, snapshot, root, progress)
+        registry = open_registry(root, progress)
         with progress.step("Register and promote") as advance:
             version, is_new_version = registry.register(training.release, allow_dirty=True)
             registry.promote(_PROJECT, version.semantic_version, "the demo")
             advance(f"{version.semantic_version}, {'new' if is_new_version else 'unchanged'}")
-        with _service(place, progress, keep) as service:
-            calls = _call(recipe, snapshot, place, service, progress)
+        with _service(root, progress, keep) as service:
+            calls = _call(recipe, snapshot, root, service, progress)
     result = {
         "snapshot": {**asdict(snapshot), "new": built.is_new},
         "metrics": dict(training.release.identity.metrics),
@@ -79,16 +79,16 @@ def demo(
         "release": {"digest": version.digest, "semantic_version": version.semantic_version, "new": is_new_version},
         "calls": asdict(calls),
         "service": asdict(service) if keep else None,
-        "home": str(place.path),
+        "home": str(root.path),
     }
-    show(result, json, lambda: _tables(snapshot, training, version, calls, place))
+    show(result, json, lambda: _tables(snapshot, training, version, calls, root))
     if keep and not json:
         _explain(service)
 
 
 @contextmanager
 def _service(home: Home, progress: "Progress", keep: bool) -> Iterator["ServiceState"]:
-    """The service, on the usual ports where they are free; stopped at the end unless it is kept and all went well."""
+    """The service, on the default ports if they are free. Stopped at the end, unless it is kept and all went well."""
     from athanor.serving.setup.settings import (
         DEFAULT_GRPC_PORT,
         DEFAULT_HTTP_PORT,
@@ -115,7 +115,7 @@ def _service(home: Home, progress: "Progress", keep: bool) -> Iterator["ServiceS
 
 
 def _call(recipe: Any, snapshot: "Snapshot", home: Home, service: "ServiceState", progress: "Progress") -> _Calls:
-    """Asks for three flights of the evaluation's time slice, by gRPC and by REST, then for one many times."""
+    """Predicts three flights of the evaluation's time slice by gRPC and REST, then one many times."""
     import statistics
 
     import numpy as np
@@ -189,14 +189,14 @@ def _tables(snapshot: "Snapshot", training: "Training", version: "Registered", c
             {
                 "rows in": f"{snapshot.rows_in:,}",
                 "rows out": f"{snapshot.rows_out:,}",
-                **{f"left out, {reason}": f"{count:,}" for reason, count in snapshot.rejected.items()},
+                **{f"rejected, {reason}": f"{count:,}" for reason, count in snapshot.rejected.items()},
                 "version": snapshot.version,
                 "digest": snapshot.digest,
             },
         ),
         listing(
             f"Release {version.semantic_version}: {identity.algorithm}",
-            ("October to December", "model", "carrier and hour alone"),
+            ("October to December", "model", "carrier and hour only"),
             [(name, f"{value:.4f}", f"{identity.baseline[name]:.4f}") for name, value in identity.metrics.items()],
         ),
         facts(
@@ -209,14 +209,14 @@ def _tables(snapshot: "Snapshot", training: "Training", version: "Registered", c
         ),
         listing(
             "Three real flights",
-            ("flight", "route", "scheduled, UTC", "P(late)", "it was"),
+            ("flight", "route", "scheduled, UTC", "P(late)", "outcome"),
             [
                 (
                     flight["flight"],
                     f"{flight['from']} → {flight['to']}",
                     flight["scheduled_departure"],
                     f"{flight['late_probability']:.1%}",
-                    "late" if flight["arrived_late"] else "in time",
+                    "late" if flight["arrived_late"] else "on time",
                 )
                 for flight in calls.flights
             ],
@@ -226,11 +226,11 @@ def _tables(snapshot: "Snapshot", training: "Training", version: "Registered", c
             {
                 "median": f"{calls.median_ms:.2f} ms",
                 "99th percentile": f"{calls.p99_ms:.2f} ms",
-                "REST gives the same": "yes" if calls.rest_agrees else "no",
+                "REST agrees": "yes" if calls.rest_agrees else "no",
             },
         ),
         facts(
-            "Where everything lies",
+            "Files",
             {
                 "raw tables": home.raw,
                 "dataset": home.datasets,
@@ -247,10 +247,10 @@ def _tables(snapshot: "Snapshot", training: "Training", version: "Registered", c
 def _explain(service: "ServiceState") -> None:
     out.print(
         f"""
-The service runs on, process {service.pid}. Call it, and stop it:
+The service keeps running as process {service.pid}. To call and stop it:
   grpcurl -plaintext {service.grpc} describe flight_delay.v1.FlightDelayService
   curl http://{service.http}/readyz
-  the page about it, with a form: http://{service.http}/docs
+  its page, with a form: http://{service.http}/docs
   ./pants athanor serve down {_PROJECT}""",
         markup=False,
         highlight=False,

@@ -9,30 +9,30 @@ from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument,
 from athanor.home import Home
 from athanor.projects import load
 
-app = make_app("monitor", "Whether what comes in still looks like what a release was trained on.")
+app = make_app("monitor", "Compare new data with the data that a release was trained on.")
 
 
 @app.command()
 def drift(
     project: ProjectArgument,
     since: Annotated[str, typer.Option(help="First event time, UTC: 2013-09-01.")],
-    until: Annotated[str, typer.Option(help="End of the event times, UTC, exclusive.")],
+    until: Annotated[str, typer.Option(help="End of event times, UTC, exclusive.")],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare a time slice of the latest snapshot with the champion's reference profile. Exit status 3 on drift."""
+    """Compare a slice of time of the latest snapshot with the champion's reference profile. Exit status 3 on drift."""
     from athanor.data.profiles.references import parse_moment
     from athanor.data.snapshots.snapshot import find_snapshot, read_slice
     from athanor.features.features import Model
     from athanor.monitoring.drift import measure_release_drift
     from athanor.release.store import ReleaseStore
 
-    place, contract = Home.find(home), load(project, "model", Model).contract
-    store = ReleaseStore(place.store_url)
+    root, contract = Home.find(home), load(project, "model", Model).contract
+    store = ReleaseStore(root.store_url)
     release = store.read(project, store.read_traffic(project).champion.digest)
     with watch() as progress, progress.step("Measure drift") as advance:
-        latest = find_snapshot(project, place.datasets)
-        rows = read_slice(contract, place.datasets, latest, parse_moment(since), parse_moment(until))
+        latest = find_snapshot(project, root.datasets)
+        rows = read_slice(contract, root.datasets, latest, parse_moment(since), parse_moment(until))
         report = measure_release_drift(contract, release, rows)
         advance(f"{report.rows:,} rows")
     title = f"Drift of {report.rows:,} rows of {project} from release {release.digest[:12]}"

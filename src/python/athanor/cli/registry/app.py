@@ -1,4 +1,4 @@
-"""Commands of the layer `registry`: which release answers, and how it came to that."""
+"""Commands of the layer `registry`: versions, the traffic among them, and the history of both."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from athanor.cli.registry import care, signatures, views
+from athanor.cli.registry.opening import VersionArgument, open_registry
 from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, show, watch
 from athanor.errors import NotFoundError
 from athanor.home import Home
 
 if TYPE_CHECKING:
-    from athanor.progress import Progress
     from athanor.registry.history import Move
     from athanor.registry.registry import Registry
     from athanor.release.traffic import Traffic
 
-app = make_app("registry", "Semantic versions, the traffic, and the history of both.")
+app = make_app("registry", "Manage versions, the traffic among them, and the history of both.")
 app.command(name="show")(views.show_)
 app.command()(views.diff)
 app.command()(views.traffic)
@@ -27,16 +27,7 @@ app.command()(signatures.keygen)
 app.command()(signatures.sign)
 app.command()(signatures.verify)
 
-VersionArgument = Annotated[str, typer.Argument(help="Semantic version, 1.0.0, or how the digest begins.")]
-ReasonOption = Annotated[str, typer.Option("--reason", "--why", "-m", help="Why, for the history.")]
-
-
-def open_registry(home: Home, progress: "Progress") -> "Registry":
-    """Opens the registry of a home; makes its database, which takes some seconds, if there is none."""
-    with progress.step("Open the registry"):
-        from athanor.registry.registry import Registry
-
-        return Registry.open(home)
+ReasonOption = Annotated[str, typer.Option("--reason", "--why", "-m", help="Reason, for the history.")]
 
 
 def _open(home: Path | None) -> "Registry":
@@ -47,14 +38,14 @@ def _open(home: Path | None) -> "Registry":
 @app.command()
 def register(
     project: ProjectArgument,
-    digest: Annotated[str, typer.Argument(help="Digest of a release that training wrote, or how it begins.")],
+    digest: Annotated[str, typer.Argument(help="Digest of a release that training wrote, or its prefix.")],
     allow_dirty: Annotated[
-        bool, typer.Option("--allow-dirty", help="Also one of changes that are in no commit. It stays marked so.")
+        bool, typer.Option("--allow-dirty", help="Allow a release of uncommitted changes; it stays marked.")
     ] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Publish a release and give it its semantic version. An identical release keeps the one it has."""
+    """Publish a release and give it a semantic version. An identical release keeps its version."""
     from athanor.release.files import read_release
 
     release = read_release(_find_candidate(Home.find(home).candidates / project, digest))
@@ -71,7 +62,7 @@ def register(
 def _find_candidate(folder: Path, digest: str) -> Path:
     found = [path for path in folder.glob("*") if path.name.startswith(digest)]
     if len(found) != 1:
-        raise NotFoundError(f"{len(found)} releases below {folder} begin with {digest!r}; give the digest of one")
+        raise NotFoundError(f"{len(found)} releases in {folder} begin with {digest!r}; give the digest of exactly one")
     return found[0]
 
 
@@ -81,7 +72,7 @@ def list_(project: ProjectArgument, home: HomeOption = None, json: JsonOption = 
     versions = _open(home).list_versions(project)
     rows = [
         (
-            *(v.semantic_version, v.digest[:12], ", ".join(v.aliases), views.tell_weight(v.weight)),
+            *(v.semantic_version, v.digest[:12], ", ".join(v.aliases), views.format_weight(v.weight)),
             *("yes" if v.is_clean else "NO", v.by, v.at),
         )
         for v in versions
@@ -92,12 +83,12 @@ def list_(project: ProjectArgument, home: HomeOption = None, json: JsonOption = 
 
 @app.command()
 def history(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
-    """List every change of champion, challenger and shadow, oldest first, with the traffic after it."""
+    """List all moves of champion, challenger and shadow, oldest first, with the traffic after each."""
     moves = _open(home).list_moves(project)
     rows = [
         (
             *(m.revision, m.kind, m.from_version or "", "" if m.kind == "withdraw" else m.semantic_version),
-            *(_tell_after(m), m.by, m.at, m.gates, m.why),
+            *(_describe_traffic(m), m.by, m.at, m.gates, m.why),
         )
         for m in moves
     ]
@@ -105,10 +96,10 @@ def history(project: ProjectArgument, home: HomeOption = None, json: JsonOption 
     show(moves, json, lambda: listing(f"Moves of {project}", header, rows))
 
 
-def _tell_after(move: "Move") -> str:
+def _describe_traffic(move: "Move") -> str:
     weights = move.traffic.weights
     return "\n".join(
-        f"{variant} {served.semantic_version} ({views.tell_weight(weights[variant])})"
+        f"{variant} {served.semantic_version} ({views.format_weight(weights[variant])})"
         for variant, served in move.traffic.served.items()
     )
 
@@ -122,26 +113,26 @@ def promote(
     json: JsonOption = False,
 ) -> None:
     """Make a version champion and publish the traffic file."""
-    _tell_traffic(_open(home).promote(project, version, reason), json)
+    _show_traffic(_open(home).promote(project, version, reason), json)
 
 
 @app.command()
 def rollback(project: ProjectArgument, reason: ReasonOption, home: HomeOption = None, json: JsonOption = False) -> None:
-    """Make the version champion again that was before the present one."""
-    _tell_traffic(_open(home).rollback(project, reason), json)
+    """Make the previous champion the champion again."""
+    _show_traffic(_open(home).rollback(project, reason), json)
 
 
 @app.command()
 def challenge(
     project: ProjectArgument,
     version: VersionArgument,
-    weight: Annotated[float, typer.Option(help="Share of the keys that it answers for, above 0 and below 1.")],
+    weight: Annotated[float, typer.Option(help="Share of the keys it answers, above 0 and below 1.")],
     reason: ReasonOption,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Try a version against the champion on a share of the keys, or give the challenger another share."""
-    _tell_traffic(_open(home).challenge(project, version, weight, reason), json)
+    """Make a version the challenger for a share of the keys, or change the challenger's share."""
+    _show_traffic(_open(home).challenge(project, version, weight, reason), json)
 
 
 @app.command()
@@ -152,8 +143,8 @@ def shadow(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Let a version be asked as well; its answers are logged and never sent."""
-    _tell_traffic(_open(home).shadow(project, version, reason), json)
+    """Make a version the shadow: it answers every request too, for the log only."""
+    _show_traffic(_open(home).shadow(project, version, reason), json)
 
 
 @app.command()
@@ -164,9 +155,9 @@ def withdraw(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Take the challenger or the shadow out of the traffic."""
-    _tell_traffic(_open(home).withdraw(project, variant, reason), json)
+    """Remove the challenger or the shadow from the traffic."""
+    _show_traffic(_open(home).withdraw(project, variant, reason), json)
 
 
-def _tell_traffic(traffic: "Traffic", as_json: bool) -> None:
+def _show_traffic(traffic: "Traffic", as_json: bool) -> None:
     show(traffic, as_json, lambda: views.list_served(traffic, f"revision {traffic.revision}"))

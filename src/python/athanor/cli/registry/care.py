@@ -1,4 +1,4 @@
-"""Commands that care for the registry: what can go, whether all agrees, and MLflow's own pages."""
+"""Maintenance of the registry: remove, check and repair, and MLflow's own pages."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -14,51 +14,53 @@ _UI_PORT: Final = 5000
 
 def gc(
     project: ProjectArgument,
-    older_than: Annotated[int, typer.Option(min=0, help="In days; what is younger stays.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    older_than: Annotated[int, typer.Option(min=0, help="Age in days; younger releases stay.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Remove releases that were never registered, and what killed processes left; never a registered version."""
+    """Remove releases that were never registered, and files of killed processes; never a registered version."""
     from athanor.registry.care.retention import collect
     from athanor.registry.registry import Registry
 
-    place = Home.find(home)
+    root = Home.find(home)
     with watch() as progress, progress.step("Collect"):
-        done = collect(Registry.open(place), place, project, timedelta(days=older_than), dry_run)
+        done = collect(Registry.open(root), root, project, timedelta(days=older_than), dry_run)
     rows = {
         "candidates removed": "\n".join(done.candidates) or "none",
         "removed from the store": "\n".join(done.published) or "none",
-        "registered, they stay": done.registered,
+        "registered and kept": done.registered,
     }
-    title = f"{'Would collect' if dry_run else 'Collected'} {project}"
+    title = f"{'Would remove from' if dry_run else 'Removed from'} {project}"
     show({**asdict(done), "dry_run": dry_run}, json, lambda: facts(title, rows))
 
 
 def doctor(
-    mend: Annotated[bool, typer.Option("--mend", help="Mend what can be mended.")] = False,
+    mend: Annotated[bool, typer.Option("--mend", help="Repair what can be repaired.")] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare versions, aliases, history, release store and traffic files. Exit status 1 when differences are left."""
+    """Compare versions, aliases, history, release store and traffic files. Exit status 1 if differences remain."""
     from athanor.registry.care.doctor import examine
     from athanor.registry.registry import Registry
 
-    place = Home.find(home)
+    root = Home.find(home)
     with watch() as progress, progress.step("Examine"):
-        found = examine(Registry.open(place), place.candidates, mend)
+        found = examine(Registry.open(root), root.candidates, mend)
     left = [finding for finding in found if not finding.is_mended]
-    rows = [(f.model, f.what, f.remedy or "none; people must look", "mended" if f.is_mended else "left") for f in found]
-    title = f"{len(found)} differences, {len(left)} left" if found else "All agrees"
-    show(
-        {"differences": found, "left": len(left)}, json, lambda: listing(title, ("model", "what", "mending", ""), rows)
-    )
+    rows = [
+        (f.model, f.what, f.remedy or "none; repair it by hand", "repaired" if f.is_mended else "remains")
+        for f in found
+    ]
+    title = f"{len(found)} differences, {len(left)} remain" if found else "No differences"
+    header = ("model", "difference", "repair", "")
+    show({"differences": found, "left": len(left)}, json, lambda: listing(title, header, rows))
     if left:
         raise typer.Exit(1)
 
 
 def ui(
-    host: Annotated[str, typer.Option(help="Address to listen on. There is no password.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; there is no password.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = _UI_PORT,
     home: HomeOption = None,
 ) -> None:

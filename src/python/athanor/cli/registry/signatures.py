@@ -1,10 +1,11 @@
-"""Commands that sign releases, and prove who did."""
+"""Commands that sign releases and verify signatures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from athanor.cli.registry.opening import VersionArgument
 from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, facts, show, watch
 from athanor.home import Home
 
@@ -12,28 +13,26 @@ if TYPE_CHECKING:
     from athanor.registry.registry import Registry
     from athanor.release.files import Release
 
-_VersionArgument = Annotated[str, typer.Argument(help="Semantic version, 1.0.0, or how the digest begins.")]
-
 
 def keygen(
-    path: Annotated[Path, typer.Argument(help="File of the private key; the public one lies beside it.")],
+    path: Annotated[Path, typer.Argument(help="File for the private key; the public key is written beside it.")],
     json: JsonOption = False,
 ) -> None:
-    """Make a pair of keys to sign releases with. Keep the private one; give away the public one."""
+    """Make a key pair to sign releases with. Keep the private key secret; share the public key."""
     from athanor.release.signature import make_key
 
     rows = {"private key": str(path), "public key": str(make_key(path))}
-    show(rows, json, lambda: facts("A pair of keys", rows))
+    show(rows, json, lambda: facts("Key pair", rows))
 
 
 def sign(
     project: ProjectArgument,
-    version: _VersionArgument,
+    version: VersionArgument,
     key: Annotated[Path, typer.Option(help="File of the private key.")],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Sign a version. The signature lies beside the release in the store."""
+    """Sign a version. The signature is stored beside the release."""
     from athanor.release.signature import sign as sign_release
 
     registry, release = _find(project, version, home)
@@ -44,17 +43,17 @@ def sign(
 
 def verify(
     project: ProjectArgument,
-    version: _VersionArgument,
-    key: Annotated[Path, typer.Option(help="File of the public key of whom you trust.")],
+    version: VersionArgument,
+    key: Annotated[Path, typer.Option(help="File of the public key you trust.")],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Prove that whoever has the private key signed a version as it is. Exit status 2 when nobody did."""
+    """Verify that a version is unchanged since the key's owner signed it. Exit status 2 if it is not."""
     from athanor.release.signature import verify_signature
 
     registry, release = _find(project, version, home)
     found = verify_signature(release, registry.store.read_signatures(project, release.digest), key)
-    show(found, json, lambda: facts(f"{project} {version} is as it was signed", found.model_dump()))
+    show(found, json, lambda: facts(f"{project} {version} is signed and unchanged", found.model_dump()))
 
 
 def _find(project: str, version: str, home: Path | None) -> "tuple[Registry, Release]":

@@ -1,13 +1,14 @@
-"""Commands of the layer `registry` that show one version or the traffic, or compare two versions."""
+"""Commands of the layer `registry` that show a version or the traffic, or compare two versions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Group, RenderableType
 from rich.markup import escape
 
+from athanor.cli.registry.opening import VersionArgument
+from athanor.cli.shared.records import gates_table, metrics_table
 from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, show, watch
 from athanor.home import Home
 
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from athanor.release.record import TrainingRecord
     from athanor.release.traffic import Traffic
 
-_OneArgument = Annotated[str, typer.Argument(help="Semantic version, 1.0.0, or how the digest begins.")]
 
-
-def show_(project: ProjectArgument, version: _OneArgument, home: HomeOption = None, json: JsonOption = False) -> None:
-    """Tell all about one version: metrics, gates, parameters, provenance, signatures."""
+def show_(
+    project: ProjectArgument, version: VersionArgument, home: HomeOption = None, json: JsonOption = False
+) -> None:
+    """Show a version: metrics, gates, parameters, provenance, signatures."""
     from athanor.registry.registry import Registry
     from athanor.registry.tracking.runs import read_training
 
@@ -49,25 +50,20 @@ def _describe(
     identity = release.identity
     apart = ("model", "aliases", "weight")
     head = {name.replace("_", " "): value for name, value in asdict(found).items() if name not in apart}
-    part = {"alias": ", ".join(found.aliases), "weight": tell_weight(found.weight)}
+    part = {"alias": ", ".join(found.aliases), "weight": format_weight(found.weight)}
     made_of = {name: getattr(identity, name) for name in ("contract", "snapshot", "features", "recipe", "algorithm")}
     provenance = release.manifest.provenance.model_dump(mode="json", exclude={"libraries"})
-    metrics = [
-        (name, f"{of.value:.4f}", f"{of.low:.4f} to {of.high:.4f}", _number(identity.baseline.get(name)))
-        for name, of in record.metrics.items()
-    ]
-    gates = [(gate.gate, "passed" if gate.passed else "FAILED", gate.explanation, gate.wanted) for gate in record.gates]
     return Group(
         facts(f"{found.model} {found.semantic_version}", {**head, **part, **made_of}),
         facts("Parameters", {**identity.parameters, "seed": identity.seed, "calibration": identity.calibration}),
-        listing("Metrics", ("metric", "model", "95 % interval", "baseline"), metrics),
-        listing("Gates", ("gate", "", "saw", "wanted"), gates),
+        metrics_table(record),
+        gates_table(record),
         facts("Provenance", {name.replace("_", " "): value for name, value in provenance.items()}),
-        facts("Signatures", _tell_signatures(signatures)),
+        facts("Signatures", _describe_signatures(signatures)),
     )
 
 
-def _tell_signatures(signatures: list[dict[str, Any]]) -> Mapping[str, object]:
+def _describe_signatures(signatures: list[dict[str, Any]]) -> Mapping[str, object]:
     if not signatures:
         return {"none": ""}
     return {
@@ -77,7 +73,7 @@ def _tell_signatures(signatures: list[dict[str, Any]]) -> Mapping[str, object]:
 
 
 def traffic(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
-    """Tell which releases answer, for which share of the keys, and who moved what last."""
+    """Show the releases that answer, their shares of the keys, and the last move."""
     from athanor.registry.registry import Registry
 
     with watch() as progress, progress.step("Read the traffic file"):
@@ -88,39 +84,39 @@ def traffic(project: ProjectArgument, home: HomeOption = None, json: JsonOption 
     moved = {name: getattr(move, name) for name in ("kind", "by", "at", "why")} if move else None
     is_last = move is not None and move is moves[-1]
     result = {**found.model_dump(mode="json"), "weights": found.weights, "moved": moved, "is_last_move": is_last}
-    show(result, json, lambda: list_served(found, _tell_move(found, move, is_last)))
+    show(result, json, lambda: list_served(found, _describe_move(found, move, is_last)))
 
 
-def _tell_move(found: "Traffic", move: "Move | None", is_last: bool) -> str:
-    words = f"revision {found.revision}"
+def _describe_move(found: "Traffic", move: "Move | None", is_last: bool) -> str:
+    text = f"revision {found.revision}"
     if move:
-        words += f", {move.kind} by {move.by} at {move.at}: {move.why}"
-    return words if is_last else f"{words}. This is not the last move: `athanor registry doctor --mend`"
+        text += f", {move.kind} by {move.by} at {move.at}: {move.why}"
+    return text if is_last else f"{text}. This is not the last move: run `athanor registry doctor --mend`"
 
 
-def list_served(traffic: "Traffic", words: str) -> RenderableType:
-    """A table of the releases that take part, with their weights, below words about it."""
+def list_served(traffic: "Traffic", text: str) -> RenderableType:
+    """Table of the releases in the traffic with their weights; the text stands in its title."""
     weights = traffic.weights
     rows = [
-        (variant, served.semantic_version, served.digest[:12], tell_weight(weights[variant]))
+        (variant, served.semantic_version, served.digest[:12], format_weight(weights[variant]))
         for variant, served in traffic.served.items()
     ]
-    return listing(f"Traffic of {traffic.model}, {escape(words)}", ("variant", "version", "digest", "weight"), rows)
+    return listing(f"Traffic of {traffic.model}, {escape(text)}", ("variant", "version", "digest", "weight"), rows)
 
 
-def tell_weight(weight: float | None) -> str:
-    """The share of the keys that a release answers for; "" of one that takes no part."""
+def format_weight(weight: float | None) -> str:
+    """Share of the keys that a release answers; "" if it is not in the traffic."""
     return "" if weight is None else f"{weight:g}"
 
 
 def diff(
     project: ProjectArgument,
-    before: _OneArgument,
-    after: _OneArgument,
+    before: VersionArgument,
+    after: VersionArgument,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare two versions: contract, what made them, metrics, libraries."""
+    """Compare two versions: contract, inputs of training, metrics, libraries."""
     from athanor.registry.difference import compare_releases
     from athanor.registry.registry import Registry
 
@@ -140,16 +136,16 @@ def diff(
             {"subject": change.subject, "what": change.what, "level": change.level.value} for change in found.contract
         ],
     }
-    parts = [_tell_part(version) for version in sides]
-    show(result, json, lambda: _tables(f"{project}, {names[0]} to {names[1]}", found, parts))
+    roles = [_describe_role(version) for version in sides]
+    show(result, json, lambda: _tables(f"{project}, {names[0]} to {names[1]}", found, roles))
 
 
-def _tell_part(version: "Registered") -> str:
-    """How it takes part in the traffic: "challenger, 0.1"; "" if it does not."""
-    return ", ".join(filter(None, (*version.aliases, tell_weight(version.weight))))
+def _describe_role(version: "Registered") -> str:
+    """Role in the traffic, such as "challenger, 0.1"; "" if it has none."""
+    return ", ".join(filter(None, (*version.aliases, format_weight(version.weight))))
 
 
-def _tables(title: str, found: "Difference", parts: Sequence[str]) -> RenderableType:
+def _tables(title: str, found: "Difference", roles: Sequence[str]) -> RenderableType:
     changes = [(change.level.value, str(change)) for change in found.contract] or [("", "no change")]
     pair = ("", "before", "after")
     metrics = [
@@ -158,10 +154,10 @@ def _tables(title: str, found: "Difference", parts: Sequence[str]) -> Renderable
     ]
     return Group(
         listing(f"Contract of {title}", ("level", "change"), changes),
-        listing("What they do", pair, [("traffic", *parts)]),
-        listing("What made them", pair, [(name, *values) for name, values in found.parts.items()]),
+        listing("Role in the traffic", pair, [("traffic", *roles)]),
+        listing("Inputs of training", pair, [(name, *values) for name, values in found.parts.items()]),
         listing("Metrics", (*pair, "difference"), metrics),
-        listing("Libraries that differ", pair, [(name, *values) for name, values in found.libraries.items()]),
+        listing("Different libraries", pair, [(name, *values) for name, values in found.libraries.items()]),
     )
 
 

@@ -1,4 +1,4 @@
-"""Commands about one release: which one is meant, how good it is, and whether it can be made again."""
+"""Commands about one release: evaluate it, and verify that it can be rebuilt."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Final
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.console import Group
 
-from athanor.cli.registry.app import open_registry
+from athanor.cli.registry.opening import open_registry
 from athanor.cli.shared.terminal import HomeOption, JsonOption, facts, listing, show, watch
 from athanor.errors import GateError, NotFoundError
 from athanor.home import Home
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 _SHORTEST: Final = 6
 
 ReleaseArgument = Annotated[
-    str, typer.Argument(help="A digest or how it begins, flight_delay/1.0.0, or flight_delay for its champion.")
+    str, typer.Argument(help="Digest or its prefix, flight_delay/1.0.0, or flight_delay for its champion.")
 ]
 
 
 def find_release(reference: str, home: Home, progress: "Progress") -> "Release":
-    """The release that is meant.
+    """The release of a reference.
 
     Args:
-        reference: a digest or how it begins, a project and a semantic version, or a project.
+        reference: a digest or its prefix, `<project>/<version>`, or a project for its champion.
 
     Raises:
-        NotFoundError: there is none, or more than one.
-        ReleaseError: it is corrupted.
+        NotFoundError: there is no such release, or more than one.
+        ReleaseError: the release is corrupted.
     """
     from athanor.release.store import ReleaseStore
 
@@ -42,7 +42,7 @@ def find_release(reference: str, home: Home, progress: "Progress") -> "Release":
     if version:
         found = [v for v in open_registry(home, progress).list_versions(project) if v.semantic_version == version]
         if not found:
-            raise NotFoundError(f"{project} has no version {version}; `athanor registry list {project}` shows them")
+            raise NotFoundError(f"{project} has no version {version}; see `athanor registry list {project}`")
         return store.read(project, found[0].digest)
     if reference in find_projects("model"):
         return store.read(reference, store.read_traffic(reference).champion.digest)
@@ -62,7 +62,7 @@ def _find_by_digest(reference: str, home: Home, store: "ReleaseStore") -> "Relea
     found = sorted(published | written)
     if len(found) != 1 or len(reference) < _SHORTEST:
         raise NotFoundError(
-            f"{len(found)} releases of {home.path} begin with {reference!r}; give at least {_SHORTEST} digits of one, "
+            f"{len(found)} releases in {home.path} begin with {reference!r}; give at least {_SHORTEST} digits of one, "
             "<project>/<version>, or a project for its champion"
         )
     model, digest = found[0]
@@ -75,17 +75,17 @@ def evaluate(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Ask a release for the later rows of a snapshot: metrics with their intervals, overall and by slice."""
+    """Evaluate a release on the later rows of a snapshot: metrics with intervals, overall and by slice."""
     from athanor.data.snapshots.snapshot import find_snapshot
     from athanor.training.recipe import Recipe
     from athanor.training.train.release_evaluation import evaluate_release
 
-    place = Home.find(home)
+    root = Home.find(home)
     with watch() as progress:
-        asked = find_release(release, place, progress)
-        model = asked.identity.model
+        meant = find_release(release, root, progress)
+        model = meant.identity.model
         found = evaluate_release(
-            load(model, "recipe", Recipe), asked, find_snapshot(model, place.datasets, snapshot), place, progress
+            load(model, "recipe", Recipe), meant, find_snapshot(model, root.datasets, snapshot), root, progress
         )
     metrics = [(name, f"{of.value:.4f}", f"{of.low:.4f} to {of.high:.4f}") for name, of in found.metrics.items()]
     slices = [
@@ -109,20 +109,20 @@ def verify(
     release: ReleaseArgument,
     tolerance: Annotated[
         float | None,
-        typer.Option(min=0, help="Largest difference of an answer to a reference row that is taken for none."),
+        typer.Option(min=0, help="Largest accepted difference of an answer to a reference row."),
     ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Fits at once; one for each core by default.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Parallel fits; one per core by default.")] = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a release again from its manifest, and compare. Exit status 3 when it is another one, and why."""
+    """Rebuild a release from its manifest and compare. Exit status 3, with the causes, if it differs."""
     from athanor.training.recipe import Recipe
     from athanor.training.train.verification import verify as verify_release
 
-    place = Home.find(home)
+    root = Home.find(home)
     with watch() as progress:
-        asked = find_release(release, place, progress)
-        found = verify_release(load(asked.identity.model, "recipe", Recipe), asked, place, progress, jobs)
+        meant = find_release(release, root, progress)
+        found = verify_release(load(meant.identity.model, "recipe", Recipe), meant, root, progress, jobs)
     result = {**asdict(found), "is_same": found.is_same, "causes": found.causes}
     show(result, json, lambda: _verification_table(found))
     _demand_same(found, tolerance)
@@ -130,18 +130,18 @@ def verify(
 
 def _verification_table(found: "Verification") -> Group:
     rows = [
-        (part.name, "same" if part.is_same else f"DIFFERS ({part.cause or 'told only'})", part.then, part.now)
+        (part.name, "same" if part.is_same else f"DIFFERS ({part.cause or 'for information'})", part.then, part.now)
         for part in found.parts
     ]
-    verdict = "the same" if found.is_same else f"another one; what differs: {', '.join(found.causes)}"
+    verdict = "the same" if found.is_same else f"different: {', '.join(found.causes)}"
     return Group(
-        listing(f"Release {found.digest[:12]}, made again", ("part", "", "then", "now"), rows),
+        listing(f"Release {found.digest[:12]}, rebuilt", ("part", "", "original", "rebuilt"), rows),
         facts(
             "",
             {
                 "verdict": verdict,
-                "digest then": found.digest,
-                "digest now": found.digest_now,
+                "original digest": found.digest,
+                "rebuilt digest": found.digest_now,
                 "largest difference of an answer": f"{found.largest_difference:.3g}",
             },
         ),
@@ -149,14 +149,14 @@ def _verification_table(found: "Verification") -> Group:
 
 
 def _demand_same(found: "Verification", tolerance: float | None) -> None:
-    """Raises GateError unless it is the same, or only numbers differ and no answer by more than the tolerance."""
+    """Raises GateError unless the release is the same, or only its numbers differ, within the tolerance."""
     if found.is_same:
         return
     causes = ", ".join(found.causes)
     if tolerance is not None and found.causes == ("numerics",) and found.largest_difference <= tolerance:
         return
-    allowed = "" if tolerance is None else f", allowed are {tolerance:g}"
+    allowed = "" if tolerance is None else f"; allowed: {tolerance:g}"
     raise GateError(
-        f"release {found.digest[:12]} made again is {found.digest_now[:12]}; what differs: {causes}; "
-        f"the largest difference of an answer is {found.largest_difference:.3g}{allowed}"
+        f"release {found.digest[:12]} was rebuilt as {found.digest_now[:12]}; differences: {causes}; "
+        f"largest difference of an answer: {found.largest_difference:.3g}{allowed}"
     )

@@ -1,4 +1,4 @@
-"""Command-line app of the layer `serving`: run the service of a project's releases."""
+"""Command-line app of the layer `serving`: run the service of a project."""
 
 import sys
 import time
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from athanor.serving.setup.paths import ServicePlace, ServiceState
     from athanor.serving.setup.settings import ServingSettings
 
-app = make_app("serve", "Run the service of a project's releases.")
+app = make_app("serve", "Run the service of a project.")
 app.add_typer(tokens.app)
 app.add_typer(kuberay.app)
 app.add_typer(nodes.app)
@@ -41,16 +41,16 @@ _FOLLOW_S = 0.2
 
 @settings_command(app)
 def up(project: ProjectArgument, *, home: HomeOption = None, json: JsonOption = False, **settings: Any) -> None:
-    """Start the service in the background; returns when it answers."""
+    """Start the service in the background. Returns when it answers."""
     found = read_settings(project, Home.find(home), settings)
     with watch() as progress:
         state = start(found, progress)
-    show(state, json, lambda: Group(facts(f"Service of {project}", _facts(state)), _tell_access(found)))
+    show(state, json, lambda: Group(facts(f"Service of {project}", _facts(state)), _describe_access(found)))
 
 
 @app.command()
 def down(project: ProjectArgument, home: HomeOption = None) -> None:
-    """Stop the service; returns when it and all it started are gone."""
+    """Stop the service. Returns when all its processes have ended."""
     with watch() as progress:
         stop(project, Home.find(home), progress)
 
@@ -58,27 +58,27 @@ def down(project: ProjectArgument, home: HomeOption = None) -> None:
 @app.command()
 def scale(
     project: ProjectArgument,
-    replicas: Annotated[int, typer.Argument(help="How many processes are to answer.")],
+    replicas: Annotated[int, typer.Argument(help="Number of replicas.")],
     home: HomeOption = None,
 ) -> None:
-    """Change the number of replicas; returns when there are so many. No request is lost."""
+    """Change the number of replicas. Returns when all are ready. No request is lost."""
     from athanor.serving.hosting.service import scale as scale_service
 
     with watch() as progress:
-        scale_service(_place(project, home), replicas, progress)
+        scale_service(_paths(project, Home.find(home).service), replicas, progress)
 
 
 @app.command()
 def status(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
-    """Tell where the service answers, and by what each replica does. Exit status 2 when none runs, 1 when one fails."""
+    """Show addresses and replicas of the service. Exit status 2 without a service, 1 if a replica fails."""
     from athanor.serving.replica.status import StatusFolder
 
-    place = _place(project, home)
-    state = place.find()
-    replicas = StatusFolder(place.replicas).read()
-    told = {"service": state, "replicas": [replica.model_dump(mode="json") for replica in replicas]}
-    rows = {**_facts(state), "log": place.log}
-    show(told, json, lambda: Group(facts(f"Service of {project}", rows), _table(replicas)))
+    paths = _paths(project, Home.find(home).service)
+    state = paths.find()
+    replicas = StatusFolder(paths.replicas).read()
+    result = {"service": state, "replicas": [replica.model_dump(mode="json") for replica in replicas]}
+    rows = {**_facts(state), "log": paths.log}
+    show(result, json, lambda: Group(facts(f"Service of {project}", rows), _table(replicas)))
     if any(replica.failure for replica in replicas):
         raise typer.Exit(1)
 
@@ -86,17 +86,19 @@ def status(project: ProjectArgument, home: HomeOption = None, json: JsonOption =
 @app.command()
 def logs(
     project: ProjectArgument,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows, until interrupted.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines until interrupted.")] = False,
     home: HomeOption = None,
 ) -> None:
-    """Print the log of the service that runs, or ran last: a JSON object a line."""
-    place = _place(project, home)
-    if not place.log.exists():
-        raise NotFoundError(f"no service of {project} has run from {place.folder}")
-    with place.log.open(encoding="utf-8", errors="replace") as log:
+    """Print the log of the running or last service, one JSON object per line."""
+    paths = _paths(project, Home.find(home).service)
+    if not paths.log.exists():
+        raise NotFoundError(
+            f"there is no log of {project} in {paths.folder}; start its service with `athanor serve up`"
+        )
+    with paths.log.open(encoding="utf-8", errors="replace") as log:
         while True:
             typer.echo(log.read(), nl=False)
-            if not (follow and place.is_held()):
+            if not (follow and paths.is_held()):
                 return
             time.sleep(_FOLLOW_S)
 
@@ -112,33 +114,23 @@ def run_(project: ProjectArgument, *, home: HomeOption = None, **settings: Any) 
 def start(settings: "ServingSettings", progress: "Progress") -> "ServiceState":
     """Starts a service as `up` does."""
     from athanor.serving.hosting.service import up as start_service
-    from athanor.serving.setup.paths import ServicePlace
 
-    place = ServicePlace.of(settings)
-    command = [
-        sys.executable,
-        "-m",
-        "athanor.cli.serving.app",
-        "run",
-        settings.project,
-        "--settings",
-        str(place.settings),
-    ]
+    module, file = "athanor.cli.serving.app", _paths(settings.project, settings.folder).settings
+    command = [sys.executable, "-m", module, "run", settings.project, "--settings", str(file)]
     return start_service(settings, command, progress)
 
 
 def stop(project: str, home: Home, progress: "Progress") -> None:
     """Stops a service as `down` does."""
     from athanor.serving.hosting.service import down as stop_service
+
+    stop_service(_paths(project, home.service), progress)
+
+
+def _paths(project: str, folder: Path) -> "ServicePlace":
     from athanor.serving.setup.paths import ServicePlace
 
-    stop_service(ServicePlace(home.service, project), progress)
-
-
-def _place(project: str, home: Path | None) -> "ServicePlace":
-    from athanor.serving.setup.paths import ServicePlace
-
-    return ServicePlace(Home.find(home).service, project)
+    return ServicePlace(folder, project)
 
 
 def _facts(state: "ServiceState") -> dict[str, object]:
@@ -146,14 +138,12 @@ def _facts(state: "ServiceState") -> dict[str, object]:
     return {"gRPC": state.grpc, "REST": http, "docs": f"{http}/docs", "process": state.pid}
 
 
-def _tell_access(settings: "ServingSettings") -> Text:
+def _describe_access(settings: "ServingSettings") -> Text:
     if settings.insecure:
-        return Text("Anybody is let in who can reach the doors: --insecure", style="bold red")
-    from athanor.serving.setup.paths import ServicePlace
-
-    token = ServicePlace.of(settings).token.read_text().strip()
-    # On one line, however narrow the terminal is: to be copied.
-    return Text(f"Elsewhere: export ATHANOR_TOKEN={token}", no_wrap=True, overflow="ignore")
+        return Text("Without tokens (--insecure): anyone who can reach the ports can call", style="bold red")
+    token = _paths(settings.project, settings.folder).token.read_text().strip()
+    # One line on any terminal, to be copied.
+    return Text(f"On other machines: export ATHANOR_TOKEN={token}", no_wrap=True, overflow="ignore")
 
 
 def _table(replicas: "list[ReplicaStatus]") -> Any:

@@ -1,6 +1,6 @@
-"""The settings of a service on the command line: each is a flag and an environment variable, in its own words.
+"""Settings of a service on the command line: each is a flag, an environment variable and a key of the settings file.
 
-A flag comes before the environment, that before the settings file, and that before the default.
+A flag wins over the environment, the environment over the file, the file over the default.
 """
 
 import difflib
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from athanor.serving.setup.settings import ServingSettings
 
 _FILE: Final = "settings"
-# The command's argument and the home say these.
+# Given by the command's argument and the home.
 _NOT_FLAGS: Final = ("project", "folder")
 
 
 def settings_command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Adds a command to an app, which has in the place of its `**settings` a flag for each setting and one for a file.
+    """Adds a command to an app, its `**settings` replaced by one flag for each setting and one for the settings file.
 
-    The flags are made when the command runs or tells its own help, since what declares them takes its time to load:
-    the help of an app that has such a command does without.
+    The flags are made when the command runs or shows its own help: the module that declares them is slow to load, and
+    the app's help does not need it.
     """
 
     def add(command: Callable[..., None]) -> Callable[..., None]:
@@ -40,26 +40,26 @@ def settings_command(app: typer.Typer, name: str | None = None) -> Callable[[Cal
 
 
 class _CommandWithSettings(TyperCommand):
-    """Asks for the flags when it is asked for its parameters; its callback is a function of `_replace_settings`."""
+    """Makes its flags when first asked for its parameters. Its callback is made by `_replace_settings`."""
 
-    _is_whole = False
+    _has_flags = False
 
     def get_params(self, ctx: Any) -> list[Any]:
-        if not self._is_whole:
+        if not self._has_flags:
             command = inspect.unwrap(self.callback)  # type: ignore[arg-type]
-            apart = typer.Typer(add_completion=False)
-            apart.command()(_replace_settings(command, _make_flags()))
-            whole = typer.main.get_command(apart)
-            self.params, self.callback, self._is_whole = whole.params, whole.callback, True
+            app = typer.Typer(add_completion=False)
+            app.command()(_replace_settings(command, _make_flags()))
+            made = typer.main.get_command(app)
+            self.params, self.callback, self._has_flags = made.params, made.callback, True
         return super().get_params(ctx)
 
 
 def _replace_settings(command: Callable[..., None], flags: Sequence[inspect.Parameter]) -> Callable[..., None]:
-    """The command with a signature that says flags instead of `**settings`."""
+    """The command with flags in its signature instead of `**settings`."""
 
     @wraps(command)
-    def replaced(*arguments: object, **named: object) -> None:
-        command(*arguments, **named)
+    def replaced(**arguments: object) -> None:
+        command(**arguments)
 
     signature = inspect.signature(command)
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
@@ -71,20 +71,20 @@ def _replace_settings(command: Callable[..., None], flags: Sequence[inspect.Para
 def _make_flags() -> Sequence[inspect.Parameter]:
     from athanor.serving.setup.settings import ServingSettings
 
-    flags = [_make_flag(_FILE, Path, f"--{_FILE}", "File of settings, TOML; a key for each.")]
+    flags = [_make_flag(_FILE, Path, "Settings file, TOML or JSON: one key for each setting.")]
     for name, field in ServingSettings.model_fields.items():
         if name not in _NOT_FLAGS:
             is_switch = field.annotation is bool
             default = "" if is_switch or field.is_required() or field.default is None else f" [{field.default}]"
-            kind = bool if is_switch else str
-            flags.append(_make_flag(name, kind, f"--{name.replace('_', '-')}", f"{field.description}{default}"))
+            flags.append(_make_flag(name, bool if is_switch else str, f"{field.description}{default}"))
     return flags
 
 
-def _make_flag(name: str, kind: type, flag: str, words: str) -> inspect.Parameter:
+def _make_flag(name: str, kind: type, text: str) -> inspect.Parameter:
     from athanor.serving.setup.settings import ENVIRONMENT_PREFIX
 
-    option = typer.Option(flag, envvar=f"{ENVIRONMENT_PREFIX}{name.upper()}", show_envvar=True, help=words)
+    flag = f"--{name.replace('_', '-')}"
+    option = typer.Option(flag, envvar=f"{ENVIRONMENT_PREFIX}{name.upper()}", show_envvar=True, help=text)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
@@ -94,10 +94,10 @@ def read_settings(project: str, home: Home, given: Mapping[str, object]) -> "Ser
     """The settings of a service.
 
     Args:
-        given: those of flags and environment; None where neither says one.
+        given: values of flags and environment variables; None where neither is set.
 
     Raises:
-        SettingsError: a setting is unknown or cannot be; names every one.
+        SettingsError: settings are unknown or invalid; names each of them.
     """
     from athanor.serving.setup.settings import make_settings, read_settings_file
 
@@ -105,19 +105,19 @@ def read_settings(project: str, home: Home, given: Mapping[str, object]) -> "Ser
     file = given[_FILE]
     filed = read_settings_file(file) if isinstance(file, Path) else {}
     if filed.get("project", project) != project:
-        raise SettingsError(f"{file} has the settings of project {filed['project']!r}, not of {project!r}")
-    told = {
+        raise SettingsError(f"settings file {file} is for project {filed['project']!r}, not for {project!r}")
+    values = {
         "store": home.store_url,
         "folder": home.service,
         **filed,
         **{name: value for name, value in given.items() if value is not None and name != _FILE},
         "project": project,
     }
-    return make_settings(**told)
+    return make_settings(**values)
 
 
 def _check_environment(known: Mapping[str, object]) -> None:
-    """Refuses a variable that looks like a setting and is none: else it would be left out in silence."""
+    """Refuses a variable with our prefix that is no setting: it would be ignored silently."""
     from athanor.serving.setup.settings import ENVIRONMENT_PREFIX as PREFIX
 
     names = [name.upper() for name in known]
@@ -125,4 +125,6 @@ def _check_environment(known: Mapping[str, object]) -> None:
         name = variable.removeprefix(PREFIX)
         if name != variable and name not in names:
             close = difflib.get_close_matches(name, names, 1)
-            raise SettingsError(f"{variable} is no setting" + (f"; did you mean {PREFIX}{close[0]}?" if close else ""))
+            raise SettingsError(
+                f"{variable} is not a setting" + (f"; did you mean {PREFIX}{close[0]}?" if close else "")
+            )

@@ -1,4 +1,4 @@
-"""Commands that say who may call a service: `athanor serve token …`."""
+"""Commands `athanor serve token …`: make, list and revoke access tokens."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, listing, make_app, run, show, to_json
+from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, listing, make_app, show, to_json
 from athanor.errors import SettingsError
 from athanor.home import Home
 
 if TYPE_CHECKING:
-    from athanor.serving.access.tokens import Scope
+    from athanor.serving.access.scope import Scope
 
-app = make_app("token", "Say who may call a service: make, list and revoke tokens.")
+app = make_app("token", "Make, list and revoke access tokens.")
 
-_NameArgument = Annotated[str, typer.Argument(help="What the token is called, for listing and revoking it.")]
-_ScopeOption = Annotated[str, typer.Option("--scope", help="predict, or admin, which may do all.")]
+_NameArgument = Annotated[str, typer.Argument(help="Name of the token, to list and revoke it.")]
+_ScopeOption = Annotated[str, typer.Option("--scope", help="predict, or admin, which allows everything.")]
 _DaysOption = Annotated[float | None, typer.Option("--days", min=0, help="Days until it expires; never by default.")]
 
 
@@ -29,24 +29,24 @@ def create(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a token. It is printed now and never again. A service that runs knows it within a second."""
-    from athanor.serving.access.tokens import make_token
+    """Make a token. It is printed only once. A running service accepts it within a second."""
+    from athanor.serving.access.token_file import make_token
 
     expires_at = None if days is None else (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
-    token = make_token(_place(project, home), name, _scope(scope), expires_at)
+    token = make_token(_tokens_file(project, home), name, _scope(scope), expires_at)
     if json:
         typer.echo(to_json({"name": name, "scope": scope, "expires": expires_at, "token": token}))
     else:
-        typer.echo(f"{name}, scope {scope}, expires {expires_at or 'never'}; keep it, it is not shown again", err=True)
+        typer.echo(f"{name}, scope {scope}, expires {expires_at or 'never'}; store it, it is not shown again", err=True)
         typer.echo(token)
 
 
 @app.command(name="list")
 def list_(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
-    """List the tokens by name. Their texts are kept nowhere."""
-    from athanor.serving.access.tokens import list_tokens
+    """List the tokens by name. Their values are not stored."""
+    from athanor.serving.access.token_file import list_tokens
 
-    tokens = list_tokens(_place(project, home))
+    tokens = list_tokens(_tokens_file(project, home))
     header = ("name", "scope", "made", "expires")
     rows = [(t.name, t.scope.value, str(t.created_at), str(t.expires_at or "never")) for t in tokens]
     show(
@@ -58,32 +58,24 @@ def list_(project: ProjectArgument, home: HomeOption = None, json: JsonOption = 
 
 @app.command()
 def revoke(project: ProjectArgument, name: _NameArgument, home: HomeOption = None) -> None:
-    """Revoke a token. A service that runs refuses it within a second."""
-    from athanor.serving.access.tokens import revoke_token
+    """Revoke a token. A running service refuses it within a second."""
+    from athanor.serving.access.token_file import revoke_token
 
-    revoke_token(_place(project, home), name)
-    typer.echo(f"{name} is revoked", err=True)
+    revoke_token(_tokens_file(project, home), name)
+    typer.echo(f"token {name} is revoked", err=True)
 
 
-def _place(project: str, home: Path | None) -> Path:
-    from athanor.serving.access.tokens import tokens_path
+def _tokens_file(project: str, home: Path | None) -> Path:
+    from athanor.serving.access.token_file import tokens_path
 
     return tokens_path(Home.find(home).service, project)
 
 
 def _scope(given: str) -> "Scope":
-    from athanor.serving.access.tokens import Scope
+    from athanor.serving.access.scope import Scope
 
     try:
         return Scope(given)
     except ValueError:
-        known = ", ".join(scope.value for scope in Scope)
-        raise SettingsError(f"there is no scope {given!r}; choose one of {known}") from None
-
-
-def main() -> None:
-    run(app)
-
-
-if __name__ == "__main__":
-    main()
+        known = " or ".join(scope.value for scope in Scope)
+        raise SettingsError(f"--scope is {given!r}; give {known}") from None

@@ -1,1 +1,1 @@
-"""What all command lines share: the terminal, progress bars, and the Ray that a command runs on."""
+"""Shared by all command lines: the terminal, progress bars and the Ray cluster of a command."""

@@ -1,26 +1,18 @@
-"""Progress bars of the command-line apps. Apart, for help and versions need none."""
+"""Progress bars of the command-line apps, in a module of their own because help and versions do not load them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 from athanor.progress import Advance
 
 
 class TerminalProgress:
-    """Progress bars, one for each step. Fulfils `athanor.progress.Progress`."""
+    """One progress bar per step. Implements `athanor.progress.Progress`."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
@@ -33,7 +25,7 @@ class TerminalProgress:
         def advance(words: str, amount: int = 1) -> None:
             nonlocal done
             done += amount
-            # The last unit is counted when the step ends: a bar that is full is a step that is done.
+            # The last unit is counted when the step ends: only a finished step has a full bar.
             self._bars.update(task, completed=min(done, total - 1), words=escape(words))
 
         try:
@@ -49,14 +41,14 @@ class TerminalProgress:
 
 
 def make_bars(console: Console) -> Progress:
-    """What shows the bars, as a context, with the columns they have."""
+    """Context manager that shows the bars, with their columns."""
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
         TextColumn("{task.description}", table_column=Column(no_wrap=True)),
         BarColumn(bar_width=12),
         TaskProgressColumn(),
         TimeElapsedColumn(),
-        # What does not fit is cut here, so that the other columns stay whole.
+        # Cut here if the line is too long, so that the other columns stay whole.
         TextColumn("[dim]{task.fields[words]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
     )
     return Progress(*columns, console=console, expand=True)

@@ -1,4 +1,4 @@
-"""What all command-line apps share: how they report progress, errors and results."""
+"""Shared by all command-line apps: progress, errors and results."""
 
 import dataclasses
 import json
@@ -21,15 +21,15 @@ from athanor.version import VERSION
 if TYPE_CHECKING:
     from athanor.progress import Progress
 
-# Results go to standard output, all about how they came to be to standard error.
+# Results go to standard output, everything else to standard error.
 out = Console()
 err = Console(stderr=True)
 
-ProjectArgument: TypeAlias = Annotated[str, typer.Argument(help="Name of the project, flight_delay.")]
+ProjectArgument: TypeAlias = Annotated[str, typer.Argument(help="Name of the project, such as flight_delay.")]
 HomeOption: TypeAlias = Annotated[
-    Path | None, typer.Option("--home", envvar=VARIABLE, help="Where everything is written; .athanor by default.")
+    Path | None, typer.Option("--home", envvar=VARIABLE, help="Folder of all that Athanor writes; .athanor by default.")
 ]
-JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def watch() -> "Iterator[Progress]":
 
 
 def make_app(name: str, about: str) -> typer.Typer:
-    """An app that prints the version on `--version` and its help when it is told nothing."""
+    """An app that prints the version on `--version`, and its help without arguments."""
     app = typer.Typer(name=name, help=about, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
     @app.callback()
@@ -71,7 +71,7 @@ def _print_version(wanted: bool) -> None:
 
 
 def run(app: typer.Typer) -> None:
-    """Runs an app; an error of ours becomes one message on standard error and the exit status of its kind."""
+    """Runs an app. Prints an AthanorError to standard error and exits with its status."""
     try:
         app()
     except AthanorError as error:
@@ -82,7 +82,7 @@ def run(app: typer.Typer) -> None:
 
 
 def show(result: Any, as_json: bool, table: Callable[[], RenderableType]) -> None:
-    """Prints a result: for machines as JSON, for people as a table."""
+    """Prints a result as JSON or as a table."""
     if as_json:
         typer.echo(to_json(result))
     else:
@@ -90,7 +90,7 @@ def show(result: Any, as_json: bool, table: Callable[[], RenderableType]) -> Non
 
 
 def to_json(result: Any) -> str:
-    """A result as machines read it: dataclasses and models are objects; what is no number is null."""
+    """A result as JSON: dataclasses and models are objects; numbers that are not finite are null."""
     return json.dumps(_finite(json.loads(json.dumps(result, default=_to_json))), indent=2)
 
 

@@ -1,6 +1,6 @@
 """Command-line app of the layer `training`: from a snapshot to a release."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +11,7 @@ import typer
 from rich.console import Group, RenderableType
 
 from athanor.cli.shared.clusters import AddressOption, RayTokenOption, demand_no_cluster, start_ray
+from athanor.cli.shared.records import gates_table, metrics_table
 from athanor.cli.shared.terminal import (
     HomeOption,
     JsonOption,
@@ -35,27 +36,27 @@ if TYPE_CHECKING:
 
 OpenRecorder: TypeAlias = "Callable[[Home, Progress], Recorder | None]"
 
-app = make_app("training", "Snapshots to releases that passed their gates.")
+app = make_app("training", "Train releases from snapshots, and gate them.")
 
 
 class SearchEngine(StrEnum):
-    """What runs the fits of a search."""
+    """Engine that runs the fits of a search."""
 
     LOCAL = "local"
     RAY = "ray"
 
 
 SnapshotOption = Annotated[int | None, typer.Option(help="Version of the dataset; the latest by default.")]
-TrialsOption = Annotated[int | None, typer.Option(min=1, help="Trials of the search; those of the recipe by default.")]
-JobsOption = Annotated[int | None, typer.Option(min=1, help="Fits at once; one for each core by default.")]
-EngineOption = Annotated[SearchEngine, typer.Option(help="local: the cores of this machine; ray: a Ray cluster.")]
+TrialsOption = Annotated[int | None, typer.Option(min=1, help="Trials of the search; by default as in the recipe.")]
+JobsOption = Annotated[int | None, typer.Option(min=1, help="Parallel fits; one per core by default.")]
+EngineOption = Annotated[SearchEngine, typer.Option(help="local: cores of this machine; ray: a Ray cluster.")]
 
 
 def add_commands(app: typer.Typer, open_recorder: OpenRecorder) -> None:
     """Adds `train` and `tune` to an app.
 
     Args:
-        open_recorder: gives who remembers the trainings, or None for nobody.
+        open_recorder: makes the recorder of trainings, or None.
     """
 
     @app.command()
@@ -71,14 +72,14 @@ def add_commands(app: typer.Typer, open_recorder: OpenRecorder) -> None:
         home: HomeOption = None,
         json: JsonOption = False,
     ) -> None:
-        """Search, fit, compile, evaluate, gate and write a release. Exit status 3 when a gate says no.
+        """Search, fit, compile, evaluate, gate and write a release. Exit status 3 if a gate fails.
 
-        What is interrupted goes on where it was when it is started again.
+        An interrupted training resumes when it is started again.
         """
         from athanor.training.train.train import train as train_recipe
 
-        asked = _Asked(project, snapshot, trials, jobs, engine, address, ray_token_file)
-        with _prepared(asked, Home.find(home), open_recorder) as prepared:
+        request = _Request(project, snapshot, trials, jobs, engine, address, ray_token_file)
+        with _prepared(request, Home.find(home), open_recorder) as prepared:
             training = train_recipe(*prepared)
         _show_training(project, training, json)
 
@@ -95,18 +96,18 @@ def add_commands(app: typer.Typer, open_recorder: OpenRecorder) -> None:
         home: HomeOption = None,
         json: JsonOption = False,
     ) -> None:
-        """Search, and show every trial. `train` goes on from what it has found."""
+        """Search and show every trial. `train` resumes from the result."""
         from athanor.training.train.train import tune as tune_recipe
 
-        asked = _Asked(project, snapshot, trials, jobs, engine, address, ray_token_file)
-        with _prepared(asked, Home.find(home), open_recorder) as prepared:
+        request = _Request(project, snapshot, trials, jobs, engine, address, ray_token_file)
+        with _prepared(request, Home.find(home), open_recorder) as prepared:
             record = tune_recipe(*prepared)
         show(record, json, lambda: _trials_table(project, record))
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What a command was asked to do."""
+class _Request:
+    """Arguments of a command."""
 
     project: str
     snapshot: int | None
@@ -119,33 +120,33 @@ class _Asked:
 
 @contextmanager
 def _prepared(
-    asked: _Asked, home: Home, open_recorder: OpenRecorder
+    request: _Request, home: Home, open_recorder: OpenRecorder
 ) -> "Iterator[tuple[Recipe, Snapshot, Home, Progress, Options, Recorder | None]]":
-    """All that a training is given, for as long as the context lasts: progress, and a Ray where one is asked for."""
+    """Arguments of a training, with progress and Ray running for as long as the context lasts."""
     from athanor.data.snapshots.snapshot import find_snapshot
     from athanor.training.recipe import Recipe
 
-    recipe = load(asked.project, "recipe", Recipe)
+    recipe = load(request.project, "recipe", Recipe)
     with ExitStack() as stack:
-        options = _make_options(stack, asked, home)
+        options = _make_options(stack, request, home)
         progress = stack.enter_context(watch())
-        found = find_snapshot(asked.project, home.datasets, asked.snapshot)
+        found = find_snapshot(request.project, home.datasets, request.snapshot)
         yield recipe, found, home, progress, options, open_recorder(home, progress)
 
 
-def _make_options(stack: ExitStack, asked: _Asked, home: Home) -> "Options":
-    """Starts what the engine needs, for as long as the stack lasts."""
-    if asked.engine is SearchEngine.LOCAL:
-        demand_no_cluster(asked.address)
+def _make_options(stack: ExitStack, request: _Request, home: Home) -> "Options":
+    """Starts the engine for as long as the stack lasts."""
+    if request.engine is SearchEngine.LOCAL:
+        demand_no_cluster(request.address)
     else:
-        start_ray(stack, asked.address, asked.ray_token_file, home)
+        start_ray(stack, request.address, request.ray_token_file, home)
     from athanor.training.train.build import Options
 
-    return Options(trials=asked.trials, engine=asked.engine.value, jobs=asked.jobs)
+    return Options(trials=request.trials, engine=request.engine.value, jobs=request.jobs)
 
 
 def _show_training(project: str, training: "Training", as_json: bool) -> None:
-    """Prints what a training made and saw."""
+    """Prints the release and the record of a training."""
     release, record = training.release, training.record
     result = {
         "digest": release.digest,
@@ -154,26 +155,13 @@ def _show_training(project: str, training: "Training", as_json: bool) -> None:
         "parameters": dict(release.identity.parameters),
         "record": record.model_dump(mode="json"),
     }
-    head = {name: value for name, value in result.items() if name != "record"}
-    show(result, as_json, lambda: Group(facts(f"Release of {project}", head), *_describe_record(project, record)))
-
-
-def _describe_record(project: str, record: "TrainingRecord") -> Sequence[RenderableType]:
-    """Tables of metrics, gates and trials."""
-    metrics = [
-        (name, f"{of.value:.4f}", f"{of.low:.4f} to {of.high:.4f}", f"{record.baseline[name].value:.4f}")
-        for name, of in record.metrics.items()
-    ]
-    gates = [(gate.gate, "passed" if gate.passed else "FAILED", gate.explanation, gate.wanted) for gate in record.gates]
-    return (
-        listing("Metrics on the later time slice", ("metric", "model", "95 % interval", "baseline"), metrics),
-        listing("Gates", ("gate", "", "saw", "wanted"), gates),
-        _trials_table(project, record),
-    )
+    head = facts(f"Release of {project}", {name: value for name, value in result.items() if name != "record"})
+    tables = (head, metrics_table(record), gates_table(record), _trials_table(project, record))
+    show(result, as_json, lambda: Group(*tables))
 
 
 def _trials_table(project: str, record: "TrainingRecord") -> RenderableType:
-    """One row for each trial, best first."""
+    """One row per trial, best first."""
     rows = [
         (
             trial.algorithm,
@@ -183,11 +171,11 @@ def _trials_table(project: str, record: "TrainingRecord") -> RenderableType:
         )
         for trial in record.trials
     ]
-    header = ("algorithm", "parameters", f"{record.scoring}, fold by fold", "fits took")
+    header = ("algorithm", "parameters", f"{record.scoring}, fold by fold", "fit time")
     return listing(f"Trials of {project}, best first", header, rows)
 
 
-# The binary of this layer carries no registry: `registry register` records what it has trained.
+# The binary of this layer has no registry: `registry register` records its trainings.
 add_commands(app, lambda home, progress: None)
 
 

@@ -1,1 +1,1 @@
-"""The connection to a service: target, credentials, channel, retries, and failures as our errors."""
+"""Connection to a service: target, credentials, channel, retries, and failed calls as errors."""

@@ -15,27 +15,27 @@ from athanor.errors import ServiceError, SettingsError
 
 _MOST_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
-    # All attempts are ours, see retries.py; gRPC would make some unseen.
+    # All retries are ours, see retries.py; gRPC would make some uncounted.
     ("grpc.enable_retries", 0),
-    # A service that comes back is found again within a second.
+    # Reconnect to a restarted service within a second.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # In spite of its name the time that one connection may take to be made; TLS over a long line needs some.
+    # Despite its name the timeout of one connection attempt; TLS over a long line takes a while.
     ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_receive_message_length", _MOST_ANSWER_BYTES),
 )
-# What is meant to stay on this machine does not travel through a proxy.
+# Calls to this machine bypass a proxy.
 _OPTIONS_OF_LOOPBACK: Final[tuple[tuple[str, Any], ...]] = (("grpc.enable_http_proxy", 0),)
 
 
 class Connection:
-    """A way to a service. Made by `connect`, used by `with` or `async with`, shared by any number of clients.
+    """Connection to a service, made by `connect`. A context manager, shared by any number of clients.
 
-    Nothing is sent before the first call; what a call finds missing, it connects again.
+    It connects at the first call, and again after the connection is lost.
 
     Attributes:
-        target: where the service answers.
-        retry: when calls are made again.
+        target: address of the service.
+        retry: policy of all calls.
     """
 
     def __init__(
@@ -60,35 +60,27 @@ class Connection:
         return f"Connection({self.target.address}, {kind})"
 
     def find_token(self, project: str) -> str | None:
-        """The token for a project's service: the given one, else, on this machine, that of the project's service.
+        """The given token, else the one that the project's service left on this machine, if the target is this machine.
 
         Raises:
-            SettingsError: it cannot be read.
+            SettingsError: the token cannot be read.
         """
         if self._token is None and self.target.is_loopback:
             return find_local_token(project, self._home)
         return self._token
 
     def open(self) -> grpc.Channel:
-        """The channel of synchronous calls. Raises ServiceError if the connection was closed."""
+        """Channel of synchronous calls. Raises ServiceError if the connection was closed."""
         self.require_open()
         if self._channel is None:
-            self._channel = (
-                grpc.insecure_channel(self.target.address, self._options)
-                if self._credentials is None
-                else grpc.secure_channel(self.target.address, self._credentials, self._options)
-            )
+            self._channel = self._make_channel(grpc)
         return self._channel
 
     def open_async(self) -> grpc.aio.Channel:
-        """The channel of the running event loop. Raises ServiceError if the connection was closed."""
+        """Channel of the running event loop. Raises ServiceError if the connection was closed."""
         self.require_open()
         if self._async_channel is None:
-            self._async_channel = (
-                grpc.aio.insecure_channel(self.target.address, self._options)
-                if self._credentials is None
-                else grpc.aio.secure_channel(self.target.address, self._credentials, self._options)
-            )
+            self._async_channel = self._make_channel(grpc.aio)
         return self._async_channel
 
     def wait(self, seconds: float) -> None:
@@ -101,18 +93,21 @@ class Connection:
         if self._closed.is_set():
             raise ServiceError(f"the connection to {self.target.address} was closed; connect again")
 
-    @property
-    def _options(self) -> tuple[tuple[str, Any], ...]:
-        return _OPTIONS + (_OPTIONS_OF_LOOPBACK if self.target.is_loopback else ())
+    def _make_channel(self, library: Any) -> Any:
+        """Makes a channel of `grpc` or `grpc.aio`."""
+        options = _OPTIONS + (_OPTIONS_OF_LOOPBACK if self.target.is_loopback else ())
+        if self._credentials is None:
+            return library.insecure_channel(self.target.address, options)
+        return library.secure_channel(self.target.address, self._credentials, options)
 
     def close(self) -> None:
-        """Ends all synchronous calls that still wait."""
+        """Cancels all pending synchronous calls."""
         self._closed.set()
         if self._channel is not None:
             self._channel.close()
 
     async def close_async(self) -> None:
-        """Ends all calls that still wait."""
+        """Cancels all pending calls."""
         self.close()
         if self._async_channel is not None:
             await self._async_channel.close(None)
@@ -134,7 +129,7 @@ class Connection:
         await self.close_async()
 
 
-def connect(  # noqa: PLR0913 - each is given by its name
+def connect(  # noqa: PLR0913 - keyword arguments
     target: str,
     *,
     token: str | None = None,
@@ -145,33 +140,35 @@ def connect(  # noqa: PLR0913 - each is given by its name
     home: Path | None = None,
     retry: RetryPolicy | None = None,
 ) -> Connection:
-    """A way to a service. Reads and checks all files; nothing is sent yet.
+    """Opens a connection to a service. Reads and checks all files; sends nothing yet.
 
     Args:
         target: `host:port`, `grpc://host:port` for plain text, `grpcs://host:port` for TLS. Without a scheme it is TLS
             if any of the PEM files is given.
-        token: who asks; else that of the environment variable ATHANOR_TOKEN, else, where the target is this machine,
-            the one that the service left in its home.
-        ca: PEM file of those who may vouch for the service; gRPC's own list by default.
-        certificate: PEM file of the client's own certificate, for mutual TLS.
-        key: PEM file of its private key.
-        allow_plaintext: send the token over a network in plain text, where everybody on the way can read it.
-        home: where the service of this machine left its token; found as `Home.find` does.
-        retry: when calls are made again.
+        token: by default from the environment variable ATHANOR_TOKEN, else, if the target is this machine, from the
+            home of its service.
+        ca: PEM file of the certificate authorities that the client trusts; gRPC's own list by default.
+        certificate: PEM file of the client's certificate, for mutual TLS.
+        key: PEM file of the certificate's private key.
+        allow_plaintext: allow sending the token over a network in plain text, where others can read it.
+        home: home of the service on this machine, by default as `Home.find`.
+        retry: policy of all calls.
 
     Raises:
-        SettingsError: the target, a file or the token cannot be used, or a token would travel in plain text.
+        SettingsError: the target, a file or the token is invalid, or the token would be sent in plain text.
     """
-    place = parse_target(target)
+    parsed = parse_target(target)
     has_files = any(path is not None for path in (ca, certificate, key))
-    if place.is_tls is False and has_files:
-        raise SettingsError(f"{target} is plain text and has no use for certificates; give grpcs://{place.address}")
-    is_tls = has_files if place.is_tls is None else place.is_tls
+    if parsed.is_tls is False and has_files:
+        raise SettingsError(
+            f"target {target!r} is plain text, but certificates were given; give grpcs://{parsed.address}"
+        )
+    is_tls = has_files if parsed.is_tls is None else parsed.is_tls
     credentials = read_certificates(ca, certificate, key) if is_tls else None
     secret = token_of_environment() if token is None else check_token(token, "token")
-    if secret is not None and not (is_tls or place.is_loopback or allow_plaintext):
+    if secret is not None and not (is_tls or parsed.is_loopback or allow_plaintext):
         raise SettingsError(
-            f"the token would travel to {place.address} in plain text; give grpcs://{place.address}, or allow it"
-            " (allow_plaintext, --allow-plaintext) where the network itself keeps it secret"
+            f"the token would be sent to {parsed.address} in plain text; give grpcs://{parsed.address}, or allow it"
+            " (allow_plaintext, --allow-plaintext) if the network keeps it secret"
         )
-    return Connection(place, credentials, retry or RetryPolicy(), secret, home)
+    return Connection(parsed, credentials, retry or RetryPolicy(), secret, home)

@@ -1,4 +1,4 @@
-"""What a client shows a service, and what it asks to see: certificates and tokens."""
+"""Credentials of a client: TLS certificates and tokens."""
 
 import os
 import re
@@ -9,27 +9,27 @@ from typing import Final, NoReturn
 import grpc
 
 from athanor.errors import SettingsError
-from athanor.home import Home
+from athanor.home import Home, local_token_path
 
 TOKEN_VARIABLE: Final = "ATHANOR_TOKEN"  # noqa: S105 - the variable's name
 
-# Visible ASCII: what may stand in a header. gRPC refuses all else with messages that repeat it.
+# Visible ASCII, as a header may hold. gRPC's own error would repeat the token.
 _TOKEN: Final = re.compile(r"[!-~]{1,4096}")
 
 
 def read_certificates(ca: Path | None, certificate: Path | None, key: Path | None) -> grpc.ChannelCredentials:
-    """TLS by PEM files, or by the roots that gRPC brings where none are given.
+    """TLS credentials from PEM files.
 
     Args:
-        ca: certificates of those who may vouch for the service.
-        certificate: the client's own, with those between it and its root, for services that ask for one.
-        key: its private key, not encrypted.
+        ca: certificates of the trusted authorities; gRPC's own by default.
+        certificate: certificate chain of the client, for mutual TLS.
+        key: private key of the certificate, not encrypted.
 
     Raises:
-        SettingsError: a file cannot be read, holds something else, or key and certificate do not belong together.
+        SettingsError: a file cannot be read or is not PEM, or the key is not the certificate's.
     """
     if (certificate is None) is not (key is None):
-        raise SettingsError("a certificate and a key go together; give both or none")
+        raise SettingsError("give both certificate and key, or neither")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if ca is not None:
@@ -40,7 +40,7 @@ def read_certificates(ca: Path | None, certificate: Path | None, key: Path | Non
     except OSError as error:  # ssl.SSLError is one too
         given = {"ca": ca, "certificate": certificate, "key": key}
         named = ", ".join(f"{name} {path}" for name, path in given.items() if path is not None)
-        raise SettingsError(f"no TLS with {named}: {error}; give PEM files that belong together") from None
+        raise SettingsError(f"TLS cannot use {named}: {error}; give PEM files, the key of the certificate") from None
 
 
 def _read(path: Path | None) -> bytes | None:
@@ -48,34 +48,34 @@ def _read(path: Path | None) -> bytes | None:
 
 
 def _refuse_password() -> NoReturn:
-    raise SettingsError("the key is encrypted; give one that is not, readable by its owner alone")
+    raise SettingsError("the key is encrypted; give an unencrypted one that only its owner can read")
 
 
 def check_token(token: str, origin: str) -> str:
-    """Raises SettingsError, which never shows it, if a text cannot be a token."""
+    """Raises SettingsError, without the text, if it cannot be a token."""
     if _TOKEN.fullmatch(token) is None:
-        raise SettingsError(f"what {origin} holds is no token; give visible ASCII characters without spaces")
+        raise SettingsError(f"{origin} is not a valid token; give visible ASCII characters without spaces")
     return token
 
 
 def find_local_token(project: str, home: Path | None) -> str | None:
-    """The token that a service which runs from a home on this machine leaves there for its owner; None if none.
+    """Token that the project's service left in its home on this machine; None if there is none.
 
     Raises:
-        SettingsError: it is there and cannot be read.
+        SettingsError: the token cannot be read.
     """
-    path = Home.find(home).service / f"{project}.token"
+    path = local_token_path(Home.find(home).service, project)
     try:
         text = path.read_text().strip()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise SettingsError(f"the service's token in {path} cannot be read: {reason}") from None
     return check_token(text, str(path))
 
 
 def token_of_environment() -> str | None:
-    """That of ATHANOR_TOKEN; None if it is not set, or empty."""
+    """Token of the environment variable ATHANOR_TOKEN; None if it is unset or empty."""
     token = os.environ.get(TOKEN_VARIABLE)
     return check_token(token, TOKEN_VARIABLE) if token else None

@@ -1,4 +1,4 @@
-"""What gRPC says when a call fails, as our errors, and whether it may pass."""
+"""Failed gRPC calls as errors, and whether another attempt may succeed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,30 +10,23 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
+from athanor.error_codes import BY_GRPC_CODE, BY_REASON, DOMAIN
 from athanor.errors import (
+    AbandonedError,
     AthanorError,
     DeadlineExceededError,
     FieldViolation,
     InvalidRequestError,
-    ModelNotFoundError,
     OverloadedError,
-    PermissionDeniedError,
     ServiceError,
     TooLargeError,
-    UnauthenticatedError,
 )
 
 _Detail = TypeVar("_Detail", bound=Message)
 
-_PLAIN: Final[dict[grpc.StatusCode, type[AthanorError]]] = {
-    grpc.StatusCode.NOT_FOUND: ModelNotFoundError,
-    grpc.StatusCode.PERMISSION_DENIED: PermissionDeniedError,
-    grpc.StatusCode.UNAUTHENTICATED: UnauthenticatedError,
-}
-
-# How gRPC itself says, on either side, that a message has too many bytes: under the code of an overload.
+# gRPC's own text, on either side, for a message with too many bytes; the code is the one of an overload.
 _TOO_MANY_BYTES: Final = "message larger than max"
-# What a TLS library says of certificates that do not fit. The connection is refused as unavailable, and stays so.
+# The TLS library's text for a refused certificate. The code is UNAVAILABLE, but another attempt would fail too.
 _TLS_REFUSAL: Final = "SSL_ERROR_SSL"
 
 
@@ -52,9 +45,8 @@ class Failure:
     """One failed attempt.
 
     Attributes:
-        error: what the caller is told if nothing is tried again.
-        retry_after_s: seconds the service wants to be left alone, 0 where it names none; None if the same request
-            would fail again.
+        error: raised unless the call is retried.
+        retry_after_s: seconds to wait at least before the next attempt; None if the same request would fail again.
     """
 
     error: AthanorError
@@ -64,43 +56,51 @@ class Failure:
 def to_failure(call: Any, timeout_s: float, hide: Callable[[str], str]) -> Failure:
     """Reads a failed call.
 
+    The service's reason decides the class of the error. An answer without one, as from a proxy, is read by its code.
+
     Args:
         call: the `grpc.RpcError` of grpc or grpc.aio, a `FailedCall`.
-        timeout_s: seconds that the whole call had.
-        hide: takes out of a text what must not be shown, should a service repeat it.
+        timeout_s: deadline of the whole call, for the message.
+        hide: removes from a text what must not be shown, in case the service repeats it.
     """
     failed: FailedCall = call
-    code, text = failed.code(), hide(failed.details() or "")
-    status = _read_status(failed)
-    if code in _PLAIN:
-        return Failure(_PLAIN[code](text))
-    if code is grpc.StatusCode.INVALID_ARGUMENT:
-        return Failure(_read_refusal(text, status, hide))
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return _read_overload(text, status, failed)
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return Failure(DeadlineExceededError(f"no answer within {timeout_s:g} s: {text}"))
-    error = ServiceError(f"the service did not answer: {code.name}: {text}")
-    passes = code is grpc.StatusCode.UNAVAILABLE and _TLS_REFUSAL not in text
-    return Failure(error, 0.0 if passes else None)
+    code, text, status = failed.code(), hide(failed.details() or ""), _read_status(failed)
+    kind = _read_reason(status)
+    if kind is None:
+        kind, text = _read_code(code, text, timeout_s)
+    if kind is InvalidRequestError:
+        return Failure(InvalidRequestError(text, _read_violations(status, hide)))
+    if kind is OverloadedError:
+        retry_after_s = _read_retry_after(status, failed)
+        error = OverloadedError(text) if retry_after_s is None else OverloadedError(text, retry_after_s)
+        return Failure(error, retry_after_s)
+    may_pass = code is grpc.StatusCode.UNAVAILABLE and _TLS_REFUSAL not in text
+    return Failure(kind(text), 0.0 if may_pass else None)
 
 
-def _read_refusal(text: str, status: status_pb2.Status, hide: Callable[[str], str]) -> AthanorError:
+def _read_reason(status: status_pb2.Status) -> type[AthanorError] | None:
+    """Class of the error that the service raised; None if it names none, or one of a newer version."""
     info = _find(status, error_details_pb2.ErrorInfo)
-    if info is not None and info.reason == TooLargeError.code:
-        return TooLargeError(text)
+    return BY_REASON.get(info.reason) if info is not None and info.domain == DOMAIN else None
+
+
+def _read_code(code: grpc.StatusCode, text: str, timeout_s: float) -> tuple[type[AthanorError], str]:
+    """Error class and message of an answer without a reason."""
+    kind = BY_GRPC_CODE.get(code.name, ServiceError)
+    if _TOO_MANY_BYTES in text:
+        return TooLargeError, text
+    if kind is DeadlineExceededError:
+        return kind, f"no answer within {timeout_s:g} s: {text}"
+    # A proxy cancels calls too, so the caller may still be there.
+    if kind in {AbandonedError, ServiceError}:
+        return ServiceError, f"the service did not answer: {code.name}: {text}"
+    return kind, text
+
+
+def _read_violations(status: status_pb2.Status, hide: Callable[[str], str]) -> tuple[FieldViolation, ...]:
     found = _find(status, error_details_pb2.BadRequest)
     violations: Any = found.field_violations if found else ()  # the stubs do not know `reason` yet
-    return InvalidRequestError(text, tuple(FieldViolation(v.field, v.reason, hide(v.description)) for v in violations))
-
-
-def _read_overload(text: str, status: status_pb2.Status, call: FailedCall) -> Failure:
-    if _TOO_MANY_BYTES in text:
-        return Failure(TooLargeError(text))
-    retry_after_s = _read_retry_after(status, call)
-    if retry_after_s is None:
-        return Failure(OverloadedError(text))
-    return Failure(OverloadedError(text, retry_after_s), retry_after_s)
+    return tuple(FieldViolation(v.field, v.reason, hide(v.description)) for v in violations)
 
 
 def _read_retry_after(status: status_pb2.Status, call: FailedCall) -> float | None:
@@ -117,7 +117,7 @@ def _read_retry_after(status: status_pb2.Status, call: FailedCall) -> float | No
 
 
 def _read_status(call: FailedCall) -> status_pb2.Status:
-    """The details that came along; empty if there are none, or none that can be read."""
+    """The details of the answer; empty if there are none, or they cannot be read."""
     try:
         return rpc_status.from_call(call) or status_pb2.Status()  # type: ignore[arg-type]
     except (ValueError, DecodeError):

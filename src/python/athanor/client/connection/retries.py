@@ -1,6 +1,6 @@
-"""When to ask again: one policy for every kind of client, and the attempts of one call.
+"""Retries: one policy for both clients, and the attempts of one call.
 
-gRPC has a retry policy of its own. It makes five attempts at most, and tells nobody how many it made.
+gRPC's own retry policy is off: it makes at most five attempts and does not report how many.
 """
 
 import secrets
@@ -21,16 +21,16 @@ _BOUNDS: Final = {"factor": (1.0, 10.0), "jitter_ratio": (0.0, 1.0)}
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to ask a service again that is away for a moment.
+    """When to retry a call of an unavailable or overloaded service.
 
-    The default outlives a replica that has to be started again while it is the only one.
+    The default outlasts the restart of a single replica.
 
     Attributes:
-        first_s: seconds before the second attempt.
-        factor: how many times longer each wait is than the one before.
-        longest_s: the longest wait, unless the service asks for a longer one.
-        jitter_ratio: share of a wait by which it is changed at random, so that callers do not align.
-        patience_s: seconds from the first attempt on, after which none is begun; 0 for one attempt.
+        first_s: wait before the second attempt, in seconds.
+        factor: factor by which each wait is longer than the one before.
+        longest_s: longest wait in seconds, unless the service asks for a longer one.
+        jitter_ratio: share by which each wait varies at random, so that callers do not align.
+        patience_s: seconds after the first attempt in which further ones may begin; 0 for one attempt.
     """
 
     first_s: float = 0.05
@@ -40,21 +40,21 @@ class RetryPolicy:
     patience_s: float = 15.0
 
     def __post_init__(self) -> None:
-        """Raises SettingsError if a value cannot be."""
+        """Raises SettingsError if a value is out of its bounds."""
         for field in fields(self):
             value, (lowest, highest) = getattr(self, field.name), _BOUNDS.get(field.name, (0.0, _LONGEST_S))
             if not lowest <= value <= highest:
                 raise SettingsError(f"{field.name} is {value}; give a number from {lowest:g} to {highest:g}")
 
     def delay_s(self, attempt: int) -> float:
-        """Seconds to wait after the given attempt, the first being 1."""
-        # Beyond a few dozen attempts the wait has long been the longest, and the power would overflow.
+        """Seconds to wait after an attempt, the first being 1."""
+        # After a few dozen attempts the wait is the longest; the power would overflow.
         wait = min(self.longest_s, self.first_s * self.factor ** min(attempt - 1, 64))
         return wait * (1 + _random.uniform(-self.jitter_ratio, self.jitter_ratio))
 
 
 class RetryCount:
-    """How often a client asked again, over all its calls and threads."""
+    """Number of retries of a client, over all its calls and threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -66,20 +66,20 @@ class RetryCount:
 
 
 class Attempts:
-    """The attempts of one call, which share one deadline."""
+    """The attempts of one call, under one deadline."""
 
     def __init__(self, policy: RetryPolicy, timeout_s: float, count: RetryCount) -> None:
-        """Begins the time of the call.
+        """Starts the clock of the call.
 
         Args:
-            timeout_s: seconds that all attempts have together.
-            count: told of each further attempt.
+            timeout_s: deadline of all attempts together, in seconds.
+            count: counts each retry.
 
         Raises:
-            SettingsError: `timeout_s` is no time.
+            SettingsError: `timeout_s` is not a positive number.
         """
         if not 0 < timeout_s < inf:
-            raise SettingsError(f"timeout_s is {timeout_s}; give seconds above 0")
+            raise SettingsError(f"timeout_s is {timeout_s}; give a number of seconds above 0")
         self._policy = policy
         self._count = count
         self._began = time.monotonic()
@@ -88,7 +88,7 @@ class Attempts:
 
     @property
     def remaining_s(self) -> float:
-        """Seconds until the deadline; 0 when it is over."""
+        """Seconds until the deadline; 0 after it."""
         return max(0.0, self._timeout_s - self._elapsed_s)
 
     @property
@@ -96,10 +96,10 @@ class Attempts:
         return time.monotonic() - self._began
 
     def wait_after(self, failure: Failure) -> float:
-        """Seconds to wait until the next attempt, which is counted.
+        """Counts a retry and gives the seconds to wait before it.
 
         Raises:
-            AthanorError: that of the failure, when there is no next attempt: it would fail again, or come too late.
+            AthanorError: the failure's, if another attempt would fail too or come too late.
         """
         if failure.retry_after_s is None:
             raise failure.error
@@ -112,5 +112,5 @@ class Attempts:
 
     def _give_up(self, failure: Failure) -> Exception:
         if isinstance(failure.error, ServiceError) and self._made > 1:
-            return ServiceError(f"{failure.error}; asked {self._made} times in {self._elapsed_s:.1f} s")
+            return ServiceError(f"{failure.error}; gave up after {self._made} attempts in {self._elapsed_s:.1f} s")
         return failure.error

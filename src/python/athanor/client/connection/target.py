@@ -1,4 +1,4 @@
-"""Where a service answers: `host:port`, `grpc://host:port` or `grpcs://host:port`."""
+"""Address of a service: `host:port`, `grpc://host:port` or `grpcs://host:port`."""
 
 import ipaddress
 import re
@@ -15,11 +15,11 @@ _LARGEST_PORT: Final = 65_535
 
 @dataclass(frozen=True)
 class Target:
-    """Where a service answers.
+    """Address of a service.
 
     Attributes:
-        address: `host:port`, as gRPC wants it.
-        is_tls: whether the scheme asks for TLS; None where there is no scheme.
+        address: `host:port`.
+        is_tls: whether the scheme asks for TLS; None without a scheme.
     """
 
     address: str
@@ -27,7 +27,7 @@ class Target:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether what is sent there never leaves this machine."""
+        """Whether the address is this machine's loopback."""
         host = self.address.rpartition(":")[0].strip("[]")
         try:
             return ipaddress.ip_address(host).is_loopback
@@ -36,11 +36,11 @@ class Target:
 
 
 def parse_target(text: str) -> Target:
-    """Raises SettingsError if the text names no host and port."""
+    """Raises SettingsError if the text is not an address."""
     found = _FORM.fullmatch(text)
     if found is None or not 0 < int(found["port"]) <= _LARGEST_PORT:
-        # What stands before an "@" may be a secret.
+        # Text before an "@" may be a secret.
         shown = repr(text.rpartition("@")[2])
-        raise SettingsError(f"target {shown} is no place; give host:port, grpc://host:port or grpcs://host:port")
+        raise SettingsError(f"target {shown} is not an address; give host:port, grpc://host:port or grpcs://host:port")
     is_tls = None if found["scheme"] is None else found["scheme"] == "grpcs"
     return Target(f"{found['host']}:{found['port']}", is_tls)

@@ -1,1 +1,1 @@
-"""Files of rows and of predictions: read, cut, asked, written."""
+"""Files of rows and of predictions."""

@@ -1,4 +1,4 @@
-"""What a text means in a column: cells of CSV files as values of a row's fields."""
+"""Cells of CSV files as values of a row's fields."""
 
 import math
 import re
@@ -12,32 +12,32 @@ _TIMESTAMP: Final = "google.protobuf.Timestamp"
 
 # Python alone would accept "1_000", " 1" and digits of any script.
 _NUMBER: Final = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,4})?", re.ASCII)
-# Tables write whole numbers with ".0" when one of the column's values is missing.
+# pandas writes whole numbers with ".0" if a value of the column is missing.
 _WHOLE: Final = re.compile(r"([+-]?\d{1,20})(?:\.0*)?", re.ASCII)
-_INSTANT: Final = re.compile(
+_RFC_3339: Final = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
 class CellError(ValueError):
-    """A text that is no value of its column; says what would be one."""
+    """A cell that is not a value of its column. The message says what is allowed."""
 
 
 def set_cell(row: Message, field: FieldDescriptor, text: str) -> None:
-    """Sets a field of a row to what a text means; "" means missing and sets nothing.
+    """Sets a field of a row to the value of a cell; "" means missing and sets nothing.
 
     Raises:
-        CellError: it means nothing there.
+        CellError: the text is not a value of the field.
     """
     if not text:
         return
     if field.message_type is not None and field.message_type.full_name == _TIMESTAMP:
-        _set_instant(getattr(row, field.name), text)
+        _set_timestamp(getattr(row, field.name), text)
         return
     read, allowed = _READERS.get(field.cpp_type, (None, ""))
     if read is None or field.is_repeated or field.type == FieldDescriptor.TYPE_BYTES:
-        raise CellError("a value that can be written in a cell; send this column as JSON lines")
+        raise CellError("this column in JSON lines, as no cell can hold it")
     try:
         setattr(row, field.name, read(text))
     except (ValueError, TypeError):
@@ -47,14 +47,14 @@ def set_cell(row: Message, field: FieldDescriptor, text: str) -> None:
         raise CellError(allowed)
 
 
-def _set_instant(timestamp: Any, text: str) -> None:
+def _set_timestamp(timestamp: Any, text: str) -> None:
     try:
-        if _INSTANT.fullmatch(text):
+        if _RFC_3339.fullmatch(text):
             timestamp.FromJsonString(text)
             return
     except ValueError:
         pass
-    raise CellError("an instant as RFC 3339 writes it, 2013-12-24T22:15:00Z")
+    raise CellError("an RFC 3339 timestamp such as 2013-12-24T22:15:00Z")
 
 
 def _read_number(text: str) -> float:
@@ -80,10 +80,10 @@ def _read_boolean(text: str) -> bool:
 _READERS: Final[dict[int, tuple[Callable[[str], Any], str]]] = {
     FieldDescriptor.CPPTYPE_BOOL: (_read_boolean, "true or false"),
     FieldDescriptor.CPPTYPE_DOUBLE: (_read_number, "a finite number"),
-    FieldDescriptor.CPPTYPE_FLOAT: (_read_number, "a finite number of 32 bits"),
+    FieldDescriptor.CPPTYPE_FLOAT: (_read_number, "a finite 32-bit number"),
     FieldDescriptor.CPPTYPE_INT32: (_read_whole, "a whole number from -2147483648 to 2147483647"),
-    FieldDescriptor.CPPTYPE_INT64: (_read_whole, "a whole number of 64 bits"),
+    FieldDescriptor.CPPTYPE_INT64: (_read_whole, "a 64-bit whole number"),
     FieldDescriptor.CPPTYPE_STRING: (str, "text"),
     FieldDescriptor.CPPTYPE_UINT32: (_read_whole, "a whole number from 0 to 4294967295"),
-    FieldDescriptor.CPPTYPE_UINT64: (_read_whole, "a whole number of 64 bits, not below 0"),
+    FieldDescriptor.CPPTYPE_UINT64: (_read_whole, "a 64-bit whole number, not negative"),
 }

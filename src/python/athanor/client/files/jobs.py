@@ -1,4 +1,4 @@
-"""A whole file of rows: asked, written, counted."""
+"""Predict a whole file of rows."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from athanor.progress import Advance
 
 @dataclass(frozen=True)
 class JobOptions:
-    """How a file is asked; see `Client.predict_many`."""
+    """Options of the requests; see `Client.predict_many`."""
 
     batch_rows: int
     timeout_s: float
@@ -24,7 +24,7 @@ class JobOptions:
 
 @dataclass(frozen=True)
 class Share:
-    """Rows that one release answered."""
+    """Number of rows that one release answered."""
 
     model_name: str
     semantic_version: str
@@ -35,10 +35,10 @@ class Share:
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a file.
+    """Result of a file.
 
     Attributes:
-        retries: how often the service was asked again.
+        retries: number of retried calls.
     """
 
     rows: int
@@ -47,17 +47,16 @@ class Summary:
 
 
 def predict_all(client: Client, rows: Iterable[Any], options: JobOptions, write: Write, advance: Advance) -> Summary:
-    """Asks for all rows and writes each prediction.
+    """Predicts all rows and writes each prediction.
 
-    Rows that break the contract do not end it: all others are asked, so that all that is wrong is told at once. What
-    was written by then is to be thrown away.
+    Continues after rows that break the contract, to report all violations at once; discard the output then.
 
     Args:
-        advance: told after each request how many rows are done.
+        advance: called after each request with the number of rows done.
 
     Raises:
-        InvalidRequestError: there are no rows, or some break the contract; names all violations by their row among all.
-        Whatever `Client.predict` raises.
+        InvalidRequestError: there are no rows, or some break the contract; names all violations by row.
+        The errors of `Client.predict`.
     """
     violations: list[FieldViolation] = []
 

@@ -20,13 +20,13 @@ _SUFFIXES: Final = (".jsonl", ".csv")
 
 
 def to_record(predicted: Predicted) -> Record:
-    """Row, the prediction's fields by name (None where one is not set), and what answered."""
+    """Position of the row, fields of the prediction (None if unset), and the release that answered."""
     prediction = predicted.prediction
-    said = json_format.MessageToDict(prediction, preserving_proto_field_name=True)
+    fields = json_format.MessageToDict(prediction, preserving_proto_field_name=True)
     by = predicted.answered_by
     return {
         "row": predicted.row,
-        **{field.name: said.get(field.name) for field in prediction.DESCRIPTOR.fields},
+        **{field.name: fields.get(field.name) for field in prediction.DESCRIPTOR.fields},
         "semantic_version": by.semantic_version,
         "variant": by.variant,
         "request_id": by.request_id,
@@ -34,14 +34,14 @@ def to_record(predicted: Predicted) -> Record:
 
 
 def check_output(path: Path) -> None:
-    """Raises SettingsError if the file's name names no format."""
+    """Raises SettingsError unless the file's suffix is a known format."""
     if path.suffix.lower() not in _SUFFIXES:
-        raise SettingsError(f"{path} is no file to write predictions into; give a name in {' or '.join(_SUFFIXES)}")
+        raise SettingsError(f"--output {path} has no known format; give a name that ends in {' or '.join(_SUFFIXES)}")
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Write]:
-    """Gives what writes one record. The file appears, or is replaced, when the context ends without an error.
+    """Gives a function that writes one record. The file appears or is replaced when the context ends without an error.
 
     Raises:
         SettingsError: the file cannot be written.

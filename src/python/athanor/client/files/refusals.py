@@ -1,36 +1,35 @@
-"""All that is wrong with refused rows: more than the details of one answer can hold."""
+"""All violations of a refused batch: more than one response can hold."""
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from athanor.client.batches import Refused, move
+from athanor.client.batches import Refused, match_row, move
 from athanor.errors import FieldViolation, InvalidRequestError
 
 Predict = Callable[[Sequence[Any]], object]
 
 
 def find_all_violations(refused: Refused, predict: Predict) -> tuple[FieldViolation, ...]:
-    """Asks for the rows behind those that an answer names, until all of them are named.
+    """Sends the rows after the last one that a response names, until a response names none.
 
     Args:
-        predict: `Client.predict`, with whatever it was asked with.
+        predict: `Client.predict` with the options of the batch.
 
     Returns:
-        Violations by their row's position among all rows, in the order of the rows.
+        Violations by position among all rows, in the order of the rows.
 
     Raises:
-        Whatever `predict` raises that is no InvalidRequestError.
+        The errors of `predict` but InvalidRequestError.
     """
     found: list[FieldViolation] = []
     named = refused.error.violations
-    # Among the refused rows, the first of those that `named` may be about.
+    # First of the refused rows that `named` can be about.
     begin = 0
     while named:
         last = _row_of(named[-1], refused)
         if last < begin:
             return (*found, *named)
-        # Room may have ended within the last row that is named, so it is asked for again, unless it stands alone.
+        # The response may have run out of room within the last row it names: send it again, unless it is the only one.
         keeps_last = last == begin
         found += [violation for violation in named if keeps_last or _row_of(violation, refused) < last]
         begin = last + keeps_last
@@ -49,6 +48,6 @@ def _ask(refused: Refused, begin: int, predict: Predict) -> tuple[FieldViolation
 
 
 def _row_of(violation: FieldViolation, refused: Refused) -> int:
-    """Its row's position among the refused rows; negative if it is of no row."""
-    found = re.match(rf"{re.escape(refused.rows_field)}\[([0-9]+)\]", violation.field)
+    """Position of its row among the refused rows; negative if it is not of a row."""
+    found = match_row(violation, refused.rows_field)
     return int(found[1]) - refused.first if found else -1

@@ -1,4 +1,4 @@
-"""Rows from files: a JSON array, JSON lines or CSV, read one after the other."""
+"""Rows from files: a JSON array, JSON lines or CSV."""
 
 import csv
 import enum
@@ -19,7 +19,7 @@ _LONGEST_SHOWN: Final = 300
 
 
 class RowFormat(enum.Enum):
-    """How a file holds rows."""
+    """Format of a file of rows."""
 
     JSON = "json"
     JSONL = "jsonl"
@@ -35,36 +35,36 @@ _FORMATS: Final = {
 
 
 def format_of(path: Path) -> RowFormat:
-    """Raises SettingsError if the file's name does not tell."""
+    """Raises SettingsError if the file's suffix is unknown."""
     found = _FORMATS.get(path.suffix.lower())
     if found is None:
         names = ", ".join(_FORMATS)
-        raise SettingsError(f"how {path} holds rows cannot be told from its name; give --format, or one of {names}")
+        raise SettingsError(f"the name of {path} has no known format; give --format, or a name that ends in {names}")
     return found
 
 
 def read_rows(stream: TextIO, name: str, form: RowFormat, row_class: Callable[[], Message]) -> Iterator[Message]:
-    """Reads rows as they are asked for; only a JSON array is read whole.
+    """Reads rows one by one; only a JSON array is read whole.
 
     Args:
-        stream: UTF-8 text. For CSV it is opened with newline="".
+        stream: UTF-8 text, opened with newline="" for CSV.
         name: of the file, for messages.
         row_class: message class of one row.
 
     Raises:
-        InvalidRequestError: a row cannot be read; names its line.
+        InvalidRequestError: a row cannot be read; names the line.
     """
     read = {RowFormat.JSON: _read_array, RowFormat.JSONL: _read_lines, RowFormat.CSV: _read_csv}[form]
     try:
         yield from read(stream, name, row_class)
     except UnicodeDecodeError as error:
-        raise InvalidRequestError(f"{name} is no UTF-8 text: {error.reason} at byte {error.start}") from None
+        raise InvalidRequestError(f"{name} is not UTF-8 text: {error.reason} at byte {error.start}") from None
 
 
 def _read_array(stream: TextIO, name: str, row_class: Callable[[], Message]) -> Iterator[Message]:
     values = _parse_json(stream.read(), name)
     if not isinstance(values, list):
-        raise InvalidRequestError(f"{name} holds no JSON array of rows")
+        raise InvalidRequestError(f"{name} is not a JSON array of rows")
     for position, value in enumerate(values):
         yield _to_row(value, f"{name}: row {position}", row_class)
 
@@ -75,7 +75,7 @@ def _read_lines(stream: TextIO, name: str, row_class: Callable[[], Message]) -> 
         number += 1
         where = f"{name}: line {number}"
         if len(line) > _LONGEST_LINE:
-            raise InvalidRequestError(f"{where} is longer than {_LONGEST_LINE} characters; give one row on each line")
+            raise InvalidRequestError(f"{where} is longer than {_LONGEST_LINE} characters; give one row per line")
         if not line.isspace():
             yield _to_row(_parse_json(line, where), where, row_class)
 
@@ -84,25 +84,25 @@ def _parse_json(text: str, where: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_to_object)
     except (ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"{where} is no JSON: {_short(str(error))}") from None
+        raise InvalidRequestError(f"{where} is not JSON: {_short(str(error))}") from None
 
 
 def _to_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("an object names one key twice")
+        raise ValueError("an object has one key twice")
     return found
 
 
 def _to_row(value: Any, where: str, row_class: Callable[[], Message]) -> Message:
     row = row_class()
     if not isinstance(value, dict):
-        raise InvalidRequestError(f"{where} is no JSON object of {row.DESCRIPTOR.full_name}")
+        raise InvalidRequestError(f"{where} is not a JSON object of {row.DESCRIPTOR.full_name}")
     try:
         return json_format.ParseDict(value, row)
-    # Not all that is wrong with a value makes a ParseError of it.
+    # protobuf raises more than ParseError for a wrong value.
     except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise InvalidRequestError(f"{where} is no {row.DESCRIPTOR.full_name}: {_short(str(error))}") from None
+        raise InvalidRequestError(f"{where} is not a {row.DESCRIPTOR.full_name}: {_short(str(error))}") from None
 
 
 def _read_csv(stream: TextIO, name: str, row_class: Callable[[], Message]) -> Iterator[Message]:
@@ -118,7 +118,7 @@ def _read_csv(stream: TextIO, name: str, row_class: Callable[[], Message]) -> It
             else:
                 yield _to_cells_row(cells, fields, where, row_class())
     except csv.Error as error:
-        raise InvalidRequestError(f"{name}: line {lines.line_num} is no CSV: {error}") from None
+        raise InvalidRequestError(f"{name}: line {lines.line_num} is not CSV: {error}") from None
 
 
 def _find_fields(header: Sequence[str], where: str, row: Any) -> list[FieldDescriptor]:
@@ -128,13 +128,13 @@ def _find_fields(header: Sequence[str], where: str, row: Any) -> list[FieldDescr
         raise InvalidRequestError(f"{where}: {row.full_name} has no column {_short(repr(unknown[0]))}; it has {known}")
     if len(set(header)) < len(header):
         repeated = next(column for column in header if header.count(column) > 1)
-        raise InvalidRequestError(f"{where} names column {repeated} twice")
+        raise InvalidRequestError(f"{where} has column {repeated} twice")
     return [row.fields_by_name[column] for column in header]
 
 
 def _to_cells_row(cells: Sequence[str], fields: Sequence[FieldDescriptor], where: str, row: Message) -> Message:
     if len(cells) != len(fields):
-        raise InvalidRequestError(f"{where} has {len(cells)} cells, the header {len(fields)}")
+        raise InvalidRequestError(f"{where} has {len(cells)} cells, but the header has {len(fields)}")
     wrong = []
     for field, text in zip(fields, cells, strict=True):
         try:
@@ -145,11 +145,11 @@ def _to_cells_row(cells: Sequence[str], fields: Sequence[FieldDescriptor], where
             )
             wrong.append(FieldViolation(field.name, "TYPE", said))
     if wrong:
-        raise InvalidRequestError(f"{where} has {len(wrong)} cells that cannot be read", tuple(wrong))
+        raise InvalidRequestError(f"{where} has {len(wrong)} invalid cells", tuple(wrong))
     return row
 
 
 def _short(text: str) -> str:
-    """On one line, and cut where it is long."""
+    """The text on one line, cut if it is long."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}…"

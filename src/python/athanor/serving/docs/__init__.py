@@ -1,1 +1,1 @@
-"""What a service says about itself: OpenAPI, JSON schemas, and the page."""
+"""Documentation of a service: OpenAPI, JSON Schemas and the page."""

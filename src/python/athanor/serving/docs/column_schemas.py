@@ -1,11 +1,11 @@
-"""Columns of a contract as JSON Schema says them, and a row that the contract allows.
+"""Columns of a contract as JSON Schema, and an example of a valid row.
 
-The schemas say what protobuf JSON looks like where it is written by its own rules. What is read is more: names as
-in the .proto file, and numbers as text or truth values. Where a schema and `athanor.contract.validation` can differ:
+The schemas describe protobuf JSON as protobuf writes it. Protobuf reads more: names as in the .proto file, and numbers
+as text or booleans. A schema and `athanor.contract.validation` can differ in three cases:
 
-- a pattern that ECMA-262 cannot say (see `patterns.to_ecma`) is told in words and by its lengths alone;
-- a `float` is judged after it was rounded to 32 bits;
-- an instant that only its offset moves out of the years 1 to 9999.
+- a pattern without an equal in ECMA-262 (see `patterns.to_ecma`) is given as `x-pattern`, which validators ignore;
+- a `float` is validated after rounding to 32 bits;
+- an offset can move an instant out of the years 1 to 9999.
 """
 
 import math
@@ -16,22 +16,24 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from athanor.contract.columns import Column, Kind
 from athanor.contract.contract import Contract
-from athanor.serving.docs.patterns import lengths_of, make_example, to_ecma
+from athanor.serving.docs.patterns import to_ecma
 
 # RFC 3339 as protobuf reads it: capitals, at most nanoseconds, no leap seconds, years from 1.
 INSTANT_PATTERN: Final = (
     "^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 )
+# Many validators search with Python, whose `$` also matches before a final newline.
+_END: Final = r"$(?!\n)"
 EXAMPLE_INSTANT: Final = "2024-01-01T12:00:00Z"
 _LARGEST_FLOAT: Final = 3.4028234663852886e38
-# A range that is wider says nothing of what is usual.
+# The middle of a wider range is no usual value.
 _WIDEST: Final = 1_000_000.0
 _TYPES: Final = {Kind.NUMBER: "number", Kind.INTEGER: "integer", Kind.BOOLEAN: "boolean"}
 
 
 def json_name(contract: Contract, column: Column) -> str:
-    """A column of the row, as protobuf JSON names it."""
+    """The name of a row's column in protobuf JSON."""
     return str(contract.row.fields_by_name[column.name].json_name)
 
 
@@ -73,7 +75,7 @@ def _nullable(kind: str, column: Column) -> str | list[str]:
 
 
 def build_number_schema(contract: Contract, column: Column) -> dict[str, Any]:
-    """The values of a numeric column. A number that may be missing may be "NaN" too; infinities are never allowed."""
+    """The values of a numeric column. An optional number may be "NaN" too; infinities are never allowed."""
     limits = {} if column.kind is Kind.BOOLEAN else _limits(contract, column)
     value = {"type": _TYPES[column.kind], **limits}
     if not column.may_be_missing:
@@ -84,7 +86,7 @@ def build_number_schema(contract: Contract, column: Column) -> dict[str, Any]:
 
 
 def _limits(contract: Contract, column: Column) -> dict[str, float]:
-    """Inclusive, and finite always: JSON can write numbers that no double holds."""
+    """Inclusive bounds, always finite: JSON can write numbers beyond the range of a double."""
     if column.kind is Kind.INTEGER:
         return {"minimum": math.ceil(column.minimum), "maximum": math.floor(column.maximum)}
     is_float = contract.row.fields_by_name[column.name].type == FieldDescriptor.TYPE_FLOAT
@@ -93,48 +95,38 @@ def _limits(contract: Contract, column: Column) -> dict[str, float]:
 
 
 def _build_text(column: Column) -> dict[str, Any]:
-    """Of text, the empty one is missing too."""
+    """The values of a text column. Empty text counts as missing."""
     schema: dict[str, Any] = {"type": _nullable("string", column)}
     if column.categories:
         return schema | {"enum": [*column.categories, *(("", None) if column.may_be_missing else ())]}
-    shortest, longest = lengths_of(column.pattern) if column.pattern else (1, None)
     if not column.may_be_missing:
-        schema["minLength"] = max(shortest, 1)
-    if longest is not None:
-        schema["maxLength"] = longest
+        schema["minLength"] = 1
     if not column.pattern:
         return schema
     portable = to_ecma(column.pattern)
     if portable is None:
         return schema | {"x-pattern": column.pattern}
-    return schema | {"pattern": f"^(?:{portable}|)$" if column.may_be_missing else f"^(?:{portable})$"}
+    return schema | {"pattern": f"^(?:{portable}{'|' if column.may_be_missing else ''}){_END}"}
 
 
 def make_example_row(contract: Contract) -> dict[str, Any]:
-    """A row that the contract allows, as protobuf JSON: every column has a value.
-
-    A text whose pattern gives no example is left out.
-    """
+    """A valid row as protobuf JSON. Columns without an example are left out."""
     values = {json_name(contract, column): make_example_value(column) for column in contract.columns}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def make_example_value(column: Column) -> Any:
-    """A value that a column allows, as protobuf JSON; None where none is found."""
+    """The contract's example as protobuf JSON, or an allowed value; None for text with only a pattern."""
+    if column.example is not None:
+        return column.example
     match column.kind:
         case Kind.TEXT:
-            return _make_text(column)
+            return None if column.pattern else next(iter(column.categories), "text")
         case Kind.TIMESTAMP:
             return EXAMPLE_INSTANT
         case Kind.BOOLEAN:
             return True
     return _make_number(column)
-
-
-def _make_text(column: Column) -> str | None:
-    if column.categories:
-        return column.categories[0]
-    return make_example(column.pattern) or None if column.pattern else "text"
 
 
 def _make_number(column: Column) -> float:

@@ -19,7 +19,7 @@ from athanor.errors import AthanorError, InvalidRequestError, OverloadedError, S
 from athanor.features.features import Model
 from athanor.inspection.v1 import inspection_pb2
 from athanor.projects import find_projects, load
-from athanor.serving.access.tokens import Scope
+from athanor.serving.access.scope import Scope
 from athanor.serving.answering.core import Core, Question
 from athanor.serving.doors.handler import REQUEST_ID, Call, Reception, headers_of
 from athanor.serving.formats import inference_messages, inspection, typed

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from athanor.errors import AbandonedError, AthanorError, ServiceError
-from athanor.serving.access.tokens import Scope, Tokens
+from athanor.serving.access.authentication import Authenticator
+from athanor.serving.access.scope import Scope
 from athanor.serving.answering.batcher import Batcher
 from athanor.serving.answering.core import Answer, Core, Question
 from athanor.serving.doors.shadow import Shadow
@@ -58,7 +59,7 @@ class Reception:
     """Takes questions from all doors of a replica."""
 
     def __init__(
-        self, core: Core, batcher: Batcher, shadow: Shadow, tokens: Tokens | None, telemetry: Telemetry
+        self, core: Core, batcher: Batcher, shadow: Shadow, tokens: Authenticator | None, telemetry: Telemetry
     ) -> None:
         """Args: tokens: None lets anybody in."""
         self.core = core

@@ -25,7 +25,7 @@ from athanor.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
-from athanor.serving.access.tokens import Scope
+from athanor.serving.access.scope import Scope
 from athanor.serving.answering.core import Core, Question
 from athanor.serving.docs.openapi import build_openapi
 from athanor.serving.docs.page.rendering import render_gate, render_page

@@ -1,4 +1,4 @@
-"""Our errors as gRPC and HTTP say them. The only place that knows both."""
+"""Errors as gRPC statuses and HTTP problem details."""
 
 from typing import Any, Final
 
@@ -6,34 +6,8 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
-from athanor.errors import (
-    AbandonedError,
-    AthanorError,
-    ContractError,
-    DeadlineExceededError,
-    FieldViolation,
-    InvalidRequestError,
-    ModelNotFoundError,
-    NotFoundError,
-    OverloadedError,
-    PermissionDeniedError,
-    TooLargeError,
-    UnauthenticatedError,
-)
-
-_CODES: Final[tuple[tuple[type[AthanorError], grpc.StatusCode, int], ...]] = (
-    (AbandonedError, grpc.StatusCode.CANCELLED, 499),
-    (InvalidRequestError, grpc.StatusCode.INVALID_ARGUMENT, 400),
-    (ContractError, grpc.StatusCode.INVALID_ARGUMENT, 400),
-    (DeadlineExceededError, grpc.StatusCode.DEADLINE_EXCEEDED, 504),
-    (ModelNotFoundError, grpc.StatusCode.NOT_FOUND, 404),
-    (NotFoundError, grpc.StatusCode.NOT_FOUND, 404),
-    (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
-    (PermissionDeniedError, grpc.StatusCode.PERMISSION_DENIED, 403),
-    (TooLargeError, grpc.StatusCode.INVALID_ARGUMENT, 413),
-    (UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED, 401),
-    (AthanorError, grpc.StatusCode.INTERNAL, 500),
-)
+from athanor.error_codes import DOMAIN, find_status
+from athanor.errors import AthanorError, FieldViolation, InvalidRequestError, OverloadedError
 
 # gRPC clients accept 8 KiB of metadata unless told otherwise. REST's body has no such limit and names all.
 _MOST_DETAIL_BYTES: Final = 5_000
@@ -44,11 +18,11 @@ PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 
 
 def to_grpc_code(error: AthanorError) -> grpc.StatusCode:
-    return next(code for kind, code, _ in _CODES if isinstance(error, kind))
+    return grpc.StatusCode[find_status(error).grpc]
 
 
 def to_http_status(error: AthanorError) -> int:
-    return next(status for kind, _, status in _CODES if isinstance(error, kind))
+    return find_status(error).http
 
 
 def _violations(error: AthanorError) -> tuple[FieldViolation, ...]:
@@ -62,7 +36,7 @@ def to_rpc_status(error: AthanorError) -> status_pb2.Status:
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[:_LONGEST_MESSAGE]}…"
     status = status_pb2.Status(code=code_pb2.Code.Value(name), message=message)
-    _attach(status, error_details_pb2.ErrorInfo(reason=error.code, domain="athanor"))
+    _attach(status, error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN))
     bad_request = error_details_pb2.BadRequest()
     violations = _violations(error)
     if isinstance(error, OverloadedError):

@@ -18,7 +18,7 @@ from athanor.features.features import Model
 from athanor.progress import Progress
 from athanor.projects import load
 from athanor.release.store import ReleaseStore
-from athanor.serving.access.tokens import local_token
+from athanor.serving.access.token_file import local_token
 from athanor.serving.answering.core import Core
 from athanor.serving.hosting import local_ray
 from athanor.serving.setup.paths import ServicePlace, ServiceState

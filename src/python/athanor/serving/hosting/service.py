@@ -25,7 +25,7 @@ from athanor.features.features import Model
 from athanor.progress import Progress
 from athanor.projects import load
 from athanor.release.store import ReleaseStore
-from athanor.serving.access.tokens import local_token
+from athanor.serving.access.token_file import local_token
 from athanor.serving.answering.core import Core
 from athanor.serving.hosting.local_ray import deploy, local_ray, undeploy
 from athanor.serving.replica.status import StatusFolder

@@ -16,7 +16,7 @@ from athanor.errors import AthanorError, SettingsError
 from athanor.features.features import Model
 from athanor.projects import load
 from athanor.release.store import ReleaseStore
-from athanor.serving.access.tokens import Tokens
+from athanor.serving.access.authentication import Authenticator
 from athanor.serving.answering.batcher import Batcher
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.follower import Follower
@@ -57,7 +57,7 @@ class Replica:
         self._statuses = StatusFolder(place.replicas)
         self._batcher = Batcher(self._core, settings.max_in_flight)
         self._shadow = Shadow(self._core, self._telemetry.shadow_dropped)
-        tokens = None if settings.insecure else Tokens(place.tokens)
+        tokens = None if settings.insecure else Authenticator(place.tokens)
         self._reception = Reception(self._core, self._batcher, self._shadow, tokens, self._telemetry)
         self._on_loaded(self._core.traffic, loading_s)
         self._follower = Follower(

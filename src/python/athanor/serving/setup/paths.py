@@ -1,4 +1,4 @@
-"""Where a service keeps what others find it by."""
+"""Files of a service: where it answers, its log, its tokens."""
 
 import json
 import os
@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from athanor.errors import NotFoundError, SettingsError
-from athanor.serving.access.tokens import local_token_path, tokens_path
+from athanor.home import local_token_path
+from athanor.serving.access.token_file import tokens_path
 from athanor.serving.setup.settings import ServingSettings
 from athanor.system.locks import is_held
 
@@ -15,12 +16,12 @@ NODE_VARIABLE: Final = "ATHANOR_INNER_NODE"
 
 
 def node_name() -> str | None:
-    """What tells a node of a cluster from its others, in the names of files; None for a service on one machine."""
+    """Name of this node of a cluster, for names of files; None for a service on one machine."""
     return os.environ.get(NODE_VARIABLE)
 
 
 def process_name() -> str:
-    """What tells a replica from its others: two nodes may have a process of the same number."""
+    """Name of this replica, unique in the cluster: processes of two nodes may share a number."""
     node = node_name()
     return f"{node}-{os.getpid()}" if node else str(os.getpid())
 
@@ -30,9 +31,9 @@ class ServiceState:
     """A service that answers.
 
     Attributes:
-        pid: of the process that owns it; of none on a cluster, where it is 0.
-        grpc, http: `host:port` of the doors.
-        insecure: whether anybody is let in.
+        pid: of the process that owns it; 0 on a cluster, where no process does.
+        grpc, http: `host:port`.
+        insecure: whether calls need no token.
         cluster: `host:port` of the cluster that it is deployed on; None for a service of this machine.
     """
 
@@ -71,51 +72,53 @@ class ServicePlace:
 
     @property
     def settings(self) -> Path:
-        """As `up` was told, and `scale` since."""
+        """Settings given to `up`, with the replica count of the last `scale`."""
         return self.folder / f"{self.project}.settings.json"
 
     @property
     def token(self) -> Path:
-        """The token of this machine, in plain; for its owner alone."""
+        """Token for callers on this machine, in plain text; only its owner can read the file."""
         return local_token_path(self.folder, self.project)
 
     @property
     def tokens(self) -> Path:
-        """Hashes of all tokens that are let in."""
+        """Hashes of all accepted tokens."""
         return tokens_path(self.folder, self.project)
 
     @property
     def metrics(self) -> Path:
-        """What the replicas have counted."""
+        """Counters of the replicas."""
         return self.folder / f"{self.project}.metrics"
 
     @property
     def replicas(self) -> Path:
-        """What each replica tells of itself."""
+        """Status of each replica."""
         return self.folder / f"{self.project}.replicas"
 
     def is_held(self) -> bool:
-        """Whether a service runs, or is about to."""
+        """Whether a service runs or is starting."""
         return is_held(self.lock)
 
     def find(self) -> ServiceState:
-        """The service that answers. Raises NotFoundError if none does."""
+        """The service that answers. Raises NotFoundError if there is none."""
         state = self.read()
         if state is None:
-            raise NotFoundError(f"no service of {self.project} runs from {self.folder}")
+            raise NotFoundError(
+                f"no service of {self.project} runs from {self.folder}; start it with `athanor serve up`"
+            )
         return state
 
     def read(self) -> ServiceState | None:
-        """The service that answers, if one does."""
+        """The service that answers; None if there is none."""
         try:
             state = ServiceState(**json.loads(self.state.read_bytes()))
         except FileNotFoundError:
             return None
-        # On a cluster it belongs to no process: it is there until it is undeployed.
+        # On a cluster no process holds the lock: the service is there until it is undeployed.
         return state if state.cluster or self.is_held() else None
 
     def require_no_cluster(self) -> None:
-        """Raises SettingsError if the project is deployed on a cluster from here: other commands change it there."""
+        """Raises SettingsError if the project is deployed on a cluster, which other commands change."""
         state = self.read()
         if state is not None and state.cluster:
             raise SettingsError(

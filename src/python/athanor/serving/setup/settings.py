@@ -1,4 +1,4 @@
-"""Settings of a service: closed, checked at start, never replaced by a default when wrong."""
+"""Settings of a service: a closed set, checked at start. A wrong value is an error, never replaced by its default."""
 
 import difflib
 import json
@@ -19,11 +19,11 @@ DEFAULT_HTTP_PORT: Final = 8000
 DEFAULT_GRPC_PORT: Final = 9000
 MAX_REPLICAS: Final = 64
 
-# Where free ports are looked for: doors never stand where a service on this machine keeps its inner ports.
+# Ranges that free ports are taken from. They do not overlap: another service's doors never take an inner port.
 DOOR_PORTS: Final = range(10_000, 16_000)
 INNER_PORTS: Final = range(16_000, 32_000)
 
-# The same file whatever folder a replica runs in.
+# Absolute, because replicas run in other folders.
 _File = Annotated[Path, AfterValidator(Path.absolute)]
 
 
@@ -32,53 +32,53 @@ class ServingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    project: str = Field(description="Whose model.")
-    store: str = Field(min_length=1, description="Release store, a folder or a URL.")
-    folder: _File = Field(description="Where the service keeps its log, its state and its tokens.")
+    project: str = Field(description="Project whose model is served.")
+    store: str = Field(min_length=1, description="Release store: a folder or a URL.")
+    folder: _File = Field(description="Folder of the service's log, state and tokens.")
 
-    host: str = Field("127.0.0.1", description="Address that the doors bind to; all else stays on this machine.")
-    http_port: int = Field(DEFAULT_HTTP_PORT, ge=1, le=65_535, description="Port of the REST doors.")
-    grpc_port: int = Field(DEFAULT_GRPC_PORT, ge=1, le=65_535, description="Port of the gRPC doors.")
-    insecure: bool = Field(False, description="Let anybody in, without a token.")
+    host: str = Field("127.0.0.1", description="Address that REST and gRPC bind to; all else binds to loopback.")
+    http_port: int = Field(DEFAULT_HTTP_PORT, ge=1, le=65_535, description="Port of REST.")
+    grpc_port: int = Field(DEFAULT_GRPC_PORT, ge=1, le=65_535, description="Port of gRPC.")
+    insecure: bool = Field(False, description="Accept calls without a token.")
     require_signature: _File | None = Field(
-        None, description="File of a public key: only what was signed with its private key is served."
+        None, description="Public key file; serve only releases signed with its private key."
     )
 
-    replicas: int = Field(1, ge=1, le=MAX_REPLICAS, description="Processes that answer; the fewest, where they scale.")
+    replicas: int = Field(1, ge=1, le=MAX_REPLICAS, description="Number of replicas; the minimum when autoscaling.")
     max_replicas: int | None = Field(
-        None, ge=1, le=MAX_REPLICAS, description="Most processes that answer; replicas scale where it is above them."
+        None, ge=1, le=MAX_REPLICAS, description="Maximum number of replicas; more than replicas turns autoscaling on."
     )
     target_utilisation: float = Field(
-        0.7, gt=0, le=1, description="Share of its time that a replica works, around which their number is chosen."
+        0.7, gt=0, le=1, description="Share of time a replica is busy; autoscaling aims at it."
     )
-    upscale_delay_s: float = Field(10.0, ge=0, description="Seconds of more work before a replica is added.")
-    downscale_delay_s: float = Field(300.0, ge=0, description="Seconds of less work before a replica is taken away.")
+    upscale_delay_s: float = Field(10.0, ge=0, description="Seconds of higher load before a replica is added.")
+    downscale_delay_s: float = Field(300.0, ge=0, description="Seconds of lower load before a replica is removed.")
 
-    max_rows: int = Field(10_000, ge=1, description="Most rows in one request.")
-    max_message_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Most bytes in one request.")
-    max_in_flight: int = Field(256, ge=1, description="Most requests that one replica holds at a time.")
-    max_deadline_s: float = Field(30.0, gt=0, description="Most seconds a request may wait for its answer.")
+    max_rows: int = Field(10_000, ge=1, description="Maximum rows in one request.")
+    max_message_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Maximum bytes in one request.")
+    max_in_flight: int = Field(256, ge=1, description="Maximum requests in flight in one replica.")
+    max_deadline_s: float = Field(30.0, gt=0, description="Maximum deadline of a request, in seconds.")
 
-    traffic_poll_s: float = Field(0.5, gt=0, le=2, description="Seconds between two looks at the traffic file.")
-    trace_ratio: float = Field(0.01, ge=0, le=1, description="Share of requests traced, where callers trace nothing.")
-    access_log_ratio: float = Field(0.01, ge=0, le=1, description="Share of answered requests that are logged.")
-    prediction_log: _File | None = Field(None, description="Folder that requests with their answers are kept in.")
-    prediction_log_ratio: float = Field(1.0, ge=0, le=1, description="Share of requests that are kept there.")
+    traffic_poll_s: float = Field(0.5, gt=0, le=2, description="Seconds between two reads of the traffic file.")
+    trace_ratio: float = Field(0.01, ge=0, le=1, description="Share of requests traced, unless the caller decides.")
+    access_log_ratio: float = Field(0.01, ge=0, le=1, description="Share of successful requests in the access log.")
+    prediction_log: _File | None = Field(None, description="Folder of the prediction log; off by default.")
+    prediction_log_ratio: float = Field(1.0, ge=0, le=1, description="Share of requests in the prediction log.")
 
     @field_validator("store", mode="before")
     @classmethod
-    def _store_is_the_same_everywhere(cls, value: object) -> object:
+    def _make_store_absolute(cls, value: object) -> object:
         return to_absolute(value) if isinstance(value, Path | str) and str(value) else value
 
     @field_validator("folder", "prediction_log", "require_signature", mode="before")
     @classmethod
-    def _files_are_on_this_machine(cls, value: object) -> object:
+    def _refuse_urls(cls, value: object) -> object:
         if isinstance(value, str) and "://" in value:
             raise ValueError("is a URL; give a path on this machine")
         return value
 
     @model_validator(mode="after")
-    def _settings_agree(self) -> "ServingSettings":
+    def _compare_fields(self) -> "ServingSettings":
         if self.http_port == self.grpc_port:
             raise ValueError(f"http_port and grpc_port are both {self.http_port}; they must differ")
         if self.max_replicas is not None and self.max_replicas < self.replicas:
@@ -87,45 +87,46 @@ class ServingSettings(BaseModel):
 
 
 def make_settings(**values: object) -> ServingSettings:
-    """Raises SettingsError, which names every setting that cannot be."""
+    """Raises SettingsError, which names every unknown or invalid setting with its value."""
     try:
         return ServingSettings.model_validate(values)
     except ValidationError as error:
-        problems = (
-            f"{_name(e)}: {e['msg']} (given: {e['input']!r}){_suggest(e)}" for e in error.errors(include_url=False)
-        )
-        raise SettingsError("; ".join(problems)) from None
+        raise SettingsError("; ".join(map(_describe, error.errors(include_url=False)))) from None
 
 
-def _name(problem: Mapping[str, Any]) -> str:
-    return ".".join(map(str, problem["loc"])) or "settings"
-
-
-def _suggest(problem: Mapping[str, Any]) -> str:
+def _describe(problem: Mapping[str, Any]) -> str:
+    name = ".".join(map(str, problem["loc"]))
+    message = problem["msg"].removeprefix("Value error, ")
+    # Checks of several fields name their values themselves.
+    if not name:
+        return str(message)
+    if problem["type"] == "missing":
+        return f"{name}: is required"
     if problem["type"] != "extra_forbidden":
-        return ""
-    close = difflib.get_close_matches(_name(problem), ServingSettings.model_fields, 1)
-    return f"; did you mean {close[0]}?" if close else ""
+        return f"{name}: {message} (given: {problem['input']!r})"
+    close = difflib.get_close_matches(name, ServingSettings.model_fields, 1)
+    remedy = f"; did you mean {close[0]}?" if close else ""
+    return f"{name}: is not a setting (given: {problem['input']!r}){remedy}"
 
 
 def read_settings_file(path: Path) -> Mapping[str, object]:
-    """What a settings file says, one key for each setting: JSON if it is called so, else TOML.
+    """Values in a settings file by setting: JSON if its name ends in .json, else TOML.
 
     Raises:
-        SettingsError: it cannot be read.
+        SettingsError: the file cannot be read, or is not a table of settings.
     """
     try:
         text = path.read_text()
         found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{path} is no settings file that can be read: {error}") from None
+        raise SettingsError(f"settings file {path} cannot be read: {error}") from None
     if not isinstance(found, dict):
-        raise SettingsError(f"{path} holds no settings by name")
+        raise SettingsError(f"settings file {path} holds no table of settings; give one key for each setting")
     return found
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens on a port of this machine."""
+    """Whether a server can bind to a port of this machine."""
     with socket.socket() as probe:
         # As servers do: a port whose last connections are still closing is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -137,19 +138,19 @@ def is_free(port: int) -> bool:
 
 
 def find_free_ports(count: int, among: range = DOOR_PORTS) -> int:
-    """The first of `count` free ports in a row.
+    """The first of `count` consecutive free ports.
 
-    It begins anywhere, so that two that search at once hardly ever find the same.
+    The search begins at a random port, so that two searches at once rarely find the same.
 
     Args:
-        among: below those that the system gives to outgoing connections.
+        among: by default below the ports that the system gives to outgoing connections.
 
     Raises:
-        SettingsError: there are none.
+        SettingsError: there are not enough.
     """
     firsts = among[::count]
     begin = secrets.randbelow(len(firsts))
     for first in (*firsts[begin:], *firsts[:begin]):
         if first + count <= among.stop and all(is_free(first + offset) for offset in range(count)):
             return int(first)
-    raise SettingsError(f"no {count} free ports in a row from {among.start} to {among.stop - 1}")
+    raise SettingsError(f"no {count} consecutive free ports from {among.start} to {among.stop - 1}")

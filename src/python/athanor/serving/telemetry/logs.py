@@ -1,6 +1,6 @@
-"""The log of a replica: JSON, one line for each record, without secrets and without values of requests.
+"""The log of a replica: one line of JSON for each record, without secrets and without values of requests.
 
-Replicas append to one file. It may be moved away at any time, as logrotate does: the next line makes it anew.
+Replicas append to one file. logrotate may move it away at any time: the next line creates it again.
 """
 
 import json
@@ -29,32 +29,31 @@ from athanor.errors import (
 )
 
 REQUESTS: Final = "athanor.serving.requests"
-"""Name of the logger that tells of requests."""
+"""Name of the logger of requests."""
 
 _FIELDS: Final = "athanor"
 _OURS: Final = "athanor"
 _WITHHELD: Final = "[withheld]"
-# A word after `Bearer` in a sentence is shorter than any secret.
+# A secret is longer than the words that follow `Bearer` in a sentence.
 _SECRETS: Final = re.compile(r"athn_[\w-]+|(?i:(?<=bearer))[\s:=]+[\w.~+/-]{6,}=*")
 _REFUSALS: Final = (InputError, AbandonedError, DeadlineExceededError, OverloadedError)
-# Of each kind of line about requests. A flood fills no disk.
-_MOST_LINES_PER_S: Final = 20
-_MOST_ANSWERED_PER_S: Final = 100
-_MOST_VIOLATIONS: Final = 1_000
+# Lines about requests, by kind: a flood of requests must not fill the disk.
+_MAX_LINES_PER_S: Final = {"answered": 100, "refused": 20, "failed": 20}
+_MAX_VIOLATIONS: Final = 1_000
 
 
 def is_failure(error: AthanorError) -> bool:
-    """Whether an error is the service's own fault."""
+    """Whether an error is a fault of the service."""
     return not isinstance(error, _REFUSALS)
 
 
 def withhold_secrets(text: str) -> str:
-    """A text without the tokens in it."""
+    """Replace the tokens in a text."""
     return _SECRETS.sub(lambda found: _WITHHELD if found[0].startswith("athn_") else f" {_WITHHELD}", text)
 
 
 class SecretsFilter(logging.Filter):
-    """Takes tokens out of records, wherever in them they are: message, arguments, exception, stack and fields."""
+    """Removes tokens from records: from message, arguments, exception, stack and fields."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         try:
@@ -100,12 +99,12 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and not record.exc_text:
             record.exc_text = self.formatException(record.exc_info)
         line |= {name: text for name, text in (("traceback", record.exc_text), ("stack", record.stack_info)) if text}
-        # No line separator of any kind stays in it: all beyond ASCII is escaped.
+        # Everything beyond ASCII is escaped, so that no line separator of any kind is left.
         return json.dumps(line, default=str)
 
 
 def open_log(path: Path) -> logging.Handler:
-    """Lets all that this process logs go to a file too: ours from INFO on, all others from WARNING on."""
+    """Write this process's log to a file too: from INFO on for our loggers, from WARNING on for others."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = WatchedFileHandler(path, encoding="utf-8", delay=True)
     handler.setFormatter(JsonFormatter())
@@ -117,59 +116,54 @@ def open_log(path: Path) -> logging.Handler:
 
 def close_log(handler: logging.Handler) -> None:
     logging.getLogger().removeHandler(handler)
-    # What a full disk did not take is lost.
+    # A full disk loses the rest.
     with suppress(OSError):
         handler.close()
 
 
 class RequestLog:
-    """Lines about requests: never of what was asked, only which columns broke which rules."""
+    """Lines about requests, without the values sent: only which columns broke which rules."""
 
     def __init__(self, columns: Iterable[str], now: Callable[[], float] = time.monotonic) -> None:
-        """Args: columns: names that may be told; whatever else a request names may be anything."""
+        """Args: columns: names to log; any other name in a request may be private, and is logged as `other`."""
         self._columns = frozenset(columns)
         self._logger = logging.getLogger(REQUESTS)
-        self._answered = _Limit(_MOST_ANSWERED_PER_S, now)
-        self._refused = _Limit(_MOST_LINES_PER_S, now)
-        self._failed = _Limit(_MOST_LINES_PER_S, now)
+        self._limits = {kind: _RateLimit(maximum, now) for kind, maximum in _MAX_LINES_PER_S.items()}
 
     def answered(self, **fields: object) -> None:
-        if self._answered.allows("OK"):
+        if self._limits["answered"].allows("OK"):
             self._logger.info("answered", extra={_FIELDS: {"code": "OK", **fields}})
 
     def refused(self, error: AthanorError, **fields: object) -> None:
         fields = {"code": error.code, **fields}
         if is_failure(error):
-            if self._failed.allows(error.code):
+            if self._limits["failed"].allows(error.code):
                 fields["traceback"] = describe_failure(error)
                 self._logger.error("failed", extra={_FIELDS: fields})
-        elif self._refused.allows(error.code):
+        elif self._limits["refused"].allows(error.code):
             if isinstance(error, InvalidRequestError) and error.violations:
                 fields["violations"] = self._describe(error.violations)
             self._logger.info("refused", extra={_FIELDS: fields})
 
-    def tell_left_out(self) -> None:
-        """Tells in one line of each kind how many were left out, if any were. To be called every second or so."""
-        for level, what, limit in (
-            (logging.INFO, "answered", self._answered),
-            (logging.INFO, "refused", self._refused),
-            (logging.ERROR, "failed", self._failed),
-        ):
-            if left_out := limit.take_left_out():
-                fields = {"left_out": dict(left_out)}
-                self._logger.log(level, "%s %s more", left_out.total(), what, extra={_FIELDS: fields})
+    def report_suppressed(self) -> None:
+        """Log how many lines of each kind were suppressed since the last call. To be called about every second."""
+        for kind, limit in self._limits.items():
+            if suppressed := limit.take_suppressed():
+                level = logging.ERROR if kind == "failed" else logging.INFO
+                fields = {"left_out": dict(suppressed)}
+                self._logger.log(level, "%s more requests %s", suppressed.total(), kind, extra={_FIELDS: fields})
 
     def _describe(self, violations: tuple[FieldViolation, ...]) -> dict[str, int]:
         """How often each column broke each rule, by `column RULE`."""
         found: Counter[str] = Counter()
-        for violation in islice(violations, _MOST_VIOLATIONS):
+        for violation in islice(violations, _MAX_VIOLATIONS):
             column = violation.field.rpartition(".")[2]
             found[f"{column if column in self._columns else 'other'} {violation.rule}"] += 1
         return dict(found)
 
 
 def describe_failure(error: BaseException) -> str:
-    """Where an error came from, and its causes, innermost first: without their texts, which may quote a request."""
+    """The stack of an error and of its causes, innermost first, without their texts, which may quote a request."""
     parts: list[str] = []
     seen: set[int] = set()
     each: BaseException | None = error
@@ -182,16 +176,16 @@ def describe_failure(error: BaseException) -> str:
     return "\n".join(reversed(parts))
 
 
-class _Limit:
-    """So many a second; the others are counted."""
+class _RateLimit:
+    """Allows a number of lines a second, and counts the others."""
 
-    def __init__(self, most_per_s: int, now: Callable[[], float]) -> None:
-        self._most = most_per_s
+    def __init__(self, max_per_s: int, now: Callable[[], float]) -> None:
+        self._max = max_per_s
         self._now = now
         self._lock = threading.Lock()
         self._second = -1
         self._used = 0
-        self._left_out: Counter[str] = Counter()
+        self._suppressed: Counter[str] = Counter()
 
     def allows(self, code: str) -> bool:
         with self._lock:
@@ -199,12 +193,12 @@ class _Limit:
             if second != self._second:
                 self._second, self._used = second, 0
             self._used += 1
-            if self._used <= self._most:
+            if self._used <= self._max:
                 return True
-            self._left_out[code] += 1
+            self._suppressed[code] += 1
             return False
 
-    def take_left_out(self) -> "Counter[str]":
+    def take_suppressed(self) -> "Counter[str]":
         with self._lock:
-            left_out, self._left_out = self._left_out, Counter()
-            return left_out
+            suppressed, self._suppressed = self._suppressed, Counter()
+            return suppressed

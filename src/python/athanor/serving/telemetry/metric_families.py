@@ -1,6 +1,6 @@
-"""The metrics that a service has, and how they are told to Prometheus."""
+"""The metrics of a service, and their form for Prometheus."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ class Family:
     """A metric.
 
     Attributes:
-        bounds: of a histogram, the largest value of each bucket. One more bucket, without a bound, is implied.
+        bounds: a histogram's largest value in each bucket. The last bucket, which has none, is implied.
     """
 
     name: str
@@ -28,20 +28,20 @@ class Family:
 VERSION: Final = ("variant", "semantic_version")
 
 REQUESTS: Final = Family(
-    "athanor_requests_total", "Requests by door and code; OK are answered.", ("door", "code", *VERSION)
+    "athanor_requests_total", "Requests by door and code; OK means answered.", ("door", "code", *VERSION)
 )
-ROWS: Final = Family("athanor_rows_total", "Rows that were answered.", ("door",))
-VIOLATIONS: Final = Family("athanor_violations_total", "Values that break the contract, by rule.", ("rule",))
+ROWS: Final = Family("athanor_rows_total", "Rows answered.", ("door",))
+VIOLATIONS: Final = Family("athanor_violations_total", "Values that broke the contract, by rule.", ("rule",))
 SHADOW_REQUESTS: Final = Family(
-    "athanor_shadow_requests_total", "Requests that the shadow was asked too.", ("semantic_version",)
+    "athanor_shadow_requests_total", "Requests that the shadow answered too.", ("semantic_version",)
 )
-SHADOW_DROPPED: Final = Family("athanor_shadow_dropped_total", "Requests that the shadow had no time for.")
+SHADOW_DROPPED: Final = Family("athanor_shadow_dropped_total", "Requests dropped because the shadow fell behind.")
 RELOAD_FAILURES: Final = Family(
-    "athanor_traffic_reload_failures_total", "Traffic files that were not followed; the last one before stays."
+    "athanor_traffic_reload_failures_total", "Traffic files that could not be loaded; the previous one stays in force."
 )
 LOG_ROWS: Final = Family("athanor_prediction_log_rows_total", "Rows written to the prediction log.")
 LOG_DROPPED: Final = Family(
-    "athanor_prediction_log_dropped_total", "Rows that the prediction log left out, by reason.", ("reason",)
+    "athanor_prediction_log_dropped_total", "Rows dropped by the prediction log, by reason.", ("reason",)
 )
 COUNTERS: Final = (
     REQUESTS,
@@ -56,7 +56,7 @@ COUNTERS: Final = (
 
 DURATION: Final = Family(
     "athanor_request_duration_seconds",
-    "From a request's arrival at the door to its answer, by door; refused ones too.",
+    "Seconds from a request's arrival at its door to the answer or refusal.",
     ("door",),
     (0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
@@ -65,48 +65,57 @@ PREDICTION: Final = Family(
 )
 SHADOW_DIFFERENCE: Final = Family(
     "athanor_shadow_difference",
-    "How far the shadow's probability is from the one that was answered.",
+    "Absolute difference between the shadow's probability and the answered one.",
     ("semantic_version",),
     (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),
 )
 LOAD: Final = Family(
     "athanor_model_load_seconds",
-    "From the sight of a traffic file until its models answer.",
+    "Seconds from noticing a traffic file until its models answer.",
     ("variant",),
     (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 HISTOGRAMS: Final = (DURATION, PREDICTION, SHADOW_DIFFERENCE, LOAD)
 
-IN_FLIGHT: Final = Family("athanor_requests_in_flight", "Requests that are being answered.")
-REPLICAS: Final = Family("athanor_replicas", "Replicas of this machine that live.")
-REVISION: Final = Family(
-    "athanor_traffic_revision", "Revision of the traffic file that a replica answers by.", ("replica",)
-)
-MODEL: Final = Family("athanor_model_info", "Replicas that have this release loaded.", (*VERSION, "digest"))
+IN_FLIGHT: Final = Family("athanor_requests_in_flight", "Requests in progress.")
+REPLICAS: Final = Family("athanor_replicas", "Live replicas on this machine.")
+REVISION: Final = Family("athanor_traffic_revision", "Traffic file revision that a replica answers by.", ("replica",))
+MODEL: Final = Family("athanor_model_info", "Replicas with this release loaded.", (*VERSION, "digest"))
 GAUGES: Final = (IN_FLIGHT, REPLICAS, REVISION, MODEL)
 
 
-def _of(family: Family, found: Mapping[Key, Any]) -> list[tuple[tuple[str, ...], Any]]:
-    return sorted((labels, value) for (name, labels), value in found.items() if name == family.name)
+def to_metrics(totals: Mapping[Key, Sequence[float]], gauges: Mapping[Key, float]) -> Iterator[Metric]:
+    """All metrics, in the form that Prometheus' client renders."""
+    for family in COUNTERS:
+        yield _to_counter(family, totals)
+    for family in HISTOGRAMS:
+        yield _to_histogram(family, totals)
+    for family in GAUGES:
+        yield _to_gauge(family, gauges)
 
 
-def to_counter(family: Family, totals: Mapping[Key, Sequence[float]]) -> Metric:
+def _to_counter(family: Family, totals: Mapping[Key, Sequence[float]]) -> Metric:
     metric = CounterMetricFamily(family.name, family.description, labels=family.labels)
-    for labels, (total,) in _of(family, totals) or ([((), (0,))] if not family.labels else []):
+    for labels, (total,) in _select(family, totals) or ([((), (0,))] if not family.labels else []):
         metric.add_metric(labels, total)
     return metric
 
 
-def to_gauge(family: Family, gauges: Mapping[Key, float]) -> Metric:
+def _to_histogram(family: Family, totals: Mapping[Key, Sequence[float]]) -> Metric:
+    metric = HistogramMetricFamily(family.name, family.description, labels=family.labels)
+    ends = [*map(floatToGoString, family.bounds), "+Inf"]
+    for labels, (*counts, total) in _select(family, totals):
+        metric.add_metric(labels, list(zip(ends, np.cumsum(counts).tolist(), strict=True)), total)
+    return metric
+
+
+def _to_gauge(family: Family, gauges: Mapping[Key, float]) -> Metric:
     metric = GaugeMetricFamily(family.name, family.description, labels=family.labels)
-    for labels, value in _of(family, gauges):
+    for labels, value in _select(family, gauges):
         metric.add_metric(labels, value)
     return metric
 
 
-def to_histogram(family: Family, totals: Mapping[Key, Sequence[float]]) -> Metric:
-    metric = HistogramMetricFamily(family.name, family.description, labels=family.labels)
-    ends = [*map(floatToGoString, family.bounds), "+Inf"]
-    for labels, (*counts, total) in _of(family, totals):
-        metric.add_metric(labels, list(zip(ends, np.cumsum(counts).tolist(), strict=True)), total)
-    return metric
+def _select(family: Family, found: Mapping[Key, Any]) -> list[tuple[tuple[str, ...], Any]]:
+    """The values of a family by their labels, in a stable order."""
+    return sorted((labels, value) for (name, labels), value in found.items() if name == family.name)

@@ -1,7 +1,7 @@
-"""What each replica of this machine has counted, in a file of its own, so that whoever is asked can tell of all.
+"""The counts of each replica of this machine, in a file of its own, so that any replica can report for all.
 
-A replica replaces its file as a whole and holds a lock for its life. What the dead have counted is kept: totals never
-fall. Gauges of the dead are forgotten.
+A replica replaces its file as a whole and holds a lock for life. Totals of a dead replica are kept, so that they never
+fall; its gauges are forgotten.
 """
 
 import json
@@ -15,7 +15,7 @@ from athanor.system.atomic import replace_file
 from athanor.system.locks import FileLock, acquire, is_held
 
 Key: TypeAlias = tuple[str, tuple[str, ...]]
-"""Name of a metric, and the values of its labels."""
+"""A metric's name, and the values of its labels."""
 
 _RETIRED: Final = "retired"
 _NAME_BYTES: Final = 8
@@ -23,11 +23,11 @@ _NAME_BYTES: Final = 8
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was counted until some moment.
+    """The counts at one moment.
 
     Attributes:
-        totals: only ever grow; a counter's one number, a histogram's numbers by bucket and their sum.
-        gauges: as they are.
+        totals: only ever grow; one number for a counter, the numbers by bucket and then their sum for a histogram.
+        gauges: current values.
     """
 
     totals: Mapping[Key, Sequence[float]] = field(default_factory=dict)
@@ -47,8 +47,7 @@ class Snapshot:
         return cls(read("totals"), read("gauges"))  # type: ignore[arg-type]  # written by `to_json`
 
 
-def add(snapshots: Iterable[Snapshot]) -> dict[Key, list[float]]:
-    """Totals of several together."""
+def sum_totals(snapshots: Iterable[Snapshot]) -> dict[Key, list[float]]:
     sums: dict[Key, list[float]] = {}
     for snapshot in snapshots:
         for key, numbers in snapshot.totals.items():
@@ -58,10 +57,10 @@ def add(snapshots: Iterable[Snapshot]) -> dict[Key, list[float]]:
 
 
 class SnapshotFolder:
-    """The snapshots of a service's replicas on this machine; this process is one of them until it closes."""
+    """The snapshots of a service's replicas on this machine, of which this process is one until it closes."""
 
     def __init__(self, folder: Path) -> None:
-        """Makes the folder, and sums up what those have counted that are gone."""
+        """Create the folder, and fold the counts of dead replicas into one file."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._name = secrets.token_hex(_NAME_BYTES)
@@ -71,11 +70,11 @@ class SnapshotFolder:
             self._retire([name for name in self._names() if not is_held(self._lock_path(name))])
 
     def write(self, snapshot: Snapshot) -> None:
-        """Tells of this process. Raises OSError where it cannot be written."""
+        """Publish the counts of this process. Raises OSError if they cannot be written."""
         replace_file(self._path(self._name), json.dumps(snapshot.to_json()).encode(), durable=False)
 
     def read_others(self) -> tuple[list[Snapshot], list[Snapshot]]:
-        """What the other processes have counted: those that live, and those that are gone."""
+        """The snapshots of the other processes: of live ones, and of dead ones."""
         living: list[Snapshot] = []
         gone: list[Snapshot] = []
         with self._locked(shared=True):
@@ -88,15 +87,15 @@ class SnapshotFolder:
         return living, gone
 
     def close(self) -> None:
-        """Leaves; what was written last stays counted."""
+        """Leave; what was written last stays counted."""
         self._lock.release()
 
     def _retire(self, dead: Sequence[str]) -> None:
         retired, folded = self._read_retired()
         fresh = [name for name in dead if name not in folded]
         if fresh:
-            sums = add([retired, *(self._read(name) for name in fresh)])
-            # Named with their sum: were this process killed here, the next one would not add them again.
+            sums = sum_totals([retired, *(self._read(name) for name in fresh)])
+            # Their names stand beside the sum: if this process is killed here, the next one does not add them again.
             content = {**Snapshot(sums).to_json(), "folded": sorted({*folded, *fresh})}
             replace_file(self._path(_RETIRED), json.dumps(content).encode(), durable=False)
         for name in dead:
@@ -113,7 +112,7 @@ class SnapshotFolder:
     def _read(self, name: str) -> Snapshot:
         try:
             return Snapshot.from_json(json.loads(self._path(name).read_bytes()))
-        except FileNotFoundError:  # it has counted nothing yet
+        except FileNotFoundError:  # it has written nothing yet
             return Snapshot()
 
     def _names(self) -> list[str]:

@@ -1,6 +1,6 @@
-"""The prediction log: rows with what was predicted for them, appended to Parquet files in the background.
+"""The prediction log: rows with their predictions, appended to Parquet files in the background.
 
-Whoever answers never waits for it. What it cannot take in, or cannot write, is dropped and counted.
+A request never waits for it. Rows that it has no room for, or cannot write, are dropped and counted.
 """
 
 import logging
@@ -8,9 +8,8 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -21,93 +20,64 @@ from arro3.io import write_parquet
 
 from athanor.contract.contract import Contract
 from athanor.errors import SettingsError
+from athanor.serving.telemetry.prediction_queue import EntryQueue, Limits
 from athanor.serving.telemetry.prediction_rows import Entry, EntryShape
 from athanor.system.atomic import open_temporary_file, remove_abandoned
 
 _ABANDONED_S: Final = 3_600.0
 _ROW_GROUP: Final = 50_000
-# Most of a processor's time that writing takes from those who answer.
-_MOST_SHARE: Final = 0.1
-# What waits as the arrays of single requests takes ten times the memory that it takes in batches.
+# Maximum share of one processor's time that writing takes from the threads that answer.
+_MAX_SHARE: Final = 0.1
+# As arrays of single requests, rows take ten times the memory that they take in record batches.
 _GATHER_S: Final = 1.0
-# Sooner, when so much of what may wait does.
-_EARLY_SHARE: Final = 0.25
-# Why rows are dropped.
-_QUEUE: Final = "queue"
-_FAILED: Final = "failed"
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much is held, and for how long.
-
-    Attributes:
-        rows, bytes: most that wait to be gathered into batches, which is done every second.
-        flush_rows, flush_s: so many rows, or so many seconds, make a file.
-    """
-
-    rows: int = 200_000
-    bytes: int = 64 * 1024 * 1024
-    flush_rows: int = 50_000
-    flush_s: float = 30.0
 
 
 class PredictionLog:
     """Appends to `<folder>/<model>/date=YYYY-MM-DD/<replica>-<sequence>.parquet`.
 
     Attributes:
-        written: rows that lie in files.
-        dropped: rows that do not, by reason: the "queue" was full, or writing "failed".
+        written: rows in files.
     """
 
     def __init__(self, folder: Path, contract: Contract, limits: Limits | None = None) -> None:
-        """Raises SettingsError if nothing can be written there, or a column has a name of the log's own."""
+        """Raises SettingsError if the folder cannot be written, or a column has a name of the log's own."""
         self.written = 0
-        # With all keys from the start: another thread may read it at any time.
-        self.dropped = dict.fromkeys((_QUEUE, _FAILED), 0)
+        self._failed = 0
         self._folder = _prepare(folder / contract.name)
         self._shape = EntryShape(contract)
         self._limits = limits or Limits()
-        # A replica's name is used once: no file is ever written over.
+        self._queue = EntryQueue(contract, self._limits)
+        # Unique for each start of a replica: no file is ever overwritten.
         self._replica = secrets.token_hex(8)
         self._sequence = 0
         self._failing = False
-        self._lock = threading.Lock()
-        self._entries: list[Entry] = []
-        self._rows = self._bytes = 0
-        # Only the thread below looks at these.
+        # For the thread below alone: record batches by day, and their totals.
         self._held: list[tuple[str, RecordBatch]] = []
         self._held_rows = self._held_bytes = 0
         self._held_since = 0.0
-        self._closing = False
         self._worked_until = 0.0
+        self._closing = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._work, name="prediction-log", daemon=True)
         self._thread.start()
 
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Rows in no file, by reason: the "queue" had no room or was closed, or writing "failed"."""
+        return {"queue": self._queue.dropped, "failed": self._failed}
+
     def append(self, entry: Entry) -> None:
-        """Takes in the rows of a request, or drops them. Returns at once."""
-        entry = self._shape.release_others(entry)
-        size = self._shape.measure(entry)
-        limits = self._limits
-        with self._lock:
-            if self._closing or self._rows + entry.rows > limits.rows or self._bytes + size > limits.bytes:
-                self.dropped[_QUEUE] += entry.rows
-                return
-            self._rows += entry.rows
-            self._bytes += size
-            self._entries.append(entry)
-            is_early = self._rows < min(limits.flush_rows, _EARLY_SHARE * limits.rows)
-            if is_early and self._bytes < _EARLY_SHARE * limits.bytes:
-                return
-        self._wake.set()
+        """Take the rows of a request, or drop them. Returns at once."""
+        self._queue.put(entry)
+        if self._queue.should_write:
+            self._wake.set()
 
     def close(self) -> None:
-        """Writes what is held, and takes in no more."""
-        with self._lock:
-            self._closing = True
+        """Write what is in memory, and take no more."""
+        self._queue.close()
+        self._closing = True
         self._wake.set()
         self._thread.join()
 
@@ -122,60 +92,63 @@ class PredictionLog:
         self._flush()
 
     def _gather(self) -> None:
-        """Makes batches of the entries that wait."""
-        with self._lock:
-            entries, self._entries = self._entries, []
-            size, self._rows, self._bytes = self._bytes, 0, 0
+        """Convert the entries that wait to record batches."""
+        entries, size = self._queue.take()
         if entries and not self._held:
             self._held_since = time.monotonic()
-        self._held_bytes += size
         # By day as they came: a clock that is set back makes one file more, not a wrong one.
         for day, found in groupby(entries, lambda entry: _day(entry.at_ns)):
             of_day = list(found)
-            with self._failing_alone(sum(entry.rows for entry in of_day)):
-                batches = list(_rest_between(self._shape.batches(of_day), self._rest))
-                self._held += [(day, batch) for batch in batches]
-                self._held_rows += sum(batch.num_rows for batch in batches)
+            with self._counting_failure(sum(entry.rows for entry in of_day)):
+                self._hold(day, list(_pause_between(self._shape.batches(of_day), self._pause)))
+        self._queue.release(0, size)
+
+    def _hold(self, day: str, batches: Sequence[RecordBatch]) -> None:
+        size = sum(batch.nbytes for batch in batches)
+        self._held += [(day, batch) for batch in batches]
+        self._held_rows += sum(batch.num_rows for batch in batches)
+        self._held_bytes += size
+        self._queue.release(0, -size)
 
     def _is_due(self) -> bool:
-        if not self._held:
-            return False
-        limits = self._limits
-        is_old = time.monotonic() - self._held_since >= limits.flush_s
-        return is_old or self._held_rows >= limits.flush_rows or self._held_bytes >= limits.bytes
+        is_old = time.monotonic() - self._held_since >= self._limits.flush_s
+        return bool(self._held) and (is_old or self._limits.should_write(self._held_rows, self._held_bytes))
 
     def _flush(self) -> None:
-        """Writes the batches, a file for each day."""
-        held, self._held = self._held, []
-        self._held_rows = self._held_bytes = 0
-        for day, found in groupby(held, lambda each: each[0]):
+        """Write the batches, a file for each day."""
+        for day, found in groupby(self._held, lambda each: each[0]):
             batches = [batch for _, batch in found]
             rows = sum(batch.num_rows for batch in batches)
-            with self._failing_alone(rows):
+            with self._counting_failure(rows):
                 self._sequence += 1
                 path = self._folder / f"date={day}" / f"{self._replica}-{self._sequence:06d}.parquet"
-                _write_file(path, self._shape.schema, batches, self._rest)
+                _write_file(path, self._shape.schema, batches, self._pause)
                 self.written += rows
+                self._queue.release(rows, 0)
                 if self._failing:
-                    _logger.warning("the prediction log is written again")
+                    _logger.warning("the prediction log can be written again")
                 self._failing = False
+        self._held = []
+        self._queue.release(0, self._held_bytes)
+        self._held_rows = self._held_bytes = 0
 
     @contextmanager
-    def _failing_alone(self, rows: int) -> Iterator[None]:
-        """Counts rows as dropped where what is done with them fails. The thread goes on."""
+    def _counting_failure(self, rows: int) -> Iterator[None]:
+        """Count rows as dropped if the block fails. The thread goes on."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - a full disk, a lost folder, a library
-            self.dropped[_FAILED] += rows
+            self._failed += rows
+            self._queue.release(rows, 0)
             if not self._failing:
-                _logger.error("the prediction log drops rows: %s cannot be written: %s", self._folder, error)
+                _logger.error("the prediction log drops rows: cannot write to %s: %s", self._folder, error)
             self._failing = True
 
-    def _rest(self) -> None:
-        """Lets others work for as long as it keeps writing to its share of the time."""
+    def _pause(self) -> None:
+        """Sleep until writing is back at its share of the time."""
         now = time.thread_time()
         worked, self._worked_until = now - self._worked_until, now
-        time.sleep(0 if self._closing else worked * (1 / _MOST_SHARE - 1))
+        time.sleep(0 if self._closing else worked * (1 / _MAX_SHARE - 1))
 
 
 def _day(at_ns: int) -> str:
@@ -184,7 +157,7 @@ def _day(at_ns: int) -> str:
 
 def _prepare(folder: Path) -> Path:
     if "://" in str(folder) or ":/" in str(folder):
-        raise SettingsError(f"prediction_log is {str(folder.parent)!r}; give a folder of this machine")
+        raise SettingsError(f"prediction_log is {str(folder.parent)!r}; give a folder on this machine")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -193,21 +166,21 @@ def _prepare(folder: Path) -> Path:
             if each.is_dir():
                 remove_abandoned(each, _ABANDONED_S)
     except OSError as error:
-        raise SettingsError(f"prediction_log: {folder} cannot be written: {error}; choose another folder") from None
+        raise SettingsError(f"prediction_log: cannot write to {folder}: {error}; choose another folder") from None
     return folder
 
 
-def _write_file(path: Path, schema: Schema, batches: Iterable[RecordBatch], rest: Callable[[], None]) -> None:
-    """Writes a file that a reader sees whole or not at all.
+def _write_file(path: Path, schema: Schema, batches: Iterable[RecordBatch], pause: Callable[[], None]) -> None:
+    """Write a file that a reader sees whole or not at all.
 
     Args:
-        rest: called between parts of the work.
+        pause: called between parts of the work.
     """
     with open_temporary_file(path.parent) as file:
         arriving = Path(file.name)
         try:
-            reader = RecordBatchReader.from_batches(schema, _rest_between(batches, rest))
-            write_parquet(reader, _Polite(file, rest), compression="snappy", max_row_group_size=_ROW_GROUP)  # type: ignore[arg-type]
+            reader = RecordBatchReader.from_batches(schema, _pause_between(batches, pause))
+            write_parquet(reader, _PausingFile(file, pause), compression="snappy", max_row_group_size=_ROW_GROUP)  # type: ignore[arg-type]
             file.flush()
             arriving.replace(path)
         except BaseException:
@@ -215,21 +188,21 @@ def _write_file(path: Path, schema: Schema, batches: Iterable[RecordBatch], rest
             raise
 
 
-def _rest_between(batches: Iterable[RecordBatch], rest: Callable[[], None]) -> Iterator[RecordBatch]:
+def _pause_between(batches: Iterable[RecordBatch], pause: Callable[[], None]) -> Iterator[RecordBatch]:
     for batch in batches:
-        rest()
+        pause()
         yield batch
 
 
-class _Polite:
-    """A file in whose writing others get their turn."""
+class _PausingFile:
+    """A file that lets other threads run between writes."""
 
-    def __init__(self, file: BinaryIO, rest: Callable[[], None]) -> None:
+    def __init__(self, file: BinaryIO, pause: Callable[[], None]) -> None:
         self._file = file
-        self._rest = rest
+        self._pause = pause
 
     def write(self, content: bytes) -> int:
-        self._rest()
+        self._pause()
         return self._file.write(content)
 
     def flush(self) -> None:
@@ -237,6 +210,3 @@ class _Polite:
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()

@@ -1,4 +1,4 @@
-"""Entries of the prediction log as Arrow's record batches."""
+"""Entries of the prediction log, and their form as Arrow record batches."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
@@ -19,30 +19,23 @@ _TYPES: Final = {
     Kind.TEXT: DataType.utf8(),
     Kind.TIMESTAMP: DataType.timestamp("us", tz="UTC"),
 }
-# What stands beside the columns of the contract.
-_TEXTS: Final = ("request_id", "door", "variant", "semantic_version", "release_digest")
-_OWN: Final = {
-    **dict.fromkeys(_TEXTS, Kind.TEXT),
+# The log's own columns, beside the contract's.
+_METADATA: Final = {
+    **dict.fromkeys(("request_id", "door", "variant", "semantic_version", "release_digest"), Kind.TEXT),
     "at": Kind.TIMESTAMP,
     "row": Kind.INTEGER,
 }
-# The library holds the interpreter's lock. Between so many rows, those who answer get their turn.
+# The library holds the interpreter's lock. After so many rows, the threads that answer get their turn.
 _ROWS_AT_ONCE: Final = 500
-# What objects take beside their content, about: a number, or a reference to a text; a text; an array and its entry in
-# a mapping; the rest of an entry.
-_VALUE_BYTES: Final = 8
-_TEXT_BYTES: Final = 64
-_ARRAY_BYTES: Final = 150
-_ENTRY_BYTES: Final = 500
 
 
 class Entry(NamedTuple):
     """Rows of one request.
 
     Attributes:
-        at_ns: when they were asked about, nanoseconds since 1970.
-        columns: of which rows from `first` on were asked about. They are kept, and must not be changed.
-        probabilities: that were predicted for them, of shape (count,).
+        at_ns: when the request came, nanoseconds since 1970.
+        columns: of a batch, of which the rows from `first` on are this request's. They are kept: do not change them.
+        probabilities: predicted for the rows, of shape (count,).
     """
 
     request_id: str
@@ -69,7 +62,7 @@ class _Piece(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """Rows `first` to `last` of some arrays."""
+    """Rows `first` to `last` of a batch."""
 
     columns: Columns
     first: int
@@ -77,40 +70,21 @@ class _Run(NamedTuple):
 
 
 class EntryShape:
-    """How entries look in a file."""
+    """The form of entries in a file."""
 
     def __init__(self, contract: Contract) -> None:
         self._columns = contract.columns
         self._prediction = contract.prediction.name
         names = [column.name for column in contract.columns] + [self._prediction]
-        if clashing := sorted({name for name in names if name in _OWN or names.count(name) > 1}):
+        if clashing := sorted({name for name in names if name in _METADATA or names.count(name) > 1}):
             raise SettingsError(
-                f"{contract.name} cannot have a prediction log, which has columns of its own that are called "
-                f"{', '.join(clashing)}; rename those of the contract"
+                f"{contract.name} cannot have a prediction log: the log has columns of its own named "
+                f"{', '.join(clashing)}; rename them in the contract"
             )
-        self._free_texts = tuple(column.name for column in self._columns if _is_free_text(column))
-        texts = sum(column.kind is Kind.TEXT for column in self._columns)
-        self._entry_bytes = _ENTRY_BYTES + _ARRAY_BYTES * len(self._columns)
-        self._row_bytes = _VALUE_BYTES * (len(self._columns) + 1) + _TEXT_BYTES * texts
-        fields = [Field(name, _TYPES[kind], nullable=False) for name, kind in _OWN.items()]
+        fields = [Field(name, _TYPES[kind], nullable=False) for name, kind in _METADATA.items()]
         fields += [Field(column.name, _TYPES[column.kind], nullable=True) for column in self._columns]
         fields += [Field(self._prediction, _TYPES[Kind.NUMBER], nullable=False)]
         self.schema = Schema(fields)
-
-    def release_others(self, entry: Entry) -> Entry:
-        """Copies a few rows out of many, so that the many are not held for their sake."""
-        if 4 * entry.rows >= len(entry.columns[self._columns[0].name]):
-            return entry
-        first, last = entry.first, entry.first + entry.rows
-        few = {column.name: entry.columns[column.name][first:last].copy() for column in self._columns}
-        return entry._replace(columns=few, first=0)
-
-    def measure(self, entry: Entry) -> int:
-        """About how many bytes an entry holds."""
-        size = self._entry_bytes + self._row_bytes * entry.rows
-        for name in self._free_texts:
-            size += sum(map(len, entry.columns[name][entry.first : entry.first + entry.rows].tolist()))
-        return size
 
     def batches(self, entries: Sequence[Entry]) -> Iterator[RecordBatch]:
         """Entries as record batches of about `_ROWS_AT_ONCE` rows each."""
@@ -128,19 +102,19 @@ class EntryShape:
             yield self._batch(pieces)
 
     def _batch(self, pieces: Sequence[_Piece]) -> RecordBatch:
-        runs = _join(pieces)
+        runs = _merge(pieces)
         are_single = all(run.last - run.first == 1 for run in runs)
         predicted = np.concatenate([piece.entry.probabilities[piece.start : piece.end] for piece in pieces])
         arrays = [
-            *_own(pieces),
+            *_metadata(pieces),
             *(_to_arrow(column.kind, _gather(column, runs, are_single)) for column in self._columns),
             Array.from_numpy(np.ascontiguousarray(predicted, dtype=np.float64)),
         ]
         return RecordBatch.from_arrays(arrays, schema=self.schema)
 
 
-def _own(pieces: Sequence[_Piece]) -> Iterator[Array]:
-    """The columns of `_OWN`, in its order."""
+def _metadata(pieces: Sequence[_Piece]) -> Iterator[Array]:
+    """The columns of `_METADATA`, in its order."""
     counts = [piece.end - piece.start for piece in pieces]
     texts = [(e.request_id, e.door, e.variant, e.semantic_version, e.digest) for e, _, _ in pieces]
     repeated = chain.from_iterable(map(repeat, texts, counts))
@@ -150,8 +124,8 @@ def _own(pieces: Sequence[_Piece]) -> Iterator[Array]:
     yield _to_arrow(Kind.INTEGER, np.array(list(chain.from_iterable(range(p.start, p.end) for p in pieces))))
 
 
-def _join(pieces: Sequence[_Piece]) -> list[_Run]:
-    """Rows as they lie together: requests that were computed together share their arrays."""
+def _merge(pieces: Sequence[_Piece]) -> list[_Run]:
+    """Merge pieces whose rows are adjacent: requests that were computed together share their arrays."""
     runs: list[_Run] = []
     for entry, start, end in pieces:
         first, last = entry.first + start, entry.first + end
@@ -164,18 +138,14 @@ def _join(pieces: Sequence[_Piece]) -> list[_Run]:
 
 def _gather(column: Column, runs: Sequence[_Run], are_single: bool) -> NDArray[Any]:
     name = column.name
-    # Many single rows: to slice each and to join the slices would take three times as long.
+    # Many single rows: slicing each and joining the slices takes three times as long.
     if are_single and column.kind is not Kind.TIMESTAMP:
         return np.array([columns[name].item(row) for columns, row, _ in runs], dtype=column.kind.dtype)
     return np.concatenate([run.columns[name][run.first : run.last] for run in runs])
 
 
-def _is_free_text(column: Column) -> bool:
-    return column.kind is Kind.TEXT and not column.categories
-
-
 def _to_arrow(kind: Kind, values: NDArray[Any]) -> Array:
-    """Values of a column, missing ones as nulls."""
+    """Convert a column's values; missing ones become nulls."""
     if kind is Kind.TEXT:
         return _to_text([text or None for text in values.tolist()])
     missing = np.isnat(values) if kind is Kind.TIMESTAMP else np.isnan(values)
@@ -187,7 +157,7 @@ def _to_arrow(kind: Kind, values: NDArray[Any]) -> Array:
 
 
 def _with_nulls(array: Array, missing: NDArray[np.bool_]) -> Array:
-    """An array with nulls in some places, which are taken from behind its end."""
+    """Put nulls in some places; they are taken from one behind the array's end."""
     longer = ChunkedArray([array, Array([None], type=array.type)]).combine_chunks()
     places = np.arange(len(missing), dtype=np.uint32)
     places[missing] = len(missing)

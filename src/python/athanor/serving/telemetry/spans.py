@@ -1,27 +1,27 @@
-"""How a request looks in a trace, in the words of OpenTelemetry's semantic conventions."""
+"""The spans of a request, named and attributed by OpenTelemetry's semantic conventions."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.trace import Span, SpanContext, Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from athanor.contract.contract import Contract
 from athanor.errors import AthanorError, DeadlineExceededError
 from athanor.serving.formats.problems import to_grpc_code, to_http_status
 from athanor.serving.telemetry.logs import is_failure
-from athanor.serving.telemetry.tracing import Parent, Tracing
+from athanor.serving.telemetry.tracing import Tracing
 
 _PREDICT: Final = "predict"
 
 
 @dataclass(frozen=True)
 class _Method:
-    """What a door is called in a trace.
+    """A door's method, as spans name it.
 
     Attributes:
-        describe: how an error is told there.
+        describe: returns the attributes of an error.
     """
 
     name: str
@@ -30,7 +30,7 @@ class _Method:
 
 
 class RequestSpans:
-    """The spans of requests: one at the door, one below it for the model."""
+    """The spans of requests: one at the door, with a child for the model."""
 
     def __init__(self, tracing: Tracing, contract: Contract) -> None:
         self._tracing = tracing
@@ -40,11 +40,11 @@ class RequestSpans:
             "oip-grpc": _grpc("inference.GRPCInferenceService", "ModelInfer"),
             "rest": _http("/v1/models/{model}:predict"),
             "oip-rest": _http("/v2/models/{model}/infer"),
-            # Its requests come by both protocols.
+            # Its requests arrive by both protocols.
             "inspection": _Method("ComputeFeatures", {}, lambda error: {}),
         }
 
-    def start(self, door: str, request_id: str, parent: Parent | None) -> Span:
+    def start(self, door: str, request_id: str, parent: SpanContext | None) -> Span:
         method = self._methods[door]
         own = {"athanor.door": door, "athanor.request_id": request_id, "athanor.model": self._model}
         return self._tracing.start(method.name, parent, {**method.attributes, **own})
@@ -72,13 +72,13 @@ class RequestSpans:
 
     def end_refused(self, span: Span, door: str, error: AthanorError) -> None:
         span.set_attributes({"error.type": error.code, **self._methods[door].describe(error)})
-        # What a caller did wrong is no error of the service.
+        # A caller's mistake is no error of the service.
         if is_failure(error) or isinstance(error, DeadlineExceededError):
             span.set_status(Status(StatusCode.ERROR, error.code))
         span.end()
 
     def close(self) -> None:
-        """Sends what is left."""
+        """Send the remaining spans."""
         self._tracing.close()
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from opentelemetry.trace import Span
+from opentelemetry.trace import Span, format_trace_id
 
 from athanor.contract.columns import Columns
 from athanor.contract.contract import Contract
@@ -93,7 +93,7 @@ class Telemetry:
         if self._predictions:
             self._predictions.close()
         self._count_predictions()
-        self._requests.tell_left_out()
+        self._requests.report_suppressed()
         if self._spans:
             self._spans.close()
         try:
@@ -107,7 +107,7 @@ class Telemetry:
         while not self._closing.wait(_FLUSH_S):
             turn += 1
             if turn % 2:
-                self._requests.tell_left_out()
+                self._requests.report_suppressed()
             self._count_predictions()
             try:
                 self._metrics.flush()
@@ -129,7 +129,7 @@ class Observation:
 
     Attributes:
         trace_id: of the trace that it belongs to, in hexadecimal; None if it belongs to none.
-        probabilities: that were answered, none for a refused one; None as long as it is neither.
+        probabilities: that were answered; empty before that, and if it was refused.
     """
 
     __slots__ = (
@@ -153,16 +153,18 @@ class Observation:
         self._at_ns = time.time_ns()
         self._started_ns = time.perf_counter_ns()
         self._span: Span | None = None
-        self.probabilities: NDArray[np.float64] | None = None
+        self.probabilities = _NONE
         self.trace_id: str | None = None
         telemetry._metrics.begun()
         parent = parse_traceparent(traceparent) if traceparent else None
         if parent is not None:
-            self.trace_id = parent.trace_id
+            self.trace_id = format_trace_id(parent.trace_id)
         spans = telemetry._spans
-        if spans is not None and (parent.sampled if parent is not None else self._draw < telemetry._trace_ratio):
+        if spans is not None and (
+            parent.trace_flags.sampled if parent is not None else self._draw < telemetry._trace_ratio
+        ):
             self._span = spans.start(door, request_id, parent)
-            self.trace_id = f"{self._span.get_span_context().trace_id:032x}"
+            self.trace_id = format_trace_id(self._span.get_span_context().trace_id)
 
     def answered(  # noqa: PLR0913, PLR0917 - what an answer is, without an object made for each
         self,
@@ -202,7 +204,6 @@ class Observation:
         """It was not answered, for whatever reason."""
         telemetry = self._telemetry
         duration_ns = time.perf_counter_ns() - self._started_ns
-        self.probabilities = _NONE
         violations: tuple[FieldViolation, ...] = error.violations if isinstance(error, InvalidRequestError) else ()
         telemetry._metrics.refused(self._door, error.code, duration_ns, violations)
         telemetry._requests.refused(error, **self._named(duration_ns))
@@ -218,12 +219,12 @@ class Observation:
         count: int,
         probabilities: NDArray[np.float64],
     ) -> None:
-        """The shadow has answered it too, for the log and the metrics alone; before or after the answer, on any thread.
+        """The shadow has answered it too, for the log and the metrics alone; after the answer, on any thread.
 
         Args:
             columns, first, count, probabilities: as of `answered`.
         """
-        self._telemetry._metrics.shadowed(semantic_version, self, probabilities)
+        self._telemetry._metrics.shadowed(semantic_version, self.probabilities, probabilities)
         self._keep(_SHADOW, semantic_version, digest, columns, first, probabilities)
 
     def _keep(

@@ -1,1 +1,1 @@
-"""The documentation page of a service, with a form that asks it."""
+"""The documentation page of a service, with a form that sends a row."""

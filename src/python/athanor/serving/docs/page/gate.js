@@ -1,21 +1,21 @@
 "use strict";
 {
-  // A browser sends no token when it opens a page: so the page is fetched with one, and takes the place of this one.
+  // A browser sends no token when it opens an address. Fetch the page with the token, and replace this one by it.
   const outcome = document.getElementById("outcome");
 
-  const tell = (text) => {
-    const told = document.createElement("p");
-    told.className = "told refused";
-    told.textContent = text;
-    outcome.replaceChildren(told);
+  const showError = (text) => {
+    const error = document.createElement("p");
+    error.className = "result error";
+    error.textContent = text;
+    outcome.replaceChildren(error);
   };
 
   const open = async (token) => {
     const response = await fetch(location.pathname, { headers: { authorization: `Bearer ${token}`, accept: "text/html" } });
     const page = await response.text();
-    // To whoever may not see it, this page comes again.
+    // Without permission the service sends this page again.
     if (!response.ok || new DOMParser().parseFromString(page, "text/html").getElementById("gate")) {
-      tell("The service does not know this token, or it may not do this.");
+      showError("This token is unknown, or does not permit reading the documentation.");
       return;
     }
     window.athanorToken = token;
@@ -26,6 +26,6 @@
 
   document.getElementById("gate").addEventListener("submit", (event) => {
     event.preventDefault();
-    open(document.getElementById("token").value.trim()).catch(() => tell("The service cannot be reached."));
+    open(document.getElementById("token").value.trim()).catch(() => showError("The service cannot be reached."));
   });
 }

@@ -69,18 +69,18 @@
       fact.append(make("dt", "", name), make("dd", "code", answer[key] ?? ""));
       origin.append(fact);
     }
-    outcome.append(make("p", "told answered", `${service.meaning}: ${percent}`), bar, origin);
+    outcome.append(make("p", "result answered", `${service.meaning}: ${percent}`), bar, origin);
   };
 
   const showProblem = (problem, retryAfter) => {
     const wait = retryAfter ? ` Ask again in ${retryAfter} s.` : "";
-    outcome.append(make("p", "told refused", `${problem.title ?? "Refused"}: ${problem.detail ?? ""}.${wait}`));
+    outcome.append(make("p", "result error", `${problem.title ?? "Refused"}: ${problem.detail ?? ""}.${wait}`));
     const elsewhere = make("ul", "elsewhere", "");
     for (const { field: path, description } of problem.violations ?? []) {
       const name = path.slice(path.lastIndexOf(".") + 1);
       const field = fields.find((each) => path === `${service.rowsName}[0].${each.name}`);
-      const said = description.startsWith(path) ? description.slice(path.length).trim() : description;
-      if (field) showViolation(field, `${name} ${said}`);
+      const words = description.startsWith(path) ? description.slice(path.length).trim() : description;
+      if (field) showViolation(field, `${name} ${words}`);
       else elsewhere.append(make("li", "", description));
     }
     if (elsewhere.childElementCount) outcome.append(elsewhere);
@@ -111,7 +111,7 @@
     try {
       await predict();
     } catch {
-      outcome.append(make("p", "told refused", "The service cannot be reached."));
+      outcome.append(make("p", "result error", "The service cannot be reached."));
     } finally {
       form.removeAttribute("aria-busy");
     }
@@ -123,7 +123,7 @@
   };
 
   form.addEventListener("input", show);
-  // What the page before this one was given.
+  // Left by the gate, if this page has replaced it.
   token.value = window.athanorToken ?? "";
   delete window.athanorToken;
   show();

@@ -1,226 +1,111 @@
-"""The page of a service, and the one that asks for a token first: one HTML file each, with all that it needs in it."""
+"""The page of a service, and the gate that asks for a token: one HTML file each, complete in itself."""
 
 import base64
+import functools
 import hashlib
-import html
-import importlib.resources
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from string import Template
 from typing import Any, Final
 
 from athanor.contract.columns import Column, Kind
-from athanor.contract.contract import Contract, message_of
-from athanor.serving.docs.body_schemas import make_example_request
+from athanor.contract.contract import Contract
+from athanor.pages import rendering
 from athanor.serving.docs.column_schemas import json_name, make_example_value
-from athanor.serving.docs.openapi import build_openapi
+from athanor.serving.docs.openapi import build_openapi, make_example_request, prediction_json_name
 
+_PACKAGE: Final = "athanor.serving.docs.page"
 _ORIGIN: Final = {
     "Version": "semanticVersion",
     "Variant": "variant",
     "Digest": "releaseDigest",
     "Request": "requestId",
 }
-# Where the page is read without scripts; those put its own address there.
+# Shown where scripts are off; the script shows the page's own address.
 _SOME_ORIGIN: Final = "http://127.0.0.1:8000"
-_CURL: Final = """\
-curl --fail-with-body '{origin}PATH' \\
-  --header "authorization: Bearer $ATHANOR_TOKEN" \\
-  --header 'content-type: application/json' \\
-  --data-raw '{body}'"""
-_PYTHON: Final = '''\
-import json
-import os
-import urllib.request
-
-request = urllib.request.Request(
-    "{origin}PATH",
-    data=r"""{body}""".encode(),
-    headers={
-        "authorization": f"Bearer {os.environ['ATHANOR_TOKEN']}",
-        "content-type": "application/json",
-    },
-)
-with urllib.request.urlopen(request) as response:
-    print(json.load(response))'''
 
 
 def render_page(contract: Contract, semantic_versions: Sequence[str], max_rows: int) -> str:
-    """The page that tells people what a service predicts from what, with a form that asks it.
-
-    All text is escaped, and characters that cannot be seen are shown as escapes.
+    """The page for people: what a service predicts from which columns, with a form that sends a row.
 
     Args:
-        semantic_versions: those that answer now.
+        semantic_versions: versions that answer now.
         max_rows: most rows in one request.
     """
-    path = f"/v1/models/{contract.name}:predict"
-    body = json.dumps(make_example_request(contract))
-    templates = {name: text.replace("PATH", path) for name, text in (("curl", _CURL), ("python", _PYTHON))}
-    quoted = {"curl": body.replace("'", "'\\''"), "python": body}
-    examples = {
-        name: text.replace("{origin}", _SOME_ORIGIN).replace("{body}", quoted[name]) for name, text in templates.items()
-    }
-    content = _fill(
-        "service.html",
-        model=_text(contract.name),
-        prediction=_text(contract.prediction.description),
-        versions=_text(", ".join(semantic_versions) or "none"),
-        max_rows=f"{max_rows:,}",
-        row=_text(contract.row.full_name),
+    return _render(
+        "service.html.jinja",
+        model=contract.name,
+        versions=semantic_versions,
+        max_rows=max_rows,
+        row=contract.row.full_name,
         fingerprint=contract.fingerprint,
-        fields="\n".join(_field(contract, column) for column in contract.columns),
-        columns="\n".join(map(_column_row, contract.columns)),
-        endpoints="\n".join(_endpoint_rows(contract)),
-        curl=_text(examples["curl"]),
-        python=_text(examples["python"]),
-        curl_template=_text(templates["curl"]),
-        python_template=_text(templates["python"]),
-        service=_data(_describe_service(contract, path)),
+        fields=[_describe_field(contract, column) for column in contract.columns],
+        paths=build_openapi(contract, (), 1)["paths"],
+        origin=_SOME_ORIGIN,
+        body=json.dumps(make_example_request(contract)),
+        service=_describe_service(contract),
     )
-    return _page(f"Model {contract.name}", content, "page.js")
 
 
+@functools.cache
 def render_gate() -> str:
-    """The page for whoever opens `/docs` without a token: it asks for one, shows `/docs` with it, and tells nothing.
+    """The page at `/docs` for a browser without a token: it asks for one, and reveals nothing of the service.
 
-    It is the answer to a browser, which cannot send a token when it opens an address. It keeps the token in memory.
+    A browser cannot send a token when it opens an address. The gate requests `/docs` with the token, shows the page in
+    its own place, and keeps the token in memory.
     """
-    return _page("Documentation of a service", _read("gate.html"), "gate.js")
+    return _render("gate.html.jinja")
 
 
-def _describe_service(contract: Contract, path: str) -> dict[str, Any]:
+def _render(template: str, **values: Any) -> str:
+    return rendering.render_page(_PACKAGE, template, {"sha256": _sha256}, **values)
+
+
+def _sha256(content: str) -> str:
+    """The source expression that allows an inline style or script in a content security policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+def _describe_service(contract: Contract) -> Mapping[str, Any]:
     """What the script needs to know."""
-    prediction = message_of(contract.predictions_field).fields_by_name[contract.prediction.name]
     return {
-        "path": path,
+        "path": f"/v1/models/{contract.name}:predict",
         "rows": contract.rows_field.json_name,
         "rowsName": contract.rows_field.name,
         "predictions": contract.predictions_field.json_name,
-        "prediction": prediction.json_name,
+        "prediction": prediction_json_name(contract),
         "meaning": contract.prediction.description,
         "origin": _ORIGIN,
     }
 
 
-def _page(title: str, body: str, script: str) -> str:
-    style = _read("page.css")
-    # The page takes the gate's place, and then both policies hold.
-    scripts = " ".join(_hash(_read(name)) for name in ("gate.js", "page.js"))
-    policy = (
-        f"default-src 'none'; script-src {scripts}; style-src {_hash(style)}; connect-src 'self'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return _fill("page.html", policy=policy, title=_text(title), style=style, body=body, script=_read(script))
-
-
-def _hash(content: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
-
-
-def _fill(template: str, **values: str) -> str:
-    return Template(_read(template)).substitute(values)
-
-
-def _read(name: str) -> str:
-    return importlib.resources.files(__package__).joinpath(name).read_text("utf-8")
-
-
-def _text(text: str) -> str:
-    shown = (
-        character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
-        for character in text
-    )
-    return html.escape("".join(shown))
-
-
-def _data(values: Any) -> str:
-    """JSON that ends no script element, whatever is in it."""
-    return json.dumps(values).replace("<", "\\u003c")
-
-
-def _field(contract: Contract, column: Column) -> str:
-    name = _text(column.name)
-    missing = (
-        f'<label class="missing"><input type="checkbox" aria-label="{name} is missing">missing</label>'
-        if column.may_be_missing
-        else ""
-    )
-    return (
-        f'<div class="field" data-name="{name}" data-json-name="{_text(json_name(contract, column))}" '
-        f'data-kind="{column.kind.value}">'
-        f'<label for="column-{name}">{_text(column.description)}</label>'
-        f'<div class="entry">{_input(column)}{missing}</div>'
-        f'<p class="hint" id="hint-{name}"><span class="code">{name}</span>, {_hint(column)}</p>'
-        f'<p class="violation" id="violation-{name}" hidden></p></div>'
-    )
-
-
-def _hint(column: Column) -> str:
-    return "UTC" if column.kind is Kind.TIMESTAMP else _text(column.allowed)
-
-
-def _input(column: Column) -> str:
-    name = _text(column.name)
-    shared = f'class="value" id="column-{name}" aria-describedby="hint-{name} violation-{name}"'
-    if not column.may_be_missing:
-        shared += ' aria-required="true"'
-    value = make_example_value(column)
-    if column.categories:
-        return _select(shared, column.categories, value)
-    match column.kind:
-        case Kind.BOOLEAN:
-            return _select(shared, ("true", "false"), "true")
-        case Kind.TIMESTAMP:
-            return f'<input {shared} type="datetime-local" step="1" value="{value.removesuffix("Z")}">'
-        case Kind.TEXT:
-            return f'<input {shared} type="text" spellcheck="false" value="{_text(value or "")}">'
-    step = "1" if column.kind is Kind.INTEGER else "any"
-    return f'<input {shared} type="number" step="{step}"{_bounds(column)} value="{value:.15g}">'
-
-
-def _bounds(column: Column) -> str:
-    bounds = {"min": column.minimum, "max": column.maximum}
-    return "".join(f' {name}="{bound:.15g}"' for name, bound in bounds.items() if abs(bound) != float("inf"))
-
-
-def _select(attributes: str, choices: Sequence[str], chosen: Any) -> str:
-    options = (
-        f'<option value="{_text(choice)}"{" selected" if choice == chosen else ""}>{_text(choice)}</option>'
-        for choice in choices
-    )
-    return f"<select {attributes}>{''.join(options)}</select>"
-
-
-def _column_row(column: Column) -> str:
-    required = "may be missing" if column.may_be_missing else "required"
-    cells = {
-        "Meaning": column.description,
-        "Unit": column.unit,
-        "Allowed": replace(column, unit="").allowed,
-        "Required": required,
+def _describe_field(contract: Contract, column: Column) -> Mapping[str, Any]:
+    """A column in the form and in the table."""
+    return {
+        "name": column.name,
+        "json_name": json_name(contract, column),
+        "kind": column.kind.value,
+        "description": column.description,
+        "unit": column.unit,
+        "allowed": replace(column, unit="").allowed,
+        "hint": "UTC" if column.kind is Kind.TIMESTAMP else column.allowed,
+        "may_be_missing": column.may_be_missing,
+        "choices": ("true", "false") if column.kind is Kind.BOOLEAN else column.categories,
+        **_describe_input(column),
     }
-    return _table_row(column.name, cells)
 
 
-def _endpoint_rows(contract: Contract) -> list[str]:
-    paths = build_openapi(contract, (), 1)["paths"]
-    return [
-        _table_row(
-            path,
-            {
-                "Method": method.upper(),
-                "What for": operation["summary"],
-                "Token": "needed" if operation["security"] else "not needed",
-            },
-        )
-        for path, item in paths.items()
-        for method, operation in item.items()
-        if method != "parameters"
-    ]
-
-
-def _table_row(head: str, cells: dict[str, str]) -> str:
-    data = "".join(f'<td data-label="{_text(label)}">{_text(cell)}</td>' for label, cell in cells.items())
-    return f'<tr><th scope="row" class="code">{_text(head)}</th>{data}</tr>'
+def _describe_input(column: Column) -> Mapping[str, Any]:
+    """The example in a form field, and the attributes of its `<input>`."""
+    example = make_example_value(column)
+    match column.kind:
+        case Kind.TEXT:
+            return {"value": example or "", "attributes": {"type": "text", "spellcheck": "false"}}
+        case Kind.BOOLEAN:
+            return {"value": json.dumps(example)}
+        case Kind.TIMESTAMP:
+            return {"value": example.removesuffix("Z"), "attributes": {"type": "datetime-local", "step": "1"}}
+    step = "1" if column.kind is Kind.INTEGER else "any"
+    bounds = {"min": column.minimum, "max": column.maximum}
+    limits = {name: f"{bound:.15g}" for name, bound in bounds.items() if abs(bound) != float("inf")}
+    return {"value": f"{example:.15g}", "attributes": {"type": "number", "step": step, **limits}}

@@ -1,0 +1,194 @@
+"""The file of a service's tokens, which keeps their hashes, and the one token that this machine keeps in plain.
+
+A token is 32 random bytes. They cannot be guessed, so that a plain hash keeps them secret; a slow hash would only cost
+each request time.
+"""
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import stat
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from athanor.errors import NotFoundError, SettingsError
+from athanor.home import local_token_path
+from athanor.serving.access.scope import Scope
+from athanor.system.atomic import replace_file
+from athanor.system.locks import FileLock, acquire
+
+PREFIX: Final = "athn_"
+LOCAL_NAME: Final = "local"
+
+_SECRET_BYTES: Final = 32
+_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
+
+class Token(BaseModel):
+    """A token, as the file keeps it.
+
+    Attributes:
+        sha256: of the token's text, in hexadecimal.
+        expires_at: the token is refused from then on; None if it never expires.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=rf"^{_NAME}$")
+    scope: Scope
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    created_at: AwareDatetime
+    expires_at: AwareDatetime | None = None
+
+
+class _TokenFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokens: tuple[Token, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "_TokenFile":
+        names = [token.name for token in self.tokens]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"several tokens are named {', '.join(repeated)}")
+        return self
+
+
+def tokens_path(folder: Path, project: str) -> Path:
+    """The file of hashes of the tokens of a project's service."""
+    return folder / f"{project}.tokens.json"
+
+
+def read_tokens(path: Path) -> tuple[Token, ...]:
+    """The tokens of a file. Raises OSError if it cannot be read, SettingsError if it is damaged."""
+    try:
+        return _TokenFile.model_validate_json(path.read_bytes()).tokens
+    except ValidationError as error:
+        # Without the values: they might be tokens, pasted by hand.
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+        raise SettingsError(
+            f"{path} is not a token file: {problems}; restore it, or remove it and create the tokens anew"
+        ) from None
+
+
+def make_token(path: Path, name: str, scope: Scope, expires_at: datetime | None = None) -> str:
+    """Add a token to a file and return its text, which is kept nowhere.
+
+    Args:
+        path: the file; created if it is missing.
+        expires_at: with a time zone.
+
+    Raises:
+        SettingsError: the name is taken or invalid, the expiry has passed, or the file is damaged.
+    """
+    _check(name, expires_at)
+    with _writing(path):
+        tokens = _read_or_none(path)
+        if any(token.name == name for token in tokens):
+            raise SettingsError(f"a token named {name} already exists; revoke it or choose another name")
+        return _add(path, tokens, name, scope, expires_at)
+
+
+def list_tokens(path: Path) -> tuple[Token, ...]:
+    """The tokens of a file, also expired ones, oldest first; empty if the file is missing.
+
+    Raises:
+        SettingsError: the file is damaged.
+    """
+    return tuple(_read_or_none(path))
+
+
+def revoke_token(path: Path, name: str) -> None:
+    """Remove a token. Running services refuse it within a second.
+
+    Raises:
+        NotFoundError: no token has this name.
+        SettingsError: the file is damaged.
+    """
+    with _writing(path):
+        tokens = _read_or_none(path)
+        left = [token for token in tokens if token.name != name]
+        if len(left) == len(tokens):
+            known = ", ".join(token.name for token in tokens) or "none"
+            raise NotFoundError(f"no token is named {name}; known tokens: {known}")
+        _write(path, left)
+
+
+def local_token(folder: Path, project: str) -> str:
+    """The admin token of this machine; created if it is missing, or replaced if others could have read it.
+
+    Raises:
+        SettingsError: the file of hashes is damaged.
+    """
+    path, plain = tokens_path(folder, project), local_token_path(folder, project)
+    with _writing(path):
+        tokens = _read_or_none(path)
+        kept = next((token for token in tokens if token.name == LOCAL_NAME), None)
+        text = _read_private(plain)
+        if kept and text and hmac.compare_digest(kept.sha256, hash_token(text).hex()):
+            return text
+        others = [token for token in tokens if token.name != LOCAL_NAME]
+        text = _add(path, others, LOCAL_NAME, Scope.ADMIN, None)
+        replace_file(plain, text.encode())
+        return text
+
+
+def hash_token(text: str) -> bytes:
+    # Whatever a header may hold has a hash, also what is not a text.
+    return hashlib.sha256(text.encode(errors="backslashreplace")).digest()
+
+
+def _check(name: str, expires_at: datetime | None) -> None:
+    if not re.fullmatch(_NAME, name):
+        raise SettingsError(
+            f"token name {name!r} is invalid; use up to 64 letters, digits and ._-, first a letter or digit"
+        )
+    if expires_at is not None and (expires_at.tzinfo is None or expires_at <= datetime.now(UTC)):
+        raise SettingsError(f"a token cannot expire at {expires_at}; give a future time with its time zone")
+
+
+def _add(path: Path, tokens: Sequence[Token], name: str, scope: Scope, expires_at: datetime | None) -> str:
+    text = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+    made = Token(
+        name=name,
+        scope=scope,
+        sha256=hash_token(text).hex(),
+        created_at=datetime.now(UTC).replace(microsecond=0),
+        expires_at=expires_at,
+    )
+    _write(path, [*tokens, made])
+    return text
+
+
+def _write(path: Path, tokens: Sequence[Token]) -> None:
+    # `replace_file` creates files that their owner alone can read.
+    replace_file(path, _TokenFile(tokens=tuple(tokens)).model_dump_json(indent=2).encode())
+
+
+def _read_or_none(path: Path) -> Sequence[Token]:
+    try:
+        return read_tokens(path)
+    except FileNotFoundError:
+        return ()
+
+
+def _read_private(path: Path) -> str | None:
+    """The text of a file that its owner alone may read; None if others may read it too, or it is missing."""
+    try:
+        with path.open() as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                return None
+            return file.read().strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _writing(path: Path) -> FileLock:
+    """Take the right to change a token file: one process or thread at a time."""
+    return acquire(path.with_name(f"{path.name}.lock"))
