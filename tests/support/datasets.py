@@ -7,11 +7,11 @@ from typing import Any, Final
 import pandas as pd
 from support.flights import make_columns
 
-from athanor.data.building.build import Options
+from athanor.data.building.snapshot_build import BuildOptions
 from athanor.data.dataset import Dataset, Tables, Transformed
 from athanor.data.sources.function import FunctionSource
 
-OPTIONS: Final = Options(as_of=datetime(2014, 1, 1, tzinfo=UTC), why="a test")
+OPTIONS: Final = BuildOptions(as_of=datetime(2014, 1, 1, tzinfo=UTC), why="a test")
 
 
 def make_frame(count: int, seed: int = 0) -> pd.DataFrame:

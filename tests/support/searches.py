@@ -10,13 +10,13 @@ from support.flights import make_columns
 from support.pipelines import make_recipe
 
 from athanor.training.evaluation.evidence import Rows
-from athanor.training.search.search import Found, search
+from athanor.training.search.search import SearchResult, search
 from projects.flight_delay.model import MODEL
 
 _FORKS: Final = get_context("forkserver")
 
 
-def search_flights(folder: Path) -> Found:
+def search_flights(folder: Path) -> SearchResult:
     """A search over flights that never were, fit after fit: sixty of them."""
     rows = Rows.make(MODEL, make_columns(3_000))
     with joblib.parallel_config(backend="sequential"):

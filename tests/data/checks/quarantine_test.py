@@ -12,7 +12,7 @@ import pytest
 from support.protos import Toy
 
 from athanor.data.checks.quarantine import Quarantine, Quarantined, list_quarantined
-from athanor.data.checks.validation import REASONS
+from athanor.data.checks.row_checks import REASONS
 
 _RAW: Final = "0123456789abcdef" * 4
 _OTHER_RAW: Final = "fedcba9876543210" * 4

@@ -22,7 +22,7 @@ from support.reports import (
 from athanor.data.checks.findings import Finding
 from athanor.data.profiles.drift import ColumnDrift, Statistic
 from athanor.data.profiles.profile import profile
-from athanor.data.report.page import DataReport, Verdict, judge, render, write_report
+from athanor.data.report.page import DataReport, Verdict, decide_verdict, render, write_report
 from athanor.pages.wording import NONE
 
 
@@ -55,7 +55,7 @@ from athanor.pages.wording import NONE
     ],
 )
 def test_the_verdict_is_told_in_words(report: DataReport, kind: str, text: str) -> None:
-    assert judge(report) == Verdict(kind, text)
+    assert decide_verdict(report) == Verdict(kind, text)
     assert f"{kind.capitalize()} {text}" in Page(render(report)).words
 
 

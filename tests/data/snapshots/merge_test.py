@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.datasets import OPTIONS, make_dataset, make_frame, make_incremental
 from support.properties import SLOW_PROPERTY
 
-from athanor.data.building.build import Built, build_snapshot
+from athanor.data.building.snapshot_build import BuildResult, build_snapshot
 from athanor.data.dataset import Tables, Transformed
 from athanor.data.snapshots.digest import content_digest
 from athanor.data.snapshots.snapshot import read_snapshot
@@ -41,7 +41,7 @@ class Database:
             self.frame if since is None else self.frame[self.frame["scheduled_departure"] >= since - timedelta(days=1)]
         )
 
-    def build(self, home: Home, **options: Any) -> Built:
+    def build(self, home: Home, **options: Any) -> BuildResult:
         return build_snapshot(_CONTRACT, make_incremental(self.read), home, options=replace(OPTIONS, **options))
 
 

@@ -11,7 +11,7 @@ from support.reports import Page
 from athanor.pages.wording import NONE
 from athanor.release.manifest import Calibration
 from athanor.training.card.charts import IMPORTANT
-from athanor.training.card.page import TRIALS, CardSubject, Verdict, judge, write_card
+from athanor.training.card.page import TRIALS, CardSubject, Verdict, list_verdicts, write_card
 from projects.flight_delay.model import MODEL
 
 
@@ -45,7 +45,7 @@ def _words(**record: Any) -> str:
     ],
 )
 def test_the_verdict_is_told_loudly(subject: CardSubject, kinds: list[str], text: str) -> None:
-    found = list(judge(subject))
+    found = list(list_verdicts(subject))
     page = _page(subject)
     assert [verdict.kind for verdict in found] == kinds
     assert [f"verdict {kind}" for kind in kinds] == [c for c in page.values("class") if c.startswith("verdict ")]
@@ -260,4 +260,4 @@ def test_links_lead_to_what_is_there_and_identifiers_are_unique() -> None:
 
 
 def test_a_verdict_is_a_value() -> None:
-    assert next(judge(make_subject())) == Verdict("passed", "Passed", "It passed its gate.")
+    assert next(list_verdicts(make_subject())) == Verdict("passed", "Passed", "It passed its gate.")

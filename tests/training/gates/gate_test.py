@@ -14,7 +14,7 @@ from athanor.training.evaluation.evidence import Evidence
 from athanor.training.evaluation.slices import by_column
 from athanor.training.gates.artefact import GraphSize, Latency, Parity
 from athanor.training.gates.behaviour import Direction, Invariance, MinimumFunction
-from athanor.training.gates.gate import Gate, demand, judge, run_gates
+from athanor.training.gates.gate import Gate, make_result, raise_if_failed, run_gates
 from athanor.training.gates.metrics import BetterThanBaseline, CalibrationError, Floor, NotWorseThanChampion
 from athanor.training.gates.slices import NoSliceWorse
 
@@ -83,7 +83,7 @@ def test_a_baseline_or_a_champion_that_answers_nan_is_beaten_by_nobody(good: Evi
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_no_number_has_not_passed(value: float) -> None:
-    result = judge(Floor("roc_auc", at_least=0.5), True, value, "anything", "what it saw")
+    result = make_result(Floor("roc_auc", at_least=0.5), True, value, "anything", "what it saw")
     assert (result.passed, result.value) == (False, None)
 
 
@@ -106,7 +106,7 @@ def test_every_failure_is_told_with_what_was_seen_and_wanted() -> None:
         GateResult(gate="third", passed=False, value=None, wanted="a number", explanation="it is none"),
     ]
     with pytest.raises(GateError) as caught:
-        demand(results, where="reports/card.html")
+        raise_if_failed(results, where="reports/card.html")
     assert str(caught.value).splitlines() == [
         "the release is stopped",
         "  - first: roc_auc is 0.7; wanted is at least 0.9",
@@ -117,5 +117,5 @@ def test_every_failure_is_told_with_what_was_seen_and_wanted() -> None:
 
 
 def test_when_all_pass_nothing_is_raised() -> None:
-    demand([GateResult(gate="second", passed=True, value=0.2, wanted="at most 0.3", explanation="it is 0.2")])
-    demand(())
+    raise_if_failed([GateResult(gate="second", passed=True, value=0.2, wanted="at most 0.3", explanation="it is 0.2")])
+    raise_if_failed(())

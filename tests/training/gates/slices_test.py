@@ -33,7 +33,7 @@ def test_a_slice_whose_labels_are_shuffled_is_named(
 ) -> None:
     gate = NoSliceWorse(_SLICES, metric, largest_drop=0.09, smallest_rows=500)
     shuffled = _shuffle_labels(columns, "carrier", "DL")
-    result = gate.run(gather(fitted_on=shuffled, judged_on=shuffled))
+    result = gate.run(gather(fitted_on=shuffled, evaluated_on=shuffled))
     assert not result.passed
     assert result.value is not None
     assert result.value > 0.09
@@ -43,12 +43,12 @@ def test_a_slice_whose_labels_are_shuffled_is_named(
 
 def test_on_average_such_a_model_would_have_passed(gather: Gather, columns: Columns) -> None:
     shuffled = _shuffle_labels(columns, "carrier", "DL")
-    assert Floor("roc_auc", at_least=0.75).run(gather(fitted_on=shuffled, judged_on=shuffled)).passed
+    assert Floor("roc_auc", at_least=0.75).run(gather(fitted_on=shuffled, evaluated_on=shuffled)).passed
 
 
 def test_small_slices_are_not_judged(gather: Gather, columns: Columns) -> None:
     shuffled = _shuffle_labels(columns, "carrier", "DL")
-    evidence = gather(fitted_on=shuffled, judged_on=shuffled)
+    evidence = gather(fitted_on=shuffled, evaluated_on=shuffled)
     by_carrier = (by_column("carrier"),)
     rows = int((evidence.rows.columns["carrier"] == "DL").sum())
     assert not NoSliceWorse(by_carrier, "roc_auc", largest_drop=0.1, smallest_rows=rows).run(evidence).passed
@@ -72,7 +72,7 @@ def test_where_no_slice_is_judged_nothing_passes(good: Evidence) -> None:
 def test_rows_that_lack_the_value_are_a_slice_of_their_own(gather: Gather, columns: Columns) -> None:
     origin = np.where(np.arange(len(columns["origin"])) % 2, columns["origin"], "")
     half = _shuffle_labels({**columns, "origin": origin}, "origin", "")
-    evidence = gather(make_pipeline_over("distance", "wind_speed"), fitted_on=columns, judged_on=half)
+    evidence = gather(make_pipeline_over("distance", "wind_speed"), fitted_on=columns, evaluated_on=half)
     result = NoSliceWorse((by_column("origin"),), "roc_auc", largest_drop=0.1, smallest_rows=100).run(evidence)
     assert not result.passed
     assert "origin (missing) (1,500 rows)" in result.explanation

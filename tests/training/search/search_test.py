@@ -22,8 +22,8 @@ from athanor.progress import Advance
 from athanor.release.record import Trial
 from athanor.training.evaluation.evidence import Rows
 from athanor.training.recipe import Candidate
-from athanor.training.search.search import Found, search
-from athanor.training.search.trial import FoldAnswers
+from athanor.training.search.search import SearchResult, search
+from athanor.training.search.trial import FoldPredictions
 from projects.flight_delay.model import MODEL
 
 _ROWS = Rows.make(MODEL, make_columns(300))
@@ -37,7 +37,7 @@ def _in_this_process() -> Iterator[None]:
         yield
 
 
-def _search(recipe: Any, folder: Path, **options: Any) -> Found:
+def _search(recipe: Any, folder: Path, **options: Any) -> SearchResult:
     return search(recipe, _ROWS.frame, _ROWS.labels, folder, **options)
 
 
@@ -110,7 +110,7 @@ def test_no_fold_is_fitted_on_its_future(make_recipe: MakeRecipe, tmp_path: Path
     found = _search(make_recipe(folds=4), tmp_path)
     expected = [_ROWS.labels[first : first + 60] for first in range(60, 300, 60)]
     assert [labels.tolist() for labels, _ in found.folds] == [labels.tolist() for labels in expected]
-    assert {FoldAnswers.read(path).fitted for path in tmp_path.iterdir()} == {60, 120, 180, 240}
+    assert {FoldPredictions.read(path).fitted for path in tmp_path.iterdir()} == {60, 120, 180, 240}
 
 
 def test_the_answers_of_the_best_one_are_those_it_was_scored_by(make_recipe: MakeRecipe, tmp_path: Path) -> None:

@@ -34,10 +34,10 @@ from athanor.release.record import TrainingRecord
 from athanor.training.compile.onnx_graph import compile_pipeline
 from athanor.training.gates.metrics import BetterThanBaseline, Floor
 from athanor.training.recipe import Candidate, Recipe
-from athanor.training.train import build as building
 from athanor.training.train import provenance
+from athanor.training.train import release_build as building
 from athanor.training.train import train as module
-from athanor.training.train.build import Options
+from athanor.training.train.release_build import TrainingOptions
 from athanor.training.train.train import Training
 from projects.flight_delay.model import MODEL
 
@@ -227,7 +227,7 @@ def test_what_a_commit_makes_again_takes_the_place_of_what_was_made_from_changes
 def test_the_number_of_trials_and_of_processes_is_recorded(
     make_recipe: MakeRecipe, snapshot: Snapshot, home: Home
 ) -> None:
-    options = Options(trials=2, jobs=1)
+    options = TrainingOptions(trials=2, jobs=1)
     with joblib.parallel_config(backend="sequential"):
         release = module.train(make_recipe(), snapshot, home, options=options).release
     assert len(json.loads(release.files[TRAINING])["trials"]) == 2

@@ -17,7 +17,7 @@ from athanor.release.files import GRAPH, Release
 from athanor.release.manifest import Manifest
 from athanor.training.recipe import Candidate, Recipe
 from athanor.training.train import verification as module
-from athanor.training.train.build import Options, build
+from athanor.training.train.release_build import TrainingOptions, build_release
 from athanor.training.train.train import train
 from athanor.training.train.verification import Verification
 from projects.flight_delay.model import MODEL
@@ -66,7 +66,7 @@ def test_as_many_trials_are_made_as_it_had(make_recipe: MakeRecipe, snapshot: Sn
     """The only one that this seed draws is not the best of all."""
     recipe = make_recipe(gates=(), seed=1)
     with joblib.parallel_config(backend="sequential"):
-        one = train(recipe, snapshot, home, options=Options(trials=1)).release
+        one = train(recipe, snapshot, home, options=TrainingOptions(trials=1)).release
         best = train(recipe, snapshot, home).release
     assert one.identity.algorithm != best.identity.algorithm
     assert verify(recipe, one, home).is_same
@@ -80,7 +80,7 @@ def test_nothing_that_an_earlier_search_has_kept_is_believed(
 
     def listen(*arguments: Any) -> Any:
         asked.append(arguments[-1].search_folder)
-        return build(*arguments)
+        return build_release(*arguments)
 
     monkeypatch.setattr(module, "build", listen)
     verify(make_recipe(), release, home)
@@ -125,7 +125,7 @@ def test_a_snapshot_that_is_not_here_is_named_with_how_to_make_it(
 ) -> None:
     other = Home(tmp_path / "other")
     commit_columns(MODEL.contract, make_columns(100), other.datasets)
-    with pytest.raises(NotFoundError, match=r"has no snapshot [0-9a-f]{12}.*`athanor data build flight_delay`"):
+    with pytest.raises(NotFoundError, match=r"has no snapshot [0-9a-f]{12}.*`athanor data build_release flight_delay`"):
         verify(make_recipe(), release, other)
 
 

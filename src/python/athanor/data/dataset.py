@@ -28,7 +28,7 @@ class Transformed:
     frame: pd.DataFrame
     left_out: Mapping[str, int] = field(default_factory=dict)
 
-    def demand_all(self, rows: int) -> None:
+    def require_all_accounted(self, rows: int) -> None:
         """Raises DataError unless every one of `rows` rows is in the frame or left out under a reason."""
         accounted = len(self.frame) + sum(self.left_out.values())
         if accounted != rows:

@@ -15,8 +15,8 @@ from athanor.home import Home
 from athanor.projects import load
 
 if TYPE_CHECKING:
-    from athanor.data.building.build import Options
     from athanor.data.building.engine import Job
+    from athanor.data.building.snapshot_build import BuildOptions
 
 
 class EngineName(StrEnum):
@@ -55,14 +55,14 @@ class Asked:
     ray_token_file: Path | None
 
 
-def make_options(stack: ExitStack, project: str, asked: Asked, home: Home, **options: object) -> "Options":
+def make_options(stack: ExitStack, project: str, asked: Asked, home: Home, **options: object) -> "BuildOptions":
     """Starts what the engine needs, for as long as the stack lasts."""
-    from athanor.data.building.build import Options
+    from athanor.data.building.snapshot_build import BuildOptions
 
     if asked.engine is EngineName.PANDAS:
         demand_no_cluster(asked.address)
-        return Options(**options)  # type: ignore[arg-type]
+        return BuildOptions(**options)  # type: ignore[arg-type]
     from athanor.data.building.ray_engine import RayEngine
 
     start_ray(stack, asked.address, asked.ray_token_file, home)
-    return Options(engine=RayEngine(partial(load_job, project)), **options)  # type: ignore[arg-type]
+    return BuildOptions(engine=RayEngine(partial(load_job, project)), **options)  # type: ignore[arg-type]

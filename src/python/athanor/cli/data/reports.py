@@ -103,7 +103,7 @@ def validate(
 
     Compares with the latest version, if there is one under this contract; only what --against names stops it.
     """
-    from athanor.data.building.build import examine
+    from athanor.data.building.snapshot_build import stage_build
     from athanor.data.profiles.references import profile_committed
     from athanor.data.report.page import DataReport
 
@@ -114,14 +114,14 @@ def validate(
         until = as_of.replace(tzinfo=UTC) if as_of else None
         asked = Asked(engine, address, ray_token_file)
         options = make_options(stack, project, asked, place, is_full=full, as_of=until, quarantine=folder)
-        examined = stack.enter_context(examine(job.contract, job.dataset, place, progress, options))
-        own = profile_committed(job.contract, examined.staged, progress)
+        staged = stack.enter_context(stage_build(job.contract, job.dataset, place, progress, options))
+        own = profile_committed(job.contract, staged.staged, progress)
         name, reference = _find_reference(job.contract, place, against, progress)
         report = DataReport(
             title=f"{project}: validation",
-            facts=_describe(asdict(examined.origin), own),
+            facts=_describe(asdict(staged.origin), own),
             contract_columns=job.contract.dataset_columns,
-            findings=examined.findings,
+            findings=staged.findings,
             profile=own,
             reference=reference,
             reference_name=name,
@@ -129,7 +129,7 @@ def validate(
         )
         page = _write(report, folder, "validate", progress)
     _tell(report, json, _findings_table(report.findings), page)
-    examined.demand()
+    staged.raise_if_refused()
     if against and report.drift:
         demand_no_drift(report.drift)
 
@@ -194,12 +194,12 @@ def demand_no_drift(report: "DriftReport") -> None:
 
 
 def _choose(contract: "Contract", home: Home, version: int | None, since: str | None, until: str | None) -> Any:
-    from athanor.data.profiles.references import Slice, parse_moment
+    from athanor.data.profiles.references import TimeSlice, parse_moment
     from athanor.data.snapshots.snapshot import find_snapshot
 
     snapshot = find_snapshot(contract.name, home.datasets, version)
     bounds = (parse_moment(moment) if moment else None for moment in (since, until))
-    return Slice(contract, home.datasets, snapshot, *bounds)
+    return TimeSlice(contract, home.datasets, snapshot, *bounds)
 
 
 def _find_reference(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from athanor.progress import Progress
     from athanor.release.record import TrainingRecord
     from athanor.training.recipe import Recipe
-    from athanor.training.train.build import Options
+    from athanor.training.train.release_build import TrainingOptions
     from athanor.training.train.train import Recorder, Training
 
 OpenRecorder: TypeAlias = "Callable[[Home, Progress], Recorder | None]"
@@ -120,7 +120,7 @@ class _Asked:
 @contextmanager
 def _prepared(
     asked: _Asked, home: Home, open_recorder: OpenRecorder
-) -> "Iterator[tuple[Recipe, Snapshot, Home, Progress, Options, Recorder | None]]":
+) -> "Iterator[tuple[Recipe, Snapshot, Home, Progress, TrainingOptions, Recorder | None]]":
     """All that a training is given, for as long as the context lasts: progress, and a Ray where one is asked for."""
     from athanor.data.snapshots.snapshot import find_snapshot
     from athanor.training.recipe import Recipe
@@ -133,15 +133,15 @@ def _prepared(
         yield recipe, found, home, progress, options, open_recorder(home, progress)
 
 
-def _make_options(stack: ExitStack, asked: _Asked, home: Home) -> "Options":
+def _make_options(stack: ExitStack, asked: _Asked, home: Home) -> "TrainingOptions":
     """Starts what the engine needs, for as long as the stack lasts."""
     if asked.engine is SearchEngine.LOCAL:
         demand_no_cluster(asked.address)
     else:
         start_ray(stack, asked.address, asked.ray_token_file, home)
-    from athanor.training.train.build import Options
+    from athanor.training.train.release_build import TrainingOptions
 
-    return Options(trials=asked.trials, engine=asked.engine.value, jobs=asked.jobs)
+    return TrainingOptions(trials=asked.trials, engine=asked.engine.value, jobs=asked.jobs)
 
 
 def _show_training(project: str, training: "Training", as_json: bool) -> None:

@@ -9,14 +9,14 @@ import pandas as pd
 import pyarrow as pa
 
 from athanor.contract.contract import Contract
-from athanor.data.checks.validation import Judged, judge
+from athanor.data.checks.row_checks import ValidatedBatch, validate_batch
 from athanor.data.dataset import Dataset
 from athanor.data.sources.raw import Raw
 from athanor.data.tables.tables import from_frame, to_frame
 
 
 @dataclass(frozen=True)
-class Batch:
+class ProcessedBatch:
     """What became of a batch of the main table.
 
     Attributes:
@@ -25,7 +25,7 @@ class Batch:
         amount: how much of `Reading.size` it was.
     """
 
-    judged: Judged
+    validated: ValidatedBatch
     rows_in: int
     left_out: Mapping[str, int]
     amount: int
@@ -36,12 +36,12 @@ class Reading:
     """A main table that is being read.
 
     Attributes:
-        size: how much there is, in the unit of `Batch.amount`.
+        size: how much there is, in the unit of `ProcessedBatch.amount`.
         batches: in the order of the source.
     """
 
     size: int
-    batches: Iterator[Batch]
+    batches: Iterator[ProcessedBatch]
 
 
 class Engine(Protocol):
@@ -71,20 +71,20 @@ class Job:
         opened = self.dataset.sources[name].open(raw.table(name), self.dataset.batch_rows)
         return to_frame(pa.concat_tables([table for table, _ in opened.batches]))
 
-    def process(self, table: pa.Table, amount: int, others: Mapping[str, pd.DataFrame]) -> Batch:
+    def process(self, table: pa.Table, amount: int, others: Mapping[str, pd.DataFrame]) -> ProcessedBatch:
         """Transforms and judges a batch of the main table.
 
         Raises:
             DataError: the transform loses or multiplies rows, or makes other columns than the contract's.
         """
         transformed = self.dataset.transform({self.dataset.main: to_frame(table), **others})
-        transformed.demand_all(table.num_rows)
+        transformed.require_all_accounted(table.num_rows)
         values, mistyped = from_frame(self.contract.dataset_columns, transformed.frame)
-        judged = judge(self.contract, self.dataset.row_checks, values, mistyped, self.as_of)
-        return Batch(judged, table.num_rows, transformed.left_out, amount)
+        validated = validate_batch(self.contract, self.dataset.row_checks, values, mistyped, self.as_of)
+        return ProcessedBatch(validated, table.num_rows, transformed.left_out, amount)
 
 
-def run_here(job: Job, raw: Raw) -> Reading:
+def pandas_engine(job: Job, raw: Raw) -> Reading:
     """One batch after the other, in this process, with pandas."""
     dataset = job.dataset
     opened = dataset.sources[dataset.main].open(raw.table(dataset.main), dataset.batch_rows)

@@ -1,6 +1,6 @@
-"""The engine on Ray Data: batches are transformed and judged in parallel, here or on a cluster.
+"""The engine on Ray Data: batches are transformed and validated in parallel, here or on a cluster.
 
-What it gives is what `engine.run_here` gives, in the same order: who commits it cannot tell them apart.
+What it gives is what `engine.pandas_engine` gives, in the same order: who commits it cannot tell them apart.
 """
 
 import pickle
@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from athanor.data.building.engine import Batch, Job, Reading
+from athanor.data.building.engine import Job, ProcessedBatch, Reading
 from athanor.data.sources.raw import Raw
 from athanor.errors import AthanorError
 
@@ -38,16 +38,16 @@ class RayEngine:
         size = job.dataset.sources[job.dataset.main].open(raw.table(job.dataset.main), job.dataset.batch_rows).size
         return Reading(size, self._run(job, raw))
 
-    def _run(self, job: Job, raw: Raw) -> Iterator[Batch]:
+    def _run(self, job: Job, raw: Raw) -> Iterator[ProcessedBatch]:
         import ray.data
 
         context = ray.data.DataContext.get_current()
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False
         rows = ray.data.read_datasource(_make_datasource(partial(_read_main, self.load_job, raw)))
-        judge = partial(_judge, pickle.dumps((self.load_job, raw, job.as_of)))
-        judged = rows.map_batches(judge, batch_size=None, batch_format="pyarrow")
-        for row in judged.iter_rows():
+        process = partial(_process, pickle.dumps((self.load_job, raw, job.as_of)))
+        validated = rows.map_batches(process, batch_size=None, batch_format="pyarrow")
+        for row in validated.iter_rows():
             yield _unpack(row[_RESULT])
 
 
@@ -77,7 +77,7 @@ def _read_main(load_job: LoadJob, raw: Raw) -> Iterator[pa.Table]:
         yield _pack(error)
 
 
-def _judge(prepared: bytes, table: pa.Table) -> pa.Table:
+def _process(prepared: bytes, table: pa.Table) -> pa.Table:
     """Processes a batch in a worker."""
     if _RESULT in table.column_names:
         return table
@@ -89,13 +89,13 @@ def _judge(prepared: bytes, table: pa.Table) -> pa.Table:
         return _pack(error)
 
 
-def _pack(result: Batch | AthanorError) -> pa.Table:
+def _pack(result: ProcessedBatch | AthanorError) -> pa.Table:
     """Errors of ours travel as results do: Ray would wrap them in one of its own, with a log of it."""
     return pa.table({_RESULT: pa.array([pickle.dumps(result)], pa.large_binary())})
 
 
-def _unpack(packed: bytes) -> Batch:
-    result: Batch | AthanorError = pickle.loads(packed)
+def _unpack(packed: bytes) -> ProcessedBatch:
+    result: ProcessedBatch | AthanorError = pickle.loads(packed)
     if isinstance(result, AthanorError):
         raise result
     return result

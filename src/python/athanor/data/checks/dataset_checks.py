@@ -8,14 +8,14 @@ from athanor.contract.columns import Column
 from athanor.contract.contract import Contract
 from athanor.contract.messages import is_missing
 from athanor.data.checks.findings import Finding
-from athanor.data.checks.leakage import standard_error, tell_label
-from athanor.data.checks.validation import SAMPLES, row_name
+from athanor.data.checks.leakage import single_feature_aucs, standard_error
+from athanor.data.checks.row_checks import SAMPLES, row_name
 from athanor.data.dataset import Dataset
 from athanor.data.snapshots.staging import Staged
 from athanor.data.tables.tables import from_arrow
 
 
-def check_whole(dataset: Dataset, staged: Staged) -> Iterator[Finding]:
+def check_dataset(dataset: Dataset, staged: Staged) -> Iterator[Finding]:
     """Everything for which the dataset is refused, beyond the rows that were set aside."""
     contract = staged.contract
     if not staged.rows:
@@ -78,7 +78,7 @@ def _check_leakage(contract: Contract, staged: Staged) -> Iterator[Finding]:
         return
     values = from_arrow(contract.dataset_columns, staged.sample)
     trues = int((values[contract.label.name] == 1).sum())
-    for name, area in tell_label(contract, values).items():
+    for name, area in single_feature_aucs(contract, values).items():
         if area - 3 * standard_error(area, trues, len(values[name]) - trues) > budget:
             message = (
                 f"{name} LEAKAGE: it alone tells the label {contract.label.name} with an area under the ROC curve of "

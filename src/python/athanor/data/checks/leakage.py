@@ -18,7 +18,7 @@ from athanor.contract.messages import is_missing
 _FEWEST: Final = 10
 
 
-def tell_label(contract: Contract, values: Columns) -> dict[str, float]:
+def single_feature_aucs(contract: Contract, values: Columns) -> dict[str, float]:
     """By name of a feature the area under the curve with which it tells the label: 0.5 by chance, 1 always.
 
     Missing numbers count as smaller than all others, so that a value which is missing for one label only shows. A text

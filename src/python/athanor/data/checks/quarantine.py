@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from athanor.data.checks.validation import REASONS
+from athanor.data.checks.row_checks import REASONS
 from athanor.system.atomic import remove_abandoned
 
 _PREFIX = ".arriving-"

@@ -156,7 +156,7 @@ def compare(
             for snapshot in (before, after):
                 with readable(snapshot):
                     rows = open_dataset(folder, snapshot).to_table(columns=common, filter=in_time(contract, *window))
-                _demand_unique(keys, snapshot, rows)
+                _require_unique(keys, snapshot, rows)
                 sides.append(rows)
             comparison.add(keys, (sides[0], sides[1]))
             advance("")
@@ -171,7 +171,7 @@ def compare(
     )
 
 
-def _demand_unique(keys: list[str], snapshot: Snapshot, rows: pa.Table) -> None:
+def _require_unique(keys: list[str], snapshot: Snapshot, rows: pa.Table) -> None:
     if count := repeated_keys(rows.select(keys)).num_rows:
         raise DataError(
             f"snapshot {snapshot.version} has {count} keys ({', '.join(keys)}) with several rows; rows are compared by "

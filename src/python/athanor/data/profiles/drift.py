@@ -131,11 +131,11 @@ def measure_drift(contract: Contract, reference: Profile, current: Profile) -> D
     ]
     adjusted = adjust_p_values(np.array([m.p_value for m in measured], dtype=np.float64)).tolist()
     significance = contract.rules.drift_significance
-    found = [_judge(m, by_holm, significance) for m, by_holm in zip(measured, adjusted, strict=True)]
+    found = [_decide(m, by_holm, significance) for m, by_holm in zip(measured, adjusted, strict=True)]
     return DriftReport(current.rows, reference.rows, significance, tuple(sorted(found, key=_rank)))
 
 
-def _judge(measured: _Measured, adjusted: float, significance: float) -> ColumnDrift:
+def _decide(measured: _Measured, adjusted: float, significance: float) -> ColumnDrift:
     return ColumnDrift(
         column=measured.column,
         statistic=measured.statistic,
@@ -263,11 +263,11 @@ def _count_texts(reference: TextProfile, current: TextProfile) -> Bins:
         counts[row, [position[name] for name in side.categories]] = side.counts
     present = np.array([side.present for side in sides])
     expected = np.outer(present / max(present.sum(), 1), counts.sum(axis=0))
-    has_own = np.all(expected >= [[_surely_named(side)] for side in sides], axis=0)
+    has_own = np.all(expected >= [[_least_expected(side)] for side in sides], axis=0)
     return np.column_stack([counts[:, has_own], present - counts[:, has_own].sum(axis=1)])
 
 
-def _surely_named(profile: TextProfile) -> float:
+def _least_expected(profile: TextProfile) -> float:
     """How often a category must be expected so that only a chance of four deviations keeps it from being named."""
     least = profile.counts[-1] if profile.further else 0
     return least + 4 * math.sqrt(least)

@@ -21,7 +21,7 @@ _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6
 
 
 @dataclass(frozen=True)
-class Slice:
+class TimeSlice:
     """Rows of a snapshot with an event time from `since`, inclusive, to `until`, exclusive; None for no bound.
 
     Fulfils `CommittedColumns`, in no promised order.
@@ -78,12 +78,12 @@ def read_reference(contract: Contract, folder: Path, against: str, progress: Pro
         NotFoundError: there is no such version or file.
     """
     if against.isdecimal():
-        chosen = Slice(contract, folder, find_snapshot(contract.name, folder, int(against)))
+        chosen = TimeSlice(contract, folder, find_snapshot(contract.name, folder, int(against)))
         return chosen.name, profile_committed(contract, chosen, progress)
     if of_time := _SLICE.fullmatch(against):
         version = int(of_time["version"]) if of_time["version"] else None
         since, until = (parse_moment(of_time[end]) if of_time[end] else None for end in ("since", "until"))
-        chosen = Slice(contract, folder, find_snapshot(contract.name, folder, version), since, until)
+        chosen = TimeSlice(contract, folder, find_snapshot(contract.name, folder, version), since, until)
         return chosen.name, profile_committed(contract, chosen, progress)
     path = Path(against)
     if not path.is_file():

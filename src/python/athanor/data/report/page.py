@@ -92,7 +92,7 @@ def render(report: DataReport) -> str:
         "report.html.jinja",
         {"percent": _percent},
         report=report,
-        verdict=judge(report),
+        verdict=decide_verdict(report),
         violations=list(_list_violations(report)),
         headings=headings,
         drift_rows=list(_list_drift(report.drift, headings)),
@@ -107,7 +107,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.4g}"
 
 
-def judge(report: DataReport) -> Verdict:
+def decide_verdict(report: DataReport) -> Verdict:
     """Refused for a finding that refuses, else drifted for a column that has."""
     kind = "accepted"
     if report.drift is not None and report.drift.has_drifted:

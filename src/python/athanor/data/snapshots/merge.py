@@ -16,7 +16,7 @@ from athanor.progress import Advance
 
 
 @dataclass(frozen=True)
-class Merged:
+class MergeResult:
     """What became of the rows that were read.
 
     Attributes:
@@ -32,7 +32,7 @@ class Merged:
 
 def merge(
     contract: Contract, folder: Path, parent: Snapshot, read: Sequence[pa.Table], staging: Staging, advance: Advance
-) -> Merged:
+) -> MergeResult:
     """Stages the read rows, and those of the parent whose key none of them has.
 
     Args:
@@ -54,7 +54,7 @@ def merge(
         carried += int((~is_replaced).sum())
         advance(f"{carried:,} rows carried over", table.num_rows)
     changes = _count_changes(new, pa.concat_tables(before), names)
-    return Merged(carried, changes, (rows.filter(pa.array(is_repeated)),))
+    return MergeResult(carried, changes, (rows.filter(pa.array(is_repeated)),))
 
 
 def _count_changes(new: pa.Table, before: pa.Table, names: Sequence[str]) -> dict[str, int]:

@@ -15,7 +15,7 @@ _LEAST_AGE_OF_ORPHANS = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Vacuumed:
+class VacuumResult:
     """What a vacuum removed, or would.
 
     Attributes:
@@ -31,7 +31,7 @@ class Vacuumed:
     bytes: int
 
 
-def vacuum(dataset: str, folder: Path, keep: timedelta, named: Collection[int], dry_run: bool = False) -> Vacuumed:
+def vacuum(dataset: str, folder: Path, keep: timedelta, named: Collection[int], dry_run: bool = False) -> VacuumResult:
     """Removes the files of versions that were superseded longer ago than `keep`, and those that are no version's.
 
     The latest version always stays, and so does every version in `named`. The history of all versions stays too.
@@ -53,7 +53,7 @@ def vacuum(dataset: str, folder: Path, keep: timedelta, named: Collection[int], 
         _remove(dataset, folder, keep, stay)
         _remove(dataset, folder, _LEAST_AGE_OF_ORPHANS, left, full=True)
     kept = tuple(version for version in left if files[version] & by_age)
-    return Vacuumed(versions, kept, len(sizes), sum(sizes))
+    return VacuumResult(versions, kept, len(sizes), sum(sizes))
 
 
 def _whole_versions(dataset: str, folder: Path) -> Iterator[tuple[int, set[str]]]:

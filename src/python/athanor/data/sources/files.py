@@ -45,16 +45,16 @@ def copy_files(location: Location, folder: Path) -> None:
     try:
         found = _find(system, root)
         if not found:
-            raise NotFoundError(f"{masked(path)}: no such file, and no folder or glob with one")
+            raise NotFoundError(f"{mask_secrets(path)}: no such file, and no folder or glob with one")
         for name, file in found.items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             system.get_file(file, str(target))
     except OSError as error:
-        raise DataError(f"{masked(path)} cannot be copied: {masked(str(error))}") from None
+        raise DataError(f"{mask_secrets(path)} cannot be copied: {mask_secrets(str(error))}") from None
 
 
-def masked(words: str) -> str:
+def mask_secrets(words: str) -> str:
     """The words with URLs that tell no password, and nothing behind "?" where a signature may stand."""
     return re.sub(r"(://[^\s?]*)\?\S*=\S*", r"\1?***", re.sub(r"://[^/\s]*@", "://***@", words))
 
@@ -79,7 +79,7 @@ def _open_system(path: str) -> tuple[Any, str]:
         system, root = fsspec.url_to_fs(path)
     except (ImportError, ValueError) as error:
         raise SettingsError(
-            f"{masked(path)}: nothing here reads such a URL ({masked(str(error))}); "
+            f"{mask_secrets(path)}: nothing here reads such a URL ({mask_secrets(str(error))}); "
             "use a path, or add the library that fsspec needs to the requirements"
         ) from None
     return system, root

@@ -92,19 +92,19 @@ def write_card(subject: CardSubject) -> bytes:
         record=record,
         snapshot=subject.snapshot,
         provenance=subject.provenance,
-        verdicts=list(judge(subject)),
+        verdicts=list(list_verdicts(subject)),
         failed=_failed(record),
         is_seen={column.name: Role.FEATURE in column.roles for column in contract.columns},
         better={name: "higher" if is_so else "lower" for name, is_so in GREATER_IS_BETTER.items()},
         figures=list(_list_figures(subject)),
         trials=record.trials[:TRIALS],
         slices=[list(results) for _, results in groupby(record.slices, key=lambda result: result.slice)],
-        libraries=_tell_libraries(subject.provenance),
+        libraries=_describe_libraries(subject.provenance),
     )
     return page.encode()
 
 
-def judge(subject: CardSubject) -> Iterator[Verdict]:
+def list_verdicts(subject: CardSubject) -> Iterator[Verdict]:
     """Refused where a gate said no; and a warning where no commit holds what the model was made from."""
     gates, failed = subject.record.gates, _failed(subject.record)
     asked = wording.plural(len(gates), "gate")
@@ -143,10 +143,10 @@ def _list_figures(subject: CardSubject) -> Iterator[Figure]:
         charts.draw_calibration(answers),
         "How often came true what was promised: on the dotted line just as often. Where few rows are, chance rules.",
     )
-    yield Figure("Importance of features", charts.draw_importance(subject.importance), _tell_importance(subject))
+    yield Figure("Importance of features", charts.draw_importance(subject.importance), _describe_importance(subject))
 
 
-def _tell_importance(subject: CardSubject) -> str:
+def _describe_importance(subject: CardSubject) -> str:
     rest = list(subject.importance.values())[charts.IMPORTANT :]
     told = "Average precision that is lost when a feature is shuffled among rows. Features that tell the same share it."
     if not rest:
@@ -154,7 +154,7 @@ def _tell_importance(subject: CardSubject) -> str:
     return f"{told} {wording.plural(len(rest), 'other')} lose {_metric(max(rest))} at most."
 
 
-def _tell_libraries(provenance: Provenance) -> str:
+def _describe_libraries(provenance: Provenance) -> str:
     """Those that can change an answer, with their versions."""
     versions = provenance.libraries
     return ", ".join(f"{name} {versions[name]}" for name in _NOTEWORTHY if name in versions)

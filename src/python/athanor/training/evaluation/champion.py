@@ -15,7 +15,7 @@ from athanor.release.store import ReleaseStore
 from athanor.training.evaluation.evidence import Champion, Rows
 
 
-def write_answers(snapshot: str, test_from: str, probabilities: NDArray[np.float64]) -> dict[str, str]:
+def encode_predictions(snapshot: str, test_from: str, probabilities: NDArray[np.float64]) -> dict[str, str]:
     """What a release keeps of its answers to the rows that it was evaluated on.
 
     Its graph cannot be asked any more once the features have changed.
@@ -28,7 +28,9 @@ def write_answers(snapshot: str, test_from: str, probabilities: NDArray[np.float
     return {"snapshot": snapshot, "test_from": test_from, "probabilities": base64.b64encode(content).decode()}
 
 
-def ask_champion(store: ReleaseStore, model: Model, rows: Rows, snapshot: str, test_from: str) -> Champion | None:
+def predict_with_champion(
+    store: ReleaseStore, model: Model, rows: Rows, snapshot: str, test_from: str
+) -> Champion | None:
     """What the champion answers; None where nothing takes traffic yet.
 
     Where the features are the same, its graph is asked. Where they have changed, it gave its answers to the same rows
@@ -55,7 +57,7 @@ def _ask(
         return Graph(release.files[GRAPH]).predict_probability(rows.features), ""
     kept = release.json(ANSWERS)
     if (kept["snapshot"], kept["test_from"]) == (snapshot, test_from):
-        return _read_answers(kept), ""
+        return _read_predictions(kept), ""
     version = release.manifest.provenance.snapshot_version
     return None, (
         f"the champion has other features and was evaluated on snapshot {version} ({kept['snapshot'][:12]}) from "
@@ -64,5 +66,5 @@ def _ask(
     )
 
 
-def _read_answers(kept: Any) -> NDArray[np.float64]:
+def _read_predictions(kept: Any) -> NDArray[np.float64]:
     return np.frombuffer(base64.b64decode(kept["probabilities"]), dtype="<f4").astype(np.float64)

@@ -40,13 +40,13 @@ def evaluate(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> dict[s
         DataError: only one label occurs.
         GateError: what should be a probability is NaN or not from 0 to 1.
     """
-    _demand_judgeable(labels, probabilities)
+    _require_scorable(labels, probabilities)
     return {name: float(metric(labels, clip(probabilities))) for name, metric in _METRICS.items()}
 
 
 def measure(metric: str, labels: NDArray[Any], probabilities: NDArray[np.float64]) -> float:
     """One of the metrics of `evaluate`, which see for arguments and errors."""
-    _demand_judgeable(labels, probabilities)
+    _require_scorable(labels, probabilities)
     return float(_METRICS[metric](labels, clip(probabilities)))
 
 
@@ -60,7 +60,7 @@ def clip(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.clip(probabilities, 0, 1)
 
 
-def describe_improbable(probabilities: NDArray[np.float64]) -> str:
+def describe_invalid(probabilities: NDArray[np.float64]) -> str:
     """What is wrong with probabilities that are NaN or, but for rounding, not from 0 to 1; "" if all are well."""
     wrong = np.flatnonzero(~(np.abs(probabilities - 0.5) <= 0.5 + TOLERANCE))
     if not len(wrong):
@@ -120,9 +120,9 @@ def _evaluate_slice(name: str, value: str, labels: NDArray[Any], probabilities: 
     return SliceResult(slice=name, value=value, rows=len(labels), label_rate=rate, metrics=metrics)
 
 
-def _demand_judgeable(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> None:
+def _require_scorable(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> None:
     """Raises, as `evaluate` says, where no metric can tell anything."""
-    if problem := describe_improbable(probabilities):
+    if problem := describe_invalid(probabilities):
         raise GateError(f"{problem}; such a model cannot be judged, and must not be released")
     if len(found := np.unique(labels)) < 2:
         raise DataError(f"all {len(labels)} rows have the label {found}; metrics need rows of both, take more rows")

@@ -9,9 +9,9 @@ from threadpoolctl import threadpool_limits
 from athanor.release.predictor import TOLERANCE
 from athanor.release.record import GateResult
 from athanor.training.evaluation.evidence import Evidence, spread
-from athanor.training.evaluation.metrics import describe_improbable
-from athanor.training.gates.bounds import demand_count, demand_range
-from athanor.training.gates.gate import judge
+from athanor.training.evaluation.metrics import describe_invalid
+from athanor.training.gates.bounds import require_count, require_range
+from athanor.training.gates.gate import make_result
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Parity:
     at_most: float = TOLERANCE
 
     def __post_init__(self) -> None:
-        demand_count(self.name, "rows", self.rows)
-        demand_range(self.name, "at_most", self.at_most, 0.0, 1.0)
+        require_count(self.name, "rows", self.rows)
+        require_range(self.name, "at_most", self.at_most, 0.0, 1.0)
 
     @property
     def name(self) -> str:
@@ -48,7 +48,7 @@ class Parity:
             f"the graph answers {of_graph[worst]:.6g}, the pipeline {of_pipeline[worst]:.6g}"
         )
         wanted = f"a difference of at most {self.at_most:g}"
-        return judge(self, bool(differences[worst] <= self.at_most), differences[worst], wanted, explanation)
+        return make_result(self, bool(differences[worst] <= self.at_most), differences[worst], wanted, explanation)
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Latency:
     calls: int = 200
 
     def __post_init__(self) -> None:
-        demand_range(self.name, "at_most_ms", self.at_most_ms, 0.0, np.inf)
-        demand_count(self.name, "calls", self.calls)
+        require_range(self.name, "at_most_ms", self.at_most_ms, 0.0, np.inf)
+        require_count(self.name, "calls", self.calls)
 
     @property
     def name(self) -> str:
@@ -84,10 +84,10 @@ class Latency:
             took_ms[at] = (time.perf_counter() - began) * 1_000
         median, slowest = np.quantile(took_ms, (0.5, 0.99))
         wanted = f"at most {self.at_most_ms:g} ms in the median"
-        if problem := describe_improbable(answers):
-            return judge(self, False, None, wanted, problem)
+        if problem := describe_invalid(answers):
+            return make_result(self, False, None, wanted, problem)
         explanation = f"of {self.calls} rows, the median is {median:.3g} ms, the 99th percentile {slowest:.3g} ms"
-        return judge(self, bool(median <= self.at_most_ms), float(median), wanted, explanation)
+        return make_result(self, bool(median <= self.at_most_ms), float(median), wanted, explanation)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class GraphSize:
     at_most_bytes: int
 
     def __post_init__(self) -> None:
-        demand_range(self.name, "at_most_bytes", self.at_most_bytes, 1, np.inf)
+        require_range(self.name, "at_most_bytes", self.at_most_bytes, 1, np.inf)
 
     @property
     def name(self) -> str:
@@ -110,6 +110,6 @@ class GraphSize:
     def run(self, evidence: Evidence) -> GateResult:
         size = len(evidence.graph)
         wanted = f"at most {self.at_most_bytes:,} bytes"
-        if problem := describe_improbable(evidence.probabilities):
-            return judge(self, False, None, wanted, problem)
-        return judge(self, size <= self.at_most_bytes, size, wanted, f"the graph has {size:,} bytes")
+        if problem := describe_invalid(evidence.probabilities):
+            return make_result(self, False, None, wanted, problem)
+        return make_result(self, size <= self.at_most_bytes, size, wanted, f"the graph has {size:,} bytes")

@@ -14,9 +14,9 @@ from athanor.contract.columns import Columns, Role
 from athanor.errors import ContractError
 from athanor.release.record import GateResult
 from athanor.training.evaluation.evidence import Evidence, spread
-from athanor.training.evaluation.metrics import describe_improbable
-from athanor.training.gates.bounds import demand_range
-from athanor.training.gates.gate import judge
+from athanor.training.evaluation.metrics import describe_invalid
+from athanor.training.gates.bounds import require_range
+from athanor.training.gates.gate import make_result
 
 _ROWS: Final = 2_000
 
@@ -38,7 +38,7 @@ class Invariance:
     at_most: float
 
     def __post_init__(self) -> None:
-        demand_range(self.name, "at_most", self.at_most, 0.0, 1.0)
+        require_range(self.name, "at_most", self.at_most, 0.0, 1.0)
 
     @property
     def name(self) -> str:
@@ -46,16 +46,16 @@ class Invariance:
 
     def run(self, evidence: Evidence) -> GateResult:
         wanted = f"a change of at most {self.at_most:g}"
-        sample, (before, after) = _ask_twice(self.name, self.change, evidence)
-        if problem := describe_improbable(before) or describe_improbable(after):
-            return judge(self, False, None, wanted, problem)
+        sample, (before, after) = _predict_twice(self.name, self.change, evidence)
+        if problem := describe_invalid(before) or describe_invalid(after):
+            return make_result(self, False, None, wanted, problem)
         changes = np.abs(after - before)
         worst = int(changes.argmax())
         explanation = (
             f"of {len(sample):,} rows the largest change of a probability is {changes[worst]:.4g}, from "
             f"{before[worst]:.4g} to {after[worst]:.4g} in row {sample[worst]}"
         )
-        return judge(self, bool(changes[worst] <= self.at_most), changes[worst], wanted, explanation)
+        return make_result(self, bool(changes[worst] <= self.at_most), changes[worst], wanted, explanation)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Direction:
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
             raise ContractError(f"{self.name}: share is {self.share:g}; allowed are numbers above 0 up to 1")
-        demand_range(self.name, "by", self.by, 0.0, 1.0)
+        require_range(self.name, "by", self.by, 0.0, 1.0)
 
     @property
     def name(self) -> str:
@@ -87,16 +87,16 @@ class Direction:
     def run(self, evidence: Evidence) -> GateResult:
         way = "up" if self.increases else "down"
         wanted = f"{self.share:.4g} of the rows or more go {way}, by {self.by:g} or more on average"
-        sample, (before, after) = _ask_twice(self.name, self.change, evidence)
-        if problem := describe_improbable(before) or describe_improbable(after):
-            return judge(self, False, None, wanted, problem)
+        sample, (before, after) = _predict_twice(self.name, self.change, evidence)
+        if problem := describe_invalid(before) or describe_invalid(after):
+            return make_result(self, False, None, wanted, problem)
         moves = after - before if self.increases else before - after
         share, mean = float((moves > 0).mean()), float(moves.mean())
         explanation = (
             f"of {len(sample):,} rows {share:.4g} go {way}, by {mean:.4g} on average; the worst is row "
             f"{sample[moves.argmin()]}, which goes from {before[moves.argmin()]:.4g} to {after[moves.argmin()]:.4g}"
         )
-        return judge(self, share >= self.share and mean >= self.by, share, wanted, explanation)
+        return make_result(self, share >= self.share and mean >= self.by, share, wanted, explanation)
 
 
 @dataclass(frozen=True)
@@ -132,15 +132,15 @@ class MinimumFunction:
         if missing := [name for name in features if name not in self.rows]:
             raise ContractError(f"{self.name}: its rows lack the columns {', '.join(missing)}; add them")
         probabilities = evidence.predict(self.rows)
-        if problem := describe_improbable(probabilities):
-            return judge(self, False, None, wanted, problem)
+        if problem := describe_invalid(probabilities):
+            return make_result(self, False, None, wanted, problem)
         outside = np.maximum(self.low - probabilities, probabilities - self.high)
         worst = int(outside.argmax())
         explanation = f"of {len(probabilities):,} cases the worst is row {worst} with {probabilities[worst]:.4g}"
-        return judge(self, bool(outside[worst] <= 0), probabilities[worst], wanted, explanation)
+        return make_result(self, bool(outside[worst] <= 0), probabilities[worst], wanted, explanation)
 
 
-def _ask_twice(
+def _predict_twice(
     gate: str, change: Change, evidence: Evidence
 ) -> tuple[NDArray[np.int64], tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Positions of a sample of rows, and what is answered before and after a change.
@@ -152,11 +152,11 @@ def _ask_twice(
     columns = {name: values[sample] for name, values in evidence.rows.columns.items()}
     # It gets copies: one that writes into them would change what it is compared with.
     changed = change({name: values.copy() for name, values in columns.items()})
-    _demand_change(gate, columns, changed)
+    _require_change(gate, columns, changed)
     return sample, (evidence.predict(columns), evidence.predict(changed))
 
 
-def _demand_change(gate: str, columns: Columns, changed: Columns) -> None:
+def _require_change(gate: str, columns: Columns, changed: Columns) -> None:
     if columns.keys() != changed.keys():
         differing = ", ".join(sorted(columns.keys() ^ changed.keys()))
         raise ContractError(f"{gate}: the change adds or drops the columns {differing}; it may only replace values")

@@ -21,7 +21,7 @@ class Gate(Protocol):
         """Judges. What is NaN passes no gate."""
 
 
-def judge(gate: Gate, passed: bool, value: float | None, wanted: str, explanation: str) -> GateResult:
+def make_result(gate: Gate, passed: bool, value: float | None, wanted: str, explanation: str) -> GateResult:
     """The result of a gate.
 
     Args:
@@ -48,7 +48,7 @@ def run_gates(gates: Sequence[Gate], evidence: Evidence, advance: Advance | None
     return tuple(results)
 
 
-def demand(results: Sequence[GateResult], where: str = "") -> None:
+def raise_if_failed(results: Sequence[GateResult], where: str = "") -> None:
     """Raises GateError, which names every gate that failed, if one did.
 
     Args:

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from athanor.release.record import GateResult
 from athanor.training.evaluation.bootstrap import paired_interval
 from athanor.training.evaluation.evidence import Champion, Evidence
-from athanor.training.evaluation.metrics import calibration_error, describe_improbable, gain, measure
-from athanor.training.gates.bounds import demand_bounds, demand_count, demand_margin, demand_metric, demand_range
-from athanor.training.gates.gate import judge
+from athanor.training.evaluation.metrics import calibration_error, describe_invalid, gain, measure
+from athanor.training.gates.bounds import require_bounds, require_count, require_margin, require_metric, require_range
+from athanor.training.gates.gate import make_result
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Floor:
     at_most: float | None = None
 
     def __post_init__(self) -> None:
-        demand_metric(self.name, self.metric)
-        demand_bounds(self.name, self.metric, self.at_least, self.at_most)
+        require_metric(self.name, self.metric)
+        require_bounds(self.name, self.metric, self.at_least, self.at_most)
 
     @property
     def name(self) -> str:
@@ -38,12 +38,12 @@ class Floor:
     def run(self, evidence: Evidence) -> GateResult:
         bounds = (("at least", self.at_least), ("at most", self.at_most))
         wanted = " and ".join(f"{words} {bound:g}" for words, bound in bounds if bound is not None)
-        if problem := describe_improbable(evidence.probabilities):
-            return judge(self, False, None, wanted, problem)
+        if problem := describe_invalid(evidence.probabilities):
+            return make_result(self, False, None, wanted, problem)
         value = measure(self.metric, evidence.rows.labels, evidence.probabilities)
         is_above = self.at_least is None or value >= self.at_least
         is_below = self.at_most is None or value <= self.at_most
-        return judge(self, is_above and is_below, value, wanted, f"{self.metric} is {value:.4g}")
+        return make_result(self, is_above and is_below, value, wanted, f"{self.metric} is {value:.4g}")
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class BetterThanBaseline:
     by: float = 0.0
 
     def __post_init__(self) -> None:
-        demand_metric(self.name, self.metric)
-        demand_margin(self.name, "by", self.by, self.metric)
+        require_metric(self.name, self.metric)
+        require_margin(self.name, "by", self.by, self.metric)
 
     @property
     def name(self) -> str:
@@ -67,15 +67,15 @@ class BetterThanBaseline:
 
     def run(self, evidence: Evidence) -> GateResult:
         wanted = f"a gain of at least {self.by:g}" if self.by else "a gain"
-        if problem := describe_improbable(evidence.probabilities):
-            return judge(self, False, None, wanted, problem)
-        if problem := describe_improbable(evidence.baseline):
-            return judge(self, False, None, wanted, f"of the baseline, {problem}")
+        if problem := describe_invalid(evidence.probabilities):
+            return make_result(self, False, None, wanted, problem)
+        if problem := describe_invalid(evidence.baseline):
+            return make_result(self, False, None, wanted, f"of the baseline, {problem}")
         labels = evidence.rows.labels
         ours, baseline = (measure(self.metric, labels, p) for p in (evidence.probabilities, evidence.baseline))
         found = gain(self.metric, ours, baseline)
         explanation = f"{self.metric} is {ours:.4g}, that of the baseline {baseline:.4g}: a gain of {found:.4g}"
-        return judge(self, found > 0 and found >= self.by, found, wanted, explanation)
+        return make_result(self, found > 0 and found >= self.by, found, wanted, explanation)
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,9 @@ class NotWorseThanChampion:
     confidence: float = 0.95
 
     def __post_init__(self) -> None:
-        demand_metric(self.name, self.metric)
-        demand_margin(self.name, "margin", self.margin, self.metric)
-        demand_range(self.name, "confidence", self.confidence, 0.5, 1.0)
+        require_metric(self.name, self.metric)
+        require_margin(self.name, "margin", self.margin, self.metric)
+        require_range(self.name, "confidence", self.confidence, 0.5, 1.0)
 
     @property
     def name(self) -> str:
@@ -105,15 +105,15 @@ class NotWorseThanChampion:
 
     def run(self, evidence: Evidence) -> GateResult:
         champion = evidence.champion
-        if problem := describe_improbable(evidence.probabilities):
+        if problem := describe_invalid(evidence.probabilities):
             return self._say(False, problem)
         if champion is None:
             return self._say(True, "there is no champion yet")
         if champion.is_of_another_major:
             return self._say(True, f"{_describe(champion)} is of another major version: its callers stay with it")
         if champion.probabilities is None:
-            return self._say(False, _explain_silence(champion))
-        if problem := describe_improbable(champion.probabilities):
+            return self._say(False, _explain_unavailable(champion))
+        if problem := describe_invalid(champion.probabilities):
             return self._say(False, f"of {_describe(champion)}, {problem}; roll it back, then train again")
         return self._compare(champion, champion.probabilities, evidence)
 
@@ -124,10 +124,10 @@ class NotWorseThanChampion:
             f"the gain of {self.metric} over {_describe(champion)} is {found.value:.4g}, "
             f"{100 * self.confidence:g} % interval {found.low:.4g} to {found.high:.4g}"
         )
-        return judge(self, found.low >= -self.margin, found.low, self._wanted, explanation)
+        return make_result(self, found.low >= -self.margin, found.low, self._wanted, explanation)
 
     def _say(self, passed: bool, explanation: str) -> GateResult:
-        return judge(self, passed, None, self._wanted, explanation)
+        return make_result(self, passed, None, self._wanted, explanation)
 
     @property
     def _wanted(self) -> str:
@@ -138,7 +138,7 @@ def _describe(champion: Champion) -> str:
     return f"champion {champion.semantic_version} ({champion.digest[:12]})"
 
 
-def _explain_silence(champion: Champion) -> str:
+def _explain_unavailable(champion: Champion) -> str:
     remedy = "or train once by a recipe without this gate, and say why in the commit"
     return f"{_describe(champion)} cannot be asked: {champion.reason or 'nobody knows why'}; {remedy}"
 
@@ -156,8 +156,8 @@ class CalibrationError:
     bins: int = 10
 
     def __post_init__(self) -> None:
-        demand_range(self.name, "at_most", self.at_most, 0.0, 1.0)
-        demand_count(self.name, "bins", self.bins)
+        require_range(self.name, "at_most", self.at_most, 0.0, 1.0)
+        require_count(self.name, "bins", self.bins)
 
     @property
     def name(self) -> str:
@@ -166,11 +166,11 @@ class CalibrationError:
     def run(self, evidence: Evidence) -> GateResult:
         wanted = f"at most {self.at_most:g}"
         labels, probabilities = evidence.rows.labels, evidence.probabilities
-        if problem := describe_improbable(probabilities):
-            return judge(self, False, None, wanted, problem)
+        if problem := describe_invalid(probabilities):
+            return make_result(self, False, None, wanted, problem)
         error = calibration_error(labels, probabilities, self.bins)
         explanation = (
             f"in {self.bins} equally filled bins, mean probability and rate differ by {error:.4g} on average; over all "
             f"rows they are {probabilities.mean():.4g} and {labels.mean():.4g}"
         )
-        return judge(self, error <= self.at_most, error, wanted, explanation)
+        return make_result(self, error <= self.at_most, error, wanted, explanation)

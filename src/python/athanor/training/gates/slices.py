@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from athanor.errors import ContractError
 from athanor.release.record import GateResult
 from athanor.training.evaluation.evidence import Evidence
-from athanor.training.evaluation.metrics import describe_improbable, gain, measure, select
+from athanor.training.evaluation.metrics import describe_invalid, gain, measure, select
 from athanor.training.evaluation.slices import Slice
-from athanor.training.gates.bounds import demand_count, demand_margin, demand_metric
-from athanor.training.gates.gate import judge
+from athanor.training.gates.bounds import require_count, require_margin, require_metric
+from athanor.training.gates.gate import make_result
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class NoSliceWorse:
     smallest_rows: int
 
     def __post_init__(self) -> None:
-        demand_metric(self.name, self.metric)
-        demand_margin(self.name, "largest_drop", self.largest_drop, self.metric)
-        demand_count(self.name, "smallest_rows", self.smallest_rows)
+        require_metric(self.name, self.metric)
+        require_margin(self.name, "largest_drop", self.largest_drop, self.metric)
+        require_count(self.name, "smallest_rows", self.smallest_rows)
         if not self.slices:
             raise ContractError(f"{self.name}: there are no slices, so that it cannot fail; give one")
 
@@ -40,16 +40,16 @@ class NoSliceWorse:
 
     def run(self, evidence: Evidence) -> GateResult:
         wanted = f"a drop of at most {self.largest_drop:g} for slices of {self.smallest_rows:,} rows or more"
-        if problem := describe_improbable(evidence.probabilities):
-            return judge(self, False, None, wanted, problem)
+        if problem := describe_invalid(evidence.probabilities):
+            return make_result(self, False, None, wanted, problem)
         overall = measure(self.metric, evidence.rows.labels, evidence.probabilities)
         drops = [(gain(self.metric, overall, value), value, words) for value, words in self._measure(evidence)]
         if not drops:
             nothing = "no slice has that many rows with both labels, so that nothing was judged; lower smallest_rows"
-            return judge(self, False, None, wanted, nothing)
+            return make_result(self, False, None, wanted, nothing)
         drop, value, words = max(drops)
         explanation = f"of {len(drops)} slices the worst is {words} with {value:.4g}, all rows have {overall:.4g}"
-        return judge(self, drop <= self.largest_drop, drop, wanted, explanation)
+        return make_result(self, drop <= self.largest_drop, drop, wanted, explanation)
 
     def _measure(self, evidence: Evidence) -> Iterator[tuple[float, str]]:
         """The metric of each group that is judged, with words for the group."""

@@ -20,13 +20,21 @@ from athanor.progress import Advance, Progress, Unwatched
 from athanor.release.manifest import Scalar
 from athanor.release.record import Trial
 from athanor.training.recipe import Candidate, Recipe
-from athanor.training.search.trial import ENDING, PREFIX, FoldAnswers, Kept, KeptScore, to_scalars, trial_name
+from athanor.training.search.trial import (
+    ENDING,
+    PREFIX,
+    CachedPipeline,
+    CachedScore,
+    FoldPredictions,
+    to_scalars,
+    trial_name,
+)
 
 _POLL_S: Final = 0.2
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search found.
 
     Attributes:
@@ -49,7 +57,7 @@ def search(
     progress: Progress | None = None,
     trials: int | None = None,
     jobs: int | None = None,
-) -> Found:
+) -> SearchResult:
     """Tries candidates with parameters, cross-validated in order of time.
 
     Runs in processes on all cores, or wherever joblib's backend is; each fit has one thread. The result depends on
@@ -67,19 +75,21 @@ def search(
     """
     folder.mkdir(parents=True, exist_ok=True)
     splits = TimeSeriesSplit(recipe.folds)
-    searching = _make_search(recipe, Kept(folder=folder), trials or recipe.trials, splits, jobs or effective_n_jobs(-1))
+    searching = _make_search(
+        recipe, CachedPipeline(folder=folder), trials or recipe.trials, splits, jobs or effective_n_jobs(-1)
+    )
     with (
         (progress or Unwatched()).step("Search over candidates", _count_fits(searching, recipe.folds)) as advance,
-        _watching(folder, recipe, advance),
+        _reporting(folder, recipe, advance),
     ):
         searching.fit(frame, labels)
     tried = _read_trials(searching.cv_results_["params"], searching.cv_results_, recipe.folds, folder)
     order = sorted(range(len(tried)), key=lambda i: _rank(tried[i]))
     best = searching.cv_results_["params"][order[0]]
     candidate = next(c for c in recipe.candidates if c.name == best["algorithm"])
-    kept = _read_answers(tried[order[0]], folder)
+    kept = _read_predictions(tried[order[0]], folder)
     futures = [future for _, future in splits.split(frame)]
-    return Found(
+    return SearchResult(
         trials=tuple(tried[i] for i in order),
         candidate=candidate,
         parameters=tried[order[0]].parameters,
@@ -93,13 +103,13 @@ def fit(pipeline: BaseEstimator, parameters: Mapping[str, Any], frame: Any, labe
         return clone(pipeline).set_params(**parameters).fit(frame, labels)
 
 
-def _make_search(recipe: Recipe, kept: Kept, trials: int | None, splits: TimeSeriesSplit, jobs: int) -> Any:
+def _make_search(recipe: Recipe, kept: CachedPipeline, trials: int | None, splits: TimeSeriesSplit, jobs: int) -> Any:
     spaces = [
         {"algorithm": [c.name], "pipeline": [c.pipeline], **{f"{PREFIX}{name}": v for name, v in c.space.items()}}
         for c in recipe.candidates
     ]
     common = {
-        "scoring": KeptScore(recipe.scoring),
+        "scoring": CachedScore(recipe.scoring),
         "cv": splits,
         "n_jobs": jobs,
         "refit": False,
@@ -120,7 +130,7 @@ def _count_fits(searching: Any, folds: int) -> int:
 
 
 @contextmanager
-def _watching(folder: Path, recipe: Recipe, advance: Advance) -> Iterator[None]:
+def _reporting(folder: Path, recipe: Recipe, advance: Advance) -> Iterator[None]:
     """Tells of each fit when its answers appear. Fits run in other processes: what they keep is what they tell."""
     ended = threading.Event()
     scores: dict[str, dict[Path, float]] = defaultdict(dict)
@@ -129,7 +139,7 @@ def _watching(folder: Path, recipe: Recipe, advance: Advance) -> Iterator[None]:
         for path in sorted(
             set(folder.glob(f"*{ENDING}")) - {path for of_trial in scores.values() for path in of_trial}
         ):
-            scores[path.name.partition("-")[0]][path] = FoldAnswers.read(path).score
+            scores[path.name.partition("-")[0]][path] = FoldPredictions.read(path).score
             whole = [np.mean([*of_trial.values()]) for of_trial in scores.values() if len(of_trial) == recipe.folds]
             advance(f"best {recipe.scoring} {max(whole):.4f}" if whole else "")
 
@@ -158,15 +168,15 @@ def _read_trials(drawn: list[dict[str, Any]], results: Mapping[str, Any], folds:
             scores=tuple(score if np.isfinite(score) else None for score in scores),
             fit_s=0.0,
         )
-        fit_s = sum(answers.fit_s for answers in _read_answers(trial, folder))
+        fit_s = sum(answers.fit_s for answers in _read_predictions(trial, folder))
         trials.append(trial.model_copy(update={"fit_s": round(fit_s, 3)}))
     return trials
 
 
-def _read_answers(trial: Trial, folder: Path) -> list[FoldAnswers]:
+def _read_predictions(trial: Trial, folder: Path) -> list[FoldPredictions]:
     """In order of time."""
     files = folder.glob(f"{trial_name(trial.algorithm, trial.parameters)}-*{ENDING}")
-    return sorted((FoldAnswers.read(path) for path in files), key=lambda answers: answers.fitted)
+    return sorted((FoldPredictions.read(path) for path in files), key=lambda answers: answers.fitted)
 
 
 def _rank(trial: Trial) -> tuple[bool, float]:

@@ -20,11 +20,11 @@ from athanor.system.atomic import replace_file
 
 ENDING: Final = ".npz"
 PREFIX: Final = "pipeline__"
-"""Of a pipeline's parameters among those of `Kept`."""
+"""Of a pipeline's parameters among those of `CachedPipeline`."""
 
 
 @dataclass(frozen=True)
-class FoldAnswers:
+class FoldPredictions:
     """What a trial answered for the rows of a fold, which are later than those it was fitted on.
 
     Attributes:
@@ -44,7 +44,7 @@ class FoldAnswers:
         replace_file(path, content.getvalue())
 
     @classmethod
-    def read(cls, path: Path) -> "FoldAnswers":
+    def read(cls, path: Path) -> "FoldPredictions":
         with np.load(path) as kept:
             return cls(int(kept["fitted"]), kept["probabilities"], float(kept["score"]), float(kept["fit_s"]))
 
@@ -59,7 +59,7 @@ def trial_name(algorithm: str, parameters: Mapping[str, Scalar]) -> str:
     return hashlib.sha256(json.dumps([algorithm, dict(parameters)], sort_keys=True).encode()).hexdigest()[:16]
 
 
-class Kept(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class CachedPipeline(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A pipeline for scikit-learn's search, whose answers for each fold are kept in a folder.
 
     Where they are kept already it is not fitted again. Each fit has one thread: estimators' own threads wait for each
@@ -71,14 +71,14 @@ class Kept(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         self.algorithm = algorithm
         self.pipeline = pipeline
 
-    def set_params(self, **parameters: Any) -> "Kept":
+    def set_params(self, **parameters: Any) -> "CachedPipeline":
         self.tried_ = {
             name.removeprefix(PREFIX): value for name, value in parameters.items() if name.startswith(PREFIX)
         }
         super().set_params(**parameters)
         return self
 
-    def fit(self, frame: Any, labels: NDArray[Any]) -> "Kept":
+    def fit(self, frame: Any, labels: NDArray[Any]) -> "CachedPipeline":
         self.classes_ = np.unique(labels)
         self.fitted_ = len(labels)
         began = time.monotonic()
@@ -95,22 +95,22 @@ class Kept(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
 
 
 @dataclass(frozen=True)
-class KeptScore:
-    """The scorer of `Kept`: one of scikit-learn's, by its name."""
+class CachedScore:
+    """The scorer of `CachedPipeline`: one of scikit-learn's, by its name."""
 
     scoring: str
 
-    def __call__(self, kept: Kept, frame: Any, labels: NDArray[Any]) -> float:
+    def __call__(self, kept: CachedPipeline, frame: Any, labels: NDArray[Any]) -> float:
         if kept.path.exists():
-            return FoldAnswers.read(kept.path).score
+            return FoldPredictions.read(kept.path).score
         with threadpool_limits(1):
             probabilities = kept.pipeline.predict_proba(frame)
-        score = float(get_scorer(self.scoring)(_Answered(kept.classes_, probabilities), frame, labels))
-        FoldAnswers(kept.fitted_, probabilities[:, 1], score, kept.fit_s_).write(kept.path)
+        score = float(get_scorer(self.scoring)(_Precomputed(kept.classes_, probabilities), frame, labels))
+        FoldPredictions(kept.fitted_, probabilities[:, 1], score, kept.fit_s_).write(kept.path)
         return score
 
 
-class _Answered(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class _Precomputed(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Gives a scorer what was answered already."""
 
     def __init__(self, classes: NDArray[Any], probabilities: NDArray[np.float64]) -> None:

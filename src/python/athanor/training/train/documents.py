@@ -12,9 +12,9 @@ from athanor.release.record import TrainingRecord
 from athanor.system.atomic import replace_file
 from athanor.training.card.importance import measure_importance
 from athanor.training.card.page import CardSubject, write_card
-from athanor.training.evaluation.champion import write_answers
+from athanor.training.evaluation.champion import encode_predictions
 from athanor.training.evaluation.evidence import Evidence
-from athanor.training.gates.gate import demand
+from athanor.training.gates.gate import raise_if_failed
 from athanor.training.recipe import Recipe
 
 REFUSED: Final = "refused"
@@ -29,7 +29,7 @@ def make_documents(
     evidence: Evidence,
 ) -> Mapping[str, bytes]:
     """The documents of a release, by file name."""
-    answers = write_answers(snapshot.digest, recipe.test_from.isoformat(), evidence.probabilities)
+    answers = encode_predictions(snapshot.digest, recipe.test_from.isoformat(), evidence.probabilities)
     card = write_card(
         CardSubject(
             model=recipe.model,
@@ -51,7 +51,7 @@ def make_documents(
     }
 
 
-def refuse(record: TrainingRecord, documents: Mapping[str, bytes], folder: Path, digest: str) -> None:
+def raise_if_refused(record: TrainingRecord, documents: Mapping[str, bytes], folder: Path, digest: str) -> None:
     """Writes why a training was refused, and refuses it; does nothing if it passed.
 
     Raises:
@@ -62,4 +62,4 @@ def refuse(record: TrainingRecord, documents: Mapping[str, bytes], folder: Path,
     page = folder / f"{REFUSED}-{digest[:12]}.html"
     replace_file(page, documents[MODEL_CARD])
     replace_file(page.with_suffix(".json"), documents[TRAINING])
-    demand(record.gates, where=str(page))
+    raise_if_failed(record.gates, where=str(page))

@@ -16,8 +16,8 @@ from athanor.home import Home
 from athanor.progress import Progress, Unwatched
 from athanor.release.files import REFERENCE_ROWS, Release
 from athanor.training.recipe import Recipe
-from athanor.training.train.build import Built, Options, Steps, build
 from athanor.training.train.provenance import cpu_family, describe_tree, lock_digest
+from athanor.training.train.release_build import Steps, TrainingOptions, UngatedRelease, build_release
 
 # What tells why two releases differ; the others tell where and from what they were made.
 _CAUSES: Final = ("data", "code", "lock", "parameters", "numerics")
@@ -78,8 +78,8 @@ def verify(
     """
     snapshot = _find_snapshot(release, home)
     with tempfile.TemporaryDirectory(prefix="athanor-") as folder:
-        options = Options(release.manifest.provenance.trials, jobs=jobs, search_folder=Path(folder))
-        built = build(recipe, snapshot, home, Steps(progress or Unwatched()), options)
+        options = TrainingOptions(release.manifest.provenance.trials, jobs=jobs, search_folder=Path(folder))
+        built = build_release(recipe, snapshot, home, Steps(progress or Unwatched()), options)
     return Verification(
         digest=release.digest,
         digest_now=built.identity.digest,
@@ -99,7 +99,7 @@ def _find_snapshot(release: Release, home: Home) -> Snapshot:
     return found
 
 
-def _compare(release: Release, built: Built) -> list[Part]:
+def _compare(release: Release, built: UngatedRelease) -> list[Part]:
     then, now, provenance = release.identity, built.identity, release.manifest.provenance
     commit, is_clean = describe_tree()
     files = [
@@ -128,7 +128,7 @@ def _tree(commit: str, is_clean: bool) -> str:
     return f"{commit}{'' if is_clean else ' and changes'}" if commit else "none"
 
 
-def _measure_difference(recipe: Recipe, release: Release, built: Built) -> float:
+def _measure_difference(recipe: Recipe, release: Release, built: UngatedRelease) -> float:
     """How far the new graph's answers to the reference rows are from those that the release keeps."""
     reference = release.json(REFERENCE_ROWS)
     row_class = GetMessageClass(recipe.model.contract.row)

@@ -27,7 +27,7 @@ SAMPLES: Final = 3
 
 
 @dataclass(frozen=True)
-class Broken:
+class RowViolations:
     """The rows of a batch that break one rule.
 
     Attributes:
@@ -52,7 +52,7 @@ class Tally:
     """How many rows broke what, over all batches so far.
 
     Attributes:
-        rows: that were judged.
+        rows: that were validated.
         rejected: of them, by reason; a row that breaks several rules counts under the first.
         broken: all rows that break a rule, by column and rule, whatever else they break.
         samples: up to three of them, in words.
@@ -103,7 +103,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ValidatedBatch:
     """A batch, divided.
 
     Attributes:
@@ -117,13 +117,13 @@ class Judged:
     tally: Tally
 
 
-def judge(
+def validate_batch(
     contract: Contract,
     row_checks: Sequence[RowCheck],
     values: Columns,
     mistyped: Sequence[Mistyped],
     as_of: datetime,
-) -> Judged:
+) -> ValidatedBatch:
     """Divides a batch into the rows that keep every rule and those that do not.
 
     Args:
@@ -150,16 +150,16 @@ def judge(
     tally = _count(contract, values, broken, rows)
     kept = to_arrow(contract.dataset_columns, _take(values, ~is_broken) if broken else values)
     rejected = to_lenient_arrow(contract.dataset_columns, _take(values, is_broken))
-    return Judged(kept, rejected.append_column(REASONS, _reasons(broken)), tally)
+    return ValidatedBatch(kept, rejected.append_column(REASONS, _reasons(broken)), tally)
 
 
 def _take(values: Columns, chosen: NDArray[Any]) -> dict[str, NDArray[Any]]:
     return {name: array[chosen] for name, array in values.items()}
 
 
-def _find_mistyped(mistyped: Sequence[Mistyped]) -> Iterator[Broken]:
+def _find_mistyped(mistyped: Sequence[Mistyped]) -> Iterator[RowViolations]:
     for found in mistyped:
-        yield Broken(found.column.name, TYPE, found.rows, _describe_mistyped(found))
+        yield RowViolations(found.column.name, TYPE, found.rows, _describe_mistyped(found))
 
 
 def _describe_mistyped(found: Mistyped) -> Callable[[int], str]:
@@ -167,7 +167,7 @@ def _describe_mistyped(found: Mistyped) -> Callable[[int], str]:
     return lambda i: f"{shown(found.values[i])} is {type(found.values[i]).__name__} ({TYPE}); give {allowed}"
 
 
-def _find_breaches(contract: Contract, values: Columns, mistyped: Sequence[Mistyped]) -> Iterator[Broken]:
+def _find_breaches(contract: Contract, values: Columns, mistyped: Sequence[Mistyped]) -> Iterator[RowViolations]:
     """What breaks the contract's rules for values. What has the wrong type is not missing as well."""
     of_wrong_type = {found.column: found.rows for found in mistyped}
     for breach in validate(contract.dataset_columns, values):
@@ -176,14 +176,14 @@ def _find_breaches(contract: Contract, values: Columns, mistyped: Sequence[Misty
             really = ~np.isin(breach.rows, of_wrong_type[breach.column])
             found = Breach(breach.column, breach.rule, breach.rows[really], breach.values[really])
         if len(found.rows):
-            yield Broken(found.column.name, found.rule.value, found.rows, _describe_breach(found))
+            yield RowViolations(found.column.name, found.rule.value, found.rows, _describe_breach(found))
 
 
 def _describe_breach(breach: Breach) -> Callable[[int], str]:
     return lambda i: str(breach.violation(i))
 
 
-def _find_future(contract: Contract, values: Columns, as_of: datetime) -> Iterator[Broken]:
+def _find_future(contract: Contract, values: Columns, as_of: datetime) -> Iterator[RowViolations]:
     """Events that cannot have happened yet. Comparisons with NaT are false."""
     name = contract.event_time.name
     # An instant beyond the calendar breaks TIMESTAMP and is not told twice.
@@ -191,7 +191,7 @@ def _find_future(contract: Contract, values: Columns, as_of: datetime) -> Iterat
     beyond = np.datetime64(OUT_OF_RANGE_US, "us")
     rows = np.flatnonzero((values[name] > latest) & (values[name] < beyond))
     if len(rows):
-        yield Broken(
+        yield RowViolations(
             name,
             FUTURE,
             rows,
@@ -199,20 +199,20 @@ def _find_future(contract: Contract, values: Columns, as_of: datetime) -> Iterat
         )
 
 
-def _run_checks(checks: Sequence[RowCheck], values: Columns, rows: NDArray[np.int64]) -> Iterator[Broken]:
+def _run_checks(checks: Sequence[RowCheck], values: Columns, rows: NDArray[np.int64]) -> Iterator[RowViolations]:
     """The project's own rules, on the rows that keep all others."""
     if not checks or not len(rows):
         return
-    judged = _take(values, rows)
+    validated = _take(values, rows)
     for check in checks:
-        wrong = np.asarray(check(judged))
+        wrong = np.asarray(check(validated))
         if wrong.dtype != np.bool_ or wrong.shape != rows.shape:
             raise ContractError(
                 f"row check {check.__name__} answered {wrong.dtype} of shape {wrong.shape}; it must answer bool of "
                 f"shape {rows.shape}, one for each row: whether it is wrong"
             )
         if wrong.any():
-            yield Broken("", check.__name__, rows[wrong], _describe_check(check))
+            yield RowViolations("", check.__name__, rows[wrong], _describe_check(check))
 
 
 def _describe_check(check: RowCheck) -> Callable[[int], str]:
@@ -220,7 +220,7 @@ def _describe_check(check: RowCheck) -> Callable[[int], str]:
     return lambda i: about
 
 
-def _count(contract: Contract, values: Columns, broken: Sequence[Broken], rows: int) -> Tally:
+def _count(contract: Contract, values: Columns, broken: Sequence[RowViolations], rows: int) -> Tally:
     tally = Tally(rows)
     counted = np.zeros(rows, dtype=np.bool_)
     for found in broken:
@@ -243,7 +243,7 @@ def _name(column: Column, value: Any) -> str:
     return f"{value:.15g}" if column.kind.is_numeric else str(value)
 
 
-def _reasons(broken: Sequence[Broken]) -> pa.Array:
+def _reasons(broken: Sequence[RowViolations]) -> pa.Array:
     """For each broken row, in ascending order, the list of all reasons."""
     if not broken:
         return pa.array([], pa.list_(pa.string()))

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from support.datasets import OPTIONS, make_dataset, make_frame
 
 from athanor.contract.columns import Columns
-from athanor.data.building.build import Built, Examined, build_snapshot, examine
+from athanor.data.building.snapshot_build import BuildResult, StagedBuild, build_snapshot, stage_build
 from athanor.data.checks.quarantine import list_quarantined
-from athanor.data.checks.validation import REASONS
+from athanor.data.checks.row_checks import REASONS
 from athanor.data.dataset import CommittedColumns, Dataset, Transformed
 from athanor.data.snapshots.snapshot import list_snapshots, read_snapshot
 from athanor.data.sources.delimited import DelimitedFiles
@@ -35,12 +35,12 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "home")
 
 
-def _build(home: Home, dataset: Dataset, **options: Any) -> Built:
+def _build(home: Home, dataset: Dataset, **options: Any) -> BuildResult:
     return build_snapshot(_CONTRACT, dataset, home, options=replace(OPTIONS, **options))
 
 
-def _examine(home: Home, dataset: Dataset) -> Examined:
-    with examine(_CONTRACT, dataset, home, Unwatched(), OPTIONS) as examined:
+def _examine(home: Home, dataset: Dataset) -> StagedBuild:
+    with stage_build(_CONTRACT, dataset, home, Unwatched(), OPTIONS) as examined:
         return examined
 
 

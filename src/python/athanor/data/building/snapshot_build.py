@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from athanor.contract.contract import Contract
-from athanor.data.building.engine import Batch, Engine, Job, Reading, run_here
-from athanor.data.checks.dataset_checks import check_whole
+from athanor.data.building.engine import Engine, Job, ProcessedBatch, Reading, pandas_engine
+from athanor.data.checks.dataset_checks import check_dataset
 from athanor.data.checks.findings import Finding
 from athanor.data.checks.quarantine import Quarantine
-from athanor.data.checks.validation import Tally
+from athanor.data.checks.row_checks import Tally
 from athanor.data.dataset import Dataset
-from athanor.data.snapshots.merge import Merged, merge
+from athanor.data.snapshots.merge import MergeResult, merge
 from athanor.data.snapshots.snapshot import Origin, Snapshot, commit, latest_snapshot
 from athanor.data.snapshots.staging import Staged, Staging
 from athanor.data.sources.raw import Raw, keep_raw, read_record, record_time_range
@@ -28,7 +28,7 @@ from athanor.progress import Progress, Unwatched
 
 
 @dataclass(frozen=True)
-class Options:
+class BuildOptions:
     """How a dataset is built.
 
     Attributes:
@@ -40,7 +40,7 @@ class Options:
         quarantine: folder for rejected rows; that of the home when not given.
     """
 
-    engine: Engine = run_here
+    engine: Engine = pandas_engine
     why: str = "data build"
     as_of: datetime | None = None
     is_full: bool = False
@@ -52,11 +52,11 @@ class Options:
             raise SettingsError(f"as_of {self.as_of} has no time zone; give an instant")
 
 
-_DEFAULTS: Final = Options()
+_DEFAULTS: Final = BuildOptions()
 
 
 @dataclass(frozen=True)
-class Examined:
+class StagedBuild:
     """Raw input after all checks, staged and not committed.
 
     Attributes:
@@ -76,7 +76,7 @@ class Examined:
     def is_refused(self) -> bool:
         return any(finding.refuses for finding in self.findings)
 
-    def demand(self) -> None:
+    def raise_if_refused(self) -> None:
         """Raises DataError, naming everything, when the dataset is refused."""
         if not self.is_refused:
             return
@@ -86,7 +86,7 @@ class Examined:
 
 
 @dataclass(frozen=True)
-class Built:
+class BuildResult:
     """A snapshot, and how it came about.
 
     Attributes:
@@ -104,8 +104,12 @@ class Built:
 
 
 def build_snapshot(
-    contract: Contract, dataset: Dataset, home: Home, progress: Progress | None = None, options: Options = _DEFAULTS
-) -> Built:
+    contract: Contract,
+    dataset: Dataset,
+    home: Home,
+    progress: Progress | None = None,
+    options: BuildOptions = _DEFAULTS,
+) -> BuildResult:
     """Ingests, transforms, validates and commits a project's data.
 
     Raises:
@@ -114,18 +118,18 @@ def build_snapshot(
         ConflictError: somebody else committed a version meanwhile; nothing was committed.
     """
     progress = progress or Unwatched()
-    with examine(contract, dataset, home, progress, options) as examined:
-        examined.demand()
+    with stage_build(contract, dataset, home, progress, options) as staged:
+        staged.raise_if_refused()
         with progress.step("Commit the snapshot") as advance:
-            snapshot, is_new = commit(home.datasets, examined.staged, examined.origin, examined.based_on)
+            snapshot, is_new = commit(home.datasets, staged.staged, staged.origin, staged.based_on)
             advance(f"version {snapshot.version}, {'new' if is_new else 'unchanged'}")
-    return Built(snapshot, is_new, examined.raw.is_new, examined.findings, examined.quarantine)
+    return BuildResult(snapshot, is_new, staged.raw.is_new, staged.findings, staged.quarantine)
 
 
 @contextmanager
-def examine(
-    contract: Contract, dataset: Dataset, home: Home, progress: Progress, options: Options = _DEFAULTS
-) -> Iterator[Examined]:
+def stage_build(
+    contract: Contract, dataset: Dataset, home: Home, progress: Progress, options: BuildOptions = _DEFAULTS
+) -> Iterator[StagedBuild]:
     """Does all that `build_snapshot` does but for verdict and commit. What is not committed within goes away."""
     parent = _find_parent(contract, dataset, home, options)
     with progress.step("Ingest raw tables") as advance:
@@ -147,13 +151,13 @@ def examine(
         with closing(staged):
             for repeated in (*merged.repeated, *staged.repeated):
                 quarantine.add(read.tally.reject_repeated(contract, repeated))
-            findings = [*read.tally.findings(contract), *check_whole(dataset, staged)]
+            findings = [*read.tally.findings(contract), *check_dataset(dataset, staged)]
             place = quarantine.keep(raw.digest, contract.fingerprint)
             if staged.read_range:
                 record_time_range(raw, *map(_to_datetime, staged.read_range))
             origin = Origin(read.rows, raw.digest, options.why, read.rejected, merged.carried, merged.changes)
             by_weight = sorted(findings, key=lambda finding: not finding.refuses)
-            yield Examined(raw, staged, origin, tuple(by_weight), place, parent)
+            yield StagedBuild(raw, staged, origin, tuple(by_weight), place, parent)
 
 
 def _take_batches(
@@ -164,16 +168,16 @@ def _take_batches(
     with progress.step("Transform and validate", reading.size) as advance:
         for batch in reading.batches:
             read.add(batch)
-            quarantine.add(batch.judged.rejected)
+            quarantine.add(batch.validated.rejected)
             if is_whole:
-                staging.add(batch.judged.kept)
+                staging.add(batch.validated.kept)
             else:
-                read.kept.append(batch.judged.kept)
+                read.kept.append(batch.validated.kept)
             advance(f"{read.rows:,} rows, {read.tally.rejected.total():,} set aside", batch.amount)
     return read
 
 
-def _find_parent(contract: Contract, dataset: Dataset, home: Home, options: Options) -> Snapshot | None:
+def _find_parent(contract: Contract, dataset: Dataset, home: Home, options: BuildOptions) -> Snapshot | None:
     """The snapshot whose rows an incremental ingest goes over; None where all rows are to be read.
 
     Rows that were checked against another contract are read again.
@@ -214,10 +218,10 @@ class _Read:
     tally: Tally = field(default_factory=Tally)
     kept: list[pa.Table] = field(default_factory=list)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: ProcessedBatch) -> None:
         self.rows += batch.rows_in
         self.left_out.update(batch.left_out)
-        self.tally.add(batch.judged.tally)
+        self.tally.add(batch.validated.tally)
 
     @property
     def rejected(self) -> dict[str, int]:
@@ -227,8 +231,8 @@ class _Read:
 
 def _merge(
     contract: Contract, home: Home, parent: Snapshot | None, read: _Read, staging: Staging, progress: Progress
-) -> Merged:
+) -> MergeResult:
     if parent is None:
-        return Merged()
+        return MergeResult()
     with progress.step(f"Merge with version {parent.version}", parent.rows_out) as advance:
         return merge(contract, home.datasets, parent, read.kept, staging, advance)

@@ -32,17 +32,17 @@ from athanor.release.store import ReleaseStore
 from athanor.training.compile.onnx_graph import compile_pipeline
 from athanor.training.evaluation.bootstrap import estimate
 from athanor.training.evaluation.calibration import Calibrated, find_calibration
-from athanor.training.evaluation.champion import ask_champion
+from athanor.training.evaluation.champion import predict_with_champion
 from athanor.training.evaluation.evidence import Evidence, Rows, spread
 from athanor.training.recipe import Recipe
 from athanor.training.search.parallel import Engine, on_engine
-from athanor.training.search.search import Found, fit, search
+from athanor.training.search.search import SearchResult, fit, search
 
 _REFERENCE_ROWS: Final = 100
 
 
 @dataclass(frozen=True)
-class Options:
+class TrainingOptions:
     """How to train. None of it changes what is made, but for `trials`.
 
     Attributes:
@@ -78,7 +78,7 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class Built:
+class UngatedRelease:
     """A release before it is judged.
 
     Attributes:
@@ -89,7 +89,7 @@ class Built:
 
     identity: Identity
     files: Mapping[str, bytes]
-    found: Found
+    found: SearchResult
     evidence: Evidence
     rows_trained: int
     metrics: Mapping[str, Estimate]
@@ -109,7 +109,9 @@ class _Fitted:
     baseline: Any
 
 
-def build(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps, options: Options) -> Built:
+def build_release(
+    recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps, options: TrainingOptions
+) -> UngatedRelease:
     """Searches, fits, compiles and evaluates.
 
     The same recipe, features and snapshot give the same identity, whatever the engine and the number of cores.
@@ -126,7 +128,7 @@ def build(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps, options:
         graph = compile_pipeline(fitted.pipeline, later.features, fitted.calibration)
         advance(f"{len(graph) / 1024:.0f} KiB")
     with steps.step("evaluate", "Evaluate on the later time slice") as advance:
-        evidence = _gather(recipe, snapshot, home, fitted, graph, later)
+        evidence = _make_evidence(recipe, snapshot, home, fitted, graph, later)
         metrics = estimate(later.labels, evidence.probabilities, recipe.seed)
         baseline = estimate(later.labels, evidence.baseline, recipe.seed)
         advance(f"ROC AUC {metrics['roc_auc'].value:.4f}, baseline {baseline['roc_auc'].value:.4f}")
@@ -147,11 +149,13 @@ def build(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps, options:
     )
     # Whoever trains again wants to see that it is the same, not to be told so.
     shutil.rmtree(folder, ignore_errors=True)
-    return Built(identity, files, found, evidence, len(past), metrics, baseline)
+    return UngatedRelease(identity, files, found, evidence, len(past), metrics, baseline)
 
 
-def search_alone(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps, options: Options) -> tuple[Found, int]:
-    """Searches, and keeps what it finds for `build`; says as well on how many rows. Raises as `build` does."""
+def search_alone(
+    recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps, options: TrainingOptions
+) -> tuple[SearchResult, int]:
+    """The search result and the number of rows it used; no release is fitted. Raises as `build_release`."""
     past, _ = _read(recipe, snapshot, home, steps)
     return _search(recipe, past, _search_folder(recipe, snapshot, home, options), steps, options), len(past)
 
@@ -161,15 +165,15 @@ def _read(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps) -> tuple
     with steps.step("read", "Read the snapshot, make features") as advance:
         columns = read_snapshot(recipe.model.contract, home.datasets, snapshot)
         is_test = recipe.is_test(columns)
-        _demand_both_labels(recipe, columns, ~is_test, "before")
-        _demand_both_labels(recipe, columns, is_test, "from")
+        _require_both_labels(recipe, columns, ~is_test, "before")
+        _require_both_labels(recipe, columns, is_test, "from")
         rows = Rows.make(recipe.model, columns)
         past, later = rows.take(~is_test), rows.take(is_test)
         advance(f"{len(past):,} rows to train, {len(later):,} later ones to evaluate")
     return past, later
 
 
-def _demand_both_labels(recipe: Recipe, columns: Columns, rows: NDArray[np.bool_], part: str) -> None:
+def _require_both_labels(recipe: Recipe, columns: Columns, rows: NDArray[np.bool_], part: str) -> None:
     found = np.unique(columns[recipe.model.contract.label.name][rows])
     if len(found) < 2:
         raise DataError(
@@ -178,7 +182,7 @@ def _demand_both_labels(recipe: Recipe, columns: Columns, rows: NDArray[np.bool_
         )
 
 
-def _search_folder(recipe: Recipe, snapshot: Snapshot, home: Home, options: Options) -> Path:
+def _search_folder(recipe: Recipe, snapshot: Snapshot, home: Home, options: TrainingOptions) -> Path:
     """Whatever could change the answers of a fit gives another folder."""
     libraries = sorted(f"{found.name}=={found.version}" for found in metadata.distributions())
     parts = (recipe.digest, recipe.model.features.digest, recipe.model.contract.fingerprint, snapshot.digest)
@@ -186,12 +190,12 @@ def _search_folder(recipe: Recipe, snapshot: Snapshot, home: Home, options: Opti
     return options.search_folder or home.searches / recipe.model.name / key
 
 
-def _search(recipe: Recipe, past: Rows, folder: Path, steps: Steps, options: Options) -> Found:
+def _search(recipe: Recipe, past: Rows, folder: Path, steps: Steps, options: TrainingOptions) -> SearchResult:
     with steps.timed("search"), on_engine(options.engine):
         return search(recipe, past.frame, past.labels, folder, steps.progress, options.trials, options.jobs)
 
 
-def _fit(recipe: Recipe, found: Found, past: Rows, steps: Steps) -> _Fitted:
+def _fit(recipe: Recipe, found: SearchResult, past: Rows, steps: Steps) -> _Fitted:
     with steps.step("fit", "Fit the best candidate, and the baseline", 2) as advance:
         words = f"{found.candidate.name} {dict(found.parameters)}"
         pipeline = fit(found.candidate.pipeline, found.parameters, past.frame, past.labels)
@@ -202,7 +206,9 @@ def _fit(recipe: Recipe, found: Found, past: Rows, steps: Steps) -> _Fitted:
     return _Fitted(pipeline, calibration, baseline)
 
 
-def _gather(recipe: Recipe, snapshot: Snapshot, home: Home, fitted: _Fitted, graph: bytes, later: Rows) -> Evidence:
+def _make_evidence(
+    recipe: Recipe, snapshot: Snapshot, home: Home, fitted: _Fitted, graph: bytes, later: Rows
+) -> Evidence:
     with threadpool_limits(1):
         baseline = fitted.baseline.predict_proba(later.frame)[:, 1]
     return Evidence(
@@ -212,7 +218,7 @@ def _gather(recipe: Recipe, snapshot: Snapshot, home: Home, fitted: _Fitted, gra
         graph=graph,
         probabilities=Graph(graph).predict_probability(later.features),
         baseline=baseline,
-        champion=ask_champion(
+        champion=predict_with_champion(
             ReleaseStore(home.store_url), recipe.model, later, snapshot.digest, recipe.test_from.isoformat()
         ),
         seed=recipe.seed,
