@@ -26,9 +26,9 @@ def test_a_split_without_a_time_zone_is_refused(make_recipe: Callable[..., Recip
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"gates": (Floor("roc_auc", at_least=0.6),) * 2}, "has two gates of the same name: "),
+        ({"gates": (Floor("roc_auc", at_least=0.6),) * 2}, "has gates with the same name: "),
         ({"slices": (by_column("origin"),) * 2}, "has two slices of the same name: origin"),
-        ({"candidates": (Candidate("one", DummyClassifier(), {}),) * 2}, "has two candidates of the same name: one"),
+        ({"candidates": (Candidate("one", DummyClassifier(), {}),) * 2}, "has candidates with the same name: one"),
         ({"candidates": ()}, "has no candidates; give at least one"),
     ],
 )

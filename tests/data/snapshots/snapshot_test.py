@@ -134,7 +134,7 @@ def test_a_version_that_is_not_there_is_named_beside_those_that_are(tmp_path: Pa
 def test_where_there_is_no_table_there_are_no_snapshots(tmp_path: Path) -> None:
     assert list_snapshots(_NAME, tmp_path) == []
     assert latest_snapshot(_NAME, tmp_path) is None
-    with pytest.raises(NotFoundError, match="none; make one with `data build`"):
+    with pytest.raises(NotFoundError, match="none; build one with `data build`"):
         find_snapshot(_NAME, tmp_path)
 
 
@@ -198,7 +198,7 @@ def test_of_two_who_start_from_the_same_version_the_second_is_told(tmp_path: Pat
     first, _ = _commit(tmp_path, make_columns(30))
     _commit(tmp_path, make_columns(31))
     before = _files(tmp_path)
-    with pytest.raises(ConflictError, match="flight_delay: somebody else committed a version meanwhile"):
+    with pytest.raises(ConflictError, match="flight_delay: another process committed a version meanwhile"):
         _commit(tmp_path, make_columns(32), based_on=first)
     assert [s.rows_out for s in list_snapshots(_NAME, tmp_path)] == [31, 30]
     assert _files(tmp_path) == before

@@ -101,7 +101,7 @@ def test_a_function_finds_the_path_when_it_is_fetched(here: Path, kept: Path) ->
 
 def test_an_absent_file_is_named(here: Path, kept: Path) -> None:
     for absent in (here / "gone.csv", f"{here}/*.csv", here, "memory://nowhere/a.csv"):
-        with pytest.raises(NotFoundError, match="no such file, and no folder or glob with one") as error:
+        with pytest.raises(NotFoundError, match="no such file, and no file in such a folder or glob") as error:
             DelimitedFiles(absent).fetch(kept, None)
         assert str(absent) in str(error.value)
 
@@ -126,7 +126,7 @@ def test_a_file_is_never_kept_outside_of_its_folder(memory: Any, kept: Path) -> 
 
 def test_a_url_that_nothing_reads_is_refused_without_its_secrets(kept: Path) -> None:
     with pytest.raises(
-        SettingsError, match=r"nowhere://\*\*\*@host/a\.csv\?\*\*\*: nothing here reads such a URL"
+        SettingsError, match=r"nowhere://\*\*\*@host/a\.csv\?\*\*\*: no installed library reads this URL"
     ) as error:
         DelimitedFiles("nowhere://key:hunter2@host/a.csv?token=hunter2").fetch(kept, None)
     assert "hunter2" not in str(error.value)
@@ -143,7 +143,7 @@ def test_links_to_files_are_read_and_links_to_folders_are_refused(tmp_path: Path
         copy_files(location, into)
         assert sorted(path.name for path in into.iterdir()) == ["a.csv", "b.csv"]
     (tmp_path / "d" / "more").symlink_to(tmp_path / "d" / "sub")
-    with pytest.raises(DataError, match=r"more is no file, and a link to a folder is not followed"):
+    with pytest.raises(DataError, match=r"more is not a file, and links to folders is not followed"):
         copy_files(tmp_path / "d", tmp_path)
 
 

@@ -54,13 +54,13 @@ def test_the_same_rows_make_the_same_bytes_however_they_were_cut(tmp_path: Path)
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
-        ([], "no table came; where there are no rows, give one without rows"),
+        ([], "the source returned no table; if there are no rows, return an empty table without rows"),
         (pd.DataFrame({"id": [1]}), "gave a str; it gives an iterable, such as a list, of pandas frames"),
         ([{"id": 1}], "gave a dict"),
-        ([pd.DataFrame({"id": [1, "x"]})], "table 1 of the source's function cannot be kept"),
-        ([pa.table([[1], [2]], names=["id", "id"])], "the table has columns twice: 'id'"),
+        ([pd.DataFrame({"id": [1, "x"]})], "table 1 from the source's function cannot be stored"),
+        ([pa.table([[1], [2]], names=["id", "id"])], "the table has duplicate columns: 'id'"),
         ([pa.table({"id": [1]}), pa.table({"key": [1]})], "table 2 .* the first has id: int64, this has key: int64"),
-        ([pa.table({"id": [1]}), pa.table({"id": ["x"]})], "table 2 of the source's function does not fit the first"),
+        ([pa.table({"id": [1]}), pa.table({"id": ["x"]})], "table 2 from the source's function does not fit the first"),
     ],
 )
 def test_what_a_function_must_not_give_is_refused(kept: Path, tables: Any, words: str) -> None:
@@ -70,7 +70,7 @@ def test_what_a_function_must_not_give_is_refused(kept: Path, tables: Any, words
 
 def test_a_type_that_parquet_does_not_know_is_refused(kept: Path) -> None:
     interval = pa.array([(1, 2, 3)], pa.month_day_nano_interval())
-    with pytest.raises(DataError, match=r"a column has a type that cannot be kept: .*cast it to text or a number"):
+    with pytest.raises(DataError, match=r"a column has a type that cannot be stored: .*cast it to text or a number"):
         FunctionSource(lambda: [pa.table({"wait": interval})]).fetch(kept, None)
 
 

@@ -90,7 +90,7 @@ def test_types_and_nulls_come_as_they_are(kept: Path) -> None:
         ("SELECT gen_random_uuid() AS x", r"type uuid, .* cast it: x::text$"),
         ("SELECT '1.2.3.4'::inet AS x", r"type inet, .* cast it: x::text$"),
         ("SELECT '{}'::jsonb AS x", r"type json, .* cast it: x::text$"),
-        ("SELECT interval '1 day' AS x", r"a column has a type that cannot be kept: .*cast it to text or a number"),
+        ("SELECT interval '1 day' AS x", r"a column has a type that cannot be stored: .*cast it to text or a number"),
     ],
 )
 def test_a_type_that_no_column_is_made_from_is_refused_with_its_cast(kept: Path, query: str, words: str) -> None:
@@ -110,7 +110,7 @@ def test_cast_as_the_error_says_it_is_read(kept: Path) -> None:
         ("SELEC 1", 'syntax error at or near "SELEC"'),
         ("SELECT 1; SELECT 2", "cannot insert multiple commands|syntax error"),
         ("SELECT 10 / (n - 200000) AS x, repeat('x', 99) AS y FROM generate_series(1, 300000) n", "division by zero"),
-        ("SELECT 1 AS x, 2 AS x", "the table has columns twice: 'x'"),
+        ("SELECT 1 AS x, 2 AS x", "the table has duplicate columns: 'x'"),
     ],
 )
 def test_what_the_database_says_is_passed_on(kept: Path, query: str, words: str) -> None:

@@ -132,7 +132,7 @@ def test_the_file_is_opened_for_reading_only(path: Path, kept: Path) -> None:
     [
         ("SELECT nope FROM flights", "no such column: nope$"),
         ("SELEC 1", 'near "SELEC": syntax error$'),
-        ("SELECT id, id FROM flights", "the table has columns twice: 'id'"),
+        ("SELECT id, id FROM flights", "the table has duplicate columns: 'id'"),
     ],
 )
 def test_what_the_database_says_is_passed_on(path: Path, kept: Path, query: str, words: str) -> None:
@@ -186,9 +186,9 @@ def test_the_database_may_come_from_the_environment(path: Path, kept: Path, monk
         ({"database": "mysql://me:hunter2@host/x"}, "begins with mysql://"),
         ({"database": "host=x password=hunter2"}, "the database is no URL; use sqlite:///path or postgresql://"),
         ({"query": " ;\n"}, "the query is empty"),
-        ({"query": "SELECT :since, :since"}, r"has :since more than once; name it: WITH given AS \(SELECT :since"),
+        ({"query": "SELECT :since, :since"}, r"has :since more than once; use it once: WITH given AS \(SELECT :since"),
         ({"query": "SELECT :since", "lookback": timedelta(-1)}, "lookback -1 day.* is negative"),
-        ({"lookback": timedelta(1)}, "lookback 1 day.* is for queries with :since, and this has none"),
+        ({"lookback": timedelta(1)}, "lookback 1 day.* needs :since in the query, which has none"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_at_once(settings: dict[str, Any], words: str) -> None:

@@ -129,8 +129,8 @@ def test_a_large_text_is_streamed_as_it_would_be_read_at_once(large: Path) -> No
     ("late", "words"),
     [
         (b"7,x,1,2", r"column 'a': invalid value 'x'|column 'b': invalid value 'x'; its type double was told"),
-        (b"7.5,1,1,2", r"column 'a': invalid value '7\.5'; its type int64 was told from the text before"),
-        (b"7,1,1,2", r"column 'd': invalid value '2'; its type null was told from the text before"),
+        (b"7.5,1,1,2", r"column 'a': invalid value '7\.5'; its type int64 was inferred from the rows before"),
+        (b"7,1,1,2", r"column 'd': invalid value '2'; its type null was inferred from the rows before"),
         (b"7,1,1", "Expected 4 columns, got 3"),
     ],
 )
@@ -157,7 +157,7 @@ def test_a_row_may_be_longer_than_what_a_thread_parses_at_a_time(here: Path, kep
 
 def test_a_row_without_end_is_refused_before_memory_is_full(here: Path, kept: Path) -> None:
     path = write(here / "a.csv", b'id\n"' + b"x" * 80_000_000)
-    with pytest.raises(DataError, match="a row does not end; it begins"):
+    with pytest.raises(DataError, match="a row has no end; it begins"):
         ingest(DelimitedFiles(path), kept)
 
 

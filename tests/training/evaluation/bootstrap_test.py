@@ -151,7 +151,9 @@ def test_resamples_without_the_rarer_label_are_drawn_again() -> None:
 def test_what_is_no_probability_is_not_estimated(wrong: float) -> None:
     labels, probabilities = _make_world(50)
     improbable = np.where(np.arange(50) == 9, wrong, probabilities)
-    with pytest.raises(GateError, match=f"1 of 50 probabilities are not from 0 to 1, the first is {wrong:g} in row 9"):
+    with pytest.raises(
+        GateError, match=f"1 of 50 probabilities are NaN or outside 0 to 1, the first is {wrong:g} in row 9"
+    ):
         estimate(labels, improbable, seed=0)
     with pytest.raises(GateError, match="in row 9"):
         paired_interval("roc_auc", labels, probabilities, improbable, seed=0)

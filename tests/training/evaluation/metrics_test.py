@@ -78,7 +78,7 @@ def test_which_way_is_better_is_known_of_every_metric() -> None:
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -0.01, 1.01])
 def test_what_is_no_probability_is_not_judged(wrong: float) -> None:
     probabilities = np.array([0.1, 0.9, wrong, wrong, 0.5])
-    with pytest.raises(GateError, match=f"2 of 5 probabilities are not from 0 to 1, the first is {wrong:g} in row 2"):
+    with pytest.raises(GateError, match=f"2 of 5 probabilities are NaN or outside 0 to 1; the first is {wrong:g}"):
         evaluate(_LABELS, probabilities)
     with pytest.raises(GateError, match="must not be released"):
         measure("log_loss", _LABELS, probabilities)

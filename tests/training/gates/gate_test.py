@@ -108,9 +108,9 @@ def test_every_failure_is_told_with_what_was_seen_and_wanted() -> None:
     with pytest.raises(GateError) as caught:
         raise_if_failed(results, where="reports/card.html")
     assert str(caught.value).splitlines() == [
-        "the release is stopped",
-        "  - first: roc_auc is 0.7; wanted is at least 0.9",
-        "  - third: it is none; wanted is a number",
+        "the release was stopped by its gates",
+        "  - first: roc_auc is 0.7; required: at least 0.9",
+        "  - third: it is none; required: a number",
         "more: reports/card.html",
     ]
     assert caught.value.exit_status == 3

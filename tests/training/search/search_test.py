@@ -102,7 +102,7 @@ def test_the_same_seed_draws_the_same_and_another_seed_others(make_recipe: MakeR
 
 def test_a_distribution_needs_a_number_of_trials(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     candidate = Candidate("drawn", make_pipeline_over("distance"), {"logisticregression__C": loguniform(1e-3, 1e3)})
-    with pytest.raises(ContractError, match="draws parameters from a distribution; say how many `trials`"):
+    with pytest.raises(ContractError, match="samples parameters from a distribution; set `trials`"):
         _search(make_recipe(candidates=(candidate,)), tmp_path)
 
 

@@ -1,6 +1,6 @@
 """The engine on Ray Data: batches are transformed and validated in parallel, here or on a cluster.
 
-What it gives is what `engine.pandas_engine` gives, in the same order: who commits it cannot tell them apart.
+It returns the same batches in the same order as `engine.pandas_engine`, so that the snapshot is the same.
 """
 
 import pickle
@@ -18,7 +18,7 @@ from athanor.data.sources.raw import Raw
 from athanor.errors import AthanorError
 
 LoadJob: TypeAlias = Callable[[], Job]
-"""Gives the job on any node: a contract cannot be sent, but the modules that declare it are in every worker."""
+"""Loads the job on any node: a contract cannot be pickled, but every worker can import the modules that declare it."""
 
 _AMOUNT: Final = "athanor.amount"
 _RESULT: Final = "athanor.result"
@@ -26,10 +26,10 @@ _RESULT: Final = "athanor.result"
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Runs a job on Ray Data. Ray must be running: see `ray_cluster`.
+    """Runs a job on Ray Data, on the Ray cluster this process has joined.
 
     Attributes:
-        load_job: importable in every worker.
+        load_job: a function that every worker can import.
     """
 
     load_job: LoadJob
@@ -52,7 +52,7 @@ class RayEngine:
 
 
 def _make_datasource(read: Callable[[], Iterator[pa.Table]]) -> Any:
-    """One read task: the order of the source is that of its blocks."""
+    """A datasource with one read task, so that blocks keep the source order."""
     from ray.data import Datasource, ReadTask
     from ray.data.block import BlockMetadata
 
@@ -67,7 +67,7 @@ def _make_datasource(read: Callable[[], Iterator[pa.Table]]) -> Any:
 
 
 def _read_main(load_job: LoadJob, raw: Raw) -> Iterator[pa.Table]:
-    """The batches of the main table, each row with its part of the batch's amount."""
+    """The batches of the main table, each row with its share of the batch's amount."""
     dataset = load_job().dataset
     try:
         for table, amount in dataset.sources[dataset.main].open(raw.table(dataset.main), dataset.batch_rows).batches:
@@ -90,7 +90,7 @@ def _process(prepared: bytes, table: pa.Table) -> pa.Table:
 
 
 def _pack(result: ProcessedBatch | AthanorError) -> pa.Table:
-    """Errors of ours travel as results do: Ray would wrap them in one of its own, with a log of it."""
+    """Returns our errors as results: Ray would wrap and log a raised one."""
     return pa.table({_RESULT: pa.array([pickle.dumps(result)], pa.large_binary())})
 
 
@@ -103,7 +103,7 @@ def _unpack(packed: bytes) -> ProcessedBatch:
 
 @lru_cache(maxsize=1)
 def _prepare(prepared: bytes) -> tuple[Job, dict[str, pd.DataFrame]]:
-    """The job and the tables that are joined: read once in each worker."""
+    """The job and the tables to join, read once per worker."""
     load_job, raw, as_of = pickle.loads(prepared)
     job: Job = replace(load_job(), as_of=as_of)
     return job, job.read_others(raw)

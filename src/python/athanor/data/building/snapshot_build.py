@@ -1,4 +1,4 @@
-"""From raw tables to a snapshot."""
+"""Builds a snapshot: ingest, transform, validate, stage, commit."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -32,12 +32,12 @@ class BuildOptions:
     """How a dataset is built.
 
     Attributes:
-        engine: what runs the transform and the row rules; see `engine.py`.
-        why: why it is built, for the history.
-        as_of: an event after it has not happened; the present when not given.
-        is_full: all rows are read, where a source could read only what is new.
-        memory_bytes: how much of the accepted rows is held before it goes to disk.
-        quarantine: folder for rejected rows; that of the home when not given.
+        engine: runs the transform and the row rules; see `engine.py`.
+        why: reason for the build, for the history.
+        as_of: rows with a later event time are rejected; now if not given.
+        is_full: whether to read all rows from a source that could read only new ones.
+        memory_bytes: how many bytes of accepted rows to hold before spilling to disk.
+        quarantine: folder for rejected rows; the home's if not given.
     """
 
     engine: Engine = pandas_engine
@@ -49,7 +49,7 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         if self.as_of is not None and self.as_of.tzinfo is None:
-            raise SettingsError(f"as_of {self.as_of} has no time zone; give an instant")
+            raise SettingsError(f"as_of {self.as_of} has no time zone; add one")
 
 
 _DEFAULTS: Final = BuildOptions()
@@ -57,12 +57,12 @@ _DEFAULTS: Final = BuildOptions()
 
 @dataclass(frozen=True)
 class StagedBuild:
-    """Raw input after all checks, staged and not committed.
+    """A build after all checks, staged and not committed.
 
     Attributes:
-        findings: everything that is wrong; those that refuse first.
-        quarantine: where the rejected rows are, None where there are none.
-        based_on: the snapshot whose rows were carried over.
+        findings: all findings; those that refuse the dataset first.
+        quarantine: file of rejected rows, None if there are none.
+        based_on: the snapshot that rows were carried over from.
     """
 
     raw: Raw
@@ -77,7 +77,7 @@ class StagedBuild:
         return any(finding.refuses for finding in self.findings)
 
     def raise_if_refused(self) -> None:
-        """Raises DataError, naming everything, when the dataset is refused."""
+        """Raises DataError with all findings if the dataset is refused."""
         if not self.is_refused:
             return
         lines = [f"  - {finding}" for finding in self.findings if finding.refuses]
@@ -87,13 +87,13 @@ class StagedBuild:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """A snapshot, and how it came about.
+    """A snapshot, and how it was built.
 
     Attributes:
         is_new: whether it is a new version; unchanged data makes none.
-        is_raw_new: whether the raw input was not there already.
-        findings: rows that were set aside within the budget.
-        quarantine: where they are, None where there are none.
+        is_raw_new: whether the raw input was not stored before.
+        findings: rules broken by rows that were quarantined within the budget.
+        quarantine: file of those rows, None if there are none.
     """
 
     snapshot: Snapshot
@@ -113,9 +113,9 @@ def build_snapshot(
     """Ingests, transforms, validates and commits a project's data.
 
     Raises:
-        DataError: the data does not keep the contract; nothing was committed, and what was rejected is in quarantine.
-        NotFoundError: raw input is not there.
-        ConflictError: somebody else committed a version meanwhile; nothing was committed.
+        DataError: the data breaks the contract; nothing was committed, and the rejected rows are in quarantine.
+        NotFoundError: raw input does not exist.
+        ConflictError: another process committed a version meanwhile; nothing was committed.
     """
     progress = progress or Unwatched()
     with stage_build(contract, dataset, home, progress, options) as staged:
@@ -130,12 +130,12 @@ def build_snapshot(
 def stage_build(
     contract: Contract, dataset: Dataset, home: Home, progress: Progress, options: BuildOptions = _DEFAULTS
 ) -> Iterator[StagedBuild]:
-    """Does all that `build_snapshot` does but for verdict and commit. What is not committed within goes away."""
+    """Runs `build_snapshot` up to the commit. Leaving the context deletes the staged files, unless committed."""
     parent = _find_parent(contract, dataset, home, options)
     with progress.step("Ingest raw tables") as advance:
         raw = keep_raw(dataset.sources, home.raw / contract.name, _since(parent))
         if parent and not _joins_the_same(dataset, raw, home.raw / contract.name, parent):
-            # Rows that were carried over would not know of what they are joined with now.
+            # Carried rows were joined with the old tables: read all rows again.
             parent = None
             raw = keep_raw(dataset.sources, home.raw / contract.name)
         advance(f"{'new' if raw.is_new else 'unchanged'}, digest {raw.digest[:12]}")
@@ -144,7 +144,7 @@ def stage_build(
         Quarantine(options.quarantine or home.quarantine / contract.name) as quarantine,
     ):
         reading = options.engine(Job(contract, dataset, options.as_of or datetime.now(UTC)), raw)
-        read = _take_batches(reading, staging, quarantine, progress, is_whole=parent is None)
+        read = _take_batches(reading, staging, quarantine, progress, is_full=parent is None)
         merged = _merge(contract, home, parent, read, staging, progress)
         with progress.step("Sort, digest and write", staging.rows) as advance:
             staged = staging.stage(advance)
@@ -152,35 +152,35 @@ def stage_build(
             for repeated in (*merged.repeated, *staged.repeated):
                 quarantine.add(read.tally.reject_repeated(contract, repeated))
             findings = [*read.tally.findings(contract), *check_dataset(dataset, staged)]
-            place = quarantine.keep(raw.digest, contract.fingerprint)
+            rejected = quarantine.keep(raw.digest, contract.fingerprint)
             if staged.read_range:
                 record_time_range(raw, *map(_to_datetime, staged.read_range))
             origin = Origin(read.rows, raw.digest, options.why, read.rejected, merged.carried, merged.changes)
-            by_weight = sorted(findings, key=lambda finding: not finding.refuses)
-            yield StagedBuild(raw, staged, origin, tuple(by_weight), place, parent)
+            refusing_first = sorted(findings, key=lambda finding: not finding.refuses)
+            yield StagedBuild(raw, staged, origin, tuple(refusing_first), rejected, parent)
 
 
 def _take_batches(
-    reading: Reading, staging: Staging, quarantine: Quarantine, progress: Progress, is_whole: bool
+    reading: Reading, staging: Staging, quarantine: Quarantine, progress: Progress, is_full: bool
 ) -> "_Read":
-    """Takes every batch; the accepted rows go to the staging, unless they wait for those of a parent."""
+    """Consumes every batch; stages accepted rows, or holds them for the merge with a parent."""
     read = _Read()
     with progress.step("Transform and validate", reading.size) as advance:
         for batch in reading.batches:
             read.add(batch)
             quarantine.add(batch.validated.rejected)
-            if is_whole:
+            if is_full:
                 staging.add(batch.validated.kept)
             else:
                 read.kept.append(batch.validated.kept)
-            advance(f"{read.rows:,} rows, {read.tally.rejected.total():,} set aside", batch.amount)
+            advance(f"{read.rows:,} rows, {read.tally.rejected.total():,} quarantined", batch.amount)
     return read
 
 
 def _find_parent(contract: Contract, dataset: Dataset, home: Home, options: BuildOptions) -> Snapshot | None:
-    """The snapshot whose rows an incremental ingest goes over; None where all rows are to be read.
+    """The snapshot that an incremental ingest updates; None to read all rows.
 
-    Rows that were checked against another contract are read again.
+    Rows that were checked against a different contract are read again.
     """
     if not dataset.is_incremental or options.is_full:
         return None
@@ -189,7 +189,7 @@ def _find_parent(contract: Contract, dataset: Dataset, home: Home, options: Buil
 
 
 def _joins_the_same(dataset: Dataset, raw: Raw, folder: Path, parent: Snapshot) -> bool:
-    """Whether all raw tables but the main one are those that the parent was made of."""
+    """Whether all raw tables except the main one are the same as the parent's."""
     before, after = (
         {name: file for name, file in read_record(folder, digest).files.items() if name.split("/")[0] != dataset.main}
         for digest in (parent.raw, raw.digest)
@@ -210,7 +210,7 @@ class _Read:
     """What was read so far.
 
     Attributes:
-        kept: accepted rows that wait for the parent's.
+        kept: accepted rows to merge with the parent's.
     """
 
     rows: int = 0
@@ -225,7 +225,7 @@ class _Read:
 
     @property
     def rejected(self) -> dict[str, int]:
-        """All rows that are not in the snapshot, by reason."""
+        """Number of rows that are not in the snapshot, by reason."""
         return dict(self.left_out + self.tally.rejected)
 
 

@@ -1,4 +1,4 @@
-"""Gates on what will be served: the graph."""
+"""Gates on the compiled graph, which is what will be served."""
 
 import time
 from dataclasses import dataclass
@@ -16,11 +16,17 @@ from athanor.training.gates.gate import make_result
 
 @dataclass(frozen=True)
 class Parity:
-    """The graph answers as the pipeline does that it was compiled from.
+    """The graph predicts the same probabilities as the pipeline it was compiled from.
 
     Attributes:
-        rows: how many are compared, spread evenly over those of the evaluation.
-        at_most: the largest difference of two probabilities, inclusive.
+        rows: number of rows to compare, evenly spaced over the held-out rows.
+        at_most: largest allowed difference of two probabilities, inclusive; in [0, 1).
+
+    >>> Parity(at_most=1.0)
+    Traceback (most recent call last):
+    athanor.errors.ContractError: parity of graph and pipeline: at_most is 1; it must be at least 0 and less than 1
+    >>> Parity(rows=100).run(evidence).passed
+    True
     """
 
     rows: int = 10_000
@@ -41,11 +47,11 @@ class Parity:
             of_pipeline = evidence.pipeline.predict_proba(rows.frame)[:, 1]
         of_graph = evidence.session.predict_probability(rows.features)
         differences = np.abs(of_pipeline - of_graph)
-        # The first NaN, where there is one.
+        # The first NaN, if there is one.
         worst = int(differences.argmax())
         explanation = (
             f"of {len(sample):,} rows the largest difference is {differences[worst]:.3g} in row {sample[worst]}: "
-            f"the graph answers {of_graph[worst]:.6g}, the pipeline {of_pipeline[worst]:.6g}"
+            f"the graph returns {of_graph[worst]:.6g}, the pipeline {of_pipeline[worst]:.6g}"
         )
         wanted = f"a difference of at most {self.at_most:g}"
         return make_result(self, bool(differences[worst] <= self.at_most), differences[worst], wanted, explanation)
@@ -53,11 +59,17 @@ class Parity:
 
 @dataclass(frozen=True)
 class Latency:
-    """One row is answered quickly: features and graph, without the network.
+    """Predicting one row is fast: features and graph, without the network.
 
     Attributes:
-        at_most_ms: the median, inclusive.
-        calls: how many are timed, each with another row where there are as many.
+        at_most_ms: largest allowed median in milliseconds, inclusive.
+        calls: number of timed calls, with a different row each as far as there are rows.
+
+    >>> Latency(at_most_ms=5.0, calls=0)
+    Traceback (most recent call last):
+    athanor.errors.ContractError: latency of one row: calls is 0; it must be at least 1
+    >>> Latency(at_most_ms=1e-6, calls=20).run(evidence).passed
+    False
     """
 
     at_most_ms: float
@@ -92,10 +104,15 @@ class Latency:
 
 @dataclass(frozen=True)
 class GraphSize:
-    """The graph is small: each replica loads it, and keeps it in memory.
+    """The graph is small: each replica loads it and keeps it in memory.
 
     Attributes:
-        at_most_bytes: inclusive.
+        at_most_bytes: largest allowed size, inclusive.
+
+    >>> GraphSize(at_most_bytes=100).run(evidence).passed
+    False
+    >>> GraphSize(at_most_bytes=20_000_000).run(evidence).passed
+    True
     """
 
     at_most_bytes: int

@@ -1,4 +1,4 @@
-"""Search: which candidate, with which parameters. Scikit-learn's own, in order of time, that can be interrupted."""
+"""Hyperparameter search over candidates: scikit-learn's, on time-ordered folds, resumable."""
 
 import threading
 from collections import defaultdict
@@ -35,12 +35,12 @@ _POLL_S: Final = 0.2
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        trials: best first; ties keep the order in which they were drawn, and a score that is NaN comes last.
-        candidate, parameters: those of the best one.
-        folds: for each fold in order of time, the labels of its later rows and what the best one answered for them.
+        trials: best first; ties keep the order of sampling, and a trial with a NaN score comes last.
+        candidate, parameters: of the best trial.
+        folds: labels and the best trial's probabilities for the validation rows of each fold, in time order.
     """
 
     trials: tuple[Trial, ...]
@@ -58,20 +58,20 @@ def search(
     trials: int | None = None,
     jobs: int | None = None,
 ) -> SearchResult:
-    """Tries candidates with parameters, cross-validated in order of time.
+    """Evaluates candidates and parameters by cross-validation on time-ordered folds.
 
-    Runs in processes on all cores, or wherever joblib's backend is; each fit has one thread. The result depends on
-    neither.
+    Runs in processes on all cores, or on joblib's current backend; each fit uses one thread. The result does not
+    depend on either.
 
     Args:
-        frame: features in order of event time, n rows.
+        frame: features sorted by event time, n rows.
         labels: 0 and 1, shape (n,).
-        folder: of this search alone, which all workers see. What is kept there is not fitted again.
-        trials: how many; those of the recipe when not given.
-        jobs: how many processes; one for each core when not given, of the whole cluster where there is one.
+        folder: used by this search alone and visible to all workers. Fits whose predictions it contains are skipped.
+        trials: number of trials; the recipe's if not given.
+        jobs: number of processes; one per core if not given, of the whole cluster if there is one.
 
     Raises:
-        ContractError: the recipe gives a distribution and no number of trials.
+        ContractError: the recipe has a distribution but no number of trials.
     """
     folder.mkdir(parents=True, exist_ok=True)
     splits = TimeSeriesSplit(recipe.folds)
@@ -98,7 +98,7 @@ def search(
 
 
 def fit(pipeline: BaseEstimator, parameters: Mapping[str, Any], frame: Any, labels: NDArray[Any]) -> Any:
-    """A fitted copy of a pipeline, fitted on one thread."""
+    """A copy of a pipeline, fitted on one thread."""
     with threadpool_limits(1):
         return clone(pipeline).set_params(**parameters).fit(frame, labels)
 
@@ -117,7 +117,7 @@ def _make_search(recipe: Recipe, kept: CachedPipeline, trials: int | None, split
     }
     is_finite = not any(hasattr(values, "rvs") for space in spaces for values in space.values())
     if trials is None and not is_finite:
-        raise ContractError(f"{recipe.declared_in} draws parameters from a distribution; say how many `trials`")
+        raise ContractError(f"{recipe.declared_in} samples parameters from a distribution; set `trials`")
     if trials is None or (is_finite and trials >= len(ParameterGrid(spaces))):
         return GridSearchCV(kept, spaces, **common)
     return RandomizedSearchCV(kept, spaces, n_iter=trials, random_state=recipe.seed, **common)
@@ -131,7 +131,7 @@ def _count_fits(searching: Any, folds: int) -> int:
 
 @contextmanager
 def _reporting(folder: Path, recipe: Recipe, advance: Advance) -> Iterator[None]:
-    """Tells of each fit when its answers appear. Fits run in other processes: what they keep is what they tell."""
+    """Reports progress as fits finish. Fits run in other processes, so it watches for their files in the folder."""
     ended = threading.Event()
     scores: dict[str, dict[Path, float]] = defaultdict(dict)
 
@@ -174,7 +174,7 @@ def _read_trials(drawn: list[dict[str, Any]], results: Mapping[str, Any], folds:
 
 
 def _read_predictions(trial: Trial, folder: Path) -> list[FoldPredictions]:
-    """In order of time."""
+    """In time order."""
     files = folder.glob(f"{trial_name(trial.algorithm, trial.parameters)}-*{ENDING}")
     return sorted((FoldPredictions.read(path) for path in files), key=lambda answers: answers.fitted)
 

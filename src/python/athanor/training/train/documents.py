@@ -1,4 +1,4 @@
-"""What is written about a training, for people and for the registry: the model card, the record, the answers."""
+"""The documents of a training: model card, training record and predictions."""
 
 import json
 from collections.abc import Mapping
@@ -52,10 +52,10 @@ def make_documents(
 
 
 def raise_if_refused(record: TrainingRecord, documents: Mapping[str, bytes], folder: Path, digest: str) -> None:
-    """Writes why a training was refused, and refuses it; does nothing if it passed.
+    """Writes the model card and the record of a refused training and raises; does nothing if it passed.
 
     Raises:
-        GateError: a gate said no; names the gates, and the file that tells more.
+        GateError: a gate failed; the message lists the failed gates and the path of the model card.
     """
     if record.status != "refused":
         return

@@ -1,4 +1,4 @@
-"""From a snapshot to all that makes a release what it is; nothing is judged or written yet."""
+"""Builds everything in a release's identity from a snapshot, before gates and without writing it."""
 
 import hashlib
 import json
@@ -43,13 +43,13 @@ _REFERENCE_ROWS: Final = 100
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train. None of it changes what is made, but for `trials`.
+    """How to train. Only `trials` can change the result.
 
     Attributes:
-        trials: of the search; those of the recipe when not given.
-        engine: what runs the search. For `ray` a Ray must be running.
-        jobs: how many processes the search has; one for each core when not given.
-        search_folder: where the search keeps what it has found; one of the home when not given.
+        trials: number of trials of the search; the recipe's if not given.
+        engine: what runs the search. For `ray`, Ray must be running.
+        jobs: number of processes of the search; one per core if not given.
+        search_folder: where the search caches its fits; in the home if not given.
     """
 
     trials: int | None = None
@@ -60,7 +60,7 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps of a training: shown, and timed in seconds by their names."""
+    """Shows the steps of a training, and records their durations in seconds by name."""
 
     progress: Progress
     seconds: dict[str, float] = field(default_factory=dict)
@@ -79,12 +79,12 @@ class Steps:
 
 @dataclass(frozen=True)
 class UngatedRelease:
-    """A release before it is judged.
+    """A release before its gates.
 
     Attributes:
-        files: those that the identity names, by name.
-        rows_trained: how many.
-        metrics, baseline: on the later rows, by name.
+        files: the files listed in the identity, by name.
+        rows_trained: number of training rows.
+        metrics, baseline: metrics of model and baseline on the held-out rows, by name.
     """
 
     identity: Identity
@@ -98,10 +98,10 @@ class UngatedRelease:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """The winner of a search, fitted on all rows before the split, and the baseline.
+    """The best candidate and the baseline, fitted on all training rows.
 
     Attributes:
-        calibration: of the winner; None where it does not help.
+        calibration: of the best candidate; None if it does not help.
     """
 
     pipeline: Any
@@ -117,7 +117,7 @@ def build_release(
     The same recipe, features and snapshot give the same identity, whatever the engine and the number of cores.
 
     Raises:
-        DataError: the snapshot was made under another contract, or has only one label before or after `test_from`.
+        DataError: the snapshot was made under a different contract, or has only one label before or from `test_from`.
         ReleaseError: the champion is corrupted.
     """
     past, later = _read(recipe, snapshot, home, steps)
@@ -147,7 +147,7 @@ def build_release(
         baseline={name: of.value for name, of in baseline.items()},
         files=digests(files),
     )
-    # Whoever trains again wants to see that it is the same, not to be told so.
+    # Without the cache, training again repeats the search and so proves that the result is the same.
     shutil.rmtree(folder, ignore_errors=True)
     return UngatedRelease(identity, files, found, evidence, len(past), metrics, baseline)
 
@@ -161,8 +161,8 @@ def search_alone(
 
 
 def _read(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps) -> tuple[Rows, Rows]:
-    """The rows to train on, and the later ones to evaluate on."""
-    with steps.step("read", "Read the snapshot, make features") as advance:
+    """The training rows and the later, held-out rows."""
+    with steps.step("read", "Read the snapshot, compute features") as advance:
         columns = read_snapshot(recipe.model.contract, home.datasets, snapshot)
         is_test = recipe.is_test(columns)
         _require_both_labels(recipe, columns, ~is_test, "before")
@@ -178,12 +178,12 @@ def _require_both_labels(recipe: Recipe, columns: Columns, rows: NDArray[np.bool
     if len(found) < 2:
         raise DataError(
             f"{rows.sum()} rows {part} {recipe.test_from.isoformat()} have {len(found)} different labels, "
-            "needed are 2; choose another test_from, or take more data"
+            "training needs 2; choose another test_from, or use more data"
         )
 
 
 def _search_folder(recipe: Recipe, snapshot: Snapshot, home: Home, options: TrainingOptions) -> Path:
-    """Whatever could change the answers of a fit gives another folder."""
+    """The cache folder, whose name depends on everything that could change a fit's predictions."""
     libraries = sorted(f"{found.name}=={found.version}" for found in metadata.distributions())
     parts = (recipe.digest, recipe.model.features.digest, recipe.model.contract.fingerprint, snapshot.digest)
     key = hashlib.sha256(json.dumps([*parts, libraries]).encode()).hexdigest()[:16]
@@ -197,12 +197,12 @@ def _search(recipe: Recipe, past: Rows, folder: Path, steps: Steps, options: Tra
 
 def _fit(recipe: Recipe, found: SearchResult, past: Rows, steps: Steps) -> _Fitted:
     with steps.step("fit", "Fit the best candidate, and the baseline", 2) as advance:
-        words = f"{found.candidate.name} {dict(found.parameters)}"
+        description = f"{found.candidate.name} {dict(found.parameters)}"
         pipeline = fit(found.candidate.pipeline, found.parameters, past.frame, past.labels)
         calibration = find_calibration(found.folds) if recipe.calibrate else None
-        advance(words)
+        advance(description)
         baseline = fit(recipe.baseline, {}, past.frame, past.labels)
-        advance(words)
+        advance(description)
     return _Fitted(pipeline, calibration, baseline)
 
 

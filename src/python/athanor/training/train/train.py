@@ -1,4 +1,4 @@
-"""From a snapshot to a release that passed its gates."""
+"""Trains a release: build, gates, documents, write."""
 
 import shutil
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from athanor.training.train.release_build import Steps, TrainingOptions, Ungated
 
 
 class Recorder(Protocol):
-    """Who remembers trainings, passed and refused ones. `Registry.record` is one."""
+    """Records trainings, passed or refused; `Registry.record` does."""
 
     def __call__(
         self,
@@ -36,7 +36,7 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True)
 class Training:
-    """What a training made and saw."""
+    """A release and the record of its training."""
 
     release: Release
     record: TrainingRecord
@@ -50,10 +50,10 @@ def train(
     options: TrainingOptions | None = None,
     recorder: Recorder | None = None,
 ) -> Training:
-    """Builds a release, judges it and writes it below `home.candidates`.
+    """Builds a release, runs its gates and writes it below `home.candidates`.
 
     Raises:
-        GateError: a gate said no. No release was written; record and model card lie below `home.reports`.
+        GateError: a gate failed. No release was written; the record and the model card are below `home.reports`.
         DataError, ReleaseError: as `build_release` does.
     """
     options, steps = options or TrainingOptions(), Steps(progress or Unwatched())
@@ -101,13 +101,13 @@ def tune(
 
 
 def _replace_dirty_candidate(candidate: Path, provenance: Provenance) -> None:
-    """Removes a candidate from changes that were in no commit, where a commit has made the same release now."""
+    """Deletes a candidate built from uncommitted changes, once a clean tree has built the same release."""
     if provenance.is_clean and candidate.is_dir() and not read_release(candidate).manifest.provenance.is_clean:
         shutil.rmtree(candidate)
 
 
 def _all_gates(recipe: Recipe) -> tuple[Gate, ...]:
-    """Those of the recipe; a graph that answers unlike its pipeline never becomes a release."""
+    """The gates of the recipe, and `Parity` in any case."""
     has_parity = any(isinstance(gate, Parity) for gate in recipe.gates)
     return recipe.gates if has_parity else (*recipe.gates, Parity())
 
