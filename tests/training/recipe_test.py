@@ -32,7 +32,7 @@ def test_a_split_without_a_time_zone_is_refused(make_recipe: Callable[..., Recip
         ({"candidates": ()}, "has no candidates; give at least one"),
     ],
 )
-def test_what_could_not_be_told_apart_or_trained_is_refused(
+def test_duplicate_names_and_untrainable_recipes_are_refused(
     make_recipe: Callable[..., Recipe], parts: Mapping[str, Any], message: str
 ) -> None:
     with pytest.raises(ContractError, match=message):

@@ -61,7 +61,7 @@ _SCORES: Final = st.lists(st.tuples(st.sampled_from([-1.0, 0.0, 0.5, 2.0, 9.0, n
 
 @PROPERTY
 @given(_SCORES.filter(lambda rows: len({label for _, label in rows}) == 2))
-def test_the_area_of_a_number_is_that_of_two_other_libraries(rows: list[tuple[float, bool]]) -> None:
+def test_the_auc_of_a_number_equals_that_of_two_other_libraries(rows: list[tuple[float, bool]]) -> None:
     """Ties and missing values too, which count as smaller than all others."""
     values, labels = (np.array(part) for part in zip(*rows, strict=True))
     score = np.nan_to_num(values, nan=-100.0)
@@ -127,18 +127,18 @@ def test_texts_of_many_categories_are_not_accused_for_being_rare(categories: int
     assert single_feature_aucs(_CONTRACT, _columns(labels, code=_texts(codes)))["code"] < 0.55
 
 
-def test_a_text_that_every_row_has_for_itself_tells_nothing() -> None:
+def test_a_text_unique_to_each_row_predicts_nothing() -> None:
     found = single_feature_aucs(_CONTRACT, _columns(_labels(), code=_texts(range(_ROWS))))
     assert found["code"] == 0.5
 
 
-def test_a_column_that_never_varies_tells_nothing() -> None:
+def test_a_constant_column_predicts_nothing() -> None:
     same = {"amount": np.full(_ROWS, np.nan), "code": np.full(_ROWS, "", dtype=object), "is_new": np.ones(_ROWS)}
     found = single_feature_aucs(_CONTRACT, _columns(_labels(), **same))
     assert [found[name] for name in same] == pytest.approx([0.5] * 3, abs=0.02)
 
 
-def test_a_text_that_tells_something_is_told_as_much() -> None:
+def test_a_predictive_text_has_its_expected_auc() -> None:
     """Three rates; the area that a classifier would have which knew them."""
     random = np.random.default_rng(5)
     codes = random.integers(0, 3, _ROWS)
@@ -156,7 +156,7 @@ def test_only_features_are_looked_at_and_no_timestamps() -> None:
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0])
-def test_a_label_that_does_not_vary_cannot_be_told(label: float) -> None:
+def test_a_constant_label_gives_no_auc(label: float) -> None:
     assert single_feature_aucs(_CONTRACT, _columns(np.full(10, label))) == {}
 
 
@@ -165,18 +165,18 @@ def test_it_answers_the_same_every_time() -> None:
     assert single_feature_aucs(_CONTRACT, columns) == single_feature_aucs(_CONTRACT, columns)
 
 
-def test_the_standard_error_is_that_of_the_paper() -> None:
+def test_the_standard_error_matches_the_paper() -> None:
     """Hanley and McNeil 1982: 51 abnormal images, 58 normal ones, an area of 0.893."""
     assert standard_error(0.893, trues=51, falses=58) == pytest.approx(0.032, abs=6e-4)
 
 
 @pytest.mark.parametrize(("trues", "falses"), [(10, 10), (20, 500), (4_000, 7)])
-def test_the_standard_error_of_chance_is_that_of_the_mann_whitney_statistic(trues: int, falses: int) -> None:
+def test_the_standard_error_of_chance_matches_the_mann_whitney_statistic(trues: int, falses: int) -> None:
     expected = np.sqrt((trues + falses + 1) / (12 * trues * falses)) if falses >= 10 else np.inf
     assert standard_error(0.5, trues, falses) == pytest.approx(expected, rel=1e-12)
 
 
-def test_areas_scatter_as_the_standard_error_says() -> None:
+def test_aucs_scatter_by_their_standard_error() -> None:
     """Exponential scores, for which the formula holds: trues four times as large have an area of 0.8."""
     random = np.random.default_rng(9)
     labels = np.arange(240) < 80

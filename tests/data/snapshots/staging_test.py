@@ -92,7 +92,7 @@ def test_rows_are_written_in_the_datasets_order_however_they_came(tmp_path: Path
 
 @pytest.mark.parametrize("chunk_rows", [1, 100, 10_000])
 @pytest.mark.parametrize("memory_bytes", _MEMORIES)
-def test_memory_and_chunks_change_nothing_that_is_staged(
+def test_memory_limit_and_chunk_size_do_not_change_the_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory_bytes: int, chunk_rows: int
 ) -> None:
     batches = _shuffled(make_columns(1_000), 9)
@@ -108,7 +108,7 @@ def _facts(staged: Staged) -> dict[str, Any]:
     return facts | {"files": files, "sample": staged.sample.to_pylist(), "repeated_rows": staged.repeated_rows}
 
 
-def test_statistics_are_those_of_the_rows(tmp_path: Path) -> None:
+def test_statistics_match_the_rows(tmp_path: Path) -> None:
     columns = make_columns(500)
     times, labels = columns["scheduled_departure"], columns["arrived_late"]
     staged = _stage(_CONTRACT, tmp_path, _shuffled(columns, 3))
@@ -184,7 +184,7 @@ def test_files_are_cut_where_they_are_full(tmp_path: Path, monkeypatch: pytest.M
     assert staged.digest == content_digest(_CONTRACT, to_arrow(_CONTRACT.dataset_columns, columns))
 
 
-def test_the_largest_gap_is_found_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_largest_gap_is_found_within_and_between_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between chunks too: each day is one."""
     monkeypatch.setattr(staging_module, "_CHUNK_ROWS", 1)
     day = 24 * 60
@@ -219,7 +219,7 @@ def test_rows_are_out_of_order_where_one_before_them_is_later(
     assert staged.read_range == read_range
 
 
-def test_the_order_of_carried_rows_says_nothing(tmp_path: Path) -> None:
+def test_the_order_of_carried_rows_does_not_count_as_disorder(tmp_path: Path) -> None:
     with Staging(_TOY, tmp_path / "toy", _IN_MEMORY) as staging:
         staging.carry(to_arrow(_TOY.dataset_columns, _toys([1, 2], [50, 40])))
         staging.add(to_arrow(_TOY.dataset_columns, _toys([3, 4], [10, 20])))
@@ -264,13 +264,13 @@ def test_discarding_removes_all_files(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("memory_bytes", _MEMORIES)
-def test_nothing_is_left_on_disk_but_the_staged_files(tmp_path: Path, memory_bytes: int) -> None:
+def test_only_the_staged_files_remain_on_disk(tmp_path: Path, memory_bytes: int) -> None:
     staged = _stage(_CONTRACT, tmp_path, _shuffled(make_columns(500), 5), memory_bytes)
     assert _names(tmp_path) == [f"{_CONTRACT.name}/{file.path.name}" for file in staged.files]
 
 
 @pytest.mark.parametrize("memory_bytes", _MEMORIES)
-def test_whoever_fails_while_staging_leaves_nothing(
+def test_a_failure_while_staging_leaves_no_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory_bytes: int
 ) -> None:
     monkeypatch.setattr(staging_module, "_FILE_ROWS", 50)
@@ -305,7 +305,7 @@ def test_more_may_go_to_disk_than_there_may_be_open_files(tmp_path: Path) -> Non
     assert staged.rows == 300
 
 
-def test_what_a_killed_process_left_goes_after_a_day_when_the_next_needs_the_disk(tmp_path: Path) -> None:
+def test_files_of_a_killed_process_are_deleted_after_a_day(tmp_path: Path) -> None:
     old, young = tmp_path / ".arriving-old", tmp_path / ".arriving-young"
     for folder, age in ((old, timedelta(hours=25)), (young, timedelta(hours=23))):
         folder.mkdir()
@@ -319,7 +319,7 @@ def test_what_a_killed_process_left_goes_after_a_day_when_the_next_needs_the_dis
     assert (old.exists(), young.exists()) == (False, True)
 
 
-def test_it_tells_of_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_reports_the_progress_of_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of those that share their key."""
     monkeypatch.setattr(staging_module, "_CHUNK_ROWS", 1)
     told: list[tuple[str, int]] = []

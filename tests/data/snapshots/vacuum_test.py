@@ -110,7 +110,7 @@ def test_a_checkpoint_of_the_log_does_not_forget_when_versions_were_superseded(t
     assert vacuum(_NAME, tmp_path, timedelta(days=10), named=()).versions == (1, 0)
 
 
-def test_a_version_that_is_named_stays_and_is_told(tmp_path: Path) -> None:
+def test_a_named_version_is_kept_and_reported(tmp_path: Path) -> None:
     snapshots = _commit(tmp_path, 4)
     _age(tmp_path, timedelta(days=31))
     done = vacuum(_NAME, tmp_path, _MONTH, named={1, 3, 7})
@@ -119,12 +119,12 @@ def test_a_version_that_is_named_stays_and_is_told(tmp_path: Path) -> None:
     assert _whole(tmp_path) == [3, 1]
 
 
-def test_a_named_version_that_would_have_stayed_anyway_is_not_told(tmp_path: Path) -> None:
+def test_a_named_version_that_would_stay_anyway_is_not_reported(tmp_path: Path) -> None:
     _commit(tmp_path, 3)
     assert vacuum(_NAME, tmp_path, _MONTH, named={0, 2}).kept == ()
 
 
-def test_a_dry_run_tells_the_same_and_removes_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_reports_the_same_and_deletes_nothing(tmp_path: Path) -> None:
     _commit(tmp_path, 4)
     _age(tmp_path, timedelta(days=31))
     orphan = _orphan(tmp_path, "orphan", timedelta(days=31))
@@ -136,23 +136,23 @@ def test_a_dry_run_tells_the_same_and_removes_nothing(tmp_path: Path) -> None:
     assert (told.files, orphan.exists()) == (3, False)
 
 
-def test_the_history_stays_whole(tmp_path: Path) -> None:
+def test_the_history_is_kept(tmp_path: Path) -> None:
     _commit(tmp_path, 3)
     before = list_snapshots(_NAME, tmp_path)
     vacuum(_NAME, tmp_path, _NONE, named=())
     assert list_snapshots(_NAME, tmp_path) == before
 
 
-def test_a_version_without_its_files_says_so_where_it_is_read_or_restored(tmp_path: Path) -> None:
+def test_reading_or_restoring_a_version_without_files_raises(tmp_path: Path) -> None:
     snapshots = _commit(tmp_path, 2)
     vacuum(_NAME, tmp_path, _NONE, named=())
-    with pytest.raises(DataError, match="snapshot 0 of flight_delay were vacuumed; take another version"):
+    with pytest.raises(DataError, match="snapshot 0 of flight_delay were vacuumed; use another version"):
         read_snapshot(_CONTRACT, tmp_path, snapshots[0])
     with pytest.raises(DataError, match="snapshot 0 of flight_delay were vacuumed; it cannot be restored"):
         restore(_NAME, tmp_path, 0, why="?")
 
 
-def test_what_was_vacuumed_already_is_not_told_again(tmp_path: Path) -> None:
+def test_vacuumed_versions_are_not_reported_again(tmp_path: Path) -> None:
     _commit(tmp_path, 3)
     assert vacuum(_NAME, tmp_path, _NONE, named=()).versions == (1, 0)
     assert vacuum(_NAME, tmp_path, _NONE, named=()) == VacuumResult((), (), files=0, bytes=0)
@@ -198,8 +198,8 @@ def test_files_that_a_named_version_shares_with_others_stay(tmp_path: Path) -> N
     assert _whole(tmp_path) == [3, 2, 0]
 
 
-def test_what_another_tool_wrote_on_top_takes_no_snapshot_away(tmp_path: Path) -> None:
-    """Deleting rows supersedes the files of the latest snapshot, by a version that is none."""
+def test_a_version_written_by_another_tool_does_not_remove_a_snapshot(tmp_path: Path) -> None:
+    """Deleting rows supersedes the files of the latest snapshot by a version that is not a snapshot."""
     _commit(tmp_path, 2)
     assert DeltaTable(tmp_path / _NAME).delete("carrier = 'AA'")["num_removed_files"] == 1
     _age(tmp_path, timedelta(days=31))

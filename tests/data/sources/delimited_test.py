@@ -146,7 +146,7 @@ def test_a_column_has_one_type_over_all_files(
         ({"a.csv": b"id\n1\n", "b.csv": b"key\n1\n"}, r"b\.csv has columns \['key'\], a\.csv has \['id'\]"),
         ({"a.csv": b"id,x\n1,2\n3\n"}, r"a\.csv, row 3 \(the header is row 1\): .*Expected 2 columns, got 1: 3"),
         ({"a.csv": b"id,x\n1,2\n3,4,5\n"}, r"row 3 .*Expected 2 columns, got 3"),
-        ({"a.csv": b'id,x\n1,"2\n3,4\n'}, r"a\.csv: a row has no end; it begins '1,\"2.*Is a quote opened there"),
+        ({"a.csv": b'id,x\n1,"2\n3,4\n'}, r"a\.csv: a row has no end; it begins '1,\"2.*Check for a quote"),
         ({"a.csv": "id\nä\n".encode("latin-1")}, r"a\.csv is not delimited text in UTF-8: .*0xe4.*; convert it"),
         ({"a.csv": "id\n1\n".encode("utf-16")}, r"a\.csv is not delimited text in UTF-8"),
         ({"a.csv.gz": gzip.compress(_TEXT)[:-9]}, r"a\.csv\.gz cannot be read: "),
@@ -163,7 +163,7 @@ def test_files_that_make_no_table_are_refused_by_name(
         ingest(DelimitedFiles(here), kept)
 
 
-def test_an_archive_with_nothing_in_it_is_refused(here: Path, kept: Path) -> None:
+def test_an_empty_archive_is_refused(here: Path, kept: Path) -> None:
     with pytest.raises(DataError, match=r"a\.zip is an empty archive"):
         ingest(DelimitedFiles(write_zip(here / "a.zip", {"empty/": b""})), kept)
 
@@ -197,7 +197,7 @@ def test_a_declared_column_that_is_not_there_is_named(here: Path, kept: Path) ->
         ({"delimiter": "::"}, "delimiter '::'"),
         ({"delimiter": "§"}, "delimiter '§'"),
         ({"delimiter": '"'}, "other than a quote"),
-        ({"null_values": "NA"}, r"null_values 'NA' is not a tuple of strings, such as \('', 'NA'\)"),
+        ({"null_values": "NA"}, r"null_values 'NA' is not a tuple of strings such as \('', 'NA'\)"),
         ({"null_values": (None,)}, r"null_values \(None,\)"),
         ({"types": {"x": "number"}}, r"types\['x'\] is 'number', which is not a type; use string, bool"),
     ],

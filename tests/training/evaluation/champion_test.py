@@ -1,4 +1,4 @@
-"""The champion, asked for the rows that a new model is judged by."""
+"""The champion's predictions for the rows on which a new model is evaluated."""
 
 import json
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ def _other_features() -> Model:
     return Model(MODEL.contract, Features(("miles",), (), compute))
 
 
-def test_where_nothing_takes_traffic_there_is_none(store: ReleaseStore) -> None:
+def test_without_traffic_there_is_no_champion(store: ReleaseStore) -> None:
     assert predict_with_champion(store, MODEL, _ROWS, _SNAPSHOT, _FROM) is None
 
 
@@ -67,7 +67,7 @@ def test_with_other_features_it_has_given_its_answers_to_the_same_rows(store: Re
 
 
 @pytest.mark.parametrize(("snapshot", "test_from"), [("6" * 64, _FROM), (_SNAPSHOT, "2013-11-01T00:00:00+00:00")])
-def test_with_other_features_and_other_rows_it_cannot_be_asked_and_says_how_it_could(
+def test_with_other_features_and_rows_there_are_no_predictions_and_a_remedy(
     store: ReleaseStore, tmp_path: Path, snapshot: str, test_from: str
 ) -> None:
     _promote(store, make_release(tmp_path / "candidates", answers=encode_predictions(_SNAPSHOT, _FROM, _KEPT)))

@@ -1,4 +1,4 @@
-"""Evidence about real pipelines, fitted on flights that never were."""
+"""Evidence from real pipelines, fitted on synthetic flights."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
@@ -29,7 +29,7 @@ def columns() -> Columns:
 
 @pytest.fixture(scope="session")
 def gather(columns: Columns) -> Gather:
-    """Fits a pipeline on the first half of some rows, and judges it by the second."""
+    """Fits a pipeline on the first half of some rows and evaluates it on the second."""
 
     def gather_evidence(
         pipeline: Any = None, fitted_on: Columns = columns, evaluated_on: Columns = columns, **replaced: Any

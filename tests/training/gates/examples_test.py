@@ -1,4 +1,4 @@
-"""The examples in the docstrings of gates, with a model that learned what they say of it."""
+"""The examples in the docstrings of gates."""
 
 import doctest
 

@@ -1,4 +1,4 @@
-"""Gates are all run, each failure is told, and what is no number passes none."""
+"""All gates run, each failure is reported, and NaN passes none."""
 
 from dataclasses import replace
 from typing import Final
@@ -59,7 +59,7 @@ def test_a_model_that_answers_nan_passes_no_gate(gate: Gate, broken: Evidence, g
 
 @pytest.mark.parametrize("gate", _OF_PROBABILITIES, ids=lambda gate: gate.name)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.1, 1.1])
-def test_a_single_probability_that_is_none_passes_no_gate_and_is_named(
+def test_a_single_invalid_probability_fails_every_gate_and_is_reported(
     gate: Gate, value: float, broken: Evidence, good: Evidence
 ) -> None:
     probabilities = good.probabilities.copy()
@@ -69,7 +69,7 @@ def test_a_single_probability_that_is_none_passes_no_gate_and_is_named(
     assert f"the first is {value:g} in row 17" in result.explanation
 
 
-def test_a_baseline_or_a_champion_that_answers_nan_is_beaten_by_nobody(good: Evidence, broken: Evidence) -> None:
+def test_a_baseline_or_champion_with_nan_fails_the_gate(good: Evidence, broken: Evidence) -> None:
     champion = broken.champion
     assert champion is not None
     silent = replace(
@@ -87,7 +87,7 @@ def test_a_value_that_is_no_number_has_not_passed(value: float) -> None:
     assert (result.passed, result.value) == (False, None)
 
 
-def test_all_gates_run_whatever_the_first_says_and_each_is_shown(good: Evidence) -> None:
+def test_all_gates_run_after_a_failure_and_each_is_shown(good: Evidence) -> None:
     shown: list[str] = []
 
     def show(words: str, amount: int = 1) -> None:
@@ -99,7 +99,7 @@ def test_all_gates_run_whatever_the_first_says_and_each_is_shown(good: Evidence)
     assert shown == ["floor of roc_auc: FAILED", "ceiling of brier_score: passed"]
 
 
-def test_every_failure_is_told_with_what_was_seen_and_wanted() -> None:
+def test_every_failure_is_reported_with_value_and_requirement() -> None:
     results = [
         GateResult(gate="first", passed=False, value=0.7, wanted="at least 0.9", explanation="roc_auc is 0.7"),
         GateResult(gate="second", passed=True, value=0.2, wanted="at most 0.3", explanation="brier_score is 0.2"),
@@ -116,6 +116,6 @@ def test_every_failure_is_told_with_what_was_seen_and_wanted() -> None:
     assert caught.value.exit_status == 3
 
 
-def test_when_all_pass_nothing_is_raised() -> None:
+def test_passing_gates_raise_nothing() -> None:
     raise_if_failed([GateResult(gate="second", passed=True, value=0.2, wanted="at most 0.3", explanation="it is 0.2")])
     raise_if_failed(())

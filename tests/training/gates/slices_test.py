@@ -46,7 +46,7 @@ def test_on_average_such_a_model_would_have_passed(gather: Gather, columns: Colu
     assert Floor("roc_auc", at_least=0.75).run(gather(fitted_on=shuffled, evaluated_on=shuffled)).passed
 
 
-def test_small_slices_are_not_judged(gather: Gather, columns: Columns) -> None:
+def test_small_slices_are_skipped(gather: Gather, columns: Columns) -> None:
     shuffled = _shuffle_labels(columns, "carrier", "DL")
     evidence = gather(fitted_on=shuffled, evaluated_on=shuffled)
     by_carrier = (by_column("carrier"),)
@@ -55,14 +55,14 @@ def test_small_slices_are_not_judged(gather: Gather, columns: Columns) -> None:
     assert NoSliceWorse(by_carrier, "roc_auc", largest_drop=0.1, smallest_rows=rows + 1).run(evidence).passed
 
 
-def test_slices_of_one_label_are_not_judged(good: Evidence) -> None:
+def test_slices_with_one_label_are_skipped(good: Evidence) -> None:
     by_label = Slice("label", lambda columns: columns["arrived_late"].astype(str).astype(object))
     both = NoSliceWorse((by_label, by_column("origin")), "roc_auc", largest_drop=0.1, smallest_rows=1).run(good)
     assert both.passed
     assert both.explanation.startswith("of 3 slices")
 
 
-def test_where_no_slice_is_judged_nothing_passes(good: Evidence) -> None:
+def test_if_every_slice_is_skipped_the_gate_fails(good: Evidence) -> None:
     result = NoSliceWorse(_SLICES, "roc_auc", largest_drop=0.5, smallest_rows=1_000_000).run(good)
     assert not result.passed
     assert result.value is None

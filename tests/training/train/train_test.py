@@ -251,7 +251,7 @@ def test_features_see_only_columns_that_are_for_features(
     [
         (datetime(2012, 1, 1, tzinfo=UTC), r"0 rows before 2012-01-01T00:00:00\+00:00 have 0 different labels"),
         (datetime(2014, 1, 1, tzinfo=UTC), r"0 rows from 2014-01-01T00:00:00\+00:00 have 0 different labels"),
-        (datetime(2013, 1, 1, 5, 30, tzinfo=UTC), r"1 rows before .* have 1 different labels, needed are 2"),
+        (datetime(2013, 1, 1, 5, 30, tzinfo=UTC), r"1 rows before .* have 1 different labels, training needs 2"),
     ],
 )
 def test_a_split_that_leaves_nothing_to_learn_or_to_evaluate_is_refused(

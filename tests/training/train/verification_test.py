@@ -36,7 +36,7 @@ def release(make_recipe: MakeRecipe, snapshot: Snapshot, home: Home) -> Release:
 
 
 def _with_manifest(release: Release, identity: Any = None, provenance: Any = None) -> Release:
-    """As if its manifest had said something else."""
+    """With a changed manifest."""
     manifest = release.manifest
     sealed = Manifest.seal(
         manifest.identity.model_copy(update=identity or {}),
@@ -73,7 +73,7 @@ def test_as_many_trials_are_made_as_it_had(make_recipe: MakeRecipe, snapshot: Sn
     assert verify(recipe, best, home).is_same
 
 
-def test_nothing_that_an_earlier_search_has_kept_is_believed(
+def test_fits_cached_by_an_earlier_search_are_not_used(
     make_recipe: MakeRecipe, release: Release, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Path] = []
@@ -82,7 +82,7 @@ def test_nothing_that_an_earlier_search_has_kept_is_believed(
         asked.append(arguments[-1].search_folder)
         return build_release(*arguments)
 
-    monkeypatch.setattr(module, "build", listen)
+    monkeypatch.setattr(module, "build_release", listen)
     verify(make_recipe(), release, home)
     assert asked[0] is not None
     assert home.path not in asked[0].parents
@@ -125,7 +125,7 @@ def test_a_snapshot_that_is_not_here_is_named_with_how_to_make_it(
 ) -> None:
     other = Home(tmp_path / "other")
     commit_columns(MODEL.contract, make_columns(100), other.datasets)
-    with pytest.raises(NotFoundError, match=r"has no snapshot [0-9a-f]{12}.*`athanor data build_release flight_delay`"):
+    with pytest.raises(NotFoundError, match=r"has no snapshot [0-9a-f]{12}.*`athanor data build flight_delay`"):
         verify(make_recipe(), release, other)
 
 

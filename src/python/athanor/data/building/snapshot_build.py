@@ -173,7 +173,7 @@ def _take_batches(
                 staging.add(batch.validated.kept)
             else:
                 read.kept.append(batch.validated.kept)
-            advance(f"{read.rows:,} rows, {read.tally.rejected.total():,} quarantined", batch.amount)
+            advance(f"{read.rows:,} rows, {read.tally.rejected.total():,} set aside", batch.amount)
     return read
 
 

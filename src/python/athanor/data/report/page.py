@@ -124,7 +124,7 @@ def _explain(report: DataReport) -> Iterator[str]:
     else:
         yield "The data meets the contract."
     if within := len(report.findings) - refusing:
-        yield f"Rows that break {wording.plural(within, 'rule')} were quarantined, within the budget."
+        yield f"Rows that break {wording.plural(within, 'rule')} were set aside, within the budget."
     if report.drift is not None:
         compared = {found.column for found in report.drift.columns}
         drifted = len({found.column for found in report.drift.columns if found.has_drifted})

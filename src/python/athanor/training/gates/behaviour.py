@@ -191,7 +191,7 @@ def _require_change(gate: str, columns: Columns, changed: Columns) -> None:
     for name, values in columns.items():
         if len(changed[name]) != len(values):
             raise ContractError(
-                f"{gate}: the change turns {len(values)} rows into {len(changed[name])} in column {name}; keep the number"
+                f"{gate}: the change turns {len(values)} rows of {name} into {len(changed[name])}; keep the number"
             )
     if all(_is_same(values, changed[name]) for name, values in columns.items()):
         raise ContractError(f"{gate}: the change changes no value, so the gate would test nothing")
