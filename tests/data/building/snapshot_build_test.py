@@ -158,7 +158,7 @@ _POISONS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     ),
     "duplicated keys": (
         lambda f: pd.concat([f, f.iloc[:50]]),
-        r"UNIQUE: 100 rows \(4\.88%\), for example \(2013-01-01T05:00:00.000000, \w\w, 1\) is also the key of another row",
+        r"UNIQUE: 100 rows \(4\.88%\), for example \(2013-01-01T05:00:00.000000, .*1\) is also the key of another row",
     ),
     "a label that leaks": (
         _leak,

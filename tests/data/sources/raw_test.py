@@ -179,7 +179,7 @@ def test_the_range_of_time_is_recorded_once_it_is_known(sources: dict[str, Delim
     assert (after.first_event, after.last_event) == (_EARLY, _LATE)
     assert (after.ingested_at, after.files) == (before.ingested_at, before.files)
     written = json.loads((folder / f"{raw.digest[:16]}.json").read_text())
-    assert written["last_event"] == "2013-01-31T23:59:59.500000+00:00"
+    assert written["last_event"] == "2013-01-31T23:59:59.500000Z"
     keep_raw(sources, folder)
     assert read_record(folder, raw.digest) == after
 

@@ -100,7 +100,7 @@ def test_every_chart_has_a_text_description() -> None:
     answers = _answers()
     roc, found, calibration = (_parse(draw(answers)) for draw in _CURVES)
     assert f"is {roc_auc_score(answers.labels, answers.ours):.4f}," in _text(roc, "desc")
-    assert f"baseline {average_precision_score(answers.labels, answers.baseline):.4f}." in _text(found, "desc")
+    assert f"baseline's {average_precision_score(answers.labels, answers.baseline):.4f}." in _text(found, "desc")
     assert f"{bin_answers(answers.labels, answers.ours)[0].rows} rows with" in _text(calibration, "desc")
     assert "distance 0.2500, carrier \N{MINUS SIGN}0.0010." in _text(
         _parse(draw_importance({"distance": 0.25, "carrier": -0.001})), "desc"

@@ -35,7 +35,7 @@ def _words(**record: Any) -> str:
         (
             make_subject(provenance=PROVENANCE.model_copy(update={"is_clean": False})),
             ["passed", "warning"],
-            "Made from an unclean tree Some of the code that made it was in no commit",
+            "Made from an unclean tree Some of the code was not committed",
         ),
         (
             make_subject(provenance=PROVENANCE.model_copy(update={"is_clean": False, "commit": ""})),
@@ -181,7 +181,7 @@ def test_commands_to_rebuild_are_shown() -> None:
     assert "unclean" not in words
 
 
-def test_a_refused_model_is_made_again_by_training_for_there_is_no_release_to_verify() -> None:
+def test_a_refused_model_is_rebuilt_by_training_because_it_has_no_release_to_verify() -> None:
     words = _page(make_refused_subject()).words
     assert "git checkout 0123456789abcdef ./pants athanor train flight_delay --snapshot 3" in words
     assert "athanor verify" not in words
@@ -245,9 +245,9 @@ def test_rows_of_one_label_alone_have_no_curves() -> None:
 
 def test_features_that_are_not_drawn_are_summarized() -> None:
     importance = {f"feature {i}": 1 / (i + 1) for i in range(IMPORTANT + 2)}
-    told = f"2 others lose {1 / (IMPORTANT + 1):.4f} at most."
-    assert told in _page(make_subject(importance=importance)).words
-    assert "at most." not in _page(make_subject()).words.partition("Features that tell the same share it.")[2][:40]
+    rest = f"2 others lose at most {1 / (IMPORTANT + 1):.4f}."
+    assert rest in _page(make_subject(importance=importance)).words
+    assert "at most" not in _page(make_subject()).words.partition("Correlated features share it.")[2][:40]
 
 
 def test_links_have_targets_and_identifiers_are_unique() -> None:

@@ -101,15 +101,6 @@ class DriftReport:
         return any(drift.has_drifted for drift in self.columns)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    column: str
-    statistic: Statistic
-    budget: float
-    value: float
-    p_value: float
-
-
 def measure_drift(contract: Contract, reference: Profile, current: Profile) -> DriftReport:
     """Compares two profiles by every statistic for which the contract has a budget.
 
@@ -122,28 +113,19 @@ def measure_drift(contract: Contract, reference: Profile, current: Profile) -> D
     Raises:
         DataError: a profile lacks a column, or has it as another kind.
     """
-    measured = [
-        _Measured(column.name, statistic, budget, *_measure(statistic, *sides))
+    tests = [
+        (column.name, statistic, budget, *_measure(statistic, *sides))
         for column, sides in _pair(contract, reference, current)
         for statistic, budget in _budgets(column)
     ]
-    adjusted = adjust_p_values(np.array([m.p_value for m in measured], dtype=np.float64)).tolist()
+    adjusted = adjust_p_values(np.array([p_value for *_, p_value in tests], dtype=np.float64)).tolist()
     significance = contract.rules.drift_significance
-    found = [_decide(m, by_holm, significance) for m, by_holm in zip(measured, adjusted, strict=True)]
-    return DriftReport(current.rows, reference.rows, significance, tuple(sorted(found, key=_rank)))
-
-
-def _decide(measured: _Measured, adjusted: float, significance: float) -> ColumnDrift:
-    return ColumnDrift(
-        column=measured.column,
-        statistic=measured.statistic,
-        value=measured.value,
-        budget=measured.budget,
-        p_value=measured.p_value,
-        adjusted_p_value=adjusted,
+    found = [
         # For NaN both comparisons are false.
-        has_drifted=not (measured.value <= measured.budget or adjusted > significance),
-    )
+        ColumnDrift(column, statistic, value, budget, p_value, by_holm, not (value <= budget or by_holm > significance))
+        for (column, statistic, budget, value, p_value), by_holm in zip(tests, adjusted, strict=True)
+    ]
+    return DriftReport(current.rows, reference.rows, significance, tuple(sorted(found, key=_rank)))
 
 
 def _rank(drift: ColumnDrift) -> tuple[bool, float]:

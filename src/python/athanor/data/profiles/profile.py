@@ -25,13 +25,25 @@ MOST_CATEGORIES: Final = 200
 _LARGEST: Final = float(np.finfo(np.float64).max)
 
 
+@dataclass(frozen=True)
+class _Counts:
+    """What all profiles of a column have: the number of rows in the dataset, and of missing values among them."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = AS_JSON
+
+    rows: NonNegativeInt
+    missing: NonNegativeInt
+
+    @property
+    def present(self) -> int:
+        return self.rows - self.missing
+
+
 @dataclass(frozen=True, eq=False)
-class NumberProfile:
+class NumberProfile(_Counts):
     """Numbers, integers or booleans.
 
     Attributes:
-        rows: number of rows in the dataset.
-        missing: number of missing values.
         knots: distinct present values, float64, ascending; empty without values.
         at_most: number of present values up to each knot, int64; the last is `rows - missing`.
         is_exact: whether every distinct value is a knot.
@@ -39,10 +51,6 @@ class NumberProfile:
         deviation: population standard deviation of the present values; NaN likewise.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = AS_JSON
-
-    rows: NonNegativeInt
-    missing: NonNegativeInt
     knots: Numbers
     at_most: Counts
     is_exact: bool
@@ -65,10 +73,6 @@ class NumberProfile:
     # Arrays are not hashable.
     __hash__ = None  # type: ignore[assignment]
 
-    @property
-    def present(self) -> int:
-        return self.rows - self.missing
-
     def count_at_most(self, points: ArrayLike) -> NDArray[np.int64]:
         """Number of present values up to each point, int64; between two knots, the number up to the lower one."""
         return np.concatenate(([0], self.at_most))[np.searchsorted(self.knots, points, side="right")]
@@ -81,22 +85,16 @@ class NumberProfile:
 
 
 @dataclass(frozen=True)
-class TextProfile:
+class TextProfile(_Counts):
     """Text.
 
     Attributes:
-        rows: number of rows in the dataset.
-        missing: number of missing values.
         distinct: number of distinct values.
         categories: up to 200 most frequent values, by descending count, then by name.
         counts: number of rows for each of `categories`.
         further: number of rows with a value outside `categories`.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = AS_JSON
-
-    rows: NonNegativeInt
-    missing: NonNegativeInt
     distinct: NonNegativeInt
     categories: tuple[str, ...]
     counts: tuple[int, ...]
@@ -112,25 +110,15 @@ class TextProfile:
         if not in_order or not are_counted or not min(self.further, 1) <= left <= self.further:
             raise ValueError("its counts do not make a distribution")
 
-    @property
-    def present(self) -> int:
-        return self.rows - self.missing
-
 
 @dataclass(frozen=True)
-class TimeProfile:
+class TimeProfile(_Counts):
     """Instants in UTC.
 
     Attributes:
-        rows: number of rows in the dataset.
-        missing: number of missing values.
         first, last: earliest and latest, datetime64[us]; None without values.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = AS_JSON
-
-    rows: NonNegativeInt
-    missing: NonNegativeInt
     first: Instant
     last: Instant
 
@@ -139,10 +127,6 @@ class TimeProfile:
         has_none = self.first is None and self.last is None
         if not (has_both if self.present > 0 else has_none and self.present == 0):
             raise ValueError("its instants do not make a period")
-
-    @property
-    def present(self) -> int:
-        return self.rows - self.missing
 
 
 ColumnProfile: TypeAlias = NumberProfile | TextProfile | TimeProfile

@@ -92,10 +92,6 @@ class Staged:
         return pa.concat_tables([arrow_schema(self.contract.dataset_columns).empty_table(), *self.samples])
 
     @property
-    def repeated_rows(self) -> int:
-        return sum(table.num_rows for table in self.repeated)
-
-    @property
     def time_range(self) -> tuple[np.datetime64, np.datetime64] | None:
         return (self.files[0].first, self.files[-1].last) if self.files else None
 

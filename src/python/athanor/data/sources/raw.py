@@ -1,13 +1,14 @@
 """The store of raw input: unmodified, addressed by content, with a record of when it came and what it covers."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
 
 from athanor.data.sources.files import list_files, name_of
 from athanor.data.sources.source import Source
@@ -66,6 +67,9 @@ class RawRecord:
     files: Mapping[str, RawFile]
     first_event: datetime | None = None
     last_event: datetime | None = None
+
+
+_RECORDS: Final = TypeAdapter(RawRecord)
 
 
 def keep_raw(sources: Mapping[str, Source], folder: Path, since: datetime | None = None) -> Raw:
@@ -139,20 +143,13 @@ def read_record(folder: Path, digest: str) -> RawRecord:
     """
     path = _record_path(folder, digest)
     try:
-        values = json.loads(path.read_bytes())
+        return _RECORDS.validate_json(path.read_bytes())
     except FileNotFoundError:
         known = ", ".join(sorted(found.stem for found in folder.glob("*.json"))) or "none"
         raise NotFoundError(f"no raw tables {digest[:_DIGITS]} in {folder}; there are: {known}") from None
-    except ValueError as error:
-        raise _damaged(path, error) from None
-    try:
-        return _from_json(values)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, error) from None
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} is damaged ({error!r}); delete it and ingest again, which writes a new one")
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise DataError(f"{path} is damaged ({reason}); delete it and ingest again, which writes a new one") from None
 
 
 def _record_path(folder: Path, digest: str) -> Path:
@@ -160,26 +157,4 @@ def _record_path(folder: Path, digest: str) -> Path:
 
 
 def _write_record(folder: Path, record: RawRecord) -> None:
-    values = {
-        "digest": record.digest,
-        "ingested_at": _iso(record.ingested_at),
-        "first_event": record.first_event and _iso(record.first_event),
-        "last_event": record.last_event and _iso(record.last_event),
-        "files": {name: {"sha256": file.sha256, "bytes": file.bytes} for name, file in sorted(record.files.items())},
-    }
-    replace_file(_record_path(folder, record.digest), json.dumps(values, indent=2).encode())
-
-
-def _iso(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat()
-
-
-def _from_json(values: Any) -> RawRecord:
-    first, last = (values[name] and datetime.fromisoformat(values[name]) for name in ("first_event", "last_event"))
-    return RawRecord(
-        digest=values["digest"],
-        ingested_at=datetime.fromisoformat(values["ingested_at"]),
-        files={name: RawFile(**file) for name, file in values["files"].items()},
-        first_event=first,
-        last_event=last,
-    )
+    replace_file(_record_path(folder, record.digest), _RECORDS.dump_json(record, indent=2))

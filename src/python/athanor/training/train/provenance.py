@@ -5,7 +5,6 @@ import json
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -20,27 +19,18 @@ _LOCKS: Final = (_ROOT / "python/default.lock", _ROOT.parents[1] / "3rdparty/pyt
 _CPU: Final = Path("/proc/cpuinfo")
 
 
-@dataclass(frozen=True)
-class Run:
-    """How a training was run: what `Provenance` says under the same names."""
-
-    snapshot_version: int
-    trials: int | None
-    engine: str
-    threads: int
-
-
-def describe_provenance(run: Run) -> Provenance:
+def describe_provenance(snapshot_version: int, trials: int | None, engine: str, threads: int) -> Provenance:
+    """The provenance of a release that this process has trained."""
     commit, is_clean = describe_tree()
     return Provenance(
-        snapshot_version=run.snapshot_version,
+        snapshot_version=snapshot_version,
         commit=commit,
         is_clean=is_clean,
         lock=lock_digest(),
         pex=pex_digest(),
-        trials=run.trials,
-        engine=run.engine,
-        threads=run.threads,
+        trials=trials,
+        engine=engine,
+        threads=threads,
         athanor=VERSION,
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",

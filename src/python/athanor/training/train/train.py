@@ -18,7 +18,7 @@ from athanor.training.gates.artefact import Parity
 from athanor.training.gates.gate import Gate, run_gates
 from athanor.training.recipe import Recipe
 from athanor.training.train.documents import make_documents, raise_if_refused
-from athanor.training.train.provenance import Run, describe_provenance
+from athanor.training.train.provenance import describe_provenance
 from athanor.training.train.release_build import Steps, TrainingOptions, UngatedRelease, build_release, search_alone
 
 
@@ -63,8 +63,8 @@ def train(
         results = run_gates(gates, built.evidence, advance)
     record = _record(recipe, built, results, steps)
     with steps.step("write", "Write the release") as advance:
-        run = Run(snapshot.version, options.trials or recipe.trials, options.engine, options.jobs or cpu_count())
-        provenance = describe_provenance(run)
+        trials, threads = options.trials or recipe.trials, options.jobs or cpu_count()
+        provenance = describe_provenance(snapshot.version, trials, options.engine, threads)
         documents = make_documents(recipe, snapshot, built.identity, provenance, record, built.evidence)
         if recorder is not None:
             recorder(record, built.identity, provenance, documents[MODEL_CARD])
