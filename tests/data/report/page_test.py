@@ -35,7 +35,7 @@ from athanor.pages.wording import NONE
             "accepted",
             "The data meets the contract. Rows that break 1 rule were set aside, within the budget.",
         ),
-        (make_report(findings=[REFUSED]), "refused", "1 rule is broken beyond what the contract allows."),
+        (make_report(findings=[REFUSED]), "refused", "1 rule is broken beyond the contract's budgets."),
         (
             make_compared_report(STABLE),
             "accepted",

@@ -118,7 +118,7 @@ def test_a_slice_without_a_metric_of_the_record_has_a_dash() -> None:
 def test_every_column_of_the_contract_is_shown() -> None:
     words = _page(make_subject()).words
     assert (
-        "It answers late_probability: Probability of arriving 15 minutes late or more, a number from 0 to 1." in words
+        "It predicts late_probability: Probability of arriving 15 minutes late or more, a number from 0 to 1." in words
     )
     assert (
         "temperature Air temperature at the origin, scheduled hour a number from -60 to 130 [degF] may be missing"
@@ -129,7 +129,7 @@ def test_every_column_of_the_contract_is_shown() -> None:
     assert words.count("the model does not see it") == 1
     for column in MODEL.contract.columns:
         assert f"{column.name} {column.description}" in words
-    assert f"made the {len(MODEL.features.numeric + MODEL.features.categorical)} features" in words
+    assert f"The model sees {len(MODEL.features.numeric + MODEL.features.categorical)} features" in words
 
 
 def test_the_data_is_shown_with_its_range_and_digest() -> None:
@@ -190,7 +190,7 @@ def test_a_refused_model_is_rebuilt_by_training_because_it_has_no_release_to_ver
 def test_without_a_commit_there_is_no_checkout_command() -> None:
     words = _page(make_subject(provenance=PROVENANCE.model_copy(update={"commit": "", "is_clean": False}))).words
     assert "git checkout" not in words
-    assert "There is no commit to go back to." in words
+    assert "There is no commit to check out." in words
     assert "commit none tree no repository" in words
 
 
@@ -219,7 +219,7 @@ def test_limits_count_the_columns_that_may_be_missing() -> None:
     words = _page(make_subject()).words
     count = sum(column.may_be_missing for column in MODEL.contract.columns)
     assert f"{count} of {len(MODEL.contract.columns)} columns may be missing." in words
-    assert "Gates cover what they name and nothing else." in words
+    assert "Gates check only what they name," in words
 
 
 def test_empty_sections_have_a_note() -> None:

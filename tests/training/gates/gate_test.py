@@ -111,7 +111,7 @@ def test_every_failure_is_reported_with_value_and_requirement() -> None:
         "the release was stopped by its gates",
         "  - first: roc_auc is 0.7; required: at least 0.9",
         "  - third: it is none; required: a number",
-        "more: reports/card.html",
+        "full report: reports/card.html",
     ]
     assert caught.value.exit_status == 3
 
