@@ -26,14 +26,14 @@ from rich.table import Table
 from sklearn.model_selection import RandomizedSearchCV, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
 
-from athanor.data.building.build import build_snapshot
+from athanor.data.building.snapshot_build import build_snapshot
 from athanor.data.snapshots.snapshot import read_snapshot
 from athanor.home import Home
 from athanor.release.predictor import Graph
 from athanor.training.compile.onnx_graph import compile_pipeline
 from athanor.training.evaluation.evidence import Evidence, Rows
 from athanor.training.gates.gate import run_gates
-from athanor.training.search.search import Found, fit, search
+from athanor.training.search.search import SearchResult, fit, search
 from projects.flight_delay.recipe import RECIPE
 
 _RESULTS: Final = Path("benchmarks/training/RESULTS.md")
@@ -75,7 +75,7 @@ def read(home: Home) -> Data:
     return Data(rows.take(~is_test), rows.take(is_test))
 
 
-def search_and_fit(data: Data, jobs: int) -> tuple[Found, Any]:
+def search_and_fit(data: Data, jobs: int) -> tuple[SearchResult, Any]:
     with tempfile.TemporaryDirectory() as folder:
         found = search(RECIPE, data.past.frame, data.past.labels, Path(folder), jobs=jobs)
     return found, fit(found.candidate.pipeline, found.parameters, data.past.frame, data.past.labels)
@@ -138,7 +138,7 @@ def run_round(data: Data, cores: int) -> Round:
     return Round(ours_s, plain_s, one_core_s, fit_s, judge_s)
 
 
-def demand_agreement(found: Found, plain: RandomizedSearchCV) -> None:
+def demand_agreement(found: SearchResult, plain: RandomizedSearchCV) -> None:
     """Times of different work are not compared."""
     ours = sorted(float(np.mean([score or np.nan for score in trial.scores])) for trial in found.trials)
     theirs = sorted(plain.cv_results_["mean_test_score"].tolist())

@@ -75,5 +75,5 @@ def test_no_rows_say_nothing_and_count_as_drifted(release: Release) -> None:
 
 def test_a_release_whose_profile_is_none_is_refused(tmp_path: Path) -> None:
     release = make_release(tmp_path, make_files(reference_profile=b'{"rows": 5000}'))
-    with pytest.raises(DataError, match="this is no profile: columns"):
+    with pytest.raises(DataError, match="this is not a profile: columns"):
         measure_release_drift(MODEL.contract, release, make_columns(10))

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from athanor.data.building.build import build_snapshot
+from athanor.data.building.snapshot_build import build_snapshot
 from athanor.home import Home
 from athanor.registry.registry import Registry
 from athanor.training.train.train import train

@@ -1,4 +1,4 @@
-"""Subjects of model cards, with answers that were drawn, not trained."""
+"""Subjects of model cards, with random predictions."""
 
 from dataclasses import replace
 from typing import Any, Final
@@ -33,7 +33,7 @@ SNAPSHOT: Final = Snapshot(
 
 
 def make_subject(**changed: Any) -> CardSubject:
-    """A card's subject: a thousand rows, on which the model is better than the baseline."""
+    """A subject with a thousand rows, on which the model is better than the baseline."""
     random = np.random.default_rng(0)
     true = random.beta(1.5, 4, 1_000)
     identity = make_identity(make_files())

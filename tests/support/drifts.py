@@ -1,4 +1,4 @@
-"""A contract with every budget for drift, rows of it, and how they are compared."""
+"""A contract with every drift budget, rows for it, and comparisons of them."""
 
 import math
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ _NOTHING: Final = {Kind.TEXT: "", Kind.TIMESTAMP: np.datetime64("NaT")}
 
 
 def make_toy(**given: Sequence[Any] | NDArray[Any]) -> Columns:
-    """Rows with the given columns; the others are missing throughout."""
+    """Rows with the given columns; all other columns are missing."""
     length = len(next(iter(given.values())))
     return {
         column.name: np.array(given.get(column.name, [_NOTHING.get(column.kind, math.nan)] * length), column.kind.dtype)
@@ -43,7 +43,7 @@ def make_toy(**given: Sequence[Any] | NDArray[Any]) -> Columns:
 
 
 def compare(before: Columns, after: Columns, contract: Contract = TOY) -> DriftReport:
-    """By profiles that are exact."""
+    """Compares exact profiles."""
     columns = contract.dataset_columns
     return measure_drift(contract, profile(columns, before, None), profile(columns, after, None))
 

@@ -1,4 +1,4 @@
-"""Flights that never were: valid by the contract, and quick to make."""
+"""Synthetic flights that meet the contract."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -24,7 +24,7 @@ _FLIGHT: Final = {
 
 
 def make_columns(count: int, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """All dataset columns of valid rows in the order of their departure; the label follows distance and wind."""
+    """All dataset columns of valid rows, sorted by departure; the label depends on distance and wind."""
     random = np.random.default_rng(seed)
     values: dict[str, NDArray[Any]] = {
         "scheduled_departure": _FIRST + np.arange(count) * _STEP,
@@ -58,11 +58,11 @@ def _choose(random: np.random.Generator, count: int, *choices: str) -> NDArray[A
 
 
 def _is_left_out(random: np.random.Generator, budget: float, count: int) -> NDArray[np.bool_]:
-    """Less often than the budget allows, whatever the draw."""
+    """A mask with fewer rows than the budget allows, for any seed."""
     return random.permutation(count) < int(budget * count / 2)
 
 
 def make_flight(**values: Any) -> flight_delay_pb2.Flight:
-    """A valid flight, with the given values instead; None leaves a field out."""
+    """A valid flight with some values replaced; None leaves a field out."""
     given = {**_FLIGHT, **values}
     return flight_delay_pb2.Flight(**{name: value for name, value in given.items() if value is not None})

@@ -1,4 +1,4 @@
-"""Pipelines and a recipe that train in a blink on flights that never were."""
+"""Pipelines and a recipe that train quickly on synthetic flights."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ def transform_nothing(tables: Any) -> Transformed:
 
 
 def make_pipeline_over(*names: str) -> Any:
-    """A classifier over some numeric features and the origin."""
+    """A classifier of some numeric features and the origin."""
     numeric = make_pipeline(SimpleImputer(), StandardScaler())
     return make_pipeline(
         ColumnTransformer(
@@ -42,7 +42,7 @@ def make_pipeline_over(*names: str) -> Any:
 
 
 def make_recipe(**replaced: Any) -> Recipe:
-    """A recipe with some of its parts replaced."""
+    """A recipe with some fields replaced."""
     parts: dict[str, Any] = {
         "declared_in": __name__,
         "model": MODEL,

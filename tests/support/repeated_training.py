@@ -26,7 +26,7 @@ from support.snapshots import commit_columns
 from athanor.cluster.joining import joined_ray, local_ray
 from athanor.home import Home
 from athanor.training.recipe import Candidate, Recipe
-from athanor.training.train.build import Options
+from athanor.training.train.release_build import TrainingOptions
 from athanor.training.train.train import train
 from projects.flight_delay.model import MODEL
 
@@ -77,7 +77,7 @@ def main() -> None:
     with ExitStack() as stack:
         if engine == "ray":
             stack.enter_context(joined_ray(cluster[0], Path(cluster[1]), home.path) if cluster else local_ray())
-        options = Options(engine="ray" if engine == "ray" else "local", jobs=jobs)
+        options = TrainingOptions(engine="ray" if engine == "ray" else "local", jobs=jobs)
         release = train(recipe, snapshot, home, options=options).release
     sys.stdout.write(release.identity.model_dump_json() + "\n")
 

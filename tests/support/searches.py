@@ -1,4 +1,4 @@
-"""A search in a process of its own, to be killed. It is forked off a server that has imported everything."""
+"""A search in its own process, to be killed. It forks from a server that has imported everything."""
 
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
@@ -10,21 +10,21 @@ from support.flights import make_columns
 from support.pipelines import make_recipe
 
 from athanor.training.evaluation.evidence import Rows
-from athanor.training.search.search import Found, search
+from athanor.training.search.search import SearchResult, search
 from projects.flight_delay.model import MODEL
 
 _FORKS: Final = get_context("forkserver")
 
 
-def search_flights(folder: Path) -> Found:
-    """A search over flights that never were, fit after fit: sixty of them."""
+def search_flights(folder: Path) -> SearchResult:
+    """A search on synthetic flights with sixty sequential fits."""
     rows = Rows.make(MODEL, make_columns(3_000))
     with joblib.parallel_config(backend="sequential"):
         return search(make_recipe(folds=20), rows.frame, rows.labels, folder)
 
 
 def start(folder: Path) -> ForkServerProcess:
-    """Starts it; it ends with its parent at the latest."""
+    """Starts it as a daemon: it ends with its parent."""
     _FORKS.set_forkserver_preload([__name__])
     process = _FORKS.Process(target=search_flights, args=(folder,), daemon=True)
     process.start()

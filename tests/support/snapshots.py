@@ -1,4 +1,4 @@
-"""Columns straight to a snapshot: what a build does, less the ingest."""
+"""Commits columns as a snapshot, without an ingest."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +13,7 @@ MEMORY_BYTES: Final = 64 * 2**20
 
 
 def stage_columns(contract: Contract, columns: Columns, folder: Path, memory_bytes: int = MEMORY_BYTES) -> Staged:
-    """Rows that keep the contract, staged in the table below `folder`."""
+    """Stages valid rows in the table below `folder`."""
     with Staging(contract, folder / contract.name, memory_bytes) as staging:
         staging.add(to_arrow(contract.dataset_columns, columns))
         return staging.stage(lambda words, amount=1: None)
@@ -22,7 +22,7 @@ def stage_columns(contract: Contract, columns: Columns, folder: Path, memory_byt
 def commit_columns(
     contract: Contract, columns: Columns, folder: Path, based_on: Snapshot | None = None, **origin: Any
 ) -> tuple[Snapshot, bool]:
-    """Rows that keep the contract, committed below `folder`, and whether they make a new version."""
+    """Commits valid rows below `folder`; returns the snapshot and whether it is a new version."""
     staged = stage_columns(contract, columns, folder)
     said = {"rows_in": staged.rows, "raw": "raw digest", "why": "a test", **origin}
     return commit(folder, staged, Origin(**said), based_on)

@@ -1,4 +1,4 @@
-"""Sources from their input to a table, as an ingest takes them."""
+"""Reads sources as an ingest does."""
 
 import zipfile
 from pathlib import Path
@@ -9,14 +9,14 @@ from athanor.data.sources.source import Opened, Source
 
 
 def write(path: Path, content: bytes) -> Path:
-    """Writes a file, and the folders above it."""
+    """Writes a file, creating its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
 
 
 def write_zip(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
-    """Writes an archive with members by name, in their order."""
+    """Writes an archive with the given members, in order."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in members.items():
@@ -30,7 +30,7 @@ def list_names(folder: Path) -> list[str]:
 
 
 def take(opened: Opened) -> pa.Table:
-    """All rows of an opened source; its parts must add up to its size, and have one schema."""
+    """All rows of an opened source; asserts that amounts add up to its size and schemas agree."""
     batches = list(opened.batches)
     assert sum(amount for _, amount in batches) == opened.size
     assert all(table.schema == batches[0][0].schema for table, _ in batches)
@@ -38,7 +38,7 @@ def take(opened: Opened) -> pa.Table:
 
 
 def ingest(source: Source, folder: Path, batch_rows: int = 1000) -> pa.Table:
-    """Fetches a source into a folder, which is made, and reads all of it."""
+    """Fetches a source into a folder, which it creates, and reads all of it."""
     folder.mkdir(exist_ok=True)
     source.fetch(folder, None)
     return take(source.open(folder, batch_rows))

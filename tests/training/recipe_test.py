@@ -26,13 +26,13 @@ def test_a_split_without_a_time_zone_is_refused(make_recipe: Callable[..., Recip
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"gates": (Floor("roc_auc", at_least=0.6),) * 2}, "has two gates of the same name: "),
-        ({"slices": (by_column("origin"),) * 2}, "has two slices of the same name: origin"),
-        ({"candidates": (Candidate("one", DummyClassifier(), {}),) * 2}, "has two candidates of the same name: one"),
-        ({"candidates": ()}, "has no candidates; give at least one"),
+        ({"gates": (Floor("roc_auc", at_least=0.6),) * 2}, "has gates with the same name: "),
+        ({"slices": (by_column("origin"),) * 2}, "has slices with the same name: origin"),
+        ({"candidates": (Candidate("one", DummyClassifier(), {}),) * 2}, "has candidates with the same name: one"),
+        ({"candidates": ()}, "has no candidates; add at least one"),
     ],
 )
-def test_what_could_not_be_told_apart_or_trained_is_refused(
+def test_duplicate_names_and_untrainable_recipes_are_refused(
     make_recipe: Callable[..., Recipe], parts: Mapping[str, Any], message: str
 ) -> None:
     with pytest.raises(ContractError, match=message):

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from athanor.data.building.build import build_snapshot
+from athanor.data.building.snapshot_build import build_snapshot
 from athanor.data.dataset import Dataset, Tables, Transformed
 from athanor.data.sources.parquet import ParquetFiles
 from athanor.home import Home

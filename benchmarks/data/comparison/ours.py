@@ -12,7 +12,7 @@ import pandas as pd
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.messages import is_missing
 from athanor.contract.validation import Rule, validate
-from athanor.data.building.build import build_snapshot
+from athanor.data.building.snapshot_build import build_snapshot
 from athanor.data.profiles.drift import DriftReport, Statistic, measure_drift
 from athanor.data.profiles.profile import NumberProfile, Profile, profile
 from athanor.data.tables.keys import is_among, repeated_keys

@@ -14,7 +14,7 @@ from support.protos import Toy
 
 from athanor.contract.contract import Contract
 from athanor.contract.v1 import options_pb2
-from athanor.data.checks.leakage import standard_error, tell_label
+from athanor.data.checks.leakage import single_feature_aucs, standard_error
 
 _ROWS: Final = 10_000
 _BUDGET: Final = 0.95
@@ -61,14 +61,14 @@ _SCORES: Final = st.lists(st.tuples(st.sampled_from([-1.0, 0.0, 0.5, 2.0, 9.0, n
 
 @PROPERTY
 @given(_SCORES.filter(lambda rows: len({label for _, label in rows}) == 2))
-def test_the_area_of_a_number_is_that_of_two_other_libraries(rows: list[tuple[float, bool]]) -> None:
+def test_the_auc_of_a_number_equals_that_of_two_other_libraries(rows: list[tuple[float, bool]]) -> None:
     """Ties and missing values too, which count as smaller than all others."""
     values, labels = (np.array(part) for part in zip(*rows, strict=True))
     score = np.nan_to_num(values, nan=-100.0)
     area = roc_auc_score(labels, score)
     rank_sum = mannwhitneyu(score[labels], score[~labels]).statistic / (labels.sum() * (~labels).sum())
     assert area == pytest.approx(rank_sum, abs=1e-9)
-    found = tell_label(_CONTRACT, _columns(labels, amount=values))["amount"]
+    found = single_feature_aucs(_CONTRACT, _columns(labels, amount=values))["amount"]
     assert found == pytest.approx(max(area, 1 - area), abs=1e-9)
 
 
@@ -97,7 +97,7 @@ def _leaks(labels: NDArray[Any]) -> dict[str, tuple[str, NDArray[Any]]]:
 def test_a_label_in_a_column_is_found(how: str) -> None:
     labels = _labels()
     name, values = _leaks(labels)[how]
-    found = tell_label(_CONTRACT, _columns(labels, **{name: values}))
+    found = single_feature_aucs(_CONTRACT, _columns(labels, **{name: values}))
     assert [feature for feature, area in found.items() if area > _BUDGET] == [name]
 
 
@@ -105,12 +105,12 @@ def test_a_label_in_texts_of_which_each_is_rare_is_found() -> None:
     """Four rows each: one that the other half does not have stands between those that it has."""
     random, labels = np.random.default_rng(1), _labels(rate=0.5)
     codes = np.where(labels == 1, random.integers(0, 1_250, _ROWS), random.integers(1_250, 2_500, _ROWS))
-    assert tell_label(_CONTRACT, _columns(labels, code=_texts(codes)))["code"] > 0.97
+    assert single_feature_aucs(_CONTRACT, _columns(labels, code=_texts(codes)))["code"] > 0.97
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_honest_columns_are_not_accused(seed: int) -> None:
-    found = tell_label(_CONTRACT, _columns(_labels(seed)))
+    found = single_feature_aucs(_CONTRACT, _columns(_labels(seed)))
     assert tuple(found) == _FEATURES
     assert all(0.5 <= area < 0.53 for area in found.values()), found
 
@@ -124,66 +124,66 @@ def test_texts_of_many_categories_are_not_accused_for_being_rare(categories: int
     _, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
     naive = np.bincount(inverse, weights=labels)[inverse] / counts[inverse]
     assert roc_auc_score(labels, naive) > 0.8
-    assert tell_label(_CONTRACT, _columns(labels, code=_texts(codes)))["code"] < 0.55
+    assert single_feature_aucs(_CONTRACT, _columns(labels, code=_texts(codes)))["code"] < 0.55
 
 
-def test_a_text_that_every_row_has_for_itself_tells_nothing() -> None:
-    found = tell_label(_CONTRACT, _columns(_labels(), code=_texts(range(_ROWS))))
+def test_a_text_unique_to_each_row_predicts_nothing() -> None:
+    found = single_feature_aucs(_CONTRACT, _columns(_labels(), code=_texts(range(_ROWS))))
     assert found["code"] == 0.5
 
 
-def test_a_column_that_never_varies_tells_nothing() -> None:
+def test_a_constant_column_predicts_nothing() -> None:
     same = {"amount": np.full(_ROWS, np.nan), "code": np.full(_ROWS, "", dtype=object), "is_new": np.ones(_ROWS)}
-    found = tell_label(_CONTRACT, _columns(_labels(), **same))
+    found = single_feature_aucs(_CONTRACT, _columns(_labels(), **same))
     assert [found[name] for name in same] == pytest.approx([0.5] * 3, abs=0.02)
 
 
-def test_a_text_that_tells_something_is_told_as_much() -> None:
+def test_a_predictive_text_has_its_expected_auc() -> None:
     """Three rates; the area that a classifier would have which knew them."""
     random = np.random.default_rng(5)
     codes = random.integers(0, 3, _ROWS)
     rates = np.array([0.1, 0.5, 0.8])[codes]
     labels = (random.uniform(size=_ROWS) < rates).astype(np.float64)
-    found = tell_label(_CONTRACT, _columns(labels, code=_texts(codes)))["code"]
+    found = single_feature_aucs(_CONTRACT, _columns(labels, code=_texts(codes)))["code"]
     assert found == pytest.approx(roc_auc_score(labels, rates), abs=0.02)
 
 
 def test_only_features_are_looked_at_and_no_timestamps() -> None:
     toy, labels = Toy(), _labels()
     leaking = _columns(labels, code=_texts(labels), at=np.where(labels == 1, 1, 0).astype("M8[us]"))
-    assert list(tell_label(toy.read(), leaking)) == ["amount"]
-    assert "at" not in tell_label(_CONTRACT, leaking)
+    assert list(single_feature_aucs(toy.read(), leaking)) == ["amount"]
+    assert "at" not in single_feature_aucs(_CONTRACT, leaking)
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0])
-def test_a_label_that_does_not_vary_cannot_be_told(label: float) -> None:
-    assert tell_label(_CONTRACT, _columns(np.full(10, label))) == {}
+def test_a_constant_label_gives_no_auc(label: float) -> None:
+    assert single_feature_aucs(_CONTRACT, _columns(np.full(10, label))) == {}
 
 
 def test_it_answers_the_same_every_time() -> None:
     columns = _columns(_labels(), code=_texts(np.random.default_rng(2).integers(0, 4_000, _ROWS)))
-    assert tell_label(_CONTRACT, columns) == tell_label(_CONTRACT, columns)
+    assert single_feature_aucs(_CONTRACT, columns) == single_feature_aucs(_CONTRACT, columns)
 
 
-def test_the_standard_error_is_that_of_the_paper() -> None:
+def test_the_standard_error_matches_the_paper() -> None:
     """Hanley and McNeil 1982: 51 abnormal images, 58 normal ones, an area of 0.893."""
     assert standard_error(0.893, trues=51, falses=58) == pytest.approx(0.032, abs=6e-4)
 
 
 @pytest.mark.parametrize(("trues", "falses"), [(10, 10), (20, 500), (4_000, 7)])
-def test_the_standard_error_of_chance_is_that_of_the_mann_whitney_statistic(trues: int, falses: int) -> None:
+def test_the_standard_error_of_chance_matches_the_mann_whitney_statistic(trues: int, falses: int) -> None:
     expected = np.sqrt((trues + falses + 1) / (12 * trues * falses)) if falses >= 10 else np.inf
     assert standard_error(0.5, trues, falses) == pytest.approx(expected, rel=1e-12)
 
 
-def test_areas_scatter_as_the_standard_error_says() -> None:
+def test_aucs_scatter_by_their_standard_error() -> None:
     """Exponential scores, for which the formula holds: trues four times as large have an area of 0.8."""
     random = np.random.default_rng(9)
     labels = np.arange(240) < 80
     areas = []
     for _ in range(1_000):
         scores = random.exponential(np.where(labels, 4.0, 1.0))
-        areas.append(tell_label(_CONTRACT, _columns(labels, amount=scores))["amount"])
+        areas.append(single_feature_aucs(_CONTRACT, _columns(labels, amount=scores))["amount"])
     assert np.mean(areas) == pytest.approx(0.8, abs=0.01)
     assert np.std(areas) == pytest.approx(standard_error(0.8, trues=80, falses=160), rel=0.1)
 

@@ -12,7 +12,7 @@ import pytest
 from support.protos import Toy
 
 from athanor.data.checks.quarantine import Quarantine, Quarantined, list_quarantined
-from athanor.data.checks.validation import REASONS
+from athanor.data.checks.row_checks import REASONS
 
 _RAW: Final = "0123456789abcdef" * 4
 _OTHER_RAW: Final = "fedcba9876543210" * 4
@@ -60,7 +60,7 @@ def test_a_batch_without_rejected_rows_among_others_changes_nothing(tmp_path: Pa
     assert pq.read_table(path).num_rows == 2
 
 
-def test_the_same_input_read_again_replaces_what_it_set_aside_before(tmp_path: Path) -> None:
+def test_reading_the_same_input_again_replaces_its_quarantine(tmp_path: Path) -> None:
     _keep(tmp_path, _rejected(["UNIQUE"]))
     path = _keep(tmp_path, _rejected(["at FUTURE"], ["at FUTURE"]))
     assert path is not None
@@ -81,7 +81,7 @@ def test_an_ingest_that_fails_leaves_nothing(tmp_path: Path, error: BaseExceptio
     assert _names(tmp_path) == []
 
 
-def test_an_ingest_that_keeps_nothing_leaves_what_earlier_ones_kept(tmp_path: Path) -> None:
+def test_an_ingest_that_keeps_no_file_leaves_earlier_ones(tmp_path: Path) -> None:
     kept = _keep(tmp_path, _rejected(["UNIQUE"]))
     assert kept is not None
     with Quarantine(tmp_path) as quarantine:
@@ -90,7 +90,7 @@ def test_an_ingest_that_keeps_nothing_leaves_what_earlier_ones_kept(tmp_path: Pa
     assert pq.read_table(kept)[REASONS].to_pylist() == [["UNIQUE"]]
 
 
-def test_what_a_killed_ingest_left_is_never_listed_and_goes_after_a_day(tmp_path: Path) -> None:
+def test_files_of_a_killed_ingest_are_not_listed_and_deleted_after_a_day(tmp_path: Path) -> None:
     old, young = tmp_path / ".arriving-old", tmp_path / ".arriving-young"
     for path, age in ((old, timedelta(hours=25)), (young, timedelta(hours=23))):
         path.write_bytes(b"half")
@@ -128,5 +128,5 @@ def test_they_are_listed_oldest_first_and_a_row_counts_under_each_of_its_reasons
     ]
 
 
-def test_where_nothing_was_set_aside_nothing_is_listed(tmp_path: Path) -> None:
+def test_without_quarantined_rows_the_list_is_empty(tmp_path: Path) -> None:
     assert list(list_quarantined(tmp_path / "nowhere")) == []

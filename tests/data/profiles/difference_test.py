@@ -1,4 +1,4 @@
-"""What changed between two snapshots, as plain Python says."""
+"""Differences of snapshots, compared with plain Python."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -138,7 +138,7 @@ def _numbers(change: ColumnChange) -> list[float]:
 
 
 class _Watch:
-    """Counts what is told."""
+    """Counts the reported progress."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -155,7 +155,7 @@ class _Watch:
 
 
 @pytest.mark.parametrize(("contract", "slices"), [(_TIMED, 5), (_TOY, 1)])
-def test_only_what_has_the_time_in_its_key_is_read_in_slices(
+def test_only_a_key_with_the_event_time_allows_time_slices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contract: Contract, slices: int
 ) -> None:
     """Where it has not, a row may have moved to another time and is the same row still."""
@@ -185,7 +185,7 @@ def test_a_row_that_moved_in_time_is_the_same_row_where_its_key_is(tmp_path: Pat
 
 
 @pytest.mark.parametrize("window_rows", [1_000, 100])
-def test_statistics_are_those_of_numpy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window_rows: int) -> None:
+def test_statistics_equal_numpys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window_rows: int) -> None:
     monkeypatch.setattr(difference_module, "_WINDOW_ROWS", window_rows)
     sides = make_columns(300), make_columns(500, seed=1)
     found = _compare(_FLIGHTS, tmp_path, *sides)
@@ -209,7 +209,7 @@ def test_a_column_that_is_all_missing_has_no_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("window_rows", [1_000, 1])
-def test_nothing_at_all_can_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window_rows: int) -> None:
+def test_empty_snapshots_can_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window_rows: int) -> None:
     monkeypatch.setattr(difference_module, "_WINDOW_ROWS", window_rows)
     some, none = _columns([_row(1), _row(2), _row(3)]), _columns([])
     assert _compare(_TIMED, tmp_path, some, none).rows == {"added": 0, "removed": 3, "changed": 0, "unchanged": 0}
@@ -235,7 +235,7 @@ def _changed_toy() -> Contract:
     return toy.read()
 
 
-def test_columns_that_came_went_or_are_of_another_type_are_told(tmp_path: Path) -> None:
+def test_added_removed_and_retyped_columns_are_reported(tmp_path: Path) -> None:
     changed = _changed_toy()
     rows = [_row(1), _row(2), _row(3)]
     columns = _columns(rows) | {"size": np.array([1.0, 2.0, 3.0]), "amount": np.array([1.0, 5.0, 1.0])}
@@ -278,7 +278,7 @@ def test_a_snapshot_with_a_key_of_another_type_is_named(tmp_path: Path) -> None:
 
 
 def test_a_snapshot_in_which_the_key_repeats_is_named(tmp_path: Path) -> None:
-    """Its contract has another key; which of its rows is the one of the other side cannot be said."""
+    """Its contract has another key, so its rows cannot be matched one to one."""
     before, _ = commit_columns(_TIMED, _columns([_row(1), _row(1, at=50), _row(2)]), tmp_path)
     after, _ = commit_columns(_TOY, _columns([_row(1), _row(2)]), tmp_path)
     with pytest.raises(DataError, match=r"snapshot 0 has 1 keys \(id\) with several rows"):
@@ -286,7 +286,7 @@ def test_a_snapshot_in_which_the_key_repeats_is_named(tmp_path: Path) -> None:
     assert compare(_TIMED, tmp_path, before, after).rows["removed"] == 1
 
 
-def test_a_vacuumed_version_says_so(tmp_path: Path) -> None:
+def test_comparing_a_vacuumed_version_raises(tmp_path: Path) -> None:
     found = _compare(_TOY, tmp_path, _columns([_row(1)]), _columns([_row(2)]))
     vacuum("toy", tmp_path, timedelta(0), named=())
     with pytest.raises(DataError, match="snapshot 0 of toy were vacuumed"):

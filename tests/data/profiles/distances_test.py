@@ -108,7 +108,7 @@ def test_where_all_but_one_bin_are_rare_the_rare_ones_stand_against_it() -> None
 
 
 @pytest.mark.parametrize("bins", [[[5], [7]], [[0, 5, 0], [0, 7, 0]]])
-def test_a_single_bin_tells_nothing(bins: list[list[int]]) -> None:
+def test_a_single_bin_gives_a_p_value_of_one(bins: list[list[int]]) -> None:
     assert homogeneity_p_value(np.array(bins)) == 1
 
 
@@ -145,7 +145,7 @@ def test_the_kolmogorov_smirnov_p_value_is_scipys(first: list[int], second: list
 
 @pytest.mark.parametrize("sizes", [(1, 1), (2, 2), (1, 50), (3, 4), (5, 5)])
 def test_few_values_that_do_not_overlap_are_as_rare_as_they_are(sizes: tuple[int, int]) -> None:
-    """By counting: of all ways to share out the ranks, two keep the sides apart. Scipy's limit says 0."""
+    """By counting: of all ways to assign the ranks, two keep the samples apart. Scipy's limit gives 0."""
     ways = list(itertools.combinations(range(sum(sizes)), sizes[0]))
     apart = sum(way in (tuple(range(sizes[0])), tuple(range(sizes[1], sum(sizes)))) for way in ways)
     assert kolmogorov_smirnov_p_value(1.0, *sizes) == pytest.approx(apart / len(ways))
@@ -171,5 +171,5 @@ def test_holms_procedure_is_the_closure_of_bonferronis(p_values: list[float]) ->
     assert adjust_p_values(np.array(p_values)).tolist() == pytest.approx(expected, abs=1e-12)
 
 
-def test_what_has_no_p_value_gets_none() -> None:
+def test_nan_p_values_stay_nan() -> None:
     assert np.isnan(adjust_p_values(np.full(3, np.nan))).all()

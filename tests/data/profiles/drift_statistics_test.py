@@ -43,7 +43,9 @@ def test_numbers_are_compared_by_the_kolmogorov_smirnov_distance(before: list[fl
 
 @PROPERTY
 @given(_SOME_NUMBERS, _SOME_NUMBERS, st.integers(2, 6))
-def test_a_sketch_moves_the_distance_by_less_than_it_says(before: list[float], after: list[float], most: int) -> None:
+def test_a_sketch_changes_the_distance_by_less_than_documented(
+    before: list[float], after: list[float], most: int
+) -> None:
     columns = TOY.dataset_columns
     exact = find(compare(make_toy(amount=before), make_toy(amount=after)), "amount", _KS).value
     sides = [[profile(columns, make_toy(amount=side), knots) for knots in (most, None)] for side in (before, after)]

@@ -1,4 +1,4 @@
-"""Drift: what a report says of data that was poisoned in one place, and of data that was not."""
+"""Drift reports of data that was poisoned in one place, and of clean data."""
 
 import math
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _INDEX, _KS, _JS = Statistic.POPULATION_STABILITY, Statistic.KOLMOGOROV_SMIRNOV,
 _MISSING, _TRUE = Statistic.MISSING_RATE, Statistic.TRUE_RATE
 
 
-def test_every_budget_is_measured_and_nothing_else() -> None:
+def test_exactly_the_statistics_with_budgets_are_measured() -> None:
     report = compare(make_columns(50, seed=1), make_columns(50, seed=2), _FLIGHTS)
     expected: dict[tuple[str, Statistic], float | None] = {}
     for column in _FLIGHTS.dataset_columns:
@@ -36,7 +36,7 @@ def test_every_budget_is_measured_and_nothing_else() -> None:
     assert (report.rows, report.reference_rows, report.significance) == (50, 50, 0.05)
 
 
-def test_what_has_drifted_comes_first_then_what_is_farthest_over_its_budget() -> None:
+def test_drifted_statistics_come_first_then_by_value_over_budget() -> None:
     before = make_toy(amount=np.arange(40.0), is_new=[0.0, 1.0] * 20)
     report = compare(before, make_toy(amount=np.arange(24.0, 64.0), is_new=[0.0] * 12 + [1.0] * 28))
     farther, drifts = find(report, "is_new", _TRUE), find(report, "amount", _KS)
@@ -47,7 +47,7 @@ def test_what_has_drifted_comes_first_then_what_is_farthest_over_its_budget() ->
     assert drifts.has_drifted
 
 
-def test_a_budget_of_nothing_allows_nothing() -> None:
+def test_a_budget_of_zero_allows_no_change() -> None:
     toy = Toy()
     toy.column("is_new").rate_drift_budget = 0
     before, after = make_toy(is_new=[0.0, 1.0] * 500), make_toy(is_new=[0.0] * 400 + [1.0] * 600)
@@ -80,7 +80,7 @@ def test_a_change_beyond_its_budget_that_is_not_significant_is_no_drift() -> Non
     assert not found.has_drifted
 
 
-def test_the_contract_says_what_is_significant() -> None:
+def test_the_contract_sets_the_significance() -> None:
     before, after = make_toy(is_new=[0.0, 1.0] * 500), make_toy(is_new=[0.0] * 5 + [1.0] * 9)
     lenient = replace(TOY, rules=replace(TOY.rules, drift_significance=1.0))
     report = compare(before, after, lenient)
@@ -128,9 +128,7 @@ def _stuck(values: Columns) -> Columns:
     ],
 )
 @pytest.mark.parametrize("rows", [200, _ROWS])
-def test_what_was_poisoned_is_named_and_nothing_else(
-    poison: Callable[[Columns], Columns], column: str, rows: int
-) -> None:
+def test_exactly_the_poisoned_columns_drift(poison: Callable[[Columns], Columns], column: str, rows: int) -> None:
     report = compare(make_columns(_ROWS, seed=1), poison(make_columns(rows, seed=2)), _FLIGHTS)
     assert drifted(report) == {column}
     assert report.has_drifted
@@ -187,7 +185,7 @@ def test_a_column_that_is_gone_has_drifted_in_all() -> None:
         assert drifted(report) == {"amount", "color", "is_new"}
 
 
-def test_one_row_that_lacks_what_is_often_missing_is_no_drift() -> None:
+def test_one_row_without_an_often_missing_value_is_not_drift() -> None:
     before = make_toy(amount=[1.0, math.nan] * 100, is_new=[1.0, math.nan] * 100)
     assert not compare(before, make_toy(id=[1.0])).has_drifted
 

@@ -75,7 +75,7 @@ def _make_poisoned() -> DataReport:
     ids=["wide", "narrow", "dark", "printed"],
 )
 @pytest.mark.parametrize("is_poisoned", [False, True], ids=["fresh", "poisoned"])
-def test_a_page_has_nothing_to_complain_of_and_fits(is_poisoned: bool, look: dict[str, Any], tmp_path: Path) -> None:
+def test_a_page_has_no_complaints_and_fits(is_poisoned: bool, look: dict[str, Any], tmp_path: Path) -> None:
     report = _make_poisoned() if is_poisoned else _make_report(make_columns(3_000))
     page = tmp_path / "report.html"
     write_report(page, report)
@@ -101,14 +101,14 @@ def test_a_page_has_nothing_to_complain_of_and_fits(is_poisoned: bool, look: dic
         ("<script>setTimeout(() => console.error('after a while'), 200)</script>", "error: after a while"),
     ],
 )
-def test_a_visit_sees_what_is_wrong_with_a_page(body: str, complaint: str, tmp_path: Path) -> None:
+def test_a_visit_reports_defects_of_a_page(body: str, complaint: str, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text(f"<!doctype html><title>x</title>{body}", "utf-8")
     (found,) = open_page(page, tmp_path / "visit").console
     assert found.startswith(complaint)
 
 
-def test_a_visit_sees_what_a_page_asks_for_though_it_is_there(tmp_path: Path) -> None:
+def test_a_visit_reports_requests_that_succeed(tmp_path: Path) -> None:
     (tmp_path / "style.css").write_text("p { color: red }", "utf-8")
     page = tmp_path / "page.html"
     page.write_text("<!doctype html><link rel=stylesheet href=style.css><p>x</p>", "utf-8")

@@ -1,4 +1,4 @@
-"""Charts: what they show is what the profile says, for any profile, and nothing of it is taken for markup."""
+"""Charts match any profile, and no text is interpreted as markup."""
 
 import re
 from typing import Any
@@ -78,7 +78,7 @@ def test_without_a_reference_none_is_drawn(column: Column, values: list[Any]) ->
 
 
 @pytest.mark.parametrize("column", [_AMOUNT, _COUNT, _CODE, _IS_NEW, _AT])
-def test_where_neither_side_has_a_value_nothing_is_drawn(column: Column) -> None:
+def test_without_values_on_either_side_there_is_no_chart(column: Column) -> None:
     empty = _profile(column, np.empty(0, dtype=column.kind.dtype))
     assert draw(column, empty, empty) == ""
 
@@ -176,7 +176,7 @@ def test_bars_are_as_long_as_their_shares() -> None:
     assert _words(picture) == ["A", "75%", "25%", "B", "25%", "75%"]
 
 
-def test_rare_categories_are_told_together_and_drawn_by_no_bar() -> None:
+def test_rare_categories_are_summed_without_a_bar() -> None:
     names = [chr(ord("A") + n) for n in range(12)]
     picture = _draw(_CODE, [*names, *names[:8]])
     assert _words(picture)[-2:] == ["all others", "20%"]
@@ -219,7 +219,7 @@ def test_a_picture_has_no_identifiers_no_references_and_no_colours_of_its_own() 
     assert not re.search(r"\bid=|url\(|href|#[0-9a-f]{3}|<style|font-family", drawn)
 
 
-def test_the_users_settings_of_matplotlib_change_nothing_and_are_not_changed() -> None:
+def test_the_users_matplotlib_settings_have_no_effect_and_are_kept() -> None:
     found = _numbers(1.0, 2.5, 9.0)
     expected = draw(_AMOUNT, found)
     with mpl.rc_context({"font.size": 30, "svg.fonttype": "path", "axes.grid": True, "lines.linewidth": 9}):
@@ -233,7 +233,7 @@ def test_a_reference_of_another_kind_is_refused() -> None:
         draw(_AMOUNT, _numbers(1.0), _profile(_CODE, ["A"]))
 
 
-def test_whole_numbers_have_bins_around_them() -> None:
+def test_integers_are_in_the_middle_of_their_bins() -> None:
     found: NumberProfile = _profile(_COUNT, [1, 5])
     assert _COUNT.kind is Kind.INTEGER
     assert _edges(found, is_whole=True).tolist() == [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]

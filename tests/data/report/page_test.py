@@ -1,4 +1,4 @@
-"""The page: it says what was found, the worst first."""
+"""The page shows all findings, the worst first."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,44 +22,44 @@ from support.reports import (
 from athanor.data.checks.findings import Finding
 from athanor.data.profiles.drift import ColumnDrift, Statistic
 from athanor.data.profiles.profile import profile
-from athanor.data.report.page import DataReport, Verdict, judge, render, write_report
+from athanor.data.report.page import DataReport, Verdict, decide_verdict, render, write_report
 from athanor.pages.wording import NONE
 
 
 @pytest.mark.parametrize(
     ("report", "kind", "text"),
     [
-        (make_report(), "accepted", "The rows keep the contract."),
+        (make_report(), "accepted", "The data meets the contract."),
         (
             make_report(findings=[SET_ASIDE]),
             "accepted",
-            "The rows keep the contract. Rows that break 1 rule were set aside, within the budget.",
+            "The data meets the contract. Rows that break 1 rule were set aside, within the budget.",
         ),
-        (make_report(findings=[REFUSED]), "refused", "1 rule is broken beyond what the contract allows."),
+        (make_report(findings=[REFUSED]), "refused", "1 rule is broken beyond the contract's budgets."),
         (
             make_compared_report(STABLE),
             "accepted",
-            "The rows keep the contract. No compared column has drifted from last week.",
+            "The data meets the contract. No compared column has drifted from last week.",
         ),
         (
             make_compared_report(SHIFTED, STABLE),
             "drifted",
-            "The rows keep the contract. 1 of 2 compared columns has drifted from last week.",
+            "The data meets the contract. 1 of 2 compared columns has drifted from last week.",
         ),
         (
             make_compared_report(SHIFTED, findings=[SET_ASIDE, REFUSED, REFUSED]),
             "refused",
-            "2 rules are broken beyond what the contract allows. Rows that break 1 rule were set aside, within the "
+            "2 rules are broken beyond the contract's budgets. Rows that break 1 rule were set aside, within the "
             "budget. 1 of 1 compared columns has drifted from last week.",
         ),
     ],
 )
-def test_the_verdict_is_told_in_words(report: DataReport, kind: str, text: str) -> None:
-    assert judge(report) == Verdict(kind, text)
+def test_the_verdict_is_a_sentence(report: DataReport, kind: str, text: str) -> None:
+    assert decide_verdict(report) == Verdict(kind, text)
     assert f"{kind.capitalize()} {text}" in Page(render(report)).words
 
 
-def test_facts_are_told_in_their_order() -> None:
+def test_facts_are_shown_in_order() -> None:
     assert "Rows 20 Digest 0123abcd" in Page(render(make_report())).words
 
 
@@ -77,18 +77,18 @@ def test_a_finding_about_the_dataset_names_no_column_and_counts_nothing() -> Non
     )
 
 
-def test_what_a_check_of_the_project_says_is_told() -> None:
+def test_messages_of_project_checks_are_shown() -> None:
     finding = Finding("", "balanced", 0, float("nan"), "balanced: all rows are of one carrier")
     words = Page(render(make_report(findings=[finding]))).words
     assert f"the dataset balanced refused {NONE} {NONE} balanced: all rows are of one carrier" in words
 
 
-def test_a_page_without_findings_says_so() -> None:
+def test_a_page_without_findings_has_a_note() -> None:
     assert "No rule is broken." in Page(render(make_report())).words
     assert "No rule is broken." not in Page(render(make_report(findings=[SET_ASIDE]))).words
 
 
-def test_drift_is_told_with_budgets_by_column_and_statistic() -> None:
+def test_drift_is_shown_with_budgets_by_column_and_statistic() -> None:
     missing = make_drift("color", Statistic.MISSING_RATE, 0.2, has_drifted=True)
     words = Page(render(make_compared_report(SHIFTED, STABLE, missing))).words
     assert "Column Stability index Distance Missing Outcome" in words
@@ -106,13 +106,13 @@ def test_drift_above_the_budget_may_be_chance() -> None:
     assert "0.400 of 0.100, p = 0.300: may be chance" in Page(render(make_compared_report(chance))).words
 
 
-def test_without_a_reference_nothing_is_said_of_drift() -> None:
+def test_without_a_reference_there_is_no_drift_section() -> None:
     words = Page(render(make_report())).words
     assert "rift" not in words
     assert "Reference" not in words
 
 
-def test_each_column_is_told_with_its_statistics() -> None:
+def test_each_column_is_shown_with_its_statistics() -> None:
     words = Page(render(make_report())).words
     assert "How much a number from 0 to 9 kg · feature" in words
     assert "Rows 20 Missing 15% Distinct 1 Minimum 7 Lower quartile 7 Median 7 Upper quartile 7 Maximum 7" in words
@@ -122,7 +122,7 @@ def test_each_column_is_told_with_its_statistics() -> None:
     assert "Missing 15%, allowed 50%" in words
 
 
-def test_statistics_of_the_reference_stand_beside_those_of_the_dataset() -> None:
+def test_statistics_of_dataset_and_reference_are_side_by_side() -> None:
     words = Page(render(make_compared_report(STABLE))).words
     assert "Dataset last week Rows 20 20 Missing 0% 0% Distinct 20 1 Minimum 0 8.5" in words
 
@@ -142,7 +142,7 @@ def test_a_reference_that_lacks_a_column_or_had_it_of_another_kind_is_not_compar
     assert {name for name, words in cards.items() if "last week" not in words} == {"amount", "count"}
 
 
-def test_a_column_tells_at_once_what_is_wrong_with_it() -> None:
+def test_a_column_shows_its_states() -> None:
     refused = replace(REFUSED, column="amount")
     drifted = replace(SHIFTED, column="amount")
     cards = _cards(make_compared_report(drifted, STABLE, findings=[SET_ASIDE, refused]))
@@ -157,7 +157,7 @@ def test_an_empty_dataset_has_a_page() -> None:
     assert f"Minimum {NONE} Lower quartile {NONE}" in words
 
 
-def test_links_lead_to_what_is_there_and_identifiers_are_unique() -> None:
+def test_links_have_targets_and_identifiers_are_unique() -> None:
     page = Page(render(make_compared_report(SHIFTED, findings=[SET_ASIDE, Finding("gone", "TYPE", 1, 0.05, "gone")])))
     identifiers = page.values("id")
     assert len(identifiers) == len(set(identifiers))
@@ -166,7 +166,7 @@ def test_links_lead_to_what_is_there_and_identifiers_are_unique() -> None:
     assert {f"#column-{column.name}" for column in COLUMNS} <= set(links)
 
 
-def test_the_page_is_written_whole_in_place_of_the_old_one(tmp_path: Path) -> None:
+def test_the_page_replaces_the_old_one_atomically(tmp_path: Path) -> None:
     path = tmp_path / "reports" / "toy.html"
     write_report(path, make_report(title="old"))
     write_report(path, make_report(title="東京"))

@@ -53,7 +53,7 @@ def test_text_that_cannot_be_seen_is_shown_as_escapes() -> None:
     assert r"one\ntwo" in words
 
 
-def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
+def test_the_page_has_no_external_resources_and_no_scripts() -> None:
     html = render(make_compared_report(SHIFTED, findings=[REFUSED]))
     page = Page(html)
     tags = {tag for tag, _ in page.elements}

@@ -36,7 +36,7 @@ def _moments(kills: int) -> Iterator[tuple[str, float]]:
 
 
 def _measure(folder: Path, seed: int) -> dict[str, float]:
-    """How long a process that nobody kills takes from a phase to its end, in seconds."""
+    """How long a process takes from a phase to its end, in seconds, when it is not killed."""
     here, there = FORKS.Pipe(duplex=False)
     process = start(commit_flights, folder, _ROWS, seed, there)
     moments = {here.recv(): time.perf_counter() for _ in (BEGUN, STAGED, COMMITTED)}
@@ -78,7 +78,7 @@ def _check_whole(folder: Path, snapshots: Sequence[Snapshot]) -> None:
 
 
 def _check_next(folder: Path, rows: int, version: int) -> None:
-    """That whoever comes after one that was killed commits as if it had never been."""
+    """A process commits after a killed one as if the latter had never run."""
     snapshot, is_new = commit_columns(_CONTRACT, make_columns(rows), folder)
     assert (snapshot.version, is_new) == (version, True)
 

@@ -71,7 +71,7 @@ def test_it_does_not_depend_on_files_order_row_groups_compression_encoding_or_en
 
 @PROPERTY
 @given(st.lists(st.integers(0, 300), max_size=6))
-def test_it_can_be_computed_part_by_part_of_whole_days(cuts: list[int]) -> None:
+def test_it_can_be_computed_in_parts_of_whole_days(cuts: list[int]) -> None:
     table = in_order(_CONTRACT, to_arrow(_CONTRACT.dataset_columns, make_columns(300)))
     days = event_days(_CONTRACT, table)
     digest = ContentDigest(_CONTRACT)
@@ -81,7 +81,7 @@ def test_it_can_be_computed_part_by_part_of_whole_days(cuts: list[int]) -> None:
 
 
 def test_it_is_the_same_on_every_machine() -> None:
-    """Written down once: whoever changes it changes the identity of every dataset there is."""
+    """A golden value: a change would change the identity of every existing dataset."""
     assert _digest(_toy_row(), _TOY) == "72bd6a354bfcfccb2a9f3fd1d74e0189dfceec366471d97bef8ef39dd366cb51"
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from support.datasets import OPTIONS, make_dataset, make_frame, make_incremental
 from support.properties import SLOW_PROPERTY
 
-from athanor.data.building.build import Built, build_snapshot
+from athanor.data.building.snapshot_build import BuildResult, build_snapshot
 from athanor.data.dataset import Tables, Transformed
 from athanor.data.snapshots.digest import content_digest
 from athanor.data.snapshots.snapshot import read_snapshot
@@ -41,7 +41,7 @@ class Database:
             self.frame if since is None else self.frame[self.frame["scheduled_departure"] >= since - timedelta(days=1)]
         )
 
-    def build(self, home: Home, **options: Any) -> Built:
+    def build(self, home: Home, **options: Any) -> BuildResult:
         return build_snapshot(_CONTRACT, make_incremental(self.read), home, options=replace(OPTIONS, **options))
 
 
@@ -70,7 +70,7 @@ def test_the_first_ingest_reads_all_and_the_next_from_the_last_event_on(home: Ho
     assert second.digest == _digest(whole)
 
 
-def test_late_rows_replace_those_of_the_same_key(home: Home) -> None:
+def test_late_rows_replace_rows_with_the_same_key(home: Home) -> None:
     database = Database(make_frame(600))
     database.build(home)
     late = make_frame(600)
@@ -83,7 +83,7 @@ def test_late_rows_replace_those_of_the_same_key(home: Home) -> None:
     assert second.digest == _digest(late)
 
 
-def test_nothing_new_makes_no_version(home: Home) -> None:
+def test_an_ingest_without_new_rows_makes_no_version(home: Home) -> None:
     database = Database(make_frame(600))
     first = database.build(home)
     again = database.build(home)
@@ -101,7 +101,7 @@ def test_all_is_read_again_when_that_is_asked_for(home: Home) -> None:
     assert (second.rows_out, second.carried) == (590, 0)
 
 
-def test_all_is_read_again_when_what_is_joined_has_changed(home: Home) -> None:
+def test_all_rows_are_read_again_after_a_change_in_a_joined_table(home: Home) -> None:
     """Rows that were carried over would not know of it."""
     database, factors = Database(make_frame(600)), [1.0]
 
@@ -123,7 +123,7 @@ def test_all_is_read_again_when_what_is_joined_has_changed(home: Home) -> None:
 
 
 def test_all_is_read_again_under_another_contract(home: Home) -> None:
-    """Nobody knows whether the rows before keep it."""
+    """The earlier rows may break the new contract."""
     database = Database(make_frame(600))
     database.build(home)
     stricter = replace(_CONTRACT, rules=replace(_CONTRACT.rules, leakage_budget=0.99))
@@ -146,7 +146,7 @@ def test_a_key_that_is_read_twice_lets_the_row_there_was_stay(home: Home) -> Non
 
 @SLOW_PROPERTY
 @given(st.lists(st.sampled_from(["same", "changed", "gone"]), min_size=60, max_size=60), st.integers(0, 20))
-def test_counts_add_up_and_the_rows_are_those_of_a_dictionary(
+def test_counts_add_up_and_rows_match_a_dictionary(
     tmp_path_factory: pytest.TempPathFactory, fates: list[str], more: int
 ) -> None:
     home = Home(tmp_path_factory.mktemp("home"))
@@ -173,5 +173,5 @@ def test_counts_add_up_and_the_rows_are_those_of_a_dictionary(
 def test_only_the_main_source_can_be_incremental() -> None:
     incremental = make_incremental(lambda since: make_frame(1))
     sources = {"rains": make_dataset(make_frame(1)).sources["flights"], **incremental.sources}
-    with pytest.raises(ContractError, match="source flights is read incrementally; only the main one, rains, can be"):
+    with pytest.raises(ContractError, match="source flights is incremental; only the main source, rains, can be"):
         replace(incremental, sources=sources, main="rains")

@@ -51,7 +51,7 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / _NAME).glob("*.parquet"))
 
 
-def test_a_snapshot_tells_all_about_itself(tmp_path: Path) -> None:
+def test_a_snapshot_records_its_origin(tmp_path: Path) -> None:
     columns = make_columns(30)
     snapshot, is_new = _commit(tmp_path, columns, rows_in=33, rejected={"cancelled": 3}, why="the first")
     assert is_new
@@ -134,7 +134,7 @@ def test_a_version_that_is_not_there_is_named_beside_those_that_are(tmp_path: Pa
 def test_where_there_is_no_table_there_are_no_snapshots(tmp_path: Path) -> None:
     assert list_snapshots(_NAME, tmp_path) == []
     assert latest_snapshot(_NAME, tmp_path) is None
-    with pytest.raises(NotFoundError, match="none; make one with `data build`"):
+    with pytest.raises(NotFoundError, match="none; build one with `data build`"):
         find_snapshot(_NAME, tmp_path)
 
 
@@ -194,11 +194,11 @@ def test_one_column_can_be_read_by_itself(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.sort(read_column(_CONTRACT, tmp_path, snapshot, name)), np.sort(columns[name]))
 
 
-def test_of_two_who_start_from_the_same_version_the_second_is_told(tmp_path: Path) -> None:
+def test_the_second_of_two_commits_on_one_version_conflicts(tmp_path: Path) -> None:
     first, _ = _commit(tmp_path, make_columns(30))
     _commit(tmp_path, make_columns(31))
     before = _files(tmp_path)
-    with pytest.raises(ConflictError, match="flight_delay: somebody else committed a version meanwhile"):
+    with pytest.raises(ConflictError, match="flight_delay: another process committed a version meanwhile"):
         _commit(tmp_path, make_columns(32), based_on=first)
     assert [s.rows_out for s in list_snapshots(_NAME, tmp_path)] == [31, 30]
     assert _files(tmp_path) == before
@@ -280,7 +280,7 @@ def test_a_version_is_there_whatever_fails_after_its_line_in_the_log(
     assert len(read_snapshot(_CONTRACT, tmp_path, snapshot)["carrier"]) == 30
 
 
-def test_nobody_removes_files_that_may_be_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_the_log_may_name_are_never_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_log = snapshot_module._write_log
 
     def write_and_be_told_to_stop(*arguments: Any) -> None:

@@ -12,7 +12,7 @@ from support.flights import make_columns
 from support.snapshots import commit_columns
 
 from athanor.data.snapshots.snapshot import Snapshot, file_names, is_whole, list_snapshots, read_snapshot, restore
-from athanor.data.snapshots.vacuum import Vacuumed, vacuum
+from athanor.data.snapshots.vacuum import VacuumResult, vacuum
 from athanor.errors import DataError, NotFoundError
 from projects.flight_delay.model import MODEL
 
@@ -65,7 +65,7 @@ def test_versions_that_were_superseded_long_ago_go_and_the_latest_stays(tmp_path
     snapshots = _commit(tmp_path, 3)
     _age(tmp_path, timedelta(days=31))
     sizes = [_file_of(tmp_path, version).stat().st_size for version in (0, 1)]
-    assert vacuum(_NAME, tmp_path, _MONTH, named=()) == Vacuumed((1, 0), (), files=2, bytes=sum(sizes))
+    assert vacuum(_NAME, tmp_path, _MONTH, named=()) == VacuumResult((1, 0), (), files=2, bytes=sum(sizes))
     assert _whole(tmp_path) == [2]
     assert len(read_snapshot(_CONTRACT, tmp_path, snapshots[2])["carrier"]) == 32
 
@@ -73,7 +73,7 @@ def test_versions_that_were_superseded_long_ago_go_and_the_latest_stays(tmp_path
 def test_the_latest_stays_whatever_is_asked(tmp_path: Path) -> None:
     _commit(tmp_path, 1)
     _age(tmp_path, timedelta(days=1_000))
-    assert vacuum(_NAME, tmp_path, _NONE, named=()) == Vacuumed((), (), files=0, bytes=0)
+    assert vacuum(_NAME, tmp_path, _NONE, named=()) == VacuumResult((), (), files=0, bytes=0)
     assert _whole(tmp_path) == [0]
 
 
@@ -106,11 +106,11 @@ def test_a_checkpoint_of_the_log_does_not_forget_when_versions_were_superseded(t
     _commit(tmp_path, 3)
     _age(tmp_path, timedelta(days=20))
     DeltaTable(tmp_path / _NAME).create_checkpoint()
-    assert vacuum(_NAME, tmp_path, _MONTH, named=()) == Vacuumed((), (), files=0, bytes=0)
+    assert vacuum(_NAME, tmp_path, _MONTH, named=()) == VacuumResult((), (), files=0, bytes=0)
     assert vacuum(_NAME, tmp_path, timedelta(days=10), named=()).versions == (1, 0)
 
 
-def test_a_version_that_is_named_stays_and_is_told(tmp_path: Path) -> None:
+def test_a_named_version_is_kept_and_reported(tmp_path: Path) -> None:
     snapshots = _commit(tmp_path, 4)
     _age(tmp_path, timedelta(days=31))
     done = vacuum(_NAME, tmp_path, _MONTH, named={1, 3, 7})
@@ -119,12 +119,12 @@ def test_a_version_that_is_named_stays_and_is_told(tmp_path: Path) -> None:
     assert _whole(tmp_path) == [3, 1]
 
 
-def test_a_named_version_that_would_have_stayed_anyway_is_not_told(tmp_path: Path) -> None:
+def test_a_named_version_that_would_stay_anyway_is_not_reported(tmp_path: Path) -> None:
     _commit(tmp_path, 3)
     assert vacuum(_NAME, tmp_path, _MONTH, named={0, 2}).kept == ()
 
 
-def test_a_dry_run_tells_the_same_and_removes_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_reports_the_same_and_deletes_nothing(tmp_path: Path) -> None:
     _commit(tmp_path, 4)
     _age(tmp_path, timedelta(days=31))
     orphan = _orphan(tmp_path, "orphan", timedelta(days=31))
@@ -136,26 +136,26 @@ def test_a_dry_run_tells_the_same_and_removes_nothing(tmp_path: Path) -> None:
     assert (told.files, orphan.exists()) == (3, False)
 
 
-def test_the_history_stays_whole(tmp_path: Path) -> None:
+def test_the_history_is_kept(tmp_path: Path) -> None:
     _commit(tmp_path, 3)
     before = list_snapshots(_NAME, tmp_path)
     vacuum(_NAME, tmp_path, _NONE, named=())
     assert list_snapshots(_NAME, tmp_path) == before
 
 
-def test_a_version_without_its_files_says_so_where_it_is_read_or_restored(tmp_path: Path) -> None:
+def test_reading_or_restoring_a_version_without_files_raises(tmp_path: Path) -> None:
     snapshots = _commit(tmp_path, 2)
     vacuum(_NAME, tmp_path, _NONE, named=())
-    with pytest.raises(DataError, match="snapshot 0 of flight_delay were vacuumed; take another version"):
+    with pytest.raises(DataError, match="snapshot 0 of flight_delay were vacuumed; use another version"):
         read_snapshot(_CONTRACT, tmp_path, snapshots[0])
     with pytest.raises(DataError, match="snapshot 0 of flight_delay were vacuumed; it cannot be restored"):
         restore(_NAME, tmp_path, 0, why="?")
 
 
-def test_what_was_vacuumed_already_is_not_told_again(tmp_path: Path) -> None:
+def test_vacuumed_versions_are_not_reported_again(tmp_path: Path) -> None:
     _commit(tmp_path, 3)
     assert vacuum(_NAME, tmp_path, _NONE, named=()).versions == (1, 0)
-    assert vacuum(_NAME, tmp_path, _NONE, named=()) == Vacuumed((), (), files=0, bytes=0)
+    assert vacuum(_NAME, tmp_path, _NONE, named=()) == VacuumResult((), (), files=0, bytes=0)
 
 
 def test_the_next_version_comes_after_a_vacuum_as_ever(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_files_of_no_version_go_after_a_day_however_long_versions_are_kept(tmp_p
     _commit(tmp_path, 1)
     old = _orphan(tmp_path, "old", timedelta(hours=25))
     young = _orphan(tmp_path, "young", timedelta(hours=23))
-    assert vacuum(_NAME, tmp_path, keep, named=()) == Vacuumed((), (), files=1, bytes=4)
+    assert vacuum(_NAME, tmp_path, keep, named=()) == VacuumResult((), (), files=1, bytes=4)
     assert (old.exists(), young.exists()) == (False, True)
     assert _whole(tmp_path) == [0]
 
@@ -198,8 +198,8 @@ def test_files_that_a_named_version_shares_with_others_stay(tmp_path: Path) -> N
     assert _whole(tmp_path) == [3, 2, 0]
 
 
-def test_what_another_tool_wrote_on_top_takes_no_snapshot_away(tmp_path: Path) -> None:
-    """Deleting rows supersedes the files of the latest snapshot, by a version that is none."""
+def test_a_version_written_by_another_tool_does_not_remove_a_snapshot(tmp_path: Path) -> None:
+    """Deleting rows supersedes the files of the latest snapshot by a version that is not a snapshot."""
     _commit(tmp_path, 2)
     assert DeltaTable(tmp_path / _NAME).delete("carrier = 'AA'")["num_removed_files"] == 1
     _age(tmp_path, timedelta(days=31))

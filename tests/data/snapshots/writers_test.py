@@ -47,7 +47,7 @@ def _receive(answers: Sequence[Connection]) -> list[Any]:
 
 
 def _race(folders: Sequence[Path], writers: int) -> list[list[Snapshot | None]]:
-    """What each writer was told in each round."""
+    """The outcome of each writer in each round."""
     barrier = FORKS.Barrier(writers)
     calls = [(race, folders, _ROWS, 1_000 * (writer + 1), barrier) for writer in range(writers)]
     with _running(*calls) as answers:
@@ -69,7 +69,7 @@ def _check_history(folder: Path, committed: Sequence[Snapshot | None]) -> None:
 
 
 @pytest.mark.parametrize("writers", [2, 4])
-def test_of_those_who_commit_at_once_each_is_committed_or_told(tmp_path: Path, writers: int) -> None:
+def test_each_of_several_concurrent_writers_commits_or_gets_a_conflict(tmp_path: Path, writers: int) -> None:
     first, _ = commit_columns(_CONTRACT, make_columns(_ROWS), tmp_path)
     told = _race([tmp_path] * _ROUNDS, writers)
     assert all(any(round_) for round_ in told)
@@ -78,7 +78,7 @@ def test_of_those_who_commit_at_once_each_is_committed_or_told(tmp_path: Path, w
 
 
 @pytest.mark.parametrize("writers", [2, 4])
-def test_of_those_who_make_the_first_version_at_once_each_is_committed_or_told(tmp_path: Path, writers: int) -> None:
+def test_each_of_several_writers_of_the_first_version_commits_or_gets_a_conflict(tmp_path: Path, writers: int) -> None:
     folders = [tmp_path / str(number) for number in range(_ROUNDS)]
     told = _race(folders, writers)
     assert all(any(round_) for round_ in told)
@@ -87,7 +87,7 @@ def test_of_those_who_make_the_first_version_at_once_each_is_committed_or_told(t
         _check_history(folder, round_)
 
 
-def test_whoever_was_told_of_a_conflict_can_commit_again_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_writer_can_commit_again_after_a_conflict_and_no_row_is_lost(tmp_path: Path) -> None:
     seeds = [range(100 * writer, 100 * writer + 8) for writer in range(4)]
     barrier = FORKS.Barrier(len(seeds))
     with _running(*((commit_all, tmp_path, _ROWS, of_writer, barrier) for of_writer in seeds)) as answers:
@@ -97,7 +97,7 @@ def test_whoever_was_told_of_a_conflict_can_commit_again_and_nothing_is_lost(tmp
     _check_history(tmp_path, snapshots)
 
 
-def test_whoever_restores_a_version_never_covers_one_that_is_committed_meanwhile(tmp_path: Path) -> None:
+def test_a_restore_never_overwrites_a_concurrent_commit(tmp_path: Path) -> None:
     before = [commit_columns(_CONTRACT, make_columns(_ROWS, seed), tmp_path)[0] for seed in (1, 2)]
     folders, barrier = [tmp_path] * _ROUNDS, FORKS.Barrier(2)
     with _running((race, folders, _ROWS, 1_000, barrier), (race_to_restore, folders, 0, barrier)) as answers:
@@ -107,7 +107,7 @@ def test_whoever_restores_a_version_never_covers_one_that_is_committed_meanwhile
 
 
 def test_the_latest_version_cannot_be_restored(tmp_path: Path) -> None:
-    """Whoever asks for it may have been overtaken by another who restored it."""
+    """Another process may have restored it first."""
     commit_columns(_CONTRACT, make_columns(_ROWS), tmp_path)
-    with pytest.raises(DataError, match="snapshot 0 of flight_delay is the latest already"):
+    with pytest.raises(DataError, match="snapshot 0 of flight_delay is already the latest"):
         restore(_NAME, tmp_path, 0, why="?")

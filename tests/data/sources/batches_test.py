@@ -41,7 +41,7 @@ def test_rows_that_fill_the_last_batch_leave_no_empty_one() -> None:
     assert [table.num_rows for table, _ in rebatch(_cut([4, 2], [4, 2]), 3)] == [3, 3]
 
 
-def test_nothing_is_nothing() -> None:
+def test_no_tables_give_no_batches() -> None:
     assert list(rebatch(iter(()), 3)) == []
     assert list(read_ahead(())) == []
 
@@ -80,7 +80,7 @@ def test_an_error_comes_where_its_item_would_have() -> None:
         next(items)
 
 
-def test_iterators_that_are_given_up_block_nobody() -> None:
+def test_an_abandoned_iterator_does_not_block() -> None:
     """The garbage collector closes them in the middle of other work, such as the start of a thread."""
     before = gc.get_threshold()
     gc.set_threshold(1)

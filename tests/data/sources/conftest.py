@@ -1,4 +1,4 @@
-"""Two folders, as an ingest has them."""
+"""The two folders of an ingest."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
-    """Where input lies."""
+    """The folder of the input."""
     folder = tmp_path / "here"
     folder.mkdir()
     return folder
@@ -15,7 +15,7 @@ def here(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
-    """Where it is kept."""
+    """The folder of the stored input."""
     folder = tmp_path / "kept"
     folder.mkdir()
     return folder

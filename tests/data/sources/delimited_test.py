@@ -140,15 +140,15 @@ def test_a_column_has_one_type_over_all_files(
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"a.csv": b""}, r"a\.csv is empty; its first row should name its columns"),
+        ({"a.csv": b""}, r"a\.csv is empty; its first row must name the columns"),
         ({"a.csv": b"\n\n"}, r"a\.csv is empty"),
-        ({"a.csv": b"id,id\n1,2\n"}, r"a\.csv has columns twice: 'id'"),
+        ({"a.csv": b"id,id\n1,2\n"}, r"a\.csv has duplicate columns: 'id'"),
         ({"a.csv": b"id\n1\n", "b.csv": b"key\n1\n"}, r"b\.csv has columns \['key'\], a\.csv has \['id'\]"),
         ({"a.csv": b"id,x\n1,2\n3\n"}, r"a\.csv, row 3 \(the header is row 1\): .*Expected 2 columns, got 1: 3"),
         ({"a.csv": b"id,x\n1,2\n3,4,5\n"}, r"row 3 .*Expected 2 columns, got 3"),
-        ({"a.csv": b'id,x\n1,"2\n3,4\n'}, r"a\.csv: a row does not end; it begins '1,\"2.*Is a quote opened there"),
-        ({"a.csv": "id\nä\n".encode("latin-1")}, r"a\.csv is no delimited text in UTF-8: .*0xe4.*; convert it"),
-        ({"a.csv": "id\n1\n".encode("utf-16")}, r"a\.csv is no delimited text in UTF-8"),
+        ({"a.csv": b'id,x\n1,"2\n3,4\n'}, r"a\.csv: a row has no end; it begins '1,\"2.*Check for a quote"),
+        ({"a.csv": "id\nä\n".encode("latin-1")}, r"a\.csv is not delimited text in UTF-8: .*0xe4.*; convert it"),
+        ({"a.csv": "id\n1\n".encode("utf-16")}, r"a\.csv is not delimited text in UTF-8"),
         ({"a.csv.gz": gzip.compress(_TEXT)[:-9]}, r"a\.csv\.gz cannot be read: "),
         ({"a.csv.gz": _TEXT}, r"a\.csv\.gz cannot be read: "),
         ({"a.zip": _TEXT}, r"a\.zip cannot be read: File is not a zip file"),
@@ -163,8 +163,8 @@ def test_files_that_make_no_table_are_refused_by_name(
         ingest(DelimitedFiles(here), kept)
 
 
-def test_an_archive_with_nothing_in_it_is_refused(here: Path, kept: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.zip is an archive with nothing in it"):
+def test_an_empty_archive_is_refused(here: Path, kept: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.zip is an empty archive"):
         ingest(DelimitedFiles(write_zip(here / "a.zip", {"empty/": b""})), kept)
 
 
@@ -179,7 +179,7 @@ def test_a_value_that_is_not_of_its_declared_type_is_named(here: Path, kept: Pat
     path = write(here / "a.csv", b"id,x\n1,2\n3,many\n")
     expected = (
         r"a\.csv, row 3 \(the header is row 1\): column 'x': invalid value 'many'; its type int64 is declared\. "
-        r"Declare one that fits all its values, such as types=\{'x': 'string'\}"
+        r"Declare a type that fits every value, such as types=\{'x': 'string'\}"
     )
     with pytest.raises(DataError, match=expected):
         ingest(DelimitedFiles(path, types={"x": "int64"}), kept)
@@ -197,9 +197,9 @@ def test_a_declared_column_that_is_not_there_is_named(here: Path, kept: Path) ->
         ({"delimiter": "::"}, "delimiter '::'"),
         ({"delimiter": "§"}, "delimiter '§'"),
         ({"delimiter": '"'}, "other than a quote"),
-        ({"null_values": "NA"}, r"null_values 'NA' is no tuple of texts, such as \('', 'NA'\)"),
+        ({"null_values": "NA"}, r"null_values 'NA' is not a tuple of strings such as \('', 'NA'\)"),
         ({"null_values": (None,)}, r"null_values \(None,\)"),
-        ({"types": {"x": "number"}}, r"types\['x'\] is 'number', which is no type; use string, bool"),
+        ({"types": {"x": "number"}}, r"types\['x'\] is 'number', which is not a type; use string, bool"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_at_once(settings: dict[str, Any], words: str) -> None:

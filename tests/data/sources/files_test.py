@@ -45,7 +45,7 @@ def _spread(here: Path) -> None:
     write(here / ".hidden" / "d.csv", b"other\n")
 
 
-def test_a_folder_is_taken_whole_but_for_what_is_hidden(here: Path, kept: Path) -> None:
+def test_all_files_of_a_folder_except_hidden_ones_are_copied(here: Path, kept: Path) -> None:
     _spread(here)
     assert ingest(DelimitedFiles(here), kept)["id"].to_pylist() == [1, 2, 3]
     assert list_names(kept) == ["a.csv", "b.csv", "deep/c.csv"]
@@ -55,7 +55,7 @@ def test_a_folder_is_taken_whole_but_for_what_is_hidden(here: Path, kept: Path) 
     ("glob", "expected"),
     [("*.csv", ["a.csv", "b.csv"]), ("**/*.csv", ["a.csv", "b.csv", "deep/c.csv"]), ("[ac].csv", ["a.csv"])],
 )
-def test_a_glob_takes_what_it_matches(here: Path, kept: Path, glob: str, expected: list[str]) -> None:
+def test_a_glob_copies_its_matches(here: Path, kept: Path, glob: str, expected: list[str]) -> None:
     _spread(here)
     DelimitedFiles(f"{here}/{glob}").fetch(kept, None)
     assert list_names(kept) == expected
@@ -101,7 +101,7 @@ def test_a_function_finds_the_path_when_it_is_fetched(here: Path, kept: Path) ->
 
 def test_an_absent_file_is_named(here: Path, kept: Path) -> None:
     for absent in (here / "gone.csv", f"{here}/*.csv", here, "memory://nowhere/a.csv"):
-        with pytest.raises(NotFoundError, match="no such file, and no folder or glob with one") as error:
+        with pytest.raises(NotFoundError, match="no such file, and no file in such a folder or glob") as error:
             DelimitedFiles(absent).fetch(kept, None)
         assert str(absent) in str(error.value)
 
@@ -124,9 +124,9 @@ def test_a_file_is_never_kept_outside_of_its_folder(memory: Any, kept: Path) -> 
     assert list_names(kept) == []
 
 
-def test_a_url_that_nothing_reads_is_refused_without_its_secrets(kept: Path) -> None:
+def test_an_unsupported_url_is_refused_without_its_secrets(kept: Path) -> None:
     with pytest.raises(
-        SettingsError, match=r"nowhere://\*\*\*@host/a\.csv\?\*\*\*: nothing here reads such a URL"
+        SettingsError, match=r"nowhere://\*\*\*@host/a\.csv\?\*\*\*: no installed library reads this URL"
     ) as error:
         DelimitedFiles("nowhere://key:hunter2@host/a.csv?token=hunter2").fetch(kept, None)
     assert "hunter2" not in str(error.value)
@@ -143,12 +143,12 @@ def test_links_to_files_are_read_and_links_to_folders_are_refused(tmp_path: Path
         copy_files(location, into)
         assert sorted(path.name for path in into.iterdir()) == ["a.csv", "b.csv"]
     (tmp_path / "d" / "more").symlink_to(tmp_path / "d" / "sub")
-    with pytest.raises(DataError, match=r"more is no file, and a link to a folder is not followed"):
+    with pytest.raises(DataError, match=r"more is not a file, and links to folders are not followed"):
         copy_files(tmp_path / "d", tmp_path)
 
 
 def test_a_file_of_a_package_is_found_without_importing_it(tmp_path: Path) -> None:
     copy_files(in_package("fsspec", "implementations/memory.py"), tmp_path)
     assert (tmp_path / "memory.py").read_bytes() == Path(memory_module.__file__).read_bytes()
-    with pytest.raises(NotFoundError, match="the package no_such_package is not in this binary"):
+    with pytest.raises(NotFoundError, match="this binary does not contain the package no_such_package"):
         copy_files(in_package("no_such_package", "data.csv"), tmp_path)

@@ -25,7 +25,7 @@ def test_a_function_gives_tables_of_any_kind(kept: Path) -> None:
     assert ingest(source, kept).to_pydict() == {"id": [1, 2, 3, 4], "name": ["a", None, "c", None]}
 
 
-def test_a_function_with_since_is_incremental_and_told_it(kept: Path) -> None:
+def test_a_function_with_since_is_incremental_and_gets_it(kept: Path) -> None:
     given_: list[datetime | None] = []
 
     def read(since: datetime | None) -> Iterable[pa.Table]:
@@ -54,23 +54,28 @@ def test_the_same_rows_make_the_same_bytes_however_they_were_cut(tmp_path: Path)
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
-        ([], "no table came; where there are no rows, give one without rows"),
-        (pd.DataFrame({"id": [1]}), "gave a str; it gives an iterable, such as a list, of pandas frames"),
-        ([{"id": 1}], "gave a dict"),
-        ([pd.DataFrame({"id": [1, "x"]})], "table 1 of the source's function cannot be kept"),
-        ([pa.table([[1], [2]], names=["id", "id"])], "the table has columns twice: 'id'"),
-        ([pa.table({"id": [1]}), pa.table({"key": [1]})], "table 2 .* the first has id: int64, this has key: int64"),
-        ([pa.table({"id": [1]}), pa.table({"id": ["x"]})], "table 2 of the source's function does not fit the first"),
+        ([], "the source returned no table; if there are no rows, return an empty table"),
+        (pd.DataFrame({"id": [1]}), "returned a str; return an iterable, such as a list, of pandas frames"),
+        ([{"id": 1}], "returned a dict"),
+        ([pd.DataFrame({"id": [1, "x"]})], "table 1 from the source's function cannot be stored"),
+        ([pa.table([[1], [2]], names=["id", "id"])], "the table has duplicate columns: 'id'"),
+        (
+            [pa.table({"id": [1]}), pa.table({"key": [1]})],
+            "table 2 .* the first has id: int64, this one has key: int64",
+        ),
+        ([pa.table({"id": [1]}), pa.table({"id": ["x"]})], "table 2 from the source's function does not fit the first"),
     ],
 )
-def test_what_a_function_must_not_give_is_refused(kept: Path, tables: Any, words: str) -> None:
+def test_invalid_tables_from_a_function_are_refused(kept: Path, tables: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         FunctionSource(lambda: tables).fetch(kept, None)
 
 
 def test_a_type_that_parquet_does_not_know_is_refused(kept: Path) -> None:
     interval = pa.array([(1, 2, 3)], pa.month_day_nano_interval())
-    with pytest.raises(DataError, match=r"a column has a type that cannot be kept: .*cast it to text or a number"):
+    with pytest.raises(
+        DataError, match=r"a column has a type that Parquet cannot store: .*cast it to text or a number"
+    ):
         FunctionSource(lambda: [pa.table({"wait": interval})]).fetch(kept, None)
 
 
@@ -84,5 +89,5 @@ def test_an_error_of_the_function_is_its_own(kept: Path) -> None:
 
 
 def test_a_function_source_needs_a_function() -> None:
-    with pytest.raises(SettingsError, match="reads by a function, not by 'read'"):
+    with pytest.raises(SettingsError, match="needs a function, not 'read'"):
         FunctionSource("read")  # type: ignore[arg-type]

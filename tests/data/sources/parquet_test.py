@@ -39,7 +39,7 @@ def test_parquet_without_rows_has_columns(here: Path, kept: Path) -> None:
     assert (table.schema, table.num_rows) == (pa.schema([("id", pa.int64())]), 0)
 
 
-def test_what_pandas_notes_in_a_file_makes_no_difference(here: Path, kept: Path) -> None:
+def test_pandas_metadata_makes_no_difference(here: Path, kept: Path) -> None:
     pd.DataFrame({"id": [1]}).to_parquet(here / "a.parquet")
     _parquet(here / "b.parquet", id=[2])
     assert ingest(ParquetFiles(here), kept)["id"].to_pylist() == [1, 2]
@@ -48,8 +48,8 @@ def test_what_pandas_notes_in_a_file_makes_no_difference(here: Path, kept: Path)
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ({"id": ["x"]}, r"b\.parquet has other columns than a\.parquet: 'id' is string, not int64; 'y' is absent"),
-        ({"y": [1.0], "id": [1]}, "they come in another order"),
+        ({"id": ["x"]}, r"b\.parquet has different columns from a\.parquet: 'id' is string, not int64; 'y' is absent"),
+        ({"y": [1.0], "id": [1]}, "they are in a different order"),
     ],
 )
 def test_parquet_files_of_other_columns_are_refused(here: Path, kept: Path, other: dict[str, Any], words: str) -> None:
@@ -59,8 +59,8 @@ def test_parquet_files_of_other_columns_are_refused(here: Path, kept: Path, othe
         ingest(ParquetFiles(here), kept)
 
 
-def test_what_is_no_parquet_is_refused(here: Path, kept: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.parquet is no Parquet file"):
+def test_a_file_that_is_not_parquet_is_refused(here: Path, kept: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.parquet is not a Parquet file"):
         ingest(ParquetFiles(write(here / "a.parquet", b"nothing")), kept)
 
 

@@ -90,7 +90,7 @@ def test_types_and_nulls_come_as_they_are(kept: Path) -> None:
         ("SELECT gen_random_uuid() AS x", r"type uuid, .* cast it: x::text$"),
         ("SELECT '1.2.3.4'::inet AS x", r"type inet, .* cast it: x::text$"),
         ("SELECT '{}'::jsonb AS x", r"type json, .* cast it: x::text$"),
-        ("SELECT interval '1 day' AS x", r"a column has a type that cannot be kept: .*cast it to text or a number"),
+        ("SELECT interval '1 day' AS x", r"a column has a type that cannot be stored: .*cast it to text or a number"),
     ],
 )
 def test_a_type_that_no_column_is_made_from_is_refused_with_its_cast(kept: Path, query: str, words: str) -> None:
@@ -98,7 +98,7 @@ def test_a_type_that_no_column_is_made_from_is_refused_with_its_cast(kept: Path,
         _query(query).fetch(kept, None)
 
 
-def test_cast_as_the_error_says_it_is_read(kept: Path) -> None:
+def test_a_column_cast_as_the_error_suggests_is_read(kept: Path) -> None:
     query = "SELECT 1.5::numeric::double precision AS x, '{}'::jsonb::text AS y, '1.2.3.4'::inet::text AS z"
     assert ingest(_query(query), kept).to_pylist() == [{"x": 1.5, "y": "{}", "z": "1.2.3.4/32"}]
 
@@ -110,10 +110,10 @@ def test_cast_as_the_error_says_it_is_read(kept: Path) -> None:
         ("SELEC 1", 'syntax error at or near "SELEC"'),
         ("SELECT 1; SELECT 2", "cannot insert multiple commands|syntax error"),
         ("SELECT 10 / (n - 200000) AS x, repeat('x', 99) AS y FROM generate_series(1, 300000) n", "division by zero"),
-        ("SELECT 1 AS x, 2 AS x", "the table has columns twice: 'x'"),
+        ("SELECT 1 AS x, 2 AS x", "the table has duplicate columns: 'x'"),
     ],
 )
-def test_what_the_database_says_is_passed_on(kept: Path, query: str, words: str) -> None:
+def test_the_database_s_message_is_passed_on(kept: Path, query: str, words: str) -> None:
     with pytest.raises(DataError, match=words) as error:
         _query(query).fetch(kept, None)
     assert os.environ[_VARIABLE] not in str(error.value)
@@ -146,7 +146,7 @@ def test_since_may_be_cast_and_is_not_seen_in_texts_and_comments(kept: Path) -> 
 
 
 @pytest.mark.usefixtures("flights")
-def test_lookback_finds_what_comes_late(kept: Path) -> None:
+def test_lookback_reads_late_rows(kept: Path) -> None:
     query = "SELECT id FROM flights WHERE at >= :since ORDER BY id"
     _execute("INSERT INTO flights VALUES (4, '2013-01-01T20:00Z')")
     assert _ids(_query(query), kept, _SINCE) == [2, 3]
@@ -166,7 +166,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 
 def test_a_large_result_is_streamed_with_since_too(kept: Path) -> None:
-    """In another process, for the peak of this one's memory says nothing. All of it would be 600 MB."""
+    """In a separate process, to measure its peak memory. The whole result would be 600 MB."""
     query = (
         "SELECT n AS id, repeat('x', 2000) AS words, timestamptz '2013-01-02' AS at "
         "FROM generate_series(1, 300000) n WHERE timestamptz '2013-01-02' >= :since"
@@ -188,7 +188,7 @@ def test_a_large_result_is_streamed_with_since_too(kept: Path) -> None:
         ("hunter2 and more", "unexpected spaces found"),
     ],
 )
-def test_a_wrong_password_is_told_but_not_shown(
+def test_a_wrong_password_is_reported_but_not_shown(
     kept: Path, monkeypatch: pytest.MonkeyPatch, password: str, words: str
 ) -> None:
     user, _, host = os.environ[_VARIABLE].partition("@")
@@ -206,7 +206,7 @@ def test_a_password_in_the_query_of_the_url_is_not_shown(kept: Path, monkeypatch
     assert "hunter2" not in str(error.value)
 
 
-def test_a_server_that_is_not_there_is_told(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_is_reported(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(_VARIABLE, "postgresql://me:hunter2@127.0.0.1:1/x")
     with pytest.raises(DataError, match="Connection refused") as error:
         _query("SELECT 1 AS x").fetch(kept, None)

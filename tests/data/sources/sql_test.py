@@ -66,7 +66,7 @@ def test_a_result_without_rows_has_columns(path: Path, kept: Path) -> None:
     assert (table.column_names, table.num_rows) == (["id"], 0)
 
 
-def test_since_is_the_beginning_first_and_then_what_was_asked_for(path: Path, kept: Path) -> None:
+def test_since_is_the_beginning_or_the_given_instant(path: Path, kept: Path) -> None:
     source = SqlQuery(f"sqlite:///{path}", _LATE)
     assert source.is_incremental
     assert _ids(source, kept, None) == [1, 2, 3]
@@ -75,7 +75,7 @@ def test_since_is_the_beginning_first_and_then_what_was_asked_for(path: Path, ke
     assert _ids(source, kept, _SINCE + timedelta(hours=10, seconds=1)) == [3]
 
 
-def test_lookback_finds_what_comes_late(path: Path, kept: Path, insert: Callable[..., None]) -> None:
+def test_lookback_reads_late_rows(path: Path, kept: Path, insert: Callable[..., None]) -> None:
     hasty = SqlQuery(f"sqlite:///{path}", _LATE)
     patient = SqlQuery(f"sqlite:///{path}", _LATE, lookback=timedelta(hours=12))
     insert((5, "UA", 1.0, "2013-01-01T20:00:00Z"))
@@ -117,7 +117,7 @@ def test_since_in_another_zone_is_the_same_instant(path: Path, kept: Path) -> No
         "SELECT :sincere AS x",
     ],
 )
-def test_what_is_no_parameter_is_left_alone(query: str) -> None:
+def test_colons_that_are_not_parameters_are_kept(query: str) -> None:
     assert not SqlQuery("sqlite:///x.db", query).is_incremental
     assert SqlQuery("sqlite:///x.db", f"{query}\n, :since").is_incremental
 
@@ -132,17 +132,17 @@ def test_the_file_is_opened_for_reading_only(path: Path, kept: Path) -> None:
     [
         ("SELECT nope FROM flights", "no such column: nope$"),
         ("SELEC 1", 'near "SELEC": syntax error$'),
-        ("SELECT id, id FROM flights", "the table has columns twice: 'id'"),
+        ("SELECT id, id FROM flights", "the table has duplicate columns: 'id'"),
     ],
 )
-def test_what_the_database_says_is_passed_on(path: Path, kept: Path, query: str, words: str) -> None:
+def test_the_database_s_message_is_passed_on(path: Path, kept: Path, query: str, words: str) -> None:
     with pytest.raises(DataError, match=words) as error:
         SqlQuery(f"sqlite:///{path}", query).fetch(kept, None)
     assert str(path) not in str(error.value)
 
 
 def test_a_late_value_of_another_type_is_refused(path: Path, kept: Path, insert: Callable[..., None]) -> None:
-    """SQLite's columns have no types that bind; the driver tells them from the first rows."""
+    """SQLite does not enforce column types; the driver infers them from the first rows."""
     insert(*((number, "UA", 1.0, "") for number in range(5, 70_005)), (0, "UA", "far", ""))
     with pytest.raises(DataError, match="expected DOUBLE but got STRING"):
         SqlQuery(f"sqlite:///{path}", "SELECT distance FROM flights").fetch(kept, None)
@@ -162,7 +162,7 @@ def test_an_absent_database_is_named_and_not_made(tmp_path: Path, kept: Path) ->
     assert not (tmp_path / "gone.db").exists()
 
 
-def test_what_is_no_database_is_refused(tmp_path: Path, kept: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused(tmp_path: Path, kept: Path) -> None:
     (tmp_path / "text.db").write_text("no database, but long enough to be looked at " * 10)
     with pytest.raises(DataError, match="file is not a database"):
         SqlQuery(f"sqlite:///{tmp_path}/text.db", "SELECT 1").fetch(kept, None)
@@ -173,7 +173,7 @@ def test_the_database_may_come_from_the_environment(path: Path, kept: Path, monk
     with pytest.raises(SettingsError, match="the environment variable FLIGHTS_DATABASE is not set"):
         source.fetch(kept, None)
     monkeypatch.setenv("FLIGHTS_DATABASE", "mysql://me:hunter2@host/x")
-    with pytest.raises(SettingsError, match="the database begins with mysql://; use sqlite:///path or") as error:
+    with pytest.raises(SettingsError, match="the database URL begins with mysql://; use sqlite:///path or") as error:
         source.fetch(kept, None)
     assert "hunter2" not in str(error.value)
     monkeypatch.setenv("FLIGHTS_DATABASE", f"sqlite:///{path}")
@@ -184,11 +184,11 @@ def test_the_database_may_come_from_the_environment(path: Path, kept: Path, monk
     ("settings", "words"),
     [
         ({"database": "mysql://me:hunter2@host/x"}, "begins with mysql://"),
-        ({"database": "host=x password=hunter2"}, "the database is no URL; use sqlite:///path or postgresql://"),
+        ({"database": "host=x password=hunter2"}, "the database is not a URL; use sqlite:///path or postgresql://"),
         ({"query": " ;\n"}, "the query is empty"),
-        ({"query": "SELECT :since, :since"}, r"has :since more than once; name it: WITH given AS \(SELECT :since"),
+        ({"query": "SELECT :since, :since"}, r"has :since more than once; use it once: WITH given AS \(SELECT :since"),
         ({"query": "SELECT :since", "lookback": timedelta(-1)}, "lookback -1 day.* is negative"),
-        ({"lookback": timedelta(1)}, "lookback 1 day.* is for queries with :since, and this has none"),
+        ({"lookback": timedelta(1)}, "lookback 1 day.* needs :since in the query, which has none"),
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_at_once(settings: dict[str, Any], words: str) -> None:

@@ -96,7 +96,7 @@ def _is_quote_left_open(text: bytes) -> bool:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A text beyond what types are told from: 90 MB, with quotes in one of its columns."""
+    """A text larger than the part that types are inferred from: 90 MB, with quotes in one column."""
     count = 1_500_000
     numbers = np.arange(count)
     table = pa.table(
@@ -128,9 +128,9 @@ def test_a_large_text_is_streamed_as_it_would_be_read_at_once(large: Path) -> No
 @pytest.mark.parametrize(
     ("late", "words"),
     [
-        (b"7,x,1,2", r"column 'a': invalid value 'x'|column 'b': invalid value 'x'; its type double was told"),
-        (b"7.5,1,1,2", r"column 'a': invalid value '7\.5'; its type int64 was told from the text before"),
-        (b"7,1,1,2", r"column 'd': invalid value '2'; its type null was told from the text before"),
+        (b"7,x,1,2", r"column 'a': invalid value 'x'|column 'b': invalid value 'x'; its type double was inferred"),
+        (b"7.5,1,1,2", r"column 'a': invalid value '7\.5'; its type int64 was inferred from the rows before"),
+        (b"7,1,1,2", r"column 'd': invalid value '2'; its type null was inferred from the rows before"),
         (b"7,1,1", "Expected 4 columns, got 3"),
     ],
 )
@@ -150,14 +150,14 @@ def test_a_late_value_fits_a_type_that_is_declared(here: Path, kept: Path) -> No
     assert table["b"].null_count == 1
 
 
-def test_a_row_may_be_longer_than_what_a_thread_parses_at_a_time(here: Path, kept: Path) -> None:
+def test_a_row_may_be_longer_than_a_block(here: Path, kept: Path) -> None:
     path = write(here / "a.csv", b"id,text\n" + b"1," + b"x" * 6_000_000 + b"\n2,y\n" * 3)
     assert [len(text) for text in ingest(DelimitedFiles(path), kept)["text"].to_pylist()] == [6_000_000, 1, 1, 1]
 
 
 def test_a_row_without_end_is_refused_before_memory_is_full(here: Path, kept: Path) -> None:
     path = write(here / "a.csv", b'id\n"' + b"x" * 80_000_000)
-    with pytest.raises(DataError, match="a row does not end; it begins"):
+    with pytest.raises(DataError, match="a row has no end; it begins"):
         ingest(DelimitedFiles(path), kept)
 
 
@@ -201,6 +201,6 @@ def test_few_batches_of_a_large_text_are_in_memory_at_once(zipped: Path) -> None
     assert growth_mib < 350
 
 
-def test_whoever_gives_a_stream_up_halfway_ends_as_usual(zipped: Path) -> None:
+def test_a_process_that_abandons_a_stream_exits_normally(zipped: Path) -> None:
     """Readers in threads must not outlive the interpreter: Arrow's of Python files abort the process then."""
     assert _stream_elsewhere(zipped, 1)[0] == 50_000

@@ -1,4 +1,4 @@
-"""Keys in Arrow tables: which repeat, and which are among others, as plain Python says."""
+"""Duplicates and membership of keys in Arrow tables, compared with plain Python."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -122,7 +122,7 @@ def test_values_of_every_type_are_compared(kind: pa.DataType, value: Any, other:
     assert equal_values(before, after)["value"].tolist() == [True, False, False, True]
 
 
-def test_the_key_is_that_of_the_contract() -> None:
+def test_the_key_comes_from_the_contract() -> None:
     toy = Toy()
     assert key_names(toy.read()) == ["id"]
     toy.column("at").roles.append(options_pb2.ROLE_KEY)

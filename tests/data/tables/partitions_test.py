@@ -22,7 +22,7 @@ def _table(groups: list[int], first: int) -> pa.Table:
 @given(
     st.lists(st.lists(st.integers(-5, 5), max_size=8), max_size=6), st.sampled_from([1, 200, 10**6]), st.integers(1, 9)
 )
-def test_every_row_comes_out_once_in_the_order_of_groups_each_whole_in_one_table(
+def test_every_row_is_read_once_in_group_order_with_each_group_in_one_table(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[int]], memory_bytes: int, least_rows: int
 ) -> None:
     folder = tmp_path_factory.mktemp("partitions")
@@ -43,14 +43,14 @@ def test_every_row_comes_out_once_in_the_order_of_groups_each_whole_in_one_table
     assert {r: g for t in tables for r, g in zip(t["row"].to_pylist(), t["group"].to_pylist(), strict=True)} == expected
 
 
-def test_what_fits_into_memory_touches_no_disk(tmp_path: Path) -> None:
+def test_rows_that_fit_into_memory_do_not_spill(tmp_path: Path) -> None:
     with Partitions(tmp_path / "folder") as partitions:
         partitions.add(_table([2, 1], 0), np.array([2, 1]))
         assert [table["group"].to_pylist() for table in partitions.read(1)] == [[1], [2]]
     assert not (tmp_path / "folder").exists()
 
 
-def test_what_does_not_fit_goes_to_disk_and_away_when_all_is_done(tmp_path: Path) -> None:
+def test_spill_files_are_deleted_on_exit(tmp_path: Path) -> None:
     with Partitions(tmp_path / "folder", memory_bytes=1) as partitions:
         partitions.add(_table([2, 1], 0), np.array([2, 1]))
         assert [path.is_dir() for path in (tmp_path / "folder").iterdir()] == [True]

@@ -47,11 +47,11 @@ def _assert_read(frame: pd.DataFrame) -> None:
     np.testing.assert_array_equal(values["is_new"], [1.0, 0.0])
 
 
-def test_pandas_missing_values_become_those_of_the_kind() -> None:
+def test_pandas_missing_values_become_the_missing_value_of_the_kind() -> None:
     _assert_read(_frame())
 
 
-def test_each_way_in_which_pandas_says_the_same_is_read() -> None:
+def test_equivalent_pandas_dtypes_give_the_same_columns() -> None:
     _assert_read(
         _frame(
             at=pd.to_datetime(["2013-01-01T05:00:00", "2013-01-01T19:00:00"]).tz_localize("America/New_York"),
@@ -79,13 +79,13 @@ def test_an_empty_frame_makes_empty_columns() -> None:
 
 def test_absent_and_unknown_columns_are_named() -> None:
     frame = _frame().rename(columns={"amount": "weight"}).assign(dep_delay=1)
-    with pytest.raises(DataError, match=r"absent: \['amount'\], unknown: \['dep_delay', 'weight'\]"):
+    with pytest.raises(DataError, match=r"missing: \['amount'\], unknown: \['dep_delay', 'weight'\]"):
         from_frame(_COLUMNS, frame)
 
 
 def test_a_column_that_is_there_twice_is_named() -> None:
     frame = pd.concat([_frame(), _frame()[["color"]]], axis=1)
-    with pytest.raises(DataError, match=r"twice: \['color'\]"):
+    with pytest.raises(DataError, match=r"duplicate columns: \['color'\]"):
         from_frame(_COLUMNS, frame)
 
 
@@ -108,7 +108,7 @@ _NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
         ("at", np.array([_NOON, _NOON.replace(tzinfo=None)], dtype=object), [1]),
     ],
 )
-def test_values_of_another_type_are_told_and_count_as_missing(name: str, given: Any, wrong: list[int]) -> None:
+def test_values_of_another_type_are_reported_and_count_as_missing(name: str, given: Any, wrong: list[int]) -> None:
     frame = _frame(**{name: given})
     values, (mistyped,) = from_frame(_COLUMNS, frame)
     assert (mistyped.column.name, mistyped.rows.tolist()) == (name, wrong)
@@ -128,7 +128,7 @@ def test_values_of_the_right_type_beside_wrong_ones_are_read() -> None:
     assert str(values["at"][0]) == "2013-01-01T12:00:00.000000"
 
 
-def test_what_looks_right_and_cannot_be_kept_is_told_too() -> None:
+def test_values_that_look_valid_but_cannot_be_stored_are_reported() -> None:
     """A number beyond all floats, one with two parts, and half of a character."""
     frame = _frame(amount=np.array([1.5, 10**400], dtype=object), count=np.array([1, 2 + 1j]))
     frame["color"] = pd.Series(["red", "\ud800"], dtype=object)
@@ -154,7 +154,7 @@ def _arrow(kind: pa.DataType) -> Any:
     return pd.ArrowDtype(kind)
 
 
-def test_missing_values_of_any_type_are_missing_and_nothing_else() -> None:
+def test_missing_values_of_any_type_are_not_mistyped() -> None:
     for name in ("amount", "color", "count", "is_new"):
         values, mistyped = from_frame(_COLUMNS, _frame(**{name: np.array([None, np.nan], dtype=object)}))
         assert mistyped == ()
@@ -162,7 +162,7 @@ def test_missing_values_of_any_type_are_missing_and_nothing_else() -> None:
 
 
 def test_values_of_the_right_type_are_read_valid_or_not() -> None:
-    """Whether a value keeps the contract is for validation to say, which counts rows."""
+    """Whether a value meets the contract is checked by validation, which counts rows."""
     values, _ = from_frame(_COLUMNS, _frame(amount=[np.inf, -5.0], id=[1.5, 2.0], is_new=[7, 8], color=["blue", "?"]))
     assert values["amount"].tolist() == [np.inf, -5.0]
     assert values["id"].tolist() == [1.5, 2.0]

@@ -157,10 +157,10 @@ def test_a_profile_that_travels_with_a_release_is_a_reference(call: Call, home: 
     ("against", "message"),
     [
         ("7", "NOT_FOUND no snapshot 7"),
-        ("yesterday", "NOT_FOUND there is nothing to compare with at 'yesterday'; give a version"),
-        ("2013-13-01..", "INVALID_DATA '2013-13-01' is no instant; write it as 2013-09-01"),
-        ("20130901..", "INVALID_DATA '20130901' is no instant"),
-        ("now..", "INVALID_DATA 'now' is no instant"),
+        ("yesterday", "NOT_FOUND 'yesterday' is not a version, a time slice or a file; give a version"),
+        ("2013-13-01..", "INVALID_DATA '2013-13-01' is not an instant; write it as 2013-09-01"),
+        ("20130901..", "INVALID_DATA '20130901' is not an instant"),
+        ("now..", "INVALID_DATA 'now' is not an instant"),
         ("7:2013-09-01..", "NOT_FOUND no snapshot 7"),
     ],
 )

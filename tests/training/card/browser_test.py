@@ -48,7 +48,7 @@ def _make_refused() -> CardSubject:
     ids=["wide", "middle", "narrow", "dark", "printed"],
 )
 @pytest.mark.parametrize("is_refused", [False, True], ids=["passed", "refused"])
-def test_a_card_has_nothing_to_complain_of_and_fits(is_refused: bool, look: dict[str, Any], tmp_path: Path) -> None:
+def test_a_card_has_no_complaints_and_fits(is_refused: bool, look: dict[str, Any], tmp_path: Path) -> None:
     page = tmp_path / "card.html"
     page.write_bytes(write_card(_make_refused() if is_refused else make_subject()))
     visit = open_page(page, tmp_path / "visit", **look)

@@ -1,4 +1,4 @@
-"""Charts of a model card: what they show is what the answers say, and what cannot be drawn is not."""
+"""Charts of a model card match the predictions; a chart that cannot be drawn is left out."""
 
 import re
 from collections.abc import Callable
@@ -77,7 +77,7 @@ def test_the_better_model_has_the_higher_roc_curve() -> None:
     assert heights[0] > heights[1] + 20
 
 
-def test_a_thinned_curve_has_the_area_of_the_whole() -> None:
+def test_a_thinned_curve_keeps_its_area() -> None:
     answers = _answers(20_000)
     (ours,) = _lines(_parse(draw_roc(answers)), "own")
     scaled = (ours - ours[0]) / (ours[-1] - ours[0])
@@ -96,11 +96,11 @@ def test_the_baseline_is_dashed_and_the_model_is_not() -> None:
         assert not any("stroke-dasharray" in style for style in ours)
 
 
-def test_every_picture_tells_in_words_what_is_to_be_seen() -> None:
+def test_every_chart_has_a_text_description() -> None:
     answers = _answers()
     roc, found, calibration = (_parse(draw(answers)) for draw in _CURVES)
     assert f"is {roc_auc_score(answers.labels, answers.ours):.4f}," in _text(roc, "desc")
-    assert f"baseline {average_precision_score(answers.labels, answers.baseline):.4f}." in _text(found, "desc")
+    assert f"baseline's {average_precision_score(answers.labels, answers.baseline):.4f}." in _text(found, "desc")
     assert f"{bin_answers(answers.labels, answers.ours)[0].rows} rows with" in _text(calibration, "desc")
     assert "distance 0.2500, carrier \N{MINUS SIGN}0.0010." in _text(
         _parse(draw_importance({"distance": 0.25, "carrier": -0.001})), "desc"
@@ -112,7 +112,7 @@ def test_bins_are_of_equal_width_and_hold_their_rows() -> None:
     labels = np.array([0, 1, 1, 0, 1])
     found = bin_answers(labels, np.array([0.0, 0.05, 0.1, 0.95, 1.0]))
     assert {position: of.rows for position, of in found.items()} == {0: 2, 1: 1, 9: 2}
-    assert [found[position].promised for position in (0, 1, 9)] == pytest.approx([0.025, 0.1, 0.975])
+    assert [found[position].predicted for position in (0, 1, 9)] == pytest.approx([0.025, 0.1, 0.975])
     assert [found[position].true for position in (0, 1, 9)] == [0.5, 1.0, 0.5]
 
 
@@ -123,7 +123,7 @@ def test_bins_hold_every_row_once(rows: list[tuple[float, int]]) -> None:
     found = bin_answers(labels, probabilities)
     assert sum(of.rows for of in found.values()) == len(rows)
     assert sum(of.rows * of.true for of in found.values()) == pytest.approx(labels.sum())
-    assert sum(of.rows * of.promised for of in found.values()) == pytest.approx(probabilities.sum())
+    assert sum(of.rows * of.predicted for of in found.values()) == pytest.approx(probabilities.sum())
 
 
 def test_calibration_counts_the_rows_of_each_bin() -> None:
@@ -140,14 +140,14 @@ def test_large_counts_fit_above_their_bars(count: int, shown: str) -> None:
     assert shown in _words(_parse(draw_calibration(answers)))
 
 
-def test_what_is_well_calibrated_lies_on_the_dotted_line() -> None:
+def test_a_calibrated_model_is_on_the_dotted_line() -> None:
     (ours,) = _lines(_parse(draw_calibration(_answers(50_000))), "own")
     (diagonal,) = (line for line in _lines(_parse(draw_calibration(_answers())), "muted") if len(line) == 2)
     expected = np.interp(ours[:, 0], diagonal[:, 0], diagonal[:, 1])
     np.testing.assert_allclose(ours[:, 1], expected, atol=6)
 
 
-def test_what_promises_too_much_lies_below_it() -> None:
+def test_an_overconfident_model_is_below_the_line() -> None:
     answers = _answers(50_000)
     bold = replace(answers, ours=answers.ours**0.3)
     (ours,) = _lines(_parse(draw_calibration(bold)), "own")
@@ -158,9 +158,7 @@ def test_what_promises_too_much_lies_below_it() -> None:
 
 @pytest.mark.parametrize("draw", _CURVES)
 @pytest.mark.parametrize("labels", [np.zeros(5, np.int64), np.ones(5, np.int64), np.empty(0, np.int64)])
-def test_without_both_labels_there_is_nothing_to_draw(
-    draw: Callable[[Answers], str], labels: NDArray[np.int64]
-) -> None:
+def test_without_both_labels_there_is_no_chart(draw: Callable[[Answers], str], labels: NDArray[np.int64]) -> None:
     assert draw(Answers(labels, np.full(len(labels), 0.5), np.full(len(labels), 0.5))) == ""
 
 
@@ -172,7 +170,7 @@ def test_any_probabilities_can_be_drawn(rows: list[tuple[float, float]]) -> None
     assert all(_parse(draw(answers)).tag == "svg" for draw in _CURVES)
 
 
-def test_bars_are_as_long_as_what_is_lost() -> None:
+def test_bars_are_as_long_as_the_loss() -> None:
     picture = _parse(draw_importance({"a": 0.4, "b": 0.1, "c": 0.0, "d": -0.2}))
     longest, other, *rest = _lengths(picture)
     assert longest == pytest.approx(4 * other, abs=0.5)
@@ -190,7 +188,7 @@ def test_a_single_feature_can_be_drawn(importance: dict[str, float]) -> None:
     assert _words(_parse(draw_importance(importance)))[0] == "only"
 
 
-def test_without_features_there_is_nothing_to_draw() -> None:
+def test_without_features_there_is_no_chart() -> None:
     assert draw_importance({}) == ""
 
 
@@ -213,7 +211,7 @@ def test_a_picture_has_no_identifiers_no_references_and_no_colours_of_its_own() 
         assert not re.search(r"\bid=|url\(|href|#[0-9a-f]{3}|<style|font-family|<use", drawn)
 
 
-def test_the_users_settings_of_matplotlib_change_nothing_and_are_not_changed() -> None:
+def test_the_users_matplotlib_settings_have_no_effect_and_are_kept() -> None:
     def draw_all() -> list[str]:
         return [*(draw(_answers()) for draw in _CURVES), draw_importance({"a": 1.0})]
 

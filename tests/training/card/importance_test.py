@@ -1,4 +1,4 @@
-"""Importance is measured through the graph, and tells what the graph looks at."""
+"""Importance is measured with the graph, and shows which features it uses."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def _evidence(rows: int = 2_000, seed: int = 0) -> Evidence:
     return Evidence(MODEL, made, None, graph, answers, np.full(rows, 0.5), seed=seed)
 
 
-def test_only_what_the_graph_looks_at_is_important() -> None:
+def test_only_features_that_the_graph_uses_are_important() -> None:
     found = measure_importance(_evidence())
     assert next(iter(found)) == "distance"
     assert found["distance"] > 0.3
@@ -62,7 +62,7 @@ def test_the_same_seed_gives_the_same_and_another_one_another() -> None:
     assert measure_importance(_evidence(seed=1)) != first
 
 
-def test_nothing_of_the_evidence_is_changed() -> None:
+def test_the_evidence_is_not_modified() -> None:
     evidence = _evidence()
     before = evidence.rows.features
     numeric, categorical = before.numeric.copy(), before.categorical.copy()
@@ -86,7 +86,7 @@ def test_not_more_than_five_thousand_rows_are_asked_for(monkeypatch: pytest.Monk
     assert len(asked) == 1 + 2 * len(MODEL.features.numeric + MODEL.features.categorical)
 
 
-def test_without_a_row_of_label_one_nothing_can_be_lost() -> None:
+def test_without_positive_rows_importance_is_empty() -> None:
     columns = make_columns(100)
     columns["arrived_late"] = np.zeros(100)
     assert measure_importance(replace(_evidence(100), rows=Rows.make(MODEL, columns))) == {}

@@ -1,4 +1,4 @@
-"""What a model card says to people."""
+"""The contents of a model card."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,7 +11,7 @@ from support.reports import Page
 from athanor.pages.wording import NONE
 from athanor.release.manifest import Calibration
 from athanor.training.card.charts import IMPORTANT
-from athanor.training.card.page import TRIALS, CardSubject, Verdict, judge, write_card
+from athanor.training.card.page import TRIALS, CardSubject, Verdict, list_verdicts, write_card
 from projects.flight_delay.model import MODEL
 
 
@@ -28,14 +28,14 @@ def _words(**record: Any) -> str:
     [
         (make_subject(), ["passed"], "It passed its gate."),
         (make_subject(record=make_record(gates=[PASSED] * 3)), ["passed"], "It passed all 3 gates."),
-        (make_refused_subject(), ["refused"], "1 of 2 gates said no. This is no release and must not be used."),
-        (make_subject(record=make_record(gates=[PASSED, FAILED])), ["refused"], "1 of 2 gates said no."),
-        (make_subject(record=make_record(status="refused")), ["refused"], "0 of 1 gate said no."),
-        (make_subject(record=make_record(gates=[])), ["warning"], "Not judged No gate was asked."),
+        (make_refused_subject(), ["refused"], "1 of 2 gates failed. This is not a release and must not be used."),
+        (make_subject(record=make_record(gates=[PASSED, FAILED])), ["refused"], "1 of 2 gates failed."),
+        (make_subject(record=make_record(status="refused")), ["refused"], "0 of 1 gate failed."),
+        (make_subject(record=make_record(gates=[])), ["warning"], "Not gated The recipe has no gates."),
         (
             make_subject(provenance=PROVENANCE.model_copy(update={"is_clean": False})),
             ["passed", "warning"],
-            "Made from an unclean tree Some of the code that made it was in no commit",
+            "Made from an unclean tree Some of the code was not committed",
         ),
         (
             make_subject(provenance=PROVENANCE.model_copy(update={"is_clean": False, "commit": ""})),
@@ -44,8 +44,8 @@ def _words(**record: Any) -> str:
         ),
     ],
 )
-def test_the_verdict_is_told_loudly(subject: CardSubject, kinds: list[str], text: str) -> None:
-    found = list(judge(subject))
+def test_the_verdict_is_shown_first(subject: CardSubject, kinds: list[str], text: str) -> None:
+    found = list(list_verdicts(subject))
     page = _page(subject)
     assert [verdict.kind for verdict in found] == kinds
     assert [f"verdict {kind}" for kind in kinds] == [c for c in page.values("class") if c.startswith("verdict ")]
@@ -53,7 +53,7 @@ def test_the_verdict_is_told_loudly(subject: CardSubject, kinds: list[str], text
     assert all(f"{verdict.title} {verdict.text}" in page.words for verdict in found)
 
 
-def test_a_refused_model_tells_the_failed_gates_before_anything_else() -> None:
+def test_a_refused_model_shows_its_failed_gates_first() -> None:
     html = write_card(make_refused_subject()).decode()
     head, _, _ = html.partition("<main>")
     words = Page(head).words
@@ -70,7 +70,7 @@ def test_a_passed_model_has_no_gate_at_its_head() -> None:
     assert "<title>flight_delay: model card, passed</title>" in html
 
 
-def test_all_gates_are_told_with_value_wanted_and_explanation() -> None:
+def test_all_gates_are_shown_with_value_requirement_and_explanation() -> None:
     unmeasured = PASSED.model_copy(update={"gate": "champion", "value": None})
     words = _words(gates=[PASSED, FAILED, unmeasured]).partition("Conditions that a release must meet")[2]
     assert "floor of roc_auc passed 0.75 at least 0.66 roc_auc is 0.75" in words
@@ -78,9 +78,9 @@ def test_all_gates_are_told_with_value_wanted_and_explanation() -> None:
     assert f"champion passed {NONE} at least 0.66 roc_auc is 0.75" in words
 
 
-def test_metrics_stand_beside_those_of_the_baseline_with_their_intervals() -> None:
+def test_metrics_of_model_and_baseline_are_side_by_side_with_intervals() -> None:
     words = _words()
-    assert "On 20 rows that are later than all it learned from; 25% of them have the label arrived_late." in words
+    assert "On 20 rows later than all training rows; 25% of them have the label arrived_late." in words
     assert "Metric Model, 95% interval Baseline, 95% interval Better is" in words
     assert "ROC AUC 0.7500 0.7000 to 0.8000 0.5000 0.4500 to 0.5500 higher" in words
 
@@ -89,14 +89,14 @@ def test_a_metric_that_the_baseline_lacks_has_a_dash() -> None:
     assert f"ROC AUC 0.7500 0.7000 to 0.8000 {NONE} higher" in _words(baseline={})
 
 
-def test_a_metric_of_another_kind_is_told_under_its_name() -> None:
+def test_an_unknown_metric_is_shown_under_its_name() -> None:
     estimate = {"value": 0.25, "low": 0.125, "high": 0.5}
     words = _words(metrics={"brier_score": estimate, "regret": estimate})
     assert f"Brier score 0.2500 0.1250 to 0.5000 {NONE} lower" in words
     assert f"regret 0.2500 0.1250 to 0.5000 {NONE} Curves" in words
 
 
-def test_slices_are_told_in_the_order_of_the_record() -> None:
+def test_slices_are_shown_in_the_order_of_the_record() -> None:
     def make_slice(name: str, value: str, metric: float | None) -> dict[str, Any]:
         metrics = {"roc_auc": metric}
         return {"slice": name, "value": value, "rows": 1_200, "label_rate": 0.125, "metrics": metrics}
@@ -115,10 +115,10 @@ def test_a_slice_without_a_metric_of_the_record_has_a_dash() -> None:
     assert f"origin JFK 9 0% {NONE}" in _words(slices=[bare])
 
 
-def test_every_column_of_the_contract_is_told() -> None:
+def test_every_column_of_the_contract_is_shown() -> None:
     words = _page(make_subject()).words
     assert (
-        "It answers late_probability: Probability of arriving 15 minutes late or more, a number from 0 to 1." in words
+        "It predicts late_probability: Probability of arriving 15 minutes late or more, a number from 0 to 1." in words
     )
     assert (
         "temperature Air temperature at the origin, scheduled hour a number from -60 to 130 [degF] may be missing"
@@ -129,28 +129,28 @@ def test_every_column_of_the_contract_is_told() -> None:
     assert words.count("the model does not see it") == 1
     for column in MODEL.contract.columns:
         assert f"{column.name} {column.description}" in words
-    assert f"made the {len(MODEL.features.numeric + MODEL.features.categorical)} features" in words
+    assert f"The model sees {len(MODEL.features.numeric + MODEL.features.categorical)} features" in words
 
 
-def test_the_data_is_told_with_its_range_and_digest() -> None:
+def test_the_data_is_shown_with_its_range_and_digest() -> None:
     words = _page(make_subject()).words
     assert "snapshot flight_delay, version 3 rows 120 first event 2013-01-01 10:15:00 UTC" in words
     assert f"last event 2013-12-31 23:59:00 UTC content digest {'5' * 64}" in words
 
 
-def test_data_without_event_times_says_so() -> None:
+def test_data_without_event_times_has_a_note() -> None:
     words = _page(make_subject(snapshot=replace(SNAPSHOT, first_event="", last_event=""))).words
     assert "first event none last event none" in words
     assert "from an unknown time to an unknown time" in words
 
 
-def test_the_best_trials_are_told_with_their_scores() -> None:
+def test_the_best_trials_are_shown_with_their_scores() -> None:
     words = _words()
     assert "The best 2 of 2 by average_precision" in words
     assert f"by distance middle 1000.0 0.6250 0.5000, 0.7500 1.5 by carrier none {NONE} 0.2500, {NONE} 0.5" in words
 
 
-def test_not_more_than_ten_trials_are_told() -> None:
+def test_at_most_ten_trials_are_shown() -> None:
     trials = [{"algorithm": f"number {i}", "parameters": {}, "scores": [0.5], "fit_s": 1.0} for i in range(12)]
     words = _words(trials=trials)
     assert f"The best {TRIALS} of 12" in words
@@ -158,7 +158,7 @@ def test_not_more_than_ten_trials_are_told() -> None:
     assert f"number {TRIALS} " not in words
 
 
-def test_parameters_are_told_without_the_steps_that_they_belong_to() -> None:
+def test_parameters_are_shown_without_their_pipeline_steps() -> None:
     identity = make_identity(make_files(), parameters={"histgradientboostingclassifier__max_leaf_nodes": 15, "C": 0.1})
     assert "parameters max_leaf_nodes 15, C 0.1" in _page(make_subject(identity=identity)).words
 
@@ -170,31 +170,31 @@ def test_parameters_are_told_without_the_steps_that_they_belong_to() -> None:
         (Calibration(slope=0.9, intercept=-0.1), "calibration Platt scaling, slope 0.9000, intercept -0.1000"),
     ],
 )
-def test_calibration_is_told(calibration: Calibration | None, told: str) -> None:
+def test_calibration_is_shown(calibration: Calibration | None, told: str) -> None:
     assert told in _page(make_subject(identity=make_identity(make_files(), calibration=calibration))).words
 
 
-def test_how_to_make_it_again_is_told_as_commands() -> None:
+def test_commands_to_rebuild_are_shown() -> None:
     subject = make_subject()
     words = _page(subject).words
     assert f"git checkout 0123456789abcdef ./pants athanor verify {subject.digest[:12]}" in words
     assert "unclean" not in words
 
 
-def test_a_refused_model_is_made_again_by_training_for_there_is_no_release_to_verify() -> None:
+def test_a_refused_model_is_rebuilt_by_training_because_it_has_no_release_to_verify() -> None:
     words = _page(make_refused_subject()).words
     assert "git checkout 0123456789abcdef ./pants athanor train flight_delay --snapshot 3" in words
     assert "athanor verify" not in words
 
 
-def test_without_a_commit_there_is_none_to_check_out() -> None:
+def test_without_a_commit_there_is_no_checkout_command() -> None:
     words = _page(make_subject(provenance=PROVENANCE.model_copy(update={"commit": "", "is_clean": False}))).words
     assert "git checkout" not in words
-    assert "There is no commit to go back to." in words
+    assert "There is no commit to check out." in words
     assert "commit none tree no repository" in words
 
 
-def test_provenance_is_told() -> None:
+def test_provenance_is_shown() -> None:
     words = _page(make_subject()).words
     told = (
         f"commit 0123456789abcdef tree clean: all of it was committed lock of the libraries {'1' * 64} binary none",
@@ -205,12 +205,12 @@ def test_provenance_is_told() -> None:
         assert part in words
 
 
-def test_an_unclean_tree_is_told_three_times() -> None:
+def test_an_unclean_tree_is_shown_three_times() -> None:
     provenance = PROVENANCE.model_copy(update={"is_clean": False, "trials": 8, "libraries": {"other": "1"}})
     words = _page(make_subject(provenance=provenance)).words
     assert "Made from an unclean tree" in words
-    assert "This model was made from an unclean tree: the commit may not be enough." in words
-    assert "tree unclean: not all of it was committed" in words
+    assert "This model was made from an unclean tree: the commit may not reproduce it." in words
+    assert "tree unclean: not everything was committed" in words
     assert "at most 8 trials" in words
     assert "libraries none" in words
 
@@ -219,16 +219,16 @@ def test_limits_count_the_columns_that_may_be_missing() -> None:
     words = _page(make_subject()).words
     count = sum(column.may_be_missing for column in MODEL.contract.columns)
     assert f"{count} of {len(MODEL.contract.columns)} columns may be missing." in words
-    assert "Gates cover what they name and nothing else." in words
+    assert "Gates check only what they name," in words
 
 
-def test_sections_without_content_say_so() -> None:
+def test_empty_sections_have_a_note() -> None:
     subject = make_subject(record=make_record(metrics={}, baseline={}, slices=[], gates=[], trials=[]), importance={})
     words = _page(subject).words
     for told in (
-        "No metric was measured.",
-        "No gate was asked.",
-        "No slice was looked at.",
+        "No metrics were measured.",
+        "The recipe has no gates.",
+        "The recipe has no slices.",
         "There was no search.",
         "There is nothing to draw.",
     ):
@@ -243,14 +243,14 @@ def test_rows_of_one_label_alone_have_no_curves() -> None:
     assert "chart" in alone.values("class")
 
 
-def test_features_that_are_not_drawn_are_told_together() -> None:
+def test_features_that_are_not_drawn_are_summarized() -> None:
     importance = {f"feature {i}": 1 / (i + 1) for i in range(IMPORTANT + 2)}
-    told = f"2 others lose {1 / (IMPORTANT + 1):.4f} at most."
-    assert told in _page(make_subject(importance=importance)).words
-    assert "at most." not in _page(make_subject()).words.partition("Features that tell the same share it.")[2][:40]
+    rest = f"2 others lose at most {1 / (IMPORTANT + 1):.4f}."
+    assert rest in _page(make_subject(importance=importance)).words
+    assert "at most" not in _page(make_subject()).words.partition("Correlated features share it.")[2][:40]
 
 
-def test_links_lead_to_what_is_there_and_identifiers_are_unique() -> None:
+def test_links_have_targets_and_identifiers_are_unique() -> None:
     page = _page(make_refused_subject())
     identifiers = page.values("id")
     assert len(identifiers) == len(set(identifiers)) == 10
@@ -260,4 +260,4 @@ def test_links_lead_to_what_is_there_and_identifiers_are_unique() -> None:
 
 
 def test_a_verdict_is_a_value() -> None:
-    assert next(judge(make_subject())) == Verdict("passed", "Passed", "It passed its gate.")
+    assert next(list_verdicts(make_subject())) == Verdict("passed", "Passed", "It passed its gate.")

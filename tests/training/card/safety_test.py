@@ -85,7 +85,7 @@ def test_text_that_cannot_be_seen_is_shown_as_escapes() -> None:
     assert not re.search("[\0\u202e\ud800]", words)
 
 
-def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
+def test_the_page_has_no_external_resources_and_no_scripts() -> None:
     html = write_card(make_refused_subject()).decode()
     page = Page(html)
     tags = {tag for tag, _ in page.elements}
@@ -96,7 +96,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
     assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in page.values("content")
 
 
-def test_pictures_and_tables_are_told_to_those_who_cannot_see_them() -> None:
+def test_charts_and_tables_are_accessible() -> None:
     html = write_card(make_refused_subject()).decode()
     pictures = re.findall(r'<svg class="chart".*?</svg>', html, re.DOTALL)
     assert len(pictures) == 4

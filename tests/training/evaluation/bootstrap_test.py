@@ -45,7 +45,7 @@ def _blur(probabilities: NDArray[np.float64], by: float) -> NDArray[np.float64]:
 
 @PROPERTY
 @given(_ROWS)
-def test_weighted_metrics_are_those_of_scikit_learn(rows: list[tuple[int, float, int]]) -> None:
+def test_weighted_metrics_equal_scikit_learns(rows: list[tuple[int, float, int]]) -> None:
     labels, probabilities, weights = (np.array(values) for values in zip(*rows, strict=True))
     wanted = {name: metric(labels, probabilities, sample_weight=weights) for name, metric in _METRICS.items()}
     assert WeightedMetrics(labels, probabilities)(tuple(_METRICS), weights) == pytest.approx(wanted, rel=0, abs=1e-9)
@@ -60,7 +60,7 @@ def test_that_holds_for_many_rows_with_many_ties_or_few(digits: int) -> None:
     assert WeightedMetrics(labels, probabilities)(tuple(_METRICS), weights) == pytest.approx(wanted, rel=0, abs=1e-9)
 
 
-def test_an_interval_is_that_of_metrics_of_rows_drawn_one_by_one() -> None:
+def test_an_interval_equals_that_of_explicit_resamples() -> None:
     labels, probabilities = _make_world(150)
     random, resampled = np.random.default_rng(7), []
     for _ in range(RESAMPLES):
@@ -79,7 +79,7 @@ def test_an_estimate_is_the_metric_itself_within_its_interval() -> None:
     assert all(of.low < of.value < of.high for of in found.values())
 
 
-def test_an_interval_is_as_wide_as_theory_says() -> None:
+def test_an_interval_has_its_theoretical_width() -> None:
     """A Brier score is a mean: its standard error has a formula."""
     labels, probabilities = _make_world(5_000)
     found = estimate(labels, probabilities, seed=0)["brier_score"]
@@ -148,10 +148,12 @@ def test_resamples_without_the_rarer_label_are_drawn_again() -> None:
 
 
 @pytest.mark.parametrize("wrong", [np.nan, -0.1, 1.1])
-def test_what_is_no_probability_is_not_estimated(wrong: float) -> None:
+def test_an_invalid_probability_is_not_estimated(wrong: float) -> None:
     labels, probabilities = _make_world(50)
     improbable = np.where(np.arange(50) == 9, wrong, probabilities)
-    with pytest.raises(GateError, match=f"1 of 50 probabilities are not from 0 to 1, the first is {wrong:g} in row 9"):
+    with pytest.raises(
+        GateError, match=f"1 of 50 probabilities are NaN or outside 0 to 1; the first is {wrong:g} in row 9"
+    ):
         estimate(labels, improbable, seed=0)
     with pytest.raises(GateError, match="in row 9"):
         paired_interval("roc_auc", labels, probabilities, improbable, seed=0)

@@ -20,14 +20,14 @@ _ROWS = Rows.make(MODEL, make_columns(2_000))
 def _fold(
     seed: int, slope: float, intercept: float, count: int = 4_000
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Labels, and probabilities that need this calibration to mean what they say."""
+    """Labels, and probabilities that need this calibration."""
     random = np.random.default_rng(seed)
     odds = random.normal(0, 1.5, count)
     labels = (random.uniform(size=count) < 1 / (1 + np.exp(-(slope * odds + intercept)))).astype(np.int64)
     return labels, 1 / (1 + np.exp(-odds))
 
 
-def test_it_finds_what_makes_probabilities_mean_what_they_say() -> None:
+def test_it_recovers_a_known_miscalibration() -> None:
     found = find_calibration([_fold(seed, 0.5, -0.7) for seed in range(3)])
     assert found is not None
     assert found.slope == pytest.approx(0.5, abs=0.05)
@@ -38,7 +38,7 @@ def test_it_finds_what_makes_probabilities_mean_what_they_say() -> None:
     assert roc_auc_score(labels, calibrated) == roc_auc_score(labels, probabilities)
 
 
-def test_what_the_past_would_calibrate_wrongly_is_left_alone() -> None:
+def test_a_calibration_that_does_not_help_later_folds_is_not_used() -> None:
     """Each fold needs what the one before it did not."""
     assert find_calibration([_fold(0, 1.0, 1.5), _fold(1, 1.0, -1.5), _fold(2, 1.0, 1.5)]) is None
 

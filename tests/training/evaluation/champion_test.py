@@ -1,4 +1,4 @@
-"""The champion, asked for the rows that a new model is judged by."""
+"""The champion's predictions for the rows on which a new model is evaluated."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from athanor.features.features import Features, Model
 from athanor.release.files import Release
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
-from athanor.training.evaluation.champion import ask_champion, write_answers
+from athanor.training.evaluation.champion import encode_predictions, predict_with_champion
 from athanor.training.evaluation.evidence import Rows
 from projects.flight_delay.model import MODEL
 
@@ -43,14 +43,14 @@ def _other_features() -> Model:
     return Model(MODEL.contract, Features(("miles",), (), compute))
 
 
-def test_where_nothing_takes_traffic_there_is_none(store: ReleaseStore) -> None:
-    assert ask_champion(store, MODEL, _ROWS, _SNAPSHOT, _FROM) is None
+def test_without_traffic_there_is_no_champion(store: ReleaseStore) -> None:
+    assert predict_with_champion(store, MODEL, _ROWS, _SNAPSHOT, _FROM) is None
 
 
 def test_with_the_same_features_its_graph_is_asked(store: ReleaseStore, tmp_path: Path) -> None:
     release = make_release(tmp_path / "candidates", snapshot="6" * 64)
     _promote(store, release)
-    champion = ask_champion(store, MODEL, _ROWS, _SNAPSHOT, _FROM)
+    champion = predict_with_champion(store, MODEL, _ROWS, _SNAPSHOT, _FROM)
     assert champion is not None
     assert (champion.semantic_version, champion.digest, champion.reason) == ("1.2.0", release.digest, "")
     assert not champion.is_of_another_major
@@ -60,18 +60,18 @@ def test_with_the_same_features_its_graph_is_asked(store: ReleaseStore, tmp_path
 
 
 def test_with_other_features_it_has_given_its_answers_to_the_same_rows(store: ReleaseStore, tmp_path: Path) -> None:
-    _promote(store, make_release(tmp_path / "candidates", answers=write_answers(_SNAPSHOT, _FROM, _KEPT)))
-    champion = ask_champion(store, _other_features(), _ROWS, _SNAPSHOT, _FROM)
+    _promote(store, make_release(tmp_path / "candidates", answers=encode_predictions(_SNAPSHOT, _FROM, _KEPT)))
+    champion = predict_with_champion(store, _other_features(), _ROWS, _SNAPSHOT, _FROM)
     assert champion is not None
     np.testing.assert_array_equal(champion.probabilities, _KEPT)
 
 
 @pytest.mark.parametrize(("snapshot", "test_from"), [("6" * 64, _FROM), (_SNAPSHOT, "2013-11-01T00:00:00+00:00")])
-def test_with_other_features_and_other_rows_it_cannot_be_asked_and_says_how_it_could(
+def test_with_other_features_and_rows_there_are_no_predictions_and_a_remedy(
     store: ReleaseStore, tmp_path: Path, snapshot: str, test_from: str
 ) -> None:
-    _promote(store, make_release(tmp_path / "candidates", answers=write_answers(_SNAPSHOT, _FROM, _KEPT)))
-    champion = ask_champion(store, _other_features(), _ROWS, snapshot, test_from)
+    _promote(store, make_release(tmp_path / "candidates", answers=encode_predictions(_SNAPSHOT, _FROM, _KEPT)))
+    champion = predict_with_champion(store, _other_features(), _ROWS, snapshot, test_from)
     assert champion is not None
     assert champion.probabilities is None
     assert "train on that snapshot (--snapshot 0)" in champion.reason
@@ -86,7 +86,7 @@ def test_a_champion_whose_callers_would_stumble_is_of_another_major_version(
     messages[MODEL.contract.row.full_name]["gate"] = [99, 9, False, ""]
     files = make_files(contract=_to_json({**promises, "messages": messages}))
     _promote(store, make_release(tmp_path / "candidates", files))
-    champion = ask_champion(store, MODEL, _ROWS, _SNAPSHOT, _FROM)
+    champion = predict_with_champion(store, MODEL, _ROWS, _SNAPSHOT, _FROM)
     assert champion is not None
     assert champion.is_of_another_major
 

@@ -52,7 +52,7 @@ def _average_precision(rows: Sequence[tuple[int, float]]) -> float:
 
 @PROPERTY
 @given(_ROWS)
-def test_metrics_are_what_their_definitions_say(rows: list[tuple[int, float]]) -> None:
+def test_metrics_match_their_definitions(rows: list[tuple[int, float]]) -> None:
     labels, probabilities = (np.array(values) for values in zip(*rows, strict=True))
     found = evaluate(labels, probabilities)
     assert found == pytest.approx(
@@ -76,9 +76,9 @@ def test_which_way_is_better_is_known_of_every_metric() -> None:
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -0.01, 1.01])
-def test_what_is_no_probability_is_not_judged(wrong: float) -> None:
+def test_an_invalid_probability_is_not_evaluated(wrong: float) -> None:
     probabilities = np.array([0.1, 0.9, wrong, wrong, 0.5])
-    with pytest.raises(GateError, match=f"2 of 5 probabilities are not from 0 to 1, the first is {wrong:g} in row 2"):
+    with pytest.raises(GateError, match=f"2 of 5 probabilities are NaN or outside 0 to 1; the first is {wrong:g}"):
         evaluate(_LABELS, probabilities)
     with pytest.raises(GateError, match="must not be released"):
         measure("log_loss", _LABELS, probabilities)
@@ -110,13 +110,13 @@ def test_a_single_label_has_no_metrics() -> None:
         ([0, 0, 1, 1, 1], [0.4, 0.4, 1.0, 1.0, 1.0], 2, 0.4 * 2 / 5),
     ],
 )
-def test_calibration_error_is_the_gap_between_what_was_said_and_what_came(
+def test_calibration_error_is_the_gap_between_probability_and_rate(
     labels: list[int], probabilities: list[float], bins: int, error: float
 ) -> None:
     assert calibration_error(np.array(labels), np.array(probabilities), bins) == pytest.approx(error, abs=1e-12)
 
 
-def test_calibration_error_is_that_of_equally_filled_bins() -> None:
+def test_calibration_error_uses_bins_of_equal_counts() -> None:
     random = np.random.default_rng(0)
     probabilities = random.random(1_000)
     labels = (random.random(1_000) < probabilities**2).astype(np.int64)
@@ -150,7 +150,7 @@ def test_a_month_begins_at_midnight_utc() -> None:
     }
 
 
-def test_slices_tell_rows_rate_and_metrics_of_each_value_in_order() -> None:
+def test_slices_report_rows_rate_and_metrics_of_each_value_in_order() -> None:
     results = evaluate_slices((by_column("origin"), by_month("at")), _COLUMNS, _LABELS, _PROBABILITIES)
     assert [(found.slice, found.value, found.rows, found.label_rate) for found in results] == [
         ("origin", "", 1, 0.0),
@@ -168,6 +168,6 @@ def test_a_slice_of_one_label_has_no_metrics() -> None:
     assert alone.metrics == dict.fromkeys(GREATER_IS_BETTER)
 
 
-def test_a_slice_with_a_probability_that_is_none_is_not_judged() -> None:
+def test_a_slice_with_an_invalid_probability_is_not_evaluated() -> None:
     with pytest.raises(GateError, match="nan in row 0"):
         evaluate_slices((by_column("origin"),), _COLUMNS, _LABELS, np.array([0.1, 0.9, math.nan, 0.8, 0.5]))

@@ -1,4 +1,4 @@
-"""Graphs that answer something else, are slow or are large are stopped."""
+"""Graphs with other predictions, slow graphs and large graphs are stopped."""
 
 import re
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def test_the_graph_of_another_pipeline_is_no_parity(gather: Gather, good: Eviden
     result = Parity().run(replace(good, graph=other.graph))
     assert not result.passed
     assert re.match(
-        r"of 3,000 rows the largest difference is 0\.0\d+ in row \d+: the graph answers 0\.\d+, the pipeline 0\.\d+",
+        r"of 3,000 rows the largest difference is 0\.0\d+ in row \d+: the graph returns 0\.\d+, the pipeline 0\.\d+",
         result.explanation,
     )
     assert Parity().run(good).passed

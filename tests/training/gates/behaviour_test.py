@@ -1,4 +1,4 @@
-"""Models that behave as nobody expects are stopped, though their metrics may be good."""
+"""Behavioural gates stop models with good metrics and wrong behaviour."""
 
 from collections.abc import Callable
 from typing import Any
@@ -35,10 +35,8 @@ def _cases(good: Evidence, **values: float) -> Columns:
     return {**rows, **{name: np.full(5, value) for name, value in values.items()}}
 
 
-def test_a_leaked_label_passes_the_floor_and_is_stopped_by_what_should_not_matter(
-    gather: Gather, columns: Columns, good: Evidence
-) -> None:
-    """The temperature tells the label, in the rows of the evaluation as well."""
+def test_a_leaked_label_passes_the_floor_and_fails_invariance(gather: Gather, columns: Columns, good: Evidence) -> None:
+    """The temperature contains the label, in the held-out rows too."""
     leaking = {**columns, "temperature": 30 + 40 * columns["arrived_late"]}
     leaked = gather(make_pipeline_over("distance", "wind_speed", "temperature"), leaking, leaking)
     gate = Invariance("temperature", _warm, at_most=0.05)
@@ -94,7 +92,7 @@ def test_moving_too_little_is_not_enough(good: Evidence) -> None:
     assert not Direction("less far", _fly_less_far, increases=False, by=0.1).run(good).passed
 
 
-def test_a_model_that_does_not_know_what_everybody_knows_is_stopped(gather: Gather, good: Evidence) -> None:
+def test_a_model_that_fails_clear_cases_is_stopped(gather: Gather, good: Evidence) -> None:
     near, far = _cases(good, distance=100.0, wind_speed=5.0), _cases(good, distance=6_000.0, wind_speed=60.0)
     clueless = gather(make_pipeline_over("visibility"))
     for gate in (MinimumFunction("near and calm", near, high=0.1), MinimumFunction("far, in a gale", far, low=0.6)):
@@ -114,15 +112,17 @@ def test_one_wrong_case_is_enough_and_is_named(good: Evidence) -> None:
 
 def test_cases_without_all_features_are_refused_by_name(good: Evidence) -> None:
     cases = {name: values for name, values in _cases(good).items() if name not in ("carrier", "pressure")}
-    with pytest.raises(ContractError, match="minimum function: any: its rows lack the columns carrier, pressure"):
+    with pytest.raises(
+        ContractError, match="minimum function: any: its rows lack the feature columns carrier, pressure"
+    ):
         MinimumFunction("any", cases, high=0.5).run(good)
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda all_: {name: values[:-1] for name, values in all_.items()}, "makes 1999 rows of 2000 in column"),
-        (lambda all_: {**all_, "distance": all_["distance"][:7]}, "makes 7 rows of 2000 in column distance"),
+        (lambda all_: {name: values[:-1] for name, values in all_.items()}, "turns 2000 rows of [a-z_]+ into 1999"),
+        (lambda all_: {**all_, "distance": all_["distance"][:7]}, "turns 2000 rows of distance into 7"),
         (lambda all_: {name: all_[name] for name in all_ if name != "distance"}, "adds or drops the columns distance"),
         (lambda all_: {**all_, "distanse": all_["distance"]}, "adds or drops the columns distanse"),
         (dict, "changes no value"),
@@ -132,14 +132,14 @@ def test_cases_without_all_features_are_refused_by_name(good: Evidence) -> None:
 @pytest.mark.parametrize(
     "make", [lambda change: Invariance("x", change, 0.1), lambda change: Direction("x", change, increases=True)]
 )
-def test_a_change_that_is_none_or_too_much_is_refused(
+def test_a_change_of_nothing_or_of_columns_is_refused(
     make: Callable[[Any], Gate], change: Any, problem: str, good: Evidence
 ) -> None:
     with pytest.raises(ContractError, match=f": x: the change {problem}"):
         make(change).run(good)
 
 
-def test_a_change_that_writes_into_its_columns_harms_nobody(good: Evidence) -> None:
+def test_a_change_that_writes_into_its_input_has_no_side_effect(good: Evidence) -> None:
     def write(columns: Columns) -> Columns:
         columns["distance"][:] += 500
         return columns
@@ -161,10 +161,13 @@ def test_a_change_that_writes_into_its_columns_harms_nobody(good: Evidence) -> N
         (lambda: Direction("x", _warm, increases=True, share=np.nan), "share is nan"),
         (lambda: Direction("x", _warm, increases=True, by=-0.1), "by is -0.1"),
         (lambda: Direction("x", _warm, increases=True, by=np.inf), "by is inf"),
-        (lambda: MinimumFunction("x", {"a": np.ones(1)}), "minimum function: x: all probabilities are from 0 to 1"),
-        (lambda: MinimumFunction("x", {"a": np.ones(1)}, low=0.6, high=0.5), "from 0.6 to 0.5 is no range"),
-        (lambda: MinimumFunction("x", {"a": np.ones(1)}, low=np.nan), "from nan to 1 is no range"),
-        (lambda: MinimumFunction("x", {"a": np.ones(1)}, high=np.inf), "from 0 to inf is no range"),
+        (
+            lambda: MinimumFunction("x", {"a": np.ones(1)}),
+            "minimum function: x: low 0 and high 1 allow every probability",
+        ),
+        (lambda: MinimumFunction("x", {"a": np.ones(1)}, low=0.6, high=0.5), "low 0.6 and high 0.5 are not a range"),
+        (lambda: MinimumFunction("x", {"a": np.ones(1)}, low=np.nan), "low nan and high 1 are not a range"),
+        (lambda: MinimumFunction("x", {"a": np.ones(1)}, high=np.inf), "low 0 and high inf are not a range"),
         (lambda: MinimumFunction("x", {"a": np.ones(1), "b": np.ones(2)}, low=0.5), r"columns have \[1, 2\] rows"),
         (lambda: MinimumFunction("x", {"a": np.ones(0)}, low=0.5), r"columns have \[0\] rows"),
         (lambda: MinimumFunction("x", {}, low=0.5), r"columns have \[\] rows"),

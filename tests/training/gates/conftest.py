@@ -1,4 +1,4 @@
-"""Evidence about real pipelines, fitted on flights that never were."""
+"""Evidence from real pipelines, fitted on synthetic flights."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
@@ -29,12 +29,12 @@ def columns() -> Columns:
 
 @pytest.fixture(scope="session")
 def gather(columns: Columns) -> Gather:
-    """Fits a pipeline on the first half of some rows, and judges it by the second."""
+    """Fits a pipeline on the first half of some rows and evaluates it on the second."""
 
     def gather_evidence(
-        pipeline: Any = None, fitted_on: Columns = columns, judged_on: Columns = columns, **replaced: Any
+        pipeline: Any = None, fitted_on: Columns = columns, evaluated_on: Columns = columns, **replaced: Any
     ) -> Evidence:
-        past, later = Rows.make(MODEL, fitted_on).take(_half(0)), Rows.make(MODEL, judged_on).take(_half(1))
+        past, later = Rows.make(MODEL, fitted_on).take(_half(0)), Rows.make(MODEL, evaluated_on).take(_half(1))
         fitted = clone(pipeline or make_pipeline_over("distance", "wind_speed")).fit(past.frame, past.labels)
         graph = compile_pipeline(fitted, past.features)
         baseline = make_pipeline_over("visibility").fit(past.frame, past.labels)

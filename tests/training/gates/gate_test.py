@@ -1,4 +1,4 @@
-"""Gates are all run, each failure is told, and what is no number passes none."""
+"""All gates run, each failure is reported, and NaN passes none."""
 
 from dataclasses import replace
 from typing import Final
@@ -14,7 +14,7 @@ from athanor.training.evaluation.evidence import Evidence
 from athanor.training.evaluation.slices import by_column
 from athanor.training.gates.artefact import GraphSize, Latency, Parity
 from athanor.training.gates.behaviour import Direction, Invariance, MinimumFunction
-from athanor.training.gates.gate import Gate, demand, judge, run_gates
+from athanor.training.gates.gate import Gate, make_result, raise_if_failed, run_gates
 from athanor.training.gates.metrics import BetterThanBaseline, CalibrationError, Floor, NotWorseThanChampion
 from athanor.training.gates.slices import NoSliceWorse
 
@@ -59,7 +59,7 @@ def test_a_model_that_answers_nan_passes_no_gate(gate: Gate, broken: Evidence, g
 
 @pytest.mark.parametrize("gate", _OF_PROBABILITIES, ids=lambda gate: gate.name)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.1, 1.1])
-def test_a_single_probability_that_is_none_passes_no_gate_and_is_named(
+def test_a_single_invalid_probability_fails_every_gate_and_is_reported(
     gate: Gate, value: float, broken: Evidence, good: Evidence
 ) -> None:
     probabilities = good.probabilities.copy()
@@ -69,7 +69,7 @@ def test_a_single_probability_that_is_none_passes_no_gate_and_is_named(
     assert f"the first is {value:g} in row 17" in result.explanation
 
 
-def test_a_baseline_or_a_champion_that_answers_nan_is_beaten_by_nobody(good: Evidence, broken: Evidence) -> None:
+def test_a_baseline_or_champion_with_nan_fails_the_gate(good: Evidence, broken: Evidence) -> None:
     champion = broken.champion
     assert champion is not None
     silent = replace(
@@ -83,11 +83,11 @@ def test_a_baseline_or_a_champion_that_answers_nan_is_beaten_by_nobody(good: Evi
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_no_number_has_not_passed(value: float) -> None:
-    result = judge(Floor("roc_auc", at_least=0.5), True, value, "anything", "what it saw")
+    result = make_result(Floor("roc_auc", at_least=0.5), True, value, "anything", "what it saw")
     assert (result.passed, result.value) == (False, None)
 
 
-def test_all_gates_run_whatever_the_first_says_and_each_is_shown(good: Evidence) -> None:
+def test_all_gates_run_after_a_failure_and_each_is_shown(good: Evidence) -> None:
     shown: list[str] = []
 
     def show(words: str, amount: int = 1) -> None:
@@ -99,23 +99,23 @@ def test_all_gates_run_whatever_the_first_says_and_each_is_shown(good: Evidence)
     assert shown == ["floor of roc_auc: FAILED", "ceiling of brier_score: passed"]
 
 
-def test_every_failure_is_told_with_what_was_seen_and_wanted() -> None:
+def test_every_failure_is_reported_with_value_and_requirement() -> None:
     results = [
         GateResult(gate="first", passed=False, value=0.7, wanted="at least 0.9", explanation="roc_auc is 0.7"),
         GateResult(gate="second", passed=True, value=0.2, wanted="at most 0.3", explanation="brier_score is 0.2"),
         GateResult(gate="third", passed=False, value=None, wanted="a number", explanation="it is none"),
     ]
     with pytest.raises(GateError) as caught:
-        demand(results, where="reports/card.html")
+        raise_if_failed(results, where="reports/card.html")
     assert str(caught.value).splitlines() == [
-        "the release is stopped",
-        "  - first: roc_auc is 0.7; wanted is at least 0.9",
-        "  - third: it is none; wanted is a number",
-        "more: reports/card.html",
+        "the release was stopped by its gates",
+        "  - first: roc_auc is 0.7; required: at least 0.9",
+        "  - third: it is none; required: a number",
+        "full report: reports/card.html",
     ]
     assert caught.value.exit_status == 3
 
 
-def test_when_all_pass_nothing_is_raised() -> None:
-    demand([GateResult(gate="second", passed=True, value=0.2, wanted="at most 0.3", explanation="it is 0.2")])
-    demand(())
+def test_passing_gates_raise_nothing() -> None:
+    raise_if_failed([GateResult(gate="second", passed=True, value=0.2, wanted="at most 0.3", explanation="it is 0.2")])
+    raise_if_failed(())

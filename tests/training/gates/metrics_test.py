@@ -132,11 +132,11 @@ def test_few_rows_do_not_prove_that_a_model_is_as_good(good: Evidence, champion:
     assert not gate.run(on_few).passed
 
 
-def test_a_margin_of_nothing_passes_the_champion_itself(good: Evidence, champion: Champion) -> None:
+def test_a_margin_of_zero_passes_the_champion_itself(good: Evidence, champion: Champion) -> None:
     assert NotWorseThanChampion("log_loss", margin=0.0).run(replace(good, champion=champion)).passed
 
 
-def test_without_a_champion_there_is_nobody_to_be_worse_than(gather: Gather) -> None:
+def test_without_a_champion_the_gate_passes(gather: Gather) -> None:
     result = NotWorseThanChampion("roc_auc", margin=0.0).run(gather(make_pipeline_over("visibility")))
     assert result.passed
     assert result.value is None
@@ -147,14 +147,14 @@ def test_a_champion_of_another_major_version_is_no_measure(gather: Gather, champ
     older = replace(champion, probabilities=None, reason="it has another contract", is_of_another_major=True)
     result = NotWorseThanChampion("roc_auc", margin=0.0).run(gather(make_pipeline_over("visibility"), champion=older))
     assert result.passed
-    assert "champion 1.2.3 (c0ffeec0ffee) is of another major version" in result.explanation
+    assert "champion 1.2.3 (c0ffeec0ffee) has another major version" in result.explanation
 
 
-def test_a_champion_that_cannot_be_asked_stops_even_a_good_model(good: Evidence, champion: Champion) -> None:
+def test_a_champion_without_predictions_stops_even_a_good_model(good: Evidence, champion: Champion) -> None:
     silent = replace(champion, probabilities=None, reason="other features; train on that snapshot (--snapshot 3)")
     result = NotWorseThanChampion("roc_auc", margin=0.5).run(replace(good, champion=silent))
     assert not result.passed
-    assert "cannot be asked: other features; train on that snapshot (--snapshot 3)" in result.explanation
+    assert "cannot be compared: other features; train on that snapshot (--snapshot 3)" in result.explanation
     assert "a recipe without this gate" in result.explanation
 
 
@@ -162,7 +162,7 @@ def test_a_tree_that_is_too_sure_of_itself_is_not_calibrated(gather: Gather, goo
     gate = CalibrationError(at_most=0.03)
     result = gate.run(gather(_over_trees()))
     assert not result.passed
-    assert result.explanation.startswith("in 10 equally filled bins, mean probability and rate differ by 0.22")
+    assert result.explanation.startswith("in 10 bins of equal counts, mean probability and rate differ by 0.22")
     assert gate.run(good).passed
 
 
@@ -183,21 +183,21 @@ def test_one_bin_sees_no_more_than_a_shift_of_all(gather: Gather, good: Evidence
         (lambda: Floor("roc_auc"), "floor of roc_auc: neither at_least nor at_most is given"),
         (
             lambda: Floor("recall", at_least=0.5),
-            "no metric 'recall'; there are roc_auc, average_precision",
+            "unknown metric 'recall'; use one of roc_auc, average_precision",
         ),
         (lambda: Floor("roc_auc", at_least=np.nan), "at_least is nan"),
         (lambda: Floor("roc_auc", at_least=-np.inf), "at_least is -inf"),
-        (lambda: Floor("roc_auc", at_least=0.0), "at_least is 0; allowed are finite numbers above 0"),
-        (lambda: Floor("roc_auc", at_most=1.0), "at_most is 1; allowed are 0 up to, but not, 1"),
+        (lambda: Floor("roc_auc", at_least=0.0), "at_least is 0; it must be finite and above 0"),
+        (lambda: Floor("roc_auc", at_most=1.0), "at_most is 1; it must be at least 0 and less than 1"),
         (lambda: Floor("log_loss", at_most=np.inf), "at_most is inf"),
         (lambda: Floor("log_loss", at_most=np.nan), "at_most is nan"),
         (lambda: Floor("roc_auc", at_least=0.8, at_most=0.7), "at_least 0.8 is above at_most 0.7"),
-        (lambda: BetterThanBaseline("recall"), "no metric 'recall'"),
+        (lambda: BetterThanBaseline("recall"), "unknown metric 'recall'"),
         (lambda: BetterThanBaseline("roc_auc", by=-0.1), "by is -0.1"),
         (lambda: BetterThanBaseline("log_loss", by=np.inf), "by is inf"),
-        (lambda: NotWorseThanChampion("recall", margin=0.1), "no metric 'recall'"),
+        (lambda: NotWorseThanChampion("recall", margin=0.1), "unknown metric 'recall'"),
         (lambda: NotWorseThanChampion("roc_auc", margin=-0.1), "margin is -0.1"),
-        (lambda: NotWorseThanChampion("roc_auc", margin=1.0), "margin is 1; allowed are 0 up to, but not, 1"),
+        (lambda: NotWorseThanChampion("roc_auc", margin=1.0), "margin is 1; it must be at least 0 and less than 1"),
         (lambda: NotWorseThanChampion("roc_auc", margin=np.nan), "margin is nan"),
         (lambda: NotWorseThanChampion("roc_auc", margin=0.1, confidence=1.0), "confidence is 1"),
         (lambda: NotWorseThanChampion("roc_auc", margin=0.1, confidence=np.nan), "confidence is nan"),

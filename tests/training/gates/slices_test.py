@@ -33,7 +33,7 @@ def test_a_slice_whose_labels_are_shuffled_is_named(
 ) -> None:
     gate = NoSliceWorse(_SLICES, metric, largest_drop=0.09, smallest_rows=500)
     shuffled = _shuffle_labels(columns, "carrier", "DL")
-    result = gate.run(gather(fitted_on=shuffled, judged_on=shuffled))
+    result = gate.run(gather(fitted_on=shuffled, evaluated_on=shuffled))
     assert not result.passed
     assert result.value is not None
     assert result.value > 0.09
@@ -43,26 +43,26 @@ def test_a_slice_whose_labels_are_shuffled_is_named(
 
 def test_on_average_such_a_model_would_have_passed(gather: Gather, columns: Columns) -> None:
     shuffled = _shuffle_labels(columns, "carrier", "DL")
-    assert Floor("roc_auc", at_least=0.75).run(gather(fitted_on=shuffled, judged_on=shuffled)).passed
+    assert Floor("roc_auc", at_least=0.75).run(gather(fitted_on=shuffled, evaluated_on=shuffled)).passed
 
 
-def test_small_slices_are_not_judged(gather: Gather, columns: Columns) -> None:
+def test_small_slices_are_skipped(gather: Gather, columns: Columns) -> None:
     shuffled = _shuffle_labels(columns, "carrier", "DL")
-    evidence = gather(fitted_on=shuffled, judged_on=shuffled)
+    evidence = gather(fitted_on=shuffled, evaluated_on=shuffled)
     by_carrier = (by_column("carrier"),)
     rows = int((evidence.rows.columns["carrier"] == "DL").sum())
     assert not NoSliceWorse(by_carrier, "roc_auc", largest_drop=0.1, smallest_rows=rows).run(evidence).passed
     assert NoSliceWorse(by_carrier, "roc_auc", largest_drop=0.1, smallest_rows=rows + 1).run(evidence).passed
 
 
-def test_slices_of_one_label_are_not_judged(good: Evidence) -> None:
+def test_slices_with_one_label_are_skipped(good: Evidence) -> None:
     by_label = Slice("label", lambda columns: columns["arrived_late"].astype(str).astype(object))
     both = NoSliceWorse((by_label, by_column("origin")), "roc_auc", largest_drop=0.1, smallest_rows=1).run(good)
     assert both.passed
     assert both.explanation.startswith("of 3 slices")
 
 
-def test_where_no_slice_is_judged_nothing_passes(good: Evidence) -> None:
+def test_if_every_slice_is_skipped_the_gate_fails(good: Evidence) -> None:
     result = NoSliceWorse(_SLICES, "roc_auc", largest_drop=0.5, smallest_rows=1_000_000).run(good)
     assert not result.passed
     assert result.value is None
@@ -72,7 +72,7 @@ def test_where_no_slice_is_judged_nothing_passes(good: Evidence) -> None:
 def test_rows_that_lack_the_value_are_a_slice_of_their_own(gather: Gather, columns: Columns) -> None:
     origin = np.where(np.arange(len(columns["origin"])) % 2, columns["origin"], "")
     half = _shuffle_labels({**columns, "origin": origin}, "origin", "")
-    evidence = gather(make_pipeline_over("distance", "wind_speed"), fitted_on=columns, judged_on=half)
+    evidence = gather(make_pipeline_over("distance", "wind_speed"), fitted_on=columns, evaluated_on=half)
     result = NoSliceWorse((by_column("origin"),), "roc_auc", largest_drop=0.1, smallest_rows=100).run(evidence)
     assert not result.passed
     assert "origin (missing) (1,500 rows)" in result.explanation
@@ -82,7 +82,7 @@ def test_rows_that_lack_the_value_are_a_slice_of_their_own(gather: Gather, colum
     ("make", "problem"),
     [
         (lambda: NoSliceWorse((), "roc_auc", 0.1, 100), "there are no slices"),
-        (lambda: NoSliceWorse(_SLICES, "recall", 0.1, 100), "no metric 'recall'"),
+        (lambda: NoSliceWorse(_SLICES, "recall", 0.1, 100), "unknown metric 'recall'"),
         (lambda: NoSliceWorse(_SLICES, "roc_auc", -0.1, 100), "largest_drop is -0.1"),
         (lambda: NoSliceWorse(_SLICES, "roc_auc", 1.0, 100), "largest_drop is 1"),
         (lambda: NoSliceWorse(_SLICES, "log_loss", np.nan, 100), "largest_drop is nan"),

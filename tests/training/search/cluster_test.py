@@ -1,4 +1,4 @@
-"""A cluster that runs already makes what this machine makes, and lets in nobody without its token."""
+"""A running cluster gives the same result as this machine, and requires its token."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ def _train(home: Path, *arguments: object) -> "subprocess.CompletedProcess[str]"
     return commands.run("training", "train", "flight_delay", "--home", home, "--engine", "ray", *arguments)
 
 
-def test_a_cluster_makes_what_this_machine_makes(tmp_path: Path, head: RayHead) -> None:
+def test_a_cluster_gives_the_same_result_as_this_machine(tmp_path: Path, head: RayHead) -> None:
     by_cluster = _identity(tmp_path / "cluster", "ray", 2, head.address, head.token)
     assert by_cluster == _identity(tmp_path / "local", "local", 2)
     assert not list((tmp_path / "cluster").glob(".cluster-*")), "a mark was left in the home"
@@ -57,7 +57,7 @@ def test_a_wrong_token_is_refused_in_words(tmp_path: Path, head: RayHead, comman
     assert "has another token than the one in --ray-token-file" in " ".join(done.stderr.split())
 
 
-def test_without_a_token_nobody_asks(tmp_path: Path, head: RayHead) -> None:
+def test_without_a_token_joining_a_cluster_is_refused(tmp_path: Path, head: RayHead) -> None:
     done = _train(tmp_path, "--address", head.address)
     assert done.returncode == 2, done.stderr
     assert "--ray-token-file" in done.stderr
@@ -71,7 +71,7 @@ def test_a_head_that_is_not_there_is_missed_at_once(tmp_path: Path, head: RayHea
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", ":6379", "127.0.0.1:0", "127.0.0.1:many", "127.0.0.1:65536"])
-def test_what_is_no_address_is_refused(tmp_path: Path, head: RayHead, address: str) -> None:
+def test_an_invalid_address_is_refused(tmp_path: Path, head: RayHead, address: str) -> None:
     done = _train(tmp_path, "--address", address, "--ray-token-file", head.token)
     assert done.returncode == 2, done.stderr
     assert "is no address of a Ray head" in " ".join(done.stderr.split())

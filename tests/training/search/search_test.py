@@ -22,8 +22,8 @@ from athanor.progress import Advance
 from athanor.release.record import Trial
 from athanor.training.evaluation.evidence import Rows
 from athanor.training.recipe import Candidate
-from athanor.training.search.search import Found, search
-from athanor.training.search.trial import FoldAnswers
+from athanor.training.search.search import SearchResult, search
+from athanor.training.search.trial import FoldPredictions
 from projects.flight_delay.model import MODEL
 
 _ROWS = Rows.make(MODEL, make_columns(300))
@@ -37,7 +37,7 @@ def _in_this_process() -> Iterator[None]:
         yield
 
 
-def _search(recipe: Any, folder: Path, **options: Any) -> Found:
+def _search(recipe: Any, folder: Path, **options: Any) -> SearchResult:
     return search(recipe, _ROWS.frame, _ROWS.labels, folder, **options)
 
 
@@ -74,9 +74,7 @@ def test_it_scores_as_scikit_learn_does(make_recipe: MakeRecipe, tmp_path: Path)
     assert found == expected
 
 
-def test_all_combinations_of_all_candidates_are_tried_unless_a_number_is_said(
-    make_recipe: MakeRecipe, tmp_path: Path
-) -> None:
+def test_all_combinations_are_tried_unless_trials_is_given(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     space = {"logisticregression__C": (0.1, 1.0, 10.0), "logisticregression__fit_intercept": (True, False)}
     candidates = (Candidate("one", make_pipeline_over("distance"), space), Candidate("two", make_pipeline_over(), {}))
     recipe = make_recipe(candidates=candidates)
@@ -102,7 +100,7 @@ def test_the_same_seed_draws_the_same_and_another_seed_others(make_recipe: MakeR
 
 def test_a_distribution_needs_a_number_of_trials(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     candidate = Candidate("drawn", make_pipeline_over("distance"), {"logisticregression__C": loguniform(1e-3, 1e3)})
-    with pytest.raises(ContractError, match="draws parameters from a distribution; say how many `trials`"):
+    with pytest.raises(ContractError, match="samples parameters from a distribution; set `trials`"):
         _search(make_recipe(candidates=(candidate,)), tmp_path)
 
 
@@ -110,7 +108,7 @@ def test_no_fold_is_fitted_on_its_future(make_recipe: MakeRecipe, tmp_path: Path
     found = _search(make_recipe(folds=4), tmp_path)
     expected = [_ROWS.labels[first : first + 60] for first in range(60, 300, 60)]
     assert [labels.tolist() for labels, _ in found.folds] == [labels.tolist() for labels in expected]
-    assert {FoldAnswers.read(path).fitted for path in tmp_path.iterdir()} == {60, 120, 180, 240}
+    assert {FoldPredictions.read(path).fitted for path in tmp_path.iterdir()} == {60, 120, 180, 240}
 
 
 def test_the_answers_of_the_best_one_are_those_it_was_scored_by(make_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -120,7 +118,7 @@ def test_the_answers_of_the_best_one_are_those_it_was_scored_by(make_recipe: Mak
 
 
 @pytest.mark.filterwarnings("ignore:Only one class is present", "ignore:One or more of the test scores")
-def test_a_score_that_is_no_number_is_told_as_none(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_a_nan_score_is_recorded_as_none(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     """With one label in the first fold's future there is no area under a curve."""
     labels = _ROWS.labels.copy()
     labels[100:200] = 0
@@ -156,7 +154,7 @@ class _Counting(LogisticRegression):  # type: ignore[misc]  # scikit-learn has n
         return super().fit(*arguments, **named)
 
 
-def test_what_was_fitted_already_is_not_fitted_again(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_cached_fits_are_skipped(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     pipeline = make_pipeline_over("distance")
     pipeline.steps[-1] = ("logisticregression", _Counting())
     recipe = make_recipe(candidates=(Candidate("counted", pipeline, {"logisticregression__C": (0.1, 1.0)}),))
@@ -186,7 +184,7 @@ def test_a_search_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     assert _without_times(found.trials) == _without_times(whole.trials)
 
 
-def test_it_tells_of_every_fit_and_of_the_best_score_so_far(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_it_reports_every_fit_and_the_best_score_so_far(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     told: list[str] = []
 
     class Listener:

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from athanor.release.manifest import Provenance
 from athanor.training.train import provenance as module
-from athanor.training.train.provenance import Run, cpu_family, describe_provenance, lock_digest, pex_digest
+from athanor.training.train.provenance import cpu_family, describe_provenance, lock_digest, pex_digest
 from athanor.version import VERSION
 
-_RUN = Run(snapshot_version=3, trials=7, engine="ray", threads=2)
+
+def _describe() -> Provenance:
+    return describe_provenance(snapshot_version=3, trials=7, engine="ray", threads=2)
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +32,7 @@ def _git(*arguments: str) -> str:
 
 
 def test_outside_of_a_repository_there_is_no_commit() -> None:
-    provenance = describe_provenance(_RUN)
+    provenance = _describe()
     assert (provenance.commit, provenance.is_clean) == ("", False)
     assert (provenance.snapshot_version, provenance.athanor) == (3, VERSION)
     assert (provenance.trials, provenance.engine, provenance.threads) == (7, "ray", 2)
@@ -38,16 +41,16 @@ def test_outside_of_a_repository_there_is_no_commit() -> None:
 
 def test_without_git_there_is_no_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert describe_provenance(_RUN).commit == ""
+    assert _describe().commit == ""
 
 
 def test_in_a_repository_it_names_the_commit_and_whether_all_is_in_it(folder: Path) -> None:
     _git("init", "--quiet")
     _git("commit", "--quiet", "--allow-empty", "--message", "First")
-    provenance = describe_provenance(_RUN)
+    provenance = _describe()
     assert (provenance.commit, provenance.is_clean) == (_git("rev-parse", "HEAD"), True)
     (folder / "more").touch()
-    assert not describe_provenance(_RUN).is_clean
+    assert not _describe().is_clean
 
 
 def test_the_lock_that_the_libraries_come_from_travels_with_the_code(

@@ -48,7 +48,7 @@ def test_the_surroundings_change_nothing(tmp_path: Path, expected: str, variable
     assert _train(tmp_path / "elsewhere" / "deeper" / "home", variables=variables) == expected
 
 
-def test_one_process_makes_what_two_make(tmp_path: Path, expected: str) -> None:
+def test_one_process_gives_the_same_release_as_two(tmp_path: Path, expected: str) -> None:
     assert _train(tmp_path / "home", jobs=1) == expected
 
 

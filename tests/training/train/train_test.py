@@ -34,10 +34,10 @@ from athanor.release.record import TrainingRecord
 from athanor.training.compile.onnx_graph import compile_pipeline
 from athanor.training.gates.metrics import BetterThanBaseline, Floor
 from athanor.training.recipe import Candidate, Recipe
-from athanor.training.train import build as building
 from athanor.training.train import provenance
+from athanor.training.train import release_build as building
 from athanor.training.train import train as module
-from athanor.training.train.build import Options
+from athanor.training.train.release_build import TrainingOptions
 from athanor.training.train.train import Training
 from projects.flight_delay.model import MODEL
 
@@ -227,7 +227,7 @@ def test_what_a_commit_makes_again_takes_the_place_of_what_was_made_from_changes
 def test_the_number_of_trials_and_of_processes_is_recorded(
     make_recipe: MakeRecipe, snapshot: Snapshot, home: Home
 ) -> None:
-    options = Options(trials=2, jobs=1)
+    options = TrainingOptions(trials=2, jobs=1)
     with joblib.parallel_config(backend="sequential"):
         release = module.train(make_recipe(), snapshot, home, options=options).release
     assert len(json.loads(release.files[TRAINING])["trials"]) == 2
@@ -251,7 +251,7 @@ def test_features_see_only_columns_that_are_for_features(
     [
         (datetime(2012, 1, 1, tzinfo=UTC), r"0 rows before 2012-01-01T00:00:00\+00:00 have 0 different labels"),
         (datetime(2014, 1, 1, tzinfo=UTC), r"0 rows from 2014-01-01T00:00:00\+00:00 have 0 different labels"),
-        (datetime(2013, 1, 1, 5, 30, tzinfo=UTC), r"1 rows before .* have 1 different labels, needed are 2"),
+        (datetime(2013, 1, 1, 5, 30, tzinfo=UTC), r"1 rows before .* have 1 different labels, training needs 2"),
     ],
 )
 def test_a_split_that_leaves_nothing_to_learn_or_to_evaluate_is_refused(

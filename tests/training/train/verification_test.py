@@ -17,7 +17,7 @@ from athanor.release.files import GRAPH, Release
 from athanor.release.manifest import Manifest
 from athanor.training.recipe import Candidate, Recipe
 from athanor.training.train import verification as module
-from athanor.training.train.build import Options, build
+from athanor.training.train.release_build import TrainingOptions, build_release
 from athanor.training.train.train import train
 from athanor.training.train.verification import Verification
 from projects.flight_delay.model import MODEL
@@ -36,7 +36,7 @@ def release(make_recipe: MakeRecipe, snapshot: Snapshot, home: Home) -> Release:
 
 
 def _with_manifest(release: Release, identity: Any = None, provenance: Any = None) -> Release:
-    """As if its manifest had said something else."""
+    """With a changed manifest."""
     manifest = release.manifest
     sealed = Manifest.seal(
         manifest.identity.model_copy(update=identity or {}),
@@ -66,23 +66,23 @@ def test_as_many_trials_are_made_as_it_had(make_recipe: MakeRecipe, snapshot: Sn
     """The only one that this seed draws is not the best of all."""
     recipe = make_recipe(gates=(), seed=1)
     with joblib.parallel_config(backend="sequential"):
-        one = train(recipe, snapshot, home, options=Options(trials=1)).release
+        one = train(recipe, snapshot, home, options=TrainingOptions(trials=1)).release
         best = train(recipe, snapshot, home).release
     assert one.identity.algorithm != best.identity.algorithm
     assert verify(recipe, one, home).is_same
     assert verify(recipe, best, home).is_same
 
 
-def test_nothing_that_an_earlier_search_has_kept_is_believed(
+def test_fits_cached_by_an_earlier_search_are_not_used(
     make_recipe: MakeRecipe, release: Release, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Path] = []
 
     def listen(*arguments: Any) -> Any:
         asked.append(arguments[-1].search_folder)
-        return build(*arguments)
+        return build_release(*arguments)
 
-    monkeypatch.setattr(module, "build", listen)
+    monkeypatch.setattr(module, "build_release", listen)
     verify(make_recipe(), release, home)
     assert asked[0] is not None
     assert home.path not in asked[0].parents

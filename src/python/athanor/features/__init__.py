@@ -1,1 +1,1 @@
-"""Layer `features`: arrays in, arrays out, the same function in training and in serving."""
+"""Layer `features`: functions of arrays, the same in training and in serving."""

@@ -1,4 +1,15 @@
-"""Features: pure functions from contract columns to what a model is given, the same object in training and serving."""
+"""Features: pure functions from contract columns to model inputs, the same objects in training and serving.
+
+Helpers are in `athanor.features.transforms`. Its docstrings have no examples, because its code is part of every feature
+digest; they stand here. Times are local to a zone, and a cyclic value is a point on a circle:
+
+>>> transforms.to_local_time(np.array(["NaT", "2013-07-01T12:00"], dtype="M8[us]"), "America/New_York")
+array([                       'NaT', '2013-07-01T08:00:00.000000'],
+      dtype='datetime64[us]')
+>>> sine, cosine = transforms.cyclic(np.array([np.nan, 0.0, 6.0]), period=24)
+>>> sine.round(3).tolist(), cosine.round(3).tolist()
+([nan, 0.0, 1.0], [nan, 1.0, 0.0])
+"""
 
 import ast
 import hashlib
@@ -19,11 +30,15 @@ from athanor.features import transforms
 
 @dataclass(frozen=True)
 class FeatureArrays:
-    """What a model is given for `n` rows.
+    """Model inputs of n rows.
 
     Attributes:
         numeric: float32 of shape (n, number of numeric features); NaN for missing, never infinite.
         categorical: object array of `str` of shape (n, number of categorical features); "" for missing.
+
+    >>> arrays = FeatureArrays(np.array([[1.5], [np.nan]], dtype=np.float32), np.array([["red"], [""]], dtype=object))
+    >>> arrays.take(np.array([False, True])).categorical.tolist()
+    [['']]
     """
 
     numeric: NDArray[np.float32]
@@ -33,7 +48,7 @@ class FeatureArrays:
         return len(self.numeric)
 
     def take(self, chosen: NDArray[Any]) -> "FeatureArrays":
-        """Those of rows at some positions, or where a mask is true."""
+        """The features of the rows at some positions, or where a mask is true."""
         return FeatureArrays(self.numeric[chosen], self.categorical[chosen])
 
 
@@ -42,9 +57,20 @@ class Features:
     """A project's features.
 
     Attributes:
-        numeric, categorical: names, in the order in which a model sees them.
-        compute: takes contract columns of length n, returns one array of length n for each name. It must be pure, look
-            at each row alone, and let missing values stay missing.
+        numeric, categorical: names, in the order of the model's inputs.
+        compute: takes contract columns of length n and returns one array of length n for each name. It must be pure,
+            treat each row independently, and keep missing values missing. It gets only columns with ROLE_FEATURE.
+
+    >>> features = Features(
+    ...     numeric=("log_amount",),
+    ...     categorical=("color",),
+    ...     compute=lambda columns: {"log_amount": np.log1p(columns["amount"]), "color": columns["color"]},
+    ... )
+    >>> columns = {"amount": np.array([np.nan, 0.0]), "color": np.array(["", "red"], dtype=object)}
+    >>> features(columns).numeric.tolist(), features(columns).categorical.tolist()
+    ([[nan], [0.0]], [[''], ['red']])
+    >>> features.position("color")
+    [1]
     """
 
     numeric: tuple[str, ...]
@@ -55,12 +81,12 @@ class Features:
         """Computes the features.
 
         Raises:
-            ContractError: `compute` looked at a column that is not there, or returned other names than those declared.
+            ContractError: `compute` used a column that is not there, or returned names other than the declared ones.
         """
         try:
             computed = self.compute(columns)
         except KeyError as error:
-            raise ContractError(f"the features look at {error}, which is no column of ROLE_FEATURE") from None
+            raise ContractError(f"the features use the column {error}, which does not have ROLE_FEATURE") from None
         if computed.keys() != {*self.numeric, *self.categorical}:
             differing = sorted(computed.keys() ^ {*self.numeric, *self.categorical})
             raise ContractError(f"declared and computed features differ: {', '.join(differing)}")
@@ -74,22 +100,26 @@ class Features:
 
     @cached_property
     def digest(self) -> str:
-        """sha256, in hexadecimal, of the names and of the code that computes them: its module and `transforms`.
+        """sha256, in hexadecimal, of the names and of the syntax trees of `compute`'s module and of `transforms`.
 
-        Comments and layout are left out. Serving refuses a release that was trained with other features.
+        Comments and layout do not count; docstrings do. Serving refuses a release trained with a different digest.
         """
         module = inspect.getmodule(self.compute) or self.compute
         code = (ast.dump(ast.parse(inspect.getsource(source))) for source in (module, transforms))
         return hashlib.sha256("\n".join([repr(self.numeric), repr(self.categorical), *code]).encode()).hexdigest()
 
     def position(self, *names: str) -> list[int]:
-        """Positions of features in what a pipeline is given: the numeric ones, then the categorical ones."""
+        """Positions of features among the inputs of a pipeline: the numeric ones, then the categorical ones."""
         return [(*self.numeric, *self.categorical).index(name) for name in names]
 
 
 @dataclass(frozen=True)
 class Model:
-    """What training and serving share of a project: how its rows look and what the model sees of them."""
+    """What training and serving share of a project: its contract and its features.
+
+    >>> Model(contract, Features(("amount",), (), lambda columns: {"amount": columns["amount"]})).name == contract.name
+    True
+    """
 
     contract: Contract
     features: Features

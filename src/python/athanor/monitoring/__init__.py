@@ -1,1 +1,1 @@
-"""Layer `monitoring`: whether what comes in still looks like what a release was trained on."""
+"""Layer `monitoring`: whether incoming rows still resemble a release's training data."""

@@ -1,4 +1,4 @@
-"""How far rows have drifted from those a release was trained on."""
+"""Drift of rows from a release's training data."""
 
 from athanor.contract.columns import Columns
 from athanor.contract.contract import Contract
@@ -11,10 +11,10 @@ def measure_release_drift(contract: Contract, release: Release, values: Columns)
     """Compares rows with the release's reference profile, as `athanor.data.profiles.drift` does.
 
     Args:
-        values: arrays of the contract's columns, for the rows to compare; those of the outcome may be absent.
+        values: arrays of the contract's columns; outcome columns may be absent.
 
     Raises:
-        DataError: the release's profile cannot be read, or is one of other columns.
+        DataError: the release's profile cannot be read, or has different columns.
     """
     reference = Profile.from_json(release.files[REFERENCE_PROFILE])
     known = [column for column in contract.dataset_columns if column.name in values]

@@ -22,7 +22,7 @@ from athanor.training.gates.gate import Gate
 
 
 class Distribution(Protocol):
-    """What values of a parameter can be drawn from, as those of `scipy.stats` can."""
+    """A distribution of parameter values, such as those of `scipy.stats`."""
 
     def rvs(self, *, random_state: Any = None) -> Any: ...
 
@@ -32,10 +32,18 @@ class Candidate:
     """A pipeline and the parameters to try with it.
 
     Attributes:
-        pipeline: unfitted scikit-learn classifier over `Features`: the numeric columns, then the categorical ones;
-            select them by position (`Features.position`), since the compiled graph knows no names. What is fitted, as
-            encodings and imputation are, lies within it.
-        space: values to try by parameter name, or a distribution to draw them from.
+        pipeline: unfitted scikit-learn classifier. Its input is a frame with the numeric features (float32), then the
+            categorical ones (text). Select columns by position (`Features.position`), since the compiled graph has no
+            names. Everything that is fitted, such as encoders and imputers, belongs inside.
+        space: a list of values, or a distribution to sample, by parameter name.
+
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+    >>> candidate = Candidate("logistic regression", pipeline, {"logisticregression__C": (0.1, 1.0)})
+    >>> set(candidate.space) <= set(candidate.pipeline.get_params())
+    True
     """
 
     name: str
@@ -45,19 +53,32 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a project says about training.
+    """Everything a project declares about training.
 
     Attributes:
-        declared_in: name of the module that declares it, `__name__`.
-        test_from: rows from this event time on (UTC) are only for evaluation.
-        candidates: among which the search selects, algorithm and parameters together.
-        trials: how many the search draws from all candidates; None for all combinations.
+        declared_in: name of the declaring module, `__name__`; its code is part of the release's identity.
+        test_from: rows with this event time or later are held out for evaluation. Needs a time zone.
+        candidates: pipelines among which the search selects, together with their parameters.
+        baseline: fitted once, on the same rows as the best candidate; gates compare with it.
+        gates: conditions a release must meet; see `athanor.training.gates`.
+        slices: groups of rows for which metrics are reported separately.
+        trials: number of parameter sets that the search samples from all candidates; None for all combinations.
         folds: of the search; each validates on rows later than those it fits.
-        scoring: scikit-learn's name of the score that the search maximises.
-        baseline: fitted once, on the same rows as the winner; what a release must beat.
-        slices: by which the evaluation is broken down.
-        calibrate: whether probabilities are calibrated where that helps.
-        seed: of the search and of the intervals; estimators have seeds of their own.
+        scoring: scikit-learn's name of the score to maximise.
+        calibrate: whether to calibrate probabilities if that improves the Brier score.
+        seed: of the search and of the bootstrap; estimators have their own `random_state`.
+
+    Raises:
+        ContractError: `test_from` has no time zone, there are no candidates, or two gates, candidates or slices have
+            the same name.
+
+    >>> from sklearn.dummy import DummyClassifier
+    >>> Recipe(
+    ...     declared_in=__name__, model=model, dataset=dataset, test_from=datetime(2013, 10, 1),
+    ...     candidates=(Candidate("prior", DummyClassifier(), {}),), baseline=DummyClassifier(), gates=(),
+    ... )
+    Traceback (most recent call last):
+    athanor.errors.ContractError: test_from 2013-10-01 00:00:00 has no time zone; add one, such as tzinfo=UTC
     """
 
     declared_in: str
@@ -76,24 +97,26 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.test_from.tzinfo is None:
-            raise ContractError(f"test_from {self.test_from} has no time zone")
+            raise ContractError(f"test_from {self.test_from} has no time zone; add one, such as tzinfo=UTC")
         for kind, names in (
             ("gates", [gate.name for gate in self.gates]),
             ("candidates", [candidate.name for candidate in self.candidates]),
             ("slices", [slice_.name for slice_ in self.slices]),
         ):
             if twice := sorted({name for name in names if names.count(name) > 1}):
-                raise ContractError(f"{self.declared_in} has two {kind} of the same name: {', '.join(twice)}")
+                raise ContractError(
+                    f"{self.declared_in} has {kind} with the same name: {', '.join(twice)}; rename them"
+                )
         if not self.candidates:
-            raise ContractError(f"{self.declared_in} has no candidates; give at least one")
+            raise ContractError(f"{self.declared_in} has no candidates; add at least one")
 
     def is_test(self, columns: Columns) -> NDArray[np.bool_]:
-        """Which rows are only for evaluation."""
+        """Mask of the rows held out for evaluation."""
         boundary = np.datetime64(int(self.test_from.timestamp() * 1_000_000), "us")
         return np.asarray(columns[self.model.contract.event_time.name] >= boundary)
 
     @property
     def digest(self) -> str:
-        """sha256, in hexadecimal, of the code of the module that declares the recipe, without comments and layout."""
+        """sha256, in hexadecimal, of the syntax tree of the declaring module: comments and layout do not count."""
         code = ast.dump(ast.parse(inspect.getsource(sys.modules[self.declared_in])))
         return hashlib.sha256(code.encode()).hexdigest()

@@ -51,7 +51,7 @@ def build(
     json: JsonOption = False,
 ) -> None:
     """Ingest, transform, validate and commit a project's data. Unchanged data makes no new version."""
-    from athanor.data.building.build import build_snapshot
+    from athanor.data.building.snapshot_build import build_snapshot
 
     job = load_job(project)
     with ExitStack() as stack:

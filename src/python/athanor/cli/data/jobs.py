@@ -15,8 +15,8 @@ from athanor.home import Home
 from athanor.projects import load
 
 if TYPE_CHECKING:
-    from athanor.data.building.build import Options
     from athanor.data.building.engine import Job
+    from athanor.data.building.snapshot_build import BuildOptions
 
 
 class EngineName(StrEnum):
@@ -57,15 +57,15 @@ class EngineChoice:
 
 def make_options(
     stack: ExitStack, project: str, choice: EngineChoice, home: Home, as_of: datetime | None, **options: object
-) -> "Options":
+) -> "BuildOptions":
     """Starts the engine for as long as the stack lasts."""
-    from athanor.data.building.build import Options
+    from athanor.data.building.snapshot_build import BuildOptions
 
     options["as_of"] = as_of.replace(tzinfo=UTC) if as_of else None
     if choice.engine is EngineName.PANDAS:
         demand_no_cluster(choice.address)
-        return Options(**options)  # type: ignore[arg-type]
+        return BuildOptions(**options)  # type: ignore[arg-type]
     from athanor.data.building.ray_engine import RayEngine
 
     start_ray(stack, choice.address, choice.ray_token_file, home)
-    return Options(engine=RayEngine(partial(load_job, project)), **options)  # type: ignore[arg-type]
+    return BuildOptions(engine=RayEngine(partial(load_job, project)), **options)  # type: ignore[arg-type]

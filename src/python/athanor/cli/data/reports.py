@@ -94,7 +94,7 @@ def validate(
 
     Compares with the latest version under this contract, if there is one. Only drift from --against fails.
     """
-    from athanor.data.building.build import examine
+    from athanor.data.building.snapshot_build import stage_build
     from athanor.data.profiles.references import profile_committed
     from athanor.data.report.page import DataReport
 
@@ -104,14 +104,14 @@ def validate(
         folder = output or root.reports / project
         choice = EngineChoice(engine, address, ray_token_file)
         options = make_options(stack, project, choice, root, is_full=full, as_of=as_of, quarantine=folder)
-        examined = stack.enter_context(examine(job.contract, job.dataset, root, progress, options))
-        own = profile_committed(job.contract, examined.staged, progress)
+        staged = stack.enter_context(stage_build(job.contract, job.dataset, root, progress, options))
+        own = profile_committed(job.contract, staged.staged, progress)
         name, reference = _find_reference(job.contract, root, against, progress)
         report = DataReport(
             title=f"{project}: validation",
-            facts=_describe(asdict(examined.origin), own),
+            facts=_describe(asdict(staged.origin), own),
             contract_columns=job.contract.dataset_columns,
-            findings=examined.findings,
+            findings=staged.findings,
             profile=own,
             reference=reference,
             reference_name=name,
@@ -119,7 +119,7 @@ def validate(
         )
         page = _write(report, folder, "validate", progress)
     _show(report, json, _findings_table(report.findings), page)
-    examined.demand()
+    staged.raise_if_refused()
     if against and report.drift:
         demand_no_drift(report.drift)
 
@@ -184,12 +184,12 @@ def demand_no_drift(report: "DriftReport") -> None:
 
 
 def _choose(contract: "Contract", home: Home, version: int | None, since: str | None, until: str | None) -> Any:
-    from athanor.data.profiles.references import Slice, parse_moment
+    from athanor.data.profiles.references import TimeSlice, parse_moment
     from athanor.data.snapshots.snapshot import find_snapshot
 
     snapshot = find_snapshot(contract.name, home.datasets, version)
     bounds = (parse_moment(moment) if moment else None for moment in (since, until))
-    return Slice(contract, home.datasets, snapshot, *bounds)
+    return TimeSlice(contract, home.datasets, snapshot, *bounds)
 
 
 def _find_reference(

@@ -54,7 +54,7 @@ def demo(
     json: JsonOption = False,
 ) -> None:
     """Turn 336,776 real flights into predictions: ingest, train, gate, register, serve, call."""
-    from athanor.data.building.build import build_snapshot
+    from athanor.data.building.snapshot_build import build_snapshot
     from athanor.training.recipe import Recipe
     from athanor.training.train.train import train
 

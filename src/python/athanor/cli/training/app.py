@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from athanor.progress import Progress
     from athanor.release.record import TrainingRecord
     from athanor.training.recipe import Recipe
-    from athanor.training.train.build import Options
+    from athanor.training.train.release_build import TrainingOptions
     from athanor.training.train.train import Recorder, Training
 
 OpenRecorder: TypeAlias = "Callable[[Home, Progress], Recorder | None]"
@@ -121,7 +121,7 @@ class _Request:
 @contextmanager
 def _prepared(
     request: _Request, home: Home, open_recorder: OpenRecorder
-) -> "Iterator[tuple[Recipe, Snapshot, Home, Progress, Options, Recorder | None]]":
+) -> "Iterator[tuple[Recipe, Snapshot, Home, Progress, TrainingOptions, Recorder | None]]":
     """Arguments of a training, with progress and Ray running for as long as the context lasts."""
     from athanor.data.snapshots.snapshot import find_snapshot
     from athanor.training.recipe import Recipe
@@ -134,15 +134,15 @@ def _prepared(
         yield recipe, found, home, progress, options, open_recorder(home, progress)
 
 
-def _make_options(stack: ExitStack, request: _Request, home: Home) -> "Options":
+def _make_options(stack: ExitStack, request: _Request, home: Home) -> "TrainingOptions":
     """Starts the engine for as long as the stack lasts."""
     if request.engine is SearchEngine.LOCAL:
         demand_no_cluster(request.address)
     else:
         start_ray(stack, request.address, request.ray_token_file, home)
-    from athanor.training.train.build import Options
+    from athanor.training.train.release_build import TrainingOptions
 
-    return Options(trials=request.trials, engine=request.engine.value, jobs=request.jobs)
+    return TrainingOptions(trials=request.trials, engine=request.engine.value, jobs=request.jobs)
 
 
 def _show_training(project: str, training: "Training", as_json: bool) -> None:

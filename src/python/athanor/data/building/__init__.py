@@ -1,1 +1,1 @@
-"""From raw tables to a snapshot, on one machine or on Ray."""
+"""Builds snapshots from raw tables, on one machine or on Ray."""

@@ -1,4 +1,4 @@
-"""Engines: what reads, transforms and judges the main table, batch by batch. Here is the one for one machine."""
+"""Engines read, transform and validate the main table batch by batch; this module has the one for one machine."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ import pandas as pd
 import pyarrow as pa
 
 from athanor.contract.contract import Contract
-from athanor.data.checks.validation import Judged, judge
+from athanor.data.checks.row_checks import ValidatedBatch, validate_batch
 from athanor.data.dataset import Dataset
 from athanor.data.sources.raw import Raw
 from athanor.data.tables.tables import from_frame, to_frame
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What became of a batch of the main table.
+class ProcessedBatch:
+    """A transformed and validated batch of the main table.
 
     Attributes:
-        rows_in: rows of the batch.
-        left_out: of them, those that the transform left out, by reason.
-        amount: how much of `Reading.size` it was.
+        rows_in: number of rows read.
+        left_out: number of those that the transform left out, by reason.
+        amount: the batch's share of `Reading.size`.
     """
 
-    judged: Judged
+    validated: ValidatedBatch
     rows_in: int
     left_out: Mapping[str, int]
     amount: int
@@ -33,15 +33,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class Reading:
-    """A main table that is being read.
+    """The main table while it is read.
 
     Attributes:
-        size: how much there is, in the unit of `Batch.amount`.
-        batches: in the order of the source.
+        size: the total, in the unit of `ProcessedBatch.amount`.
+        batches: in source order.
     """
 
     size: int
-    batches: Iterator[Batch]
+    batches: Iterator[ProcessedBatch]
 
 
 class Engine(Protocol):
@@ -55,7 +55,7 @@ class Job:
     """What an engine does to each batch.
 
     Attributes:
-        as_of: an event after it has not happened.
+        as_of: rows with a later event time are rejected.
     """
 
     contract: Contract
@@ -63,7 +63,7 @@ class Job:
     as_of: datetime
 
     def read_others(self, raw: Raw) -> dict[str, pd.DataFrame]:
-        """Every table but the main one, whole."""
+        """All tables except the main one, read whole."""
         others = {name: source for name, source in self.dataset.sources.items() if name != self.dataset.main}
         return {name: self._read(raw, name) for name in others}
 
@@ -71,21 +71,21 @@ class Job:
         opened = self.dataset.sources[name].open(raw.table(name), self.dataset.batch_rows)
         return to_frame(pa.concat_tables([table for table, _ in opened.batches]))
 
-    def process(self, table: pa.Table, amount: int, others: Mapping[str, pd.DataFrame]) -> Batch:
-        """Transforms and judges a batch of the main table.
+    def process(self, table: pa.Table, amount: int, others: Mapping[str, pd.DataFrame]) -> ProcessedBatch:
+        """Transforms and validates a batch of the main table.
 
         Raises:
-            DataError: the transform loses or multiplies rows, or makes other columns than the contract's.
+            DataError: the transform loses or multiplies rows, or returns columns other than the contract's.
         """
         transformed = self.dataset.transform({self.dataset.main: to_frame(table), **others})
-        transformed.demand_all(table.num_rows)
+        transformed.require_all_accounted(table.num_rows)
         values, mistyped = from_frame(self.contract.dataset_columns, transformed.frame)
-        judged = judge(self.contract, self.dataset.row_checks, values, mistyped, self.as_of)
-        return Batch(judged, table.num_rows, transformed.left_out, amount)
+        validated = validate_batch(self.contract, self.dataset.row_checks, values, mistyped, self.as_of)
+        return ProcessedBatch(validated, table.num_rows, transformed.left_out, amount)
 
 
-def run_here(job: Job, raw: Raw) -> Reading:
-    """One batch after the other, in this process, with pandas."""
+def pandas_engine(job: Job, raw: Raw) -> Reading:
+    """Processes one batch after the other in this process."""
     dataset = job.dataset
     opened = dataset.sources[dataset.main].open(raw.table(dataset.main), dataset.batch_rows)
     others = job.read_others(raw)

@@ -1,6 +1,6 @@
-"""The engine on Ray Data: batches are transformed and judged in parallel, here or on a cluster.
+"""The engine on Ray Data: batches are transformed and validated in parallel, here or on a cluster.
 
-What it gives is what `engine.run_here` gives, in the same order: who commits it cannot tell them apart.
+It returns the same batches in the same order as `engine.pandas_engine`, so that the snapshot is the same.
 """
 
 import pickle
@@ -13,12 +13,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from athanor.data.building.engine import Batch, Job, Reading
+from athanor.data.building.engine import Job, ProcessedBatch, Reading
 from athanor.data.sources.raw import Raw
 from athanor.errors import AthanorError
 
 LoadJob: TypeAlias = Callable[[], Job]
-"""Gives the job on any node: a contract cannot be sent, but the modules that declare it are in every worker."""
+"""Loads the job on any node: a contract cannot be pickled, but every worker can import the modules that declare it."""
 
 _AMOUNT: Final = "athanor.amount"
 _RESULT: Final = "athanor.result"
@@ -26,10 +26,10 @@ _RESULT: Final = "athanor.result"
 
 @dataclass(frozen=True)
 class RayEngine:
-    """Runs a job on Ray Data. Ray must be running: see `ray_cluster`.
+    """Runs a job on Ray Data, on the Ray cluster this process has joined.
 
     Attributes:
-        load_job: importable in every worker.
+        load_job: a function that every worker can import.
     """
 
     load_job: LoadJob
@@ -38,21 +38,21 @@ class RayEngine:
         size = job.dataset.sources[job.dataset.main].open(raw.table(job.dataset.main), job.dataset.batch_rows).size
         return Reading(size, self._run(job, raw))
 
-    def _run(self, job: Job, raw: Raw) -> Iterator[Batch]:
+    def _run(self, job: Job, raw: Raw) -> Iterator[ProcessedBatch]:
         import ray.data
 
         context = ray.data.DataContext.get_current()
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False
         rows = ray.data.read_datasource(_make_datasource(partial(_read_main, self.load_job, raw)))
-        judge = partial(_judge, pickle.dumps((self.load_job, raw, job.as_of)))
-        judged = rows.map_batches(judge, batch_size=None, batch_format="pyarrow")
-        for row in judged.iter_rows():
+        process = partial(_process, pickle.dumps((self.load_job, raw, job.as_of)))
+        validated = rows.map_batches(process, batch_size=None, batch_format="pyarrow")
+        for row in validated.iter_rows():
             yield _unpack(row[_RESULT])
 
 
 def _make_datasource(read: Callable[[], Iterator[pa.Table]]) -> Any:
-    """One read task: the order of the source is that of its blocks."""
+    """A datasource with one read task, so that blocks keep the source order."""
     from ray.data import Datasource, ReadTask
     from ray.data.block import BlockMetadata
 
@@ -67,7 +67,7 @@ def _make_datasource(read: Callable[[], Iterator[pa.Table]]) -> Any:
 
 
 def _read_main(load_job: LoadJob, raw: Raw) -> Iterator[pa.Table]:
-    """The batches of the main table, each row with its part of the batch's amount."""
+    """The batches of the main table, each row with its share of the batch's amount."""
     dataset = load_job().dataset
     try:
         for table, amount in dataset.sources[dataset.main].open(raw.table(dataset.main), dataset.batch_rows).batches:
@@ -77,7 +77,7 @@ def _read_main(load_job: LoadJob, raw: Raw) -> Iterator[pa.Table]:
         yield _pack(error)
 
 
-def _judge(prepared: bytes, table: pa.Table) -> pa.Table:
+def _process(prepared: bytes, table: pa.Table) -> pa.Table:
     """Processes a batch in a worker."""
     if _RESULT in table.column_names:
         return table
@@ -89,13 +89,13 @@ def _judge(prepared: bytes, table: pa.Table) -> pa.Table:
         return _pack(error)
 
 
-def _pack(result: Batch | AthanorError) -> pa.Table:
-    """Errors of ours travel as results do: Ray would wrap them in one of its own, with a log of it."""
+def _pack(result: ProcessedBatch | AthanorError) -> pa.Table:
+    """Returns our errors as results: Ray would wrap and log a raised one."""
     return pa.table({_RESULT: pa.array([pickle.dumps(result)], pa.large_binary())})
 
 
-def _unpack(packed: bytes) -> Batch:
-    result: Batch | AthanorError = pickle.loads(packed)
+def _unpack(packed: bytes) -> ProcessedBatch:
+    result: ProcessedBatch | AthanorError = pickle.loads(packed)
     if isinstance(result, AthanorError):
         raise result
     return result
@@ -103,7 +103,7 @@ def _unpack(packed: bytes) -> Batch:
 
 @lru_cache(maxsize=1)
 def _prepare(prepared: bytes) -> tuple[Job, dict[str, pd.DataFrame]]:
-    """The job and the tables that are joined: read once in each worker."""
+    """The job and the tables to join, read once per worker."""
     load_job, raw, as_of = pickle.loads(prepared)
     job: Job = replace(load_job(), as_of=as_of)
     return job, job.read_others(raw)

@@ -1,1 +1,1 @@
-"""What must hold for values, rows and whole datasets, and what happens to rows that break a rule."""
+"""Rules for values, rows and whole datasets, and the quarantine of rows that break one."""

@@ -1,20 +1,20 @@
-"""What a check found: one rule that data breaks, with how often and where."""
+"""The result of a check: one broken rule, with how often and where."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule that a column, or the dataset as a whole, breaks.
+    """One rule that a column, or the whole dataset, breaks.
 
     Attributes:
-        column: its name, "" for the dataset as a whole.
+        column: column name, "" for the whole dataset.
         rule: stable code, for machines.
-        count: rows that break it; 0 where rows cannot be counted.
-        share: of all rows that were read, 0 to 1; NaN where rows cannot be counted.
-        message: what is wrong, with the value and what is allowed, for people.
-        samples: up to three of the values, each with its place.
-        refuses: whether the dataset is refused for it; otherwise its rows were set aside within the budget.
+        count: rows that break the rule; 0 if the rule is not about rows.
+        share: share of all rows read, 0 to 1; NaN if the rule is not about rows.
+        message: what is wrong, with the value and the allowed values, for people.
+        samples: up to three of the values, each with its row's key.
+        refuses: whether the dataset is refused; otherwise its rows were quarantined within the budget.
     """
 
     column: str

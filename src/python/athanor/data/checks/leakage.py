@@ -1,7 +1,7 @@
-"""Columns that know the label: what turned out has found its way into what is known before.
+"""Target leakage: features that contain the label because they were recorded after the outcome.
 
-For each feature alone, the area under the ROC curve with which its value tells the label (Hanley and McNeil 1982, "The
-meaning and use of the area under a receiver operating characteristic curve"), by ranks: the Mann-Whitney statistic.
+For each feature alone, the ROC AUC of its value as a score for the label (Hanley and McNeil 1982, "The meaning and use
+of the area under a receiver operating characteristic curve"), computed from ranks: the Mann-Whitney statistic.
 """
 
 import math
@@ -18,12 +18,12 @@ from athanor.contract.messages import is_missing
 _FEWEST: Final = 10
 
 
-def tell_label(contract: Contract, values: Columns) -> dict[str, float]:
-    """By name of a feature the area under the curve with which it tells the label: 0.5 by chance, 1 always.
+def single_feature_aucs(contract: Contract, values: Columns) -> dict[str, float]:
+    """The ROC AUC of each feature alone, by name, from 0.5 for chance to 1. Skips timestamps.
 
-    Missing numbers count as smaller than all others, so that a value which is missing for one label only shows. A text
-    stands for the rate of the label among the other half of the rows that have it, so that a rare one tells nothing of
-    itself. Timestamps are left out. Empty where the label does not vary.
+    A missing number ranks below all others, so that values missing for one label only show up. A text is scored by the
+    label's rate among the rows with that text in the other half of the data, so that a rare text does not predict
+    itself. Empty if all labels are equal.
     """
     labels = values[contract.label.name] == 1
     if labels.all() or not labels.any():
@@ -33,7 +33,7 @@ def tell_label(contract: Contract, values: Columns) -> dict[str, float]:
 
 
 def standard_error(area: float, trues: int, falses: int) -> float:
-    """Of an area under the curve, by Hanley and McNeil's formula; infinite with fewer than ten rows of one label."""
+    """The standard error of an AUC by Hanley and McNeil's formula; infinite for fewer than ten rows of a label."""
     if min(trues, falses) < _FEWEST:
         return math.inf
     both_trues, both_falses = area / (2 - area), 2 * area**2 / (1 + area)
@@ -53,7 +53,7 @@ def _score(column: Column, values: NDArray[Any], labels: NDArray[np.bool_]) -> N
         return np.where(is_missing(column, values), -np.inf, values)
     _, codes = np.unique(values.astype(str), return_inverse=True)
     score = np.empty(len(values))
-    # By lot, always the same: what is in every other row would never be seen in the other half.
+    # A random split with a fixed seed: alternating rows would miss a pattern in every other row.
     halves = np.random.default_rng(0).permutation(len(values)) % 2 == 0
     for half in (halves, ~halves):
         score[half] = _rates(codes[~half], labels[~half], int(codes.max()) + 1, float(labels.mean()))[codes[half]]

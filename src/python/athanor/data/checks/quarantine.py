@@ -1,4 +1,4 @@
-"""Rows that were set aside, with all their reasons: nothing that came in is lost."""
+"""Rejected rows with all their reasons: no row that was read is lost."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from athanor.data.checks.validation import REASONS
+from athanor.data.checks.row_checks import REASONS
 from athanor.system.atomic import open_temporary_file, remove_abandoned, rename_file
 
 _ABANDONED_S = 86_400.0
@@ -17,13 +17,13 @@ _ABANDONED_S = 86_400.0
 
 @dataclass(frozen=True)
 class Quarantined:
-    """The rows that one ingest set aside.
+    """The rows that one ingest rejected.
 
     Attributes:
-        path: a Parquet file with the contract's columns as they came and the list `_reasons`; what is not of its
-            column's type is missing there, and in the raw input.
-        raw, contract: digests of the raw input and the contract, as many digits as make the name.
-        reasons: rows by reason; a row with several reasons counts under each.
+        path: a Parquet file with the contract's original columns and the list column `_reasons`. A value of the wrong
+            type is null here; the raw input contains it.
+        raw, contract: digest prefixes of the raw input and the contract, as in the file name.
+        reasons: number of rows by reason; a row with several reasons counts under each.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class Quarantined:
 
 
 class Quarantine:
-    """Takes rejected rows of one ingest, batch by batch. Leaving the context without `keep` throws them away."""
+    """Collects the rejected rows of one ingest, batch by batch. Leaving the context without `keep` discards them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -55,7 +55,7 @@ class Quarantine:
             self._writer = None
 
     def add(self, rejected: pa.Table) -> None:
-        """Takes rows with their `_reasons`."""
+        """Adds rows with their `_reasons`."""
         if not rejected.num_rows:
             return
         if self._writer is None:
@@ -66,22 +66,22 @@ class Quarantine:
         self._writer.write_table(rejected)
 
     def keep(self, raw: str, contract: str) -> Path | None:
-        """Puts the file in its place, that of this raw input under this contract.
+        """Moves the file to the name of this raw input and contract, replacing that of an earlier ingest.
 
         Returns:
-            Where; None when no row was rejected, and then nothing is there either, whatever an earlier ingest rejected.
+            The path; None if no row was rejected, and then no such file exists.
         """
         self._close()
-        place = self._folder / f"{raw[:16]}-{contract[:16]}.parquet"
+        path = self._folder / f"{raw[:16]}-{contract[:16]}.parquet"
         if self._arriving is None:
-            place.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             return None
-        rename_file(self._arriving, place)
-        return place
+        rename_file(self._arriving, path)
+        return path
 
 
 def list_quarantined(folder: Path) -> Iterator[Quarantined]:
-    """What every ingest of a dataset set aside, the oldest first."""
+    """The quarantined rows of every ingest of a dataset, oldest first."""
     for path in sorted(folder.glob("*.parquet"), key=lambda path: path.stat().st_mtime_ns):
         raw, _, contract = path.stem.partition("-")
         reasons = pq.read_table(path, columns=[REASONS])[REASONS]

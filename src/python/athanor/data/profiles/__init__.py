@@ -1,1 +1,1 @@
-"""How columns are distributed, and how two datasets differ: profiles, drift, differences."""
+"""Profiles of column distributions, and drift and differences between datasets."""

@@ -1,4 +1,4 @@
-"""What changed between two snapshots: columns, rows by key, and statistics of the columns."""
+"""The difference of two snapshots: columns, rows by key, and column statistics."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ _WINDOW_ROWS = 1_000_000
 
 @dataclass(frozen=True)
 class ColumnChange:
-    """A column on both sides. Numbers are NaN where a side has no value, and for text and timestamps.
+    """A column of both snapshots. Statistics are NaN without values, and for text and timestamps.
 
     Attributes:
-        changed: rows of both sides whose value differs.
+        changed: number of rows in both snapshots whose values differ.
         missing: share of missing values, before and after.
-        mean, minimum, maximum: of the present values, before and after; of truth values the share of true.
+        mean, minimum, maximum: of the present values, before and after; the mean of booleans is the share of true.
     """
 
     changed: int
@@ -72,13 +72,13 @@ class _Statistics:
 
 @dataclass(frozen=True)
 class Difference:
-    """What lies between two snapshots.
+    """What changed between two snapshots.
 
     Attributes:
-        columns_added, columns_removed: by name, with their types.
-        columns_retyped: by name, the type before and after.
-        rows: how many are `added`, `removed`, `changed` and `unchanged`, by key.
-        columns: those that both have.
+        columns_added, columns_removed: types by column name.
+        columns_retyped: types before and after by column name.
+        rows: number of rows `added`, `removed`, `changed` and `unchanged`, by key.
+        columns: the columns of both.
     """
 
     before: Snapshot
@@ -133,12 +133,12 @@ def compare(
 ) -> Difference:
     """Compares two snapshots of a dataset, whatever contracts they were made under.
 
-    Rows are the same when their keys are; the key is that of `contract`. Where the event time is part of it, the
-    snapshots are read in slices of time and may be larger than memory.
+    Matches rows by the key of `contract`. If the event time is part of the key, reads the snapshots in time slices, and
+    they may be larger than memory.
 
     Raises:
-        DataError: the files of one were vacuumed; or a column of the key is absent from one or has another type there,
-            or several rows have the same key, as may be under another contract.
+        DataError: the files of one were vacuumed; or, as may be under a different contract, a key column is missing or
+            has another type, or several rows share a key.
     """
     schemas = [open_dataset(folder, snapshot).schema for snapshot in (before, after)]
     types = [{field_.name: str(field_.type) for field_ in schema} for schema in schemas]
@@ -146,7 +146,7 @@ def compare(
     expected = {field_.name: str(field_.type) for field_ in arrow_schema(contract.key)}
     for snapshot, found in zip((before, after), types, strict=True):
         if wrong := [f"{name} as {kind}" for name, kind in expected.items() if found.get(name) != kind]:
-            raise DataError(f"snapshot {snapshot.version} has no {', '.join(wrong)}; rows are compared by key")
+            raise DataError(f"snapshot {snapshot.version} has no {', '.join(wrong)}; rows are matched by key")
     common = [name for name in types[0] if types[0][name] == types[1].get(name)]
     comparison = _Comparison()
     windows = list(_windows(contract, before, after))
@@ -156,7 +156,7 @@ def compare(
             for snapshot in (before, after):
                 with readable(snapshot):
                     rows = open_dataset(folder, snapshot).to_table(columns=common, filter=in_time(contract, *window))
-                _demand_unique(keys, snapshot, rows)
+                _require_unique(keys, snapshot, rows)
                 sides.append(rows)
             comparison.add(keys, (sides[0], sides[1]))
             advance("")
@@ -171,16 +171,16 @@ def compare(
     )
 
 
-def _demand_unique(keys: list[str], snapshot: Snapshot, rows: pa.Table) -> None:
+def _require_unique(keys: list[str], snapshot: Snapshot, rows: pa.Table) -> None:
     if count := repeated_keys(rows.select(keys)).num_rows:
         raise DataError(
-            f"snapshot {snapshot.version} has {count} keys ({', '.join(keys)}) with several rows; rows are compared by "
-            "key, and this one was made under another contract"
+            f"snapshot {snapshot.version} has {count} keys ({', '.join(keys)}) with several rows; rows are matched by "
+            "key, and this snapshot was made under a different contract"
         )
 
 
 def _windows(contract: Contract, before: Snapshot, after: Snapshot) -> Iterator[tuple[Any, Any]]:
-    """Slices of time of about a million rows; one for all where equal keys need not have equal times."""
+    """Time slices of about a million rows; a single one if the event time is not part of the key."""
     count = -(-max(before.rows_out, after.rows_out) // _WINDOW_ROWS)
     if contract.event_time not in contract.key or count <= 1:
         yield None, None

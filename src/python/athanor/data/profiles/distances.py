@@ -1,7 +1,7 @@
-"""How far two distributions lie apart, and the probability that chance alone puts them so far apart.
+"""Distances between two distributions, and their p-values.
 
-Everything is computed from counts: of values in bins, or of values that are at most a point. P-values take the rows of
-both sides as independent of each other.
+Everything is computed from counts: of values per bin, or of values up to a point. P-values assume that the rows of both
+samples are independent.
 """
 
 from typing import Final, TypeAlias
@@ -13,7 +13,7 @@ from scipy.special import binom, kolmogorov, rel_entr
 from scipy.stats import chi2_contingency, fisher_exact, kstwo
 
 Bins: TypeAlias = NDArray[np.int64]
-"""Counts, [2, bins]: how many values of the first and of the second side each bin holds. Each side holds some."""
+"""Counts of shape (2, bins): values of the first and of the second sample per bin. Neither sample is empty."""
 
 _SMALLEST_SHARE: Final = 1e-4
 _SMALLEST_EXPECTED: Final = 5.0
@@ -21,7 +21,7 @@ _LARGEST_EXACT: Final = 1_000
 
 
 def population_stability(bins: Bins) -> float:
-    """Population stability index, the symmetric Kullback-Leibler divergence: 0 when the shares agree, no upper end.
+    """Population stability index, the symmetric Kullback-Leibler divergence: 0 for equal shares, no upper bound.
 
     Lin 1991, "Divergence measures based on the Shannon entropy" (J-divergence); Siddiqi 2006, "Credit Risk Scorecards".
     An empty bin counts as holding a share of 1e-4.
@@ -31,27 +31,27 @@ def population_stability(bins: Bins) -> float:
 
 
 def jensen_shannon(bins: Bins) -> float:
-    """Jensen-Shannon distance, base 2: 0 when the shares agree, 1 when no bin holds values of both sides."""
+    """Jensen-Shannon distance, base 2: 0 for equal shares, 1 if no bin has values of both samples."""
     return float(distance.jensenshannon(*bins, base=2))
 
 
 def rate_change(bins: Bins) -> float:
-    """By how much the share of the first of two bins differs."""
+    """Absolute difference in the share of the first of two bins."""
     first, second = bins[:, 0] / bins.sum(axis=1)
     return float(abs(second - first))
 
 
 def homogeneity_p_value(bins: Bins) -> float:
-    """Of the hypothesis that both sides fill the bins alike: Pearson's chi-squared test.
+    """P-value of Pearson's chi-squared test that both samples have the same shares.
 
-    It serves the population stability index too, whose product with `n m / (n + m)` has the same distribution in the
-    limit (Yurdakul 2018, "Statistical properties of population stability index"), but not where bins are empty. Where
-    few values are expected the test does not hold (Cochran 1954, "Some methods for strengthening the common chi-squared
-    tests"): the rarest bins are put together until each side may expect five values in each of them, and two bins with
-    fewer are left to Fisher's exact test.
+    Also used for the population stability index, whose product with `n m / (n + m)` has the same limiting distribution
+    (Yurdakul 2018, "Statistical properties of population stability index"), except with empty bins. The test is not
+    valid for small expected counts (Cochran 1954, "Some methods for strengthening the common chi-squared tests"), so
+    the rarest bins are merged until each sample expects five values in every bin; if two bins remain with fewer, uses
+    Fisher's exact test.
 
     Args:
-        bins: chosen without a look at which side a value is on, or the p-value is too small.
+        bins: chosen without regard to the sample of each value; otherwise the p-value is too small.
     """
     merged = _merge_rare(bins[:, bins.any(axis=0)])
     if merged.shape[1] < 2:
@@ -62,12 +62,12 @@ def homogeneity_p_value(bins: Bins) -> float:
 
 
 def _smaller_side(bins: Bins) -> float:
-    """The share of all values that is on the side with fewer."""
+    """The share of all values that the smaller sample holds."""
     return float(bins.sum(axis=1).min() / bins.sum())
 
 
 def _merge_rare(bins: Bins) -> Bins:
-    """Looks at both sides together only, so that a difference between them changes nothing. Keeps two bins at least."""
+    """Merges by pooled counts only, so that differences between samples have no influence. Keeps at least two bins."""
     count = bins.shape[1]
     if count <= 2:
         return bins
@@ -87,15 +87,15 @@ def _merge_rare(bins: Bins) -> Bins:
 
 
 def kolmogorov_smirnov_p_value(largest: float, first: int, second: int) -> float:
-    """Of the hypothesis that both sides come from one continuous distribution; too large for one with ties.
+    """P-value of the hypothesis that both samples have one continuous distribution; conservative with ties.
 
-    As `scipy.stats.ks_2samp(method="asymp")` has it, but for two things. It is no smaller than the probability that
-    two samples of these sizes do not overlap. And for large samples it is the limit with the correction of Vrbik 2018,
-    "Small-sample corrections to Kolmogorov-Smirnov test statistic", which differs by less than 2e-5 and takes no time.
+    Differs from `scipy.stats.ks_2samp(method="asymp")` in two ways. It is at least the probability that two samples of
+    these sizes do not overlap. For large samples it uses the limit with the correction of Vrbik 2018, "Small-sample
+    corrections to Kolmogorov-Smirnov test statistic", which differs by less than 2e-5 and is much faster.
 
     Args:
-        largest: difference between the distribution functions.
-        first, second: how many values each side has.
+        largest: largest difference between the distribution functions.
+        first, second: sizes of the samples.
     """
     size = max(round(first * second / (first + second)), 1)
     if size <= _LARGEST_EXACT:
@@ -105,9 +105,9 @@ def kolmogorov_smirnov_p_value(largest: float, first: int, second: int) -> float
 
 
 def adjust_p_values(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Holm's procedure: rejecting what is at most `a` rejects anything that is true with probability `a` at most.
+    """P-values adjusted by Holm's procedure, which controls the family-wise error rate under any dependence.
 
-    Holm 1979, "A simple sequentially rejective multiple test procedure". Holds however the tests depend on each other.
+    Holm 1979, "A simple sequentially rejective multiple test procedure".
     """
     order = np.argsort(p_values)
     stepped = np.maximum.accumulate(p_values[order] * np.arange(len(order), 0, -1))

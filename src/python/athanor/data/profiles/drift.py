@@ -1,13 +1,12 @@
-"""How far a dataset has drifted from a reference: what changed, by how much, and whether chance explains it.
+"""Drift of a dataset from a reference: what changed, by how much, and whether chance explains it.
 
-A statistic has drifted when two things hold. Its value is above the contract's budget: the change is large enough to
-matter. And it is significant: rows of one distribution would hardly differ so much. Without the first, a large dataset
-drifts by changes that matter to nobody; without the second, a small one drifts all the time.
+A statistic has drifted if its value exceeds the contract's budget, so that the change is large enough to matter, and if
+it is significant, so that chance does not explain it. Without the first condition a large dataset drifts by irrelevant
+changes; without the second a small one drifts all the time.
 
-Each statistic looks at one column alone: values that change places among the rows leave it as it is. Where one side has
-no present values there is nothing to compare with: distances and rates have then changed by as much as they can, 1, and
-as significantly as the share of missing values has. Where one side has no rows there is no value at all, and the column
-counts as drifted: nothing was seen that could say otherwise.
+Each statistic is about one column alone. If one side has only missing values, distances and rates take their largest
+value, 1, with the p-value of the change in the missing rate. If one side has no rows, the value is NaN and the column
+counts as drifted, because nothing shows otherwise.
 """
 
 import enum
@@ -39,18 +38,18 @@ _DECILES: Final = np.arange(1, 10) / 10
 class Statistic(enum.StrEnum):
     """What is compared. Values are stable, for machines.
 
-    POPULATION_STABILITY: index of the binned distributions. Bins are the reference's deciles, or its categories and one
-    for all others, and one for missing values. Common reading: below 0.1 stable, above 0.25 shifted.
+    POPULATION_STABILITY: index of the binned distributions. Bins are the reference's deciles, or its categories and a
+    bin for all others, plus a bin for missing values. Common reading: below 0.1 stable, above 0.25 shifted.
 
-    KOLMOGOROV_SMIRNOV: largest difference between the distribution functions of present values, 0 to 1. A side that is
-    a sketch of `k` knots moves it by less than `1 / (k - 1)`.
+    KOLMOGOROV_SMIRNOV: largest difference between the distribution functions of present values, 0 to 1. A sketch of
+    `k` knots changes it by less than `1 / (k - 1)`.
 
-    JENSEN_SHANNON: distance, base 2, 0 to 1, of the shares of categories among present values.
+    JENSEN_SHANNON: distance, base 2, 0 to 1, between the shares of categories among present values.
 
-    MISSING_RATE, TRUE_RATE: by how much the share of missing values differs, and that of true ones among the present.
+    MISSING_RATE, TRUE_RATE: difference in the share of missing values, and in the share of true among present values.
 
-    Where a side has more categories than its profile names, all that need not be among the named ones on both sides
-    count as one: what changes among these is not seen.
+    If a side has more categories than its profile lists, the categories that are not certain to be listed on both sides
+    count as one, and changes among them are not seen.
     """
 
     POPULATION_STABILITY = "population_stability"
@@ -65,11 +64,11 @@ class ColumnDrift:
     """One statistic of one column.
 
     Attributes:
-        value: NaN where a side has no rows.
-        budget: the contract's; a larger value matters.
-        p_value: probability of so large a difference if both sides came from one distribution; NaN as `value`.
+        value: NaN if a side has no rows.
+        budget: the contract's; larger values matter.
+        p_value: probability of a difference at least this large under one common distribution; NaN if `value` is.
         adjusted_p_value: by Holm's procedure, over all statistics of the report.
-        has_drifted: whether the value is above the budget and not by chance; true where there is no value.
+        has_drifted: whether the value is above the budget and significant; true if `value` is NaN.
     """
 
     column: str
@@ -83,13 +82,13 @@ class ColumnDrift:
 
 @dataclass(frozen=True)
 class DriftReport:
-    """All statistics that the contract has a budget for.
+    """All statistics for which the contract has a budget.
 
     Attributes:
         rows: of the dataset.
         reference_rows: of the reference.
-        significance: largest adjusted p-value that counts, the contract's `drift_significance`.
-        columns: what has drifted first, then by value over budget, largest first.
+        significance: largest significant adjusted p-value, the contract's `drift_significance`.
+        columns: drifted statistics first, then by value over budget, descending.
     """
 
     rows: int
@@ -102,50 +101,31 @@ class DriftReport:
         return any(drift.has_drifted for drift in self.columns)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    column: str
-    statistic: Statistic
-    budget: float
-    value: float
-    p_value: float
-
-
 def measure_drift(contract: Contract, reference: Profile, current: Profile) -> DriftReport:
-    """Compares two profiles by every statistic that the contract has a budget for.
+    """Compares two profiles by every statistic for which the contract has a budget.
 
-    The probability that anything counts as drifted where nothing has is at most the contract's `drift_significance`,
-    over all statistics together, however many.
+    The probability of any false alarm, over all statistics together, is at most the contract's `drift_significance`.
 
     Args:
-        reference: of all columns of the contract's dataset.
-        current: of the same. Columns of the outcome may be absent, as they are of rows just served, and are left out.
+        reference: profile of all dataset columns of the contract.
+        current: likewise. Outcome columns may be absent, as they are for rows just served, and are then skipped.
 
     Raises:
         DataError: a profile lacks a column, or has it as another kind.
     """
-    measured = [
-        _Measured(column.name, statistic, budget, *_measure(statistic, *sides))
+    tests = [
+        (column.name, statistic, budget, *_measure(statistic, *sides))
         for column, sides in _pair(contract, reference, current)
         for statistic, budget in _budgets(column)
     ]
-    adjusted = adjust_p_values(np.array([m.p_value for m in measured], dtype=np.float64)).tolist()
+    adjusted = adjust_p_values(np.array([p_value for *_, p_value in tests], dtype=np.float64)).tolist()
     significance = contract.rules.drift_significance
-    found = [_judge(m, by_holm, significance) for m, by_holm in zip(measured, adjusted, strict=True)]
-    return DriftReport(current.rows, reference.rows, significance, tuple(sorted(found, key=_rank)))
-
-
-def _judge(measured: _Measured, adjusted: float, significance: float) -> ColumnDrift:
-    return ColumnDrift(
-        column=measured.column,
-        statistic=measured.statistic,
-        value=measured.value,
-        budget=measured.budget,
-        p_value=measured.p_value,
-        adjusted_p_value=adjusted,
+    found = [
         # For NaN both comparisons are false.
-        has_drifted=not (measured.value <= measured.budget or adjusted > significance),
-    )
+        ColumnDrift(column, statistic, value, budget, p_value, by_holm, not (value <= budget or by_holm > significance))
+        for (column, statistic, budget, value, p_value), by_holm in zip(tests, adjusted, strict=True)
+    ]
+    return DriftReport(current.rows, reference.rows, significance, tuple(sorted(found, key=_rank)))
 
 
 def _rank(drift: ColumnDrift) -> tuple[bool, float]:
@@ -168,11 +148,11 @@ def _find(column: Column, profile: Profile, owner: str) -> ColumnProfile:
     expected = kinds.get(column.kind, NumberProfile)
     found = profile.columns.get(column.name)
     if found is None:
-        raise DataError(f"the profile of {owner} has no column {column.name}; make it again under this contract")
+        raise DataError(f"the profile of {owner} has no column {column.name}; build it again under this contract")
     if not isinstance(found, expected):
         raise DataError(
             f"the profile of {owner} has {column.name} as {type(found).__name__}; "
-            f"the contract says {column.kind.value}: make it again under this contract"
+            f"the contract says {column.kind.value}; build it again under this contract"
         )
     return found
 
@@ -215,16 +195,17 @@ def _compare_present(statistic: Statistic, reference: ColumnProfile, current: Co
 
 
 def _largest_difference(reference: NumberProfile, current: NumberProfile) -> float:
-    """Both functions are constant between two knots of either, so that there is no larger difference elsewhere."""
+    """Checks the knots only: both functions are constant between them."""
     points = np.union1d(reference.knots, current.knots)
     shares = [side.count_at_most(points) / side.present for side in (reference, current)]
     return float(np.max(np.abs(shares[0] - shares[1])))
 
 
 def _count(reference: ColumnProfile, current: ColumnProfile) -> tuple[Bins, Bins]:
-    """Present values in bins that the reference makes, for a value, and in bins that both sides make, for its p-value.
+    """Present values in the reference's bins, for the statistic, and in bins of both sides pooled, for the p-value.
 
-    The reference fills bins of its own making better than any other rows do, those of the same distribution too.
+    The reference fits bins chosen from it better than other rows of the same distribution do, which would bias the
+    p-value.
     """
     match reference, current:
         case NumberProfile(), NumberProfile():
@@ -240,7 +221,7 @@ def _count(reference: ColumnProfile, current: ColumnProfile) -> tuple[Bins, Bins
 
 
 def _edges(knots: NDArray[np.float64], at_most: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The deciles, each the upper end of a bin. A value that is several deciles is a bin of its own."""
+    """Deciles as upper ends of bins. A value that spans several deciles gets its own bin."""
     if not len(knots):
         return knots
     deciles, times = np.unique(knots[np.searchsorted(at_most / at_most[-1], _DECILES)], return_counts=True)
@@ -253,9 +234,9 @@ def _count_numbers(reference: NumberProfile, current: NumberProfile, edges: NDAr
 
 
 def _count_texts(reference: TextProfile, current: TextProfile) -> Bins:
-    """One bin for each category that is frequent enough to be named on both sides, and one for all others."""
+    """One bin per category frequent enough to be listed on both sides, and one for all others."""
     sides = reference, current
-    # In an order that does not tell on which side a category is more frequent.
+    # Sorted, so that the order does not depend on which side a category is more frequent.
     names = sorted({*reference.categories, *current.categories})
     counts = np.zeros((2, len(names)), dtype=np.int64)
     position = {name: index for index, name in enumerate(names)}
@@ -263,11 +244,11 @@ def _count_texts(reference: TextProfile, current: TextProfile) -> Bins:
         counts[row, [position[name] for name in side.categories]] = side.counts
     present = np.array([side.present for side in sides])
     expected = np.outer(present / max(present.sum(), 1), counts.sum(axis=0))
-    has_own = np.all(expected >= [[_surely_named(side)] for side in sides], axis=0)
+    has_own = np.all(expected >= [[_least_expected(side)] for side in sides], axis=0)
     return np.column_stack([counts[:, has_own], present - counts[:, has_own].sum(axis=1)])
 
 
-def _surely_named(profile: TextProfile) -> float:
-    """How often a category must be expected so that only a chance of four deviations keeps it from being named."""
+def _least_expected(profile: TextProfile) -> float:
+    """The expected count above which a category is listed unless it falls short by four standard deviations."""
     least = profile.counts[-1] if profile.further else 0
     return least + 4 * math.sqrt(least)

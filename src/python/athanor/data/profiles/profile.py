@@ -1,7 +1,7 @@
-"""Profiles: how a dataset's columns are distributed, small enough to travel with a release, the same in any row order.
+"""Profiles: the distributions of a dataset's columns, small enough to ship with a release, independent of row order.
 
-A column of numbers is kept as its empirical distribution function: at every distinct value where these are few, else at
-some of its steps, a quantile sketch. Quantiles, histograms and distances between distributions come from it.
+A numeric column is stored as its empirical distribution function: at every distinct value if there are few, otherwise
+at some of them, as a quantile sketch. Quantiles, histograms and distances between distributions derive from it.
 """
 
 import math
@@ -25,24 +25,32 @@ MOST_CATEGORIES: Final = 200
 _LARGEST: Final = float(np.finfo(np.float64).max)
 
 
-@dataclass(frozen=True, eq=False)
-class NumberProfile:
-    """Numbers, whole numbers or truth values.
-
-    Attributes:
-        rows: of the dataset.
-        missing: of these, how many have no value.
-        knots: distinct present values, float64, ascending; empty without values.
-        at_most: for each knot, how many present values are at most it, int64; the last is `rows - missing`.
-        is_exact: whether every distinct value is a knot.
-        mean: of the present values; NaN without values, and where it is too large.
-        deviation: their standard deviation, that of a population; NaN as `mean`.
-    """
+@dataclass(frozen=True)
+class _Counts:
+    """What all profiles of a column have: the number of rows in the dataset, and of missing values among them."""
 
     __pydantic_config__: ClassVar[ConfigDict] = AS_JSON
 
     rows: NonNegativeInt
     missing: NonNegativeInt
+
+    @property
+    def present(self) -> int:
+        return self.rows - self.missing
+
+
+@dataclass(frozen=True, eq=False)
+class NumberProfile(_Counts):
+    """Numbers, integers or booleans.
+
+    Attributes:
+        knots: distinct present values, float64, ascending; empty without values.
+        at_most: number of present values up to each knot, int64; the last is `rows - missing`.
+        is_exact: whether every distinct value is a knot.
+        mean: of the present values; NaN without values or on overflow.
+        deviation: population standard deviation of the present values; NaN likewise.
+    """
+
     knots: Numbers
     at_most: Counts
     is_exact: bool
@@ -62,41 +70,31 @@ class NumberProfile:
             for field in fields(self)
         )
 
-    # Arrays have no hash.
+    # Arrays are not hashable.
     __hash__ = None  # type: ignore[assignment]
 
-    @property
-    def present(self) -> int:
-        return self.rows - self.missing
-
     def count_at_most(self, points: ArrayLike) -> NDArray[np.int64]:
-        """How many present values are at most each point, int64; between two knots, how many are at most the lower."""
+        """Number of present values up to each point, int64; between two knots, the number up to the lower one."""
         return np.concatenate(([0], self.at_most))[np.searchsorted(self.knots, points, side="right")]
 
     def quantiles(self, shares: ArrayLike) -> NDArray[np.float64]:
-        """For each share, 0 to 1, the smallest knot that so many of the present values are at most; NaN without any."""
+        """For each share, 0 to 1, the smallest knot that covers so many present values; NaN without values."""
         if not self.present:
             return np.full(np.shape(shares), np.nan)
         return self.knots[np.searchsorted(self.at_most / self.present, shares)]
 
 
 @dataclass(frozen=True)
-class TextProfile:
+class TextProfile(_Counts):
     """Text.
 
     Attributes:
-        rows: of the dataset.
-        missing: of these, how many have no value.
-        distinct: how many different values there are.
-        categories: the 200 most frequent values, or all; most frequent first, then by name.
-        counts: how many rows have each of `categories`.
-        further: how many rows have a value that is none of `categories`.
+        distinct: number of distinct values.
+        categories: up to 200 most frequent values, by descending count, then by name.
+        counts: number of rows for each of `categories`.
+        further: number of rows with a value outside `categories`.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = AS_JSON
-
-    rows: NonNegativeInt
-    missing: NonNegativeInt
     distinct: NonNegativeInt
     categories: tuple[str, ...]
     counts: tuple[int, ...]
@@ -104,7 +102,7 @@ class TextProfile:
 
     def __post_init__(self) -> None:
         if len(self.categories) != len(self.counts) or "" in self.categories:
-            raise ValueError("its categories have not one count each")
+            raise ValueError("categories and counts do not match")
         ranked = [(-count, name) for count, name in zip(self.counts, self.categories, strict=True)]
         in_order = ranked == sorted(ranked) and len(set(self.categories)) == len(ranked)
         left = self.distinct - len(ranked)
@@ -112,26 +110,15 @@ class TextProfile:
         if not in_order or not are_counted or not min(self.further, 1) <= left <= self.further:
             raise ValueError("its counts do not make a distribution")
 
-    @property
-    def present(self) -> int:
-        return self.rows - self.missing
-
 
 @dataclass(frozen=True)
-class TimeProfile:
+class TimeProfile(_Counts):
     """Instants in UTC.
 
     Attributes:
-        rows: of the dataset.
-        missing: of these, how many have no value.
-        first: the earliest, datetime64[us]; None without values.
-        last: the latest.
+        first, last: earliest and latest, datetime64[us]; None without values.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = AS_JSON
-
-    rows: NonNegativeInt
-    missing: NonNegativeInt
     first: Instant
     last: Instant
 
@@ -141,16 +128,12 @@ class TimeProfile:
         if not (has_both if self.present > 0 else has_none and self.present == 0):
             raise ValueError("its instants do not make a period")
 
-    @property
-    def present(self) -> int:
-        return self.rows - self.missing
-
 
 ColumnProfile: TypeAlias = NumberProfile | TextProfile | TimeProfile
 
 
 def _tag(value: Any) -> str:
-    """Which profile a JSON object, or one of ours, is: each has a field that no other has."""
+    """The field that identifies the type of a profile, as JSON or as an object."""
     names = value if isinstance(value, Mapping) else getattr(value, "__dataclass_fields__", {})
     return next((name for name in ("knots", "categories") if name in names), "first")
 
@@ -165,7 +148,7 @@ _TaggedProfile: TypeAlias = Annotated[
 
 @dataclass(frozen=True)
 class Profile:
-    """Distributions of a dataset's columns, by name. Equal for the same rows in any order."""
+    """Distributions of a dataset's columns by name; independent of row order."""
 
     __pydantic_config__: ClassVar[ConfigDict] = AS_JSON
 
@@ -177,21 +160,21 @@ class Profile:
             raise ValueError(f"it has {self.rows} rows, but not in {', '.join(others)}")
 
     def to_json(self) -> str:
-        """The same profile gives the same text. NaN is null, an instant as ISO 8601 writes it."""
+        """Deterministic JSON. NaN becomes null, an instant ISO 8601."""
         return _ADAPTER.dump_json(self).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Profile":
-        """Reads what `to_json` wrote, to the last bit.
+        """The exact inverse of `to_json`.
 
         Raises:
-            DataError: it is no such text, or its numbers contradict each other. Names the places.
+            DataError: the text is not a profile, or its numbers are inconsistent; the message lists the fields.
         """
         try:
             return _ADAPTER.validate_json(text)
         except ValidationError as error:
             found = (f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors(include_url=False))
-            raise DataError(f"this is no profile: {'; '.join(found)}") from None
+            raise DataError(f"this is not a profile: {'; '.join(found)}") from None
 
 
 _ADAPTER: Final = TypeAdapter(Profile)
@@ -202,24 +185,24 @@ def profile(columns: Sequence[Column], values: Columns, most_knots: int | None =
 
     Args:
         columns: at least one.
-        most_knots: of a column of numbers; None for all distinct values.
+        most_knots: limit for numeric columns; None for all distinct values.
     """
     profiled = {column.name: profile_column(column, values[column.name], most_knots) for column in columns}
     return Profile(rows=len(values[columns[0].name]), columns=profiled)
 
 
 def profile_column(column: Column, values: NDArray[Any], most_knots: int | None = MOST_KNOTS) -> ColumnProfile:
-    """Profiles one column, for those who read a table column by column.
+    """Profiles one column, for callers that read a table column by column.
 
     Args:
-        values: of length `n`, as the column's kind says. Zero has no sign here. An infinity, which no valid dataset
-            has, counts as the largest number of its sign.
-        most_knots: at least 2. Where there are more distinct values, knots are those at so many evenly spaced ranks,
-            the first and the last among them. Counts at knots are exact, and less than `1 / (most_knots - 1)` of the
+        values: of length `n` and the dtype of the column's kind. -0.0 counts as 0.0. An infinity, which a valid dataset
+            never contains, counts as the largest finite number of its sign.
+        most_knots: at least 2. If there are more distinct values, knots are the values at that many evenly spaced
+            ranks, including first and last. Counts at knots are exact, and fewer than `1 / (most_knots - 1)` of the
             values lie between two knots.
 
     Raises:
-        DataError: text that is no Unicode.
+        DataError: a text is not valid Unicode.
     """
     if column.kind is Kind.TEXT:
         return _profile_text(column, values)
@@ -227,7 +210,7 @@ def profile_column(column: Column, values: NDArray[Any], most_knots: int | None 
 
 
 def _profile_numbers(values: NDArray[np.float64], most_knots: int | None) -> NumberProfile:
-    # NaN sorts last. Adding zero makes -0.0 zero, or the order of rows would say which of the two a knot is.
+    # NaN sorts last. Adding zero turns -0.0 into 0.0; otherwise row order would decide which of the two is a knot.
     ordered = np.sort(values + 0.0)
     present = ordered[: np.searchsorted(ordered, np.nan)]
     np.clip(present, -_LARGEST, _LARGEST, out=present)
@@ -245,7 +228,7 @@ def _profile_numbers(values: NDArray[np.float64], most_knots: int | None) -> Num
 
 
 def _moments(distinct: NDArray[np.float64], at_most: NDArray[np.int64]) -> tuple[float, float]:
-    """Mean and standard deviation. Sums over distinct values do not depend on the order of rows."""
+    """Mean and standard deviation, summed over distinct values so that row order does not matter."""
     if not len(distinct):
         return math.nan, math.nan
     weights = np.diff(at_most, prepend=0) / at_most[-1]
@@ -259,11 +242,11 @@ def _profile_text(column: Column, values: NDArray[Any]) -> TextProfile:
     try:
         counted = pc.value_counts(pa.array(values, type=pa.large_string()))
     except UnicodeEncodeError as error:
-        raise DataError(f"{column.name} holds text that is no Unicode: {error}") from None
+        raise DataError(f"{column.name} contains text that is not valid Unicode: {error}") from None
     table = pa.table({"names": counted.field("values"), "counts": counted.field("counts")})
     table = table.filter(pc.not_equal(table["names"], ""))
     by_rank = [("counts", "descending"), ("names", "ascending")]
-    # Arrow fails to choose from nothing.
+    # Arrow fails on an empty table.
     kept = table.take(pc.select_k_unstable(table, MOST_CATEGORIES, by_rank)) if len(table) else table
     present = pc.sum(table["counts"]).as_py() or 0
     counts = tuple(kept["counts"].to_pylist())

@@ -1,4 +1,4 @@
-"""How the parts of a profile that JSON does not know are written in it, and read back to the last bit or refused."""
+"""JSON encodings for fields of profiles: exact to the last bit, and strict when read."""
 
 import math
 from typing import Annotated, Any, Final, TypeAlias
@@ -12,19 +12,19 @@ AS_JSON: Final = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed
 
 def _read_numbers(values: Any) -> NDArray[np.float64]:
     if not isinstance(values, list) or not all(type(v) in (int, float) and math.isfinite(v) for v in values):
-        raise ValueError("it is no list of finite numbers")
+        raise ValueError("it is not a list of finite numbers")
     return np.array(values, dtype=np.float64)
 
 
 def _read_counts(values: Any) -> NDArray[np.int64]:
     if not isinstance(values, list) or not all(type(v) is int and 0 < v < 2**63 for v in values):
-        raise ValueError("it is no list of positive whole numbers")
+        raise ValueError("it is not a list of positive integers")
     return np.array(values, dtype=np.int64)
 
 
 def _read_number_or_nan(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("it is no finite number")
+        raise ValueError("it is not a finite number")
     return math.nan if value is None else value
 
 
@@ -33,7 +33,7 @@ def _read_instant(value: Any) -> np.datetime64 | None:
         return None
     instant = np.datetime64(value, "us")
     if np.isnat(instant) or str(instant) != value:
-        raise ValueError("it is no instant with microseconds")
+        raise ValueError("it is not an instant with microseconds")
     return instant
 
 

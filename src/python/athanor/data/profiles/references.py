@@ -1,4 +1,4 @@
-"""What a dataset is compared with: another version, a slice of time, or a profile that travelled with a release."""
+"""References to compare a dataset with: another version, a time slice, or the profile in a release."""
 
 import re
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6
 
 
 @dataclass(frozen=True)
-class Slice:
-    """Rows of a snapshot with an event time from `since`, inclusive, to `until`, exclusive; None for no bound.
+class TimeSlice:
+    """Rows of a snapshot with event times from `since`, inclusive, to `until`, exclusive; None for no bound.
 
-    Fulfils `CommittedColumns`, in no promised order.
+    Implements `CommittedColumns`, in an undefined order.
     """
 
     contract: Contract
@@ -35,7 +35,7 @@ class Slice:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The display name."""
         bounds = (("from", self.since), ("before", self.until))
         limits = [f"{word} {moment.astype('M8[m]')}" for word, moment in bounds if moment is not None]
         return " ".join([f"version {self.snapshot.version}", *limits])
@@ -51,11 +51,11 @@ class Slice:
 def profile_committed(
     contract: Contract, committed: CommittedColumns, progress: Progress, most_knots: int = _MOST_KNOTS
 ) -> Profile:
-    """Profiles one column after the other, so that a dataset may be larger than memory.
+    """Profiles column by column, so that the dataset may be larger than memory.
 
     Args:
-        most_knots: of a column of numbers. The default is exact for most columns there are, and moves a distance of
-            others by less than 1e-4.
+        most_knots: limit for numeric columns. The default is exact for most columns, and changes a distance by less
+            than 1e-4 for others.
     """
     columns = {}
     with progress.step("Profile", len(contract.dataset_columns)) as advance:
@@ -66,43 +66,43 @@ def profile_committed(
 
 
 def read_reference(contract: Contract, folder: Path, against: str, progress: Progress) -> tuple[str, Profile]:
-    """A profile to compare with, and what people call it.
+    """The display name of a reference, and its profile.
 
     Args:
         folder: of all datasets.
-        against: a version of the dataset ("3"); a slice of time of the latest ("2013-09-01..2013-10-01", either end may
-            be left out) or of another ("3:2013-09-01.."); or the path of a release's reference profile.
+        against: a version of the dataset ("3"); a time slice of the latest version ("2013-09-01..2013-10-01", either
+            end optional) or of another ("3:2013-09-01.."); or the path of a release's reference profile.
 
     Raises:
-        DataError: it is none of these, or the file is no profile.
+        DataError: the time slice or the profile is not valid.
         NotFoundError: there is no such version or file.
     """
     if against.isdecimal():
-        chosen = Slice(contract, folder, find_snapshot(contract.name, folder, int(against)))
+        chosen = TimeSlice(contract, folder, find_snapshot(contract.name, folder, int(against)))
         return chosen.name, profile_committed(contract, chosen, progress)
     if of_time := _SLICE.fullmatch(against):
         version = int(of_time["version"]) if of_time["version"] else None
         since, until = (parse_moment(of_time[end]) if of_time[end] else None for end in ("since", "until"))
-        chosen = Slice(contract, folder, find_snapshot(contract.name, folder, version), since, until)
+        chosen = TimeSlice(contract, folder, find_snapshot(contract.name, folder, version), since, until)
         return chosen.name, profile_committed(contract, chosen, progress)
     path = Path(against)
     if not path.is_file():
         raise NotFoundError(
-            f"there is nothing to compare with at {against!r}; give a version, a slice of time such as "
+            f"{against!r} is not a version, a time slice or a file; give a version, a time slice such as "
             "2013-09-01..2013-10-01, or the path of a reference profile"
         )
     return path.name, Profile.from_json(path.read_bytes())
 
 
 def parse_moment(text: str) -> np.datetime64:
-    """An instant in UTC out of ISO 8601, "2013-09-01" or "2013-09-01T12:30".
+    """Parses an instant in UTC: "2013-09-01" or "2013-09-01T12:30".
 
     Raises:
-        DataError: it is none.
+        DataError: the text is not an instant.
     """
     try:
         if not _MOMENT.fullmatch(text):
             raise ValueError
         return np.datetime64(text.removesuffix("Z"), "us")
     except ValueError:
-        raise DataError(f"{text!r} is no instant; write it as 2013-09-01 or 2013-09-01T12:30, in UTC") from None
+        raise DataError(f"{text!r} is not an instant; write it as 2013-09-01 or 2013-09-01T12:30, in UTC") from None

@@ -1,1 +1,1 @@
-"""The page that tells people what is in a dataset."""
+"""The HTML report of a dataset."""

@@ -1,4 +1,4 @@
-"""What the page says about one column."""
+"""The part of the report about one column."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ _RATES: Final = (Statistic.MISSING_RATE, Statistic.TRUE_RATE)
 
 @dataclass(frozen=True)
 class Row:
-    """One statistic of a column, in words: of the dataset, and of the reference or ""."""
+    """One statistic of a column, formatted: of the dataset, and of the reference or ""."""
 
     name: str
     own: str
@@ -34,7 +34,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Shift:
-    """How far one statistic is from the reference, in words, and as `ratio` of what its budget allows, NaN for none."""
+    """Drift of one statistic, formatted, and the `ratio` of value to budget, NaN without a value."""
 
     name: str
     value: str
@@ -45,7 +45,7 @@ class Shift:
 
     @property
     def length(self) -> float:
-        """Of a bar in a drawing that is 100 wide, with the budget in the middle."""
+        """Length of its bar in a drawing of width 100 with the budget in the middle."""
         return 0.0 if np.isnan(self.ratio) else round(50 * min(self.ratio, 2.0), 1)
 
 
@@ -54,9 +54,9 @@ class Card:
     """One column.
 
     Attributes:
-        states: what is to be said of it at once: refused, drifted, set aside.
-        chart: an `<svg>` element, "" where there is nothing to draw.
-        missing, reference_missing: shares of rows without a value, 0 to 1; None where there is no reference.
+        states: labels: refused, drifted, set aside.
+        chart: an `<svg>` element, "" if there is nothing to draw.
+        missing, reference_missing: shares of missing values, 0 to 1; None without a reference.
     """
 
     column: Column
@@ -78,7 +78,7 @@ def make_card(
     findings: Sequence[Finding],
     drift: Sequence[ColumnDrift],
 ) -> Card:
-    """A reference in which the column was of another kind cannot be compared and is left out."""
+    """Makes a card; ignores a reference in which the column has another kind."""
     comparable = reference if type(reference) is type(own) else None
     rows = list(_describe(column, own))
     others = dict(_describe(column, comparable)) if comparable else {}

@@ -1,6 +1,6 @@
-"""Small charts of columns, each an `<svg>` element for the inside of an HTML page.
+"""Small charts of columns, each an `<svg>` element to embed in an HTML page.
 
-The reference is a dashed outline as well as of another colour, so that nobody needs the colours.
+The reference is dashed as well as of another colour, so that the charts are readable without colours.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,22 +30,20 @@ from athanor.pages.drawing import (
     to_svg,
 )
 
-# Stands in the picture for the unit.
+# Placeholder for the unit in the picture.
 _UNIT: Final = "unit"
-# Left of the axes, for the numbers there; in pixels, as all lengths.
+# Space left of the axes for numbers; in pixels, as all lengths.
 _MARGIN: Final = 48
 _ROW: Final = 22
-# Of the height of a row.
+# Relative to the height of a row.
 _BAR: Final = 0.62
 _CATEGORIES: Final = 8
 _LABEL_LENGTH: Final = 17
 
 
 def draw(column: Column, own: ColumnProfile, reference: ColumnProfile | None = None) -> str:
-    """The distribution of a column, with that of a reference of the same kind over it; "" where neither has a value."""
-    title = (
-        f"{column.name}: {'distribution' if reference is None else 'distribution, and that of the reference, dashed'}"
-    )
+    """The distribution of a column, overlaid with a reference of the same kind; "" if neither has a value."""
+    title = f"{column.name}: distribution{'' if reference is None else ' and reference distribution, dashed'}"
     with matplotlib.style.context(STYLE):
         match own, reference:
             case NumberProfile(), NumberProfile() | None if column.kind is Kind.BOOLEAN:
@@ -72,18 +70,18 @@ def _draw_histogram(title: str, column: Column, own: NumberProfile, reference: N
     )
     axes.stairs(own_shares, clip_on=False, **FILLED)
     for shares in (shares for shares in others if shares.any()):
-        # No line along the axis where there is nothing.
+        # No line along the axis for empty bins.
         axes.stairs(np.where(shares > 0, shares, np.nan), clip_on=False, **OUTLINED)
     _scale(axes, edges, highest=float(np.max([own_shares, *others])))
     axes.set_xlabel(_UNIT, loc="right", color=MUTED, size=FONT_SIZE, labelpad=4)
     if beyond := own.present - round(own_shares.sum() * own.present):
-        told = f"{wording.plural(beyond, 'value') if own.is_exact else 'some values'} beyond this range"
-        axes.set_title(told, loc="right", color=MUTED, size=FONT_SIZE, pad=6)
+        note = f"{wording.plural(beyond, 'value') if own.is_exact else 'some values'} beyond this range"
+        axes.set_title(note, loc="right", color=MUTED, size=FONT_SIZE, pad=6)
     return to_svg(figure, title, {_UNIT: wording.printable(column.unit)})
 
 
 def _scale(axes: Axes, edges: NDArray[np.float64], highest: float) -> None:
-    """Numbers at both axes. Across, the figure counts in bins: matplotlib takes values that differ little for one."""
+    """Labels both axes. The x axis counts bins: matplotlib merges values that differ too little."""
     bins = len(edges) - 1
     heights, places = _ticks(0, highest, 4), _ticks(edges[0], edges[-1], 6)
     axes.set(xlim=(0, bins), ylim=(0, highest))
@@ -101,7 +99,7 @@ def _ticks(lowest: float, highest: float, count: int) -> list[float]:
 
 
 def true_share(profile: NumberProfile) -> float:
-    """Of the present truth values; NaN without values."""
+    """Share of true among present values; NaN without values."""
     return 1 - int(profile.count_at_most(0.5)) / profile.present if profile.present else float("nan")
 
 
@@ -118,11 +116,11 @@ def _categories(profile: TextProfile | None) -> Mapping[str, float]:
 
 
 def _draw_bars(title: str, own: Mapping[str, float], reference: Mapping[str, float]) -> str:
-    """A bar for each of the most frequent values of either side, and one for all others."""
+    """A bar for each of the most frequent values of both sides, and one for all others."""
     largest = {name: max(own.get(name, 0), reference.get(name, 0)) for name in (*own, *reference)}
     if not largest:
         return ""
-    # The order of equals is that of the profile.
+    # Ties keep the order of the profile.
     chosen = set(sorted(largest, key=lambda name: -largest[name])[:_CATEGORIES])
     names = [name for name in largest if name in chosen]
     rest = [1 - sum(side.get(name, 0) for name in names) if side else 0.0 for side in (own, reference)]
@@ -137,10 +135,10 @@ def _draw_bars(title: str, own: Mapping[str, float], reference: Mapping[str, flo
 def _draw_rows(
     title: str, labels: Mapping[str, str], lengths: Sequence[tuple[float, float]], *, has_reference: bool
 ) -> str:
-    """Horizontal bars with their labels on the left and their shares on the right.
+    """Horizontal bars with labels on the left and shares on the right.
 
     Args:
-        labels: by a placeholder for each.
+        labels: by placeholder.
     """
     left = max(_MARGIN, 14 + 7 * max(map(len, labels.values())))
     right = 122 if has_reference else 64
@@ -155,7 +153,7 @@ def _draw_rows(
         if has_reference:
             shown = wording.share(reference)
             axes.text(longest + 118 * unit, place, shown, ha="right", va="center_baseline", color=REFERENCE)
-        # The bar of all others would dwarf the rest.
+        # The bar of all others would dwarf the rest: leave it out.
         if place < _CATEGORIES:
             axes.barh(place, own, height=_BAR, clip_on=False, **FILLED)
             if reference:
@@ -164,7 +162,7 @@ def _draw_rows(
 
 
 def _draw_times(title: str, own: TimeProfile, reference: TimeProfile | None) -> str:
-    """From the first instant to the last, on one axis, whose ends have their dates."""
+    """Bars from the first to the last instant on one time axis, labelled with dates at both ends."""
     spans = [_seconds(profile) for profile in (own, reference) if profile is not None]
     instants = [instant for span in spans for instant in span]
     if not instants:
@@ -177,7 +175,7 @@ def _draw_times(title: str, own: TimeProfile, reference: TimeProfile | None) -> 
     for place, span in enumerate(spans):
         if span:
             look: Mapping[str, Any] = FILLED if place == 0 else OUTLINED
-            # A single instant is seen as well.
+            # Keeps a single instant visible.
             length = max(span[1] - span[0], 2 * unit)
             axes.barh(place, length, height=_BAR, left=span[0], clip_on=False, **look)
     for instant, alignment in {begin: "left", end: "right"}.items():
@@ -187,6 +185,6 @@ def _draw_times(title: str, own: TimeProfile, reference: TimeProfile | None) -> 
 
 
 def _seconds(profile: TimeProfile) -> tuple[float, ...]:
-    """First and last instant, since 1970; nothing without values."""
+    """First and last instant as Unix time; empty without values."""
     ends = (profile.first, profile.last)
     return tuple(float(end.astype("datetime64[s]").astype(np.int64)) for end in ends if end is not None)

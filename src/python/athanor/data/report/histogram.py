@@ -1,4 +1,4 @@
-"""Bins in which the distribution of numbers is easy to see, and how much is in each."""
+"""Readable histogram bins, and the share of values in each."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,19 +10,19 @@ from athanor.data.profiles.profile import NumberProfile
 
 _BINS: Final = 40
 _RARE: Final = 0.001
-# Beyond it, sums and differences of values may be more than a number can hold.
+# Beyond it, sums and differences may overflow.
 _LARGEST: Final = 1e300
 
 
 def choose_edges(profiles: Sequence[NumberProfile], *, is_whole: bool) -> NDArray[np.float64] | None:
-    """Edges of equally wide bins, ascending, for all of some profiles together; None where no scale can hold them.
+    """Ascending edges of equally wide bins for several profiles; None if the values are too large.
 
-    Where values lie on a lattice, as rounded ones do, each bin holds equally many of its points: no bin is fuller than
-    its neighbour only because of where the edges are.
+    If values lie on a lattice, as rounded values do, each bin covers equally many of its points, so that the position
+    of the edges alone makes no bin fuller than its neighbour.
 
     Args:
         profiles: at least one, each with a value.
-        is_whole: whether all values are whole numbers.
+        is_whole: whether all values are integers.
     """
     lowest, highest = _range(profiles)
     if not max(abs(lowest), abs(highest)) < _LARGEST:
@@ -40,20 +40,20 @@ def choose_edges(profiles: Sequence[NumberProfile], *, is_whole: bool) -> NDArra
 
 
 def _range(profiles: Sequence[NumberProfile]) -> tuple[float, float]:
-    """Smallest and largest value; but far outliers, which would leave one bar for all others, lie beyond it."""
+    """Smallest and largest value, without far outliers, which would squeeze all others into one bar."""
     lowest, highest = min(p.knots[0] for p in profiles), max(p.knots[-1] for p in profiles)
     inner = np.array([profile.quantiles((0.005, 0.995)) for profile in profiles])
     low, high = inner[:, 0].min(), inner[:, 1].max()
     if max(abs(low), abs(high)) < _LARGEST:
         margin = (high - low) / 2
-        # In parts, for the whole may be more than a number can hold.
+        # Divided first, because the difference may overflow.
         if margin and highest / 8 - lowest / 8 > margin:
             lowest, highest = max(lowest, low - margin), min(highest, high + margin)
     return float(lowest), float(highest)
 
 
 def _find_lattice(profiles: Sequence[NumberProfile]) -> tuple[float, float]:
-    """A point of it and the distance to the next; 0 as the distance where there is none. A few strays do no harm."""
+    """A lattice point and the distance to the next, 0 if there is no lattice. Tolerates a few stray values."""
     usual = [_usual_values(profile) for profile in profiles]
     points = np.unique(np.concatenate(usual))
     steps = np.diff(points)
@@ -65,7 +65,7 @@ def _find_lattice(profiles: Sequence[NumberProfile]) -> tuple[float, float]:
 
 
 def _usual_values(profile: NumberProfile) -> NDArray[np.float64]:
-    """Those that are not rare; none where they are not nearly all that there is."""
+    """Values that are not rare; empty if they cover less than 99 % of the values."""
     counts = np.diff(profile.at_most, prepend=0)
     is_usual = counts >= _RARE * profile.present
     is_most = profile.is_exact and counts[is_usual].sum() >= 0.99 * profile.present
@@ -73,7 +73,7 @@ def _usual_values(profile: NumberProfile) -> NDArray[np.float64]:
 
 
 def bin_shares(profile: NumberProfile, edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of the present values, in each bin; a bin holds its upper edge, the first its lower one too. 0 without values."""
+    """Share of present values per bin; bins include their upper edge, the first also its lower. 0 without values."""
     counts = profile.count_at_most(edges)
     counts[0] = profile.count_at_most(np.nextafter(edges[0], -np.inf))
     return np.asarray(np.diff(counts) / max(profile.present, 1), dtype=np.float64)

@@ -1,7 +1,6 @@
-"""The page that tells people what is in a dataset, what is wrong with it and how far it has drifted.
+"""The HTML page about a dataset: its contents, its violations and its drift.
 
-One HTML file with all that it needs in it: no script, no font, nothing from elsewhere. The same report is the same
-bytes.
+One self-contained file: no scripts, no fonts, no external resources. Deterministic: equal reports give equal bytes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from athanor.pages import wording
 from athanor.pages.rendering import render_page
 from athanor.system.atomic import replace_file
 
-# Each column has one of the two distances at most: they share a place in the table.
+# A column has at most one of the two distances, so they share a table column.
 _DRIFT_HEADINGS: Final[Mapping[str, tuple[Statistic, ...]]] = {
     "Stability index": (Statistic.POPULATION_STABILITY,),
     "Distance": (Statistic.KOLMOGOROV_SMIRNOV, Statistic.JENSEN_SHANNON),
@@ -29,17 +28,17 @@ _DRIFT_HEADINGS: Final[Mapping[str, tuple[Statistic, ...]]] = {
 
 @dataclass(frozen=True)
 class DataReport:
-    """What a page is made of.
+    """The contents of a page.
 
     Attributes:
-        title: of the page.
-        facts: about the dataset, by name, in the order in which they are shown: rows, digest, contract…
+        title: page title.
+        facts: about the dataset, by name, in display order: rows, digest, contract…
         contract_columns: all columns of the dataset.
-        findings: what was found wrong.
+        findings: broken rules.
         profile: of the dataset.
-        reference: what it is compared with; None for nothing.
-        reference_name: how people call that; "" where there is none.
-        drift: how far the dataset has drifted from the reference; None where that was not measured.
+        reference: profile to compare with, or None.
+        reference_name: display name of the reference, "" without one.
+        drift: drift from the reference; None if not measured.
     """
 
     title: str
@@ -54,7 +53,7 @@ class DataReport:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How it ended: `kind` is accepted, drifted or refused."""
+    """The outcome; `kind` is accepted, drifted or refused."""
 
     kind: str
     text: str
@@ -62,7 +61,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Violation:
-    """A row of the table of violations: what is `allowed`, "" where that is no value, and what was found."""
+    """A row of the violations table: the `allowed` values, "" if the rule is not about values, and the findings."""
 
     finding: Finding
     allowed: str
@@ -71,7 +70,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class DriftRow:
-    """A row of the table of drift: for each heading the statistic of the column, or None where it is not checked."""
+    """A row of the drift table: the column's statistic for each heading, or None if it has no budget."""
 
     column: str
     has_drifted: bool
@@ -79,12 +78,12 @@ class DriftRow:
 
 
 def write_report(path: Path, report: DataReport) -> None:
-    """Writes the page as a file, or replaces it: a reader sees the old page or the new."""
+    """Writes the page atomically."""
     replace_file(path, render(report).encode(), durable=False)
 
 
 def render(report: DataReport) -> str:
-    """The page as HTML. All text of the report is escaped, and characters that cannot be seen are shown as escapes."""
+    """The page as HTML. Escapes all text, and shows invisible characters as escapes."""
     headings = _headings(report.drift)
     cards = _make_cards(report)
     return render_page(
@@ -92,7 +91,7 @@ def render(report: DataReport) -> str:
         "report.html.jinja",
         {"percent": _percent},
         report=report,
-        verdict=judge(report),
+        verdict=decide_verdict(report),
         violations=list(_list_violations(report)),
         headings=headings,
         drift_rows=list(_list_drift(report.drift, headings)),
@@ -103,12 +102,12 @@ def render(report: DataReport) -> str:
 
 
 def _percent(share: float) -> str:
-    """As a length in a drawing that is 100 wide."""
+    """A length in a drawing of width 100."""
     return f"{100 * share:.4g}"
 
 
-def judge(report: DataReport) -> Verdict:
-    """Refused for a finding that refuses, else drifted for a column that has."""
+def decide_verdict(report: DataReport) -> Verdict:
+    """Refused if a finding refuses, else drifted if a column has, else accepted."""
     kind = "accepted"
     if report.drift is not None and report.drift.has_drifted:
         kind = "drifted"
@@ -121,9 +120,9 @@ def _explain(report: DataReport) -> Iterator[str]:
     refusing = sum(finding.refuses for finding in report.findings)
     if refusing:
         are_broken = f"{wording.plural(refusing, 'rule')} {'is' if refusing == 1 else 'are'} broken"
-        yield f"{are_broken} beyond what the contract allows."
+        yield f"{are_broken} beyond the contract's budgets."
     else:
-        yield "The rows keep the contract."
+        yield "The data meets the contract."
     if within := len(report.findings) - refusing:
         yield f"Rows that break {wording.plural(within, 'rule')} were set aside, within the budget."
     if report.drift is not None:
@@ -135,22 +134,22 @@ def _explain(report: DataReport) -> Iterator[str]:
 
 
 def _list_violations(report: DataReport) -> Iterator[Violation]:
-    """Those for which the dataset is refused first, each group in its order."""
+    """Violations that refuse the dataset first, each group in its original order."""
     columns = {column.name: column for column in report.contract_columns}
     for finding in sorted(report.findings, key=lambda finding: not finding.refuses):
         is_about_values = _only_counts(finding) and finding.column in columns
         allowed = columns[finding.column].allowed if is_about_values else ""
-        yield Violation(finding, allowed, tuple(_tell(finding, allowed)))
+        yield Violation(finding, allowed, tuple(_describe(finding, allowed)))
 
 
 def _only_counts(finding: Finding) -> bool:
-    """Whether its message says no more than the cells of its row: how many rows of a column break a rule."""
+    """Whether the message only repeats the counts in the other cells of its row."""
     counted = f"{finding.column} {finding.rule}: {finding.count} rows ({finding.share:.2%})"
     return finding.message == counted.strip()
 
 
-def _tell(finding: Finding, allowed: str) -> Iterator[str]:
-    """Message and samples, without what stands in the other cells of the row."""
+def _describe(finding: Finding, allowed: str) -> Iterator[str]:
+    """Message and samples, without the parts that other cells of the row show."""
     if not _only_counts(finding):
         yield finding.message
     for sample in finding.samples:
@@ -158,13 +157,13 @@ def _tell(finding: Finding, allowed: str) -> Iterator[str]:
 
 
 def _headings(drift: DriftReport | None) -> tuple[str, ...]:
-    """Those under which there is anything."""
+    """The headings with at least one value."""
     measured = {found.statistic for found in drift.columns} if drift else set()
     return tuple(heading for heading, statistics in _DRIFT_HEADINGS.items() if measured & set(statistics))
 
 
 def _list_drift(drift: DriftReport | None, headings: Sequence[str]) -> Iterator[DriftRow]:
-    """One for each column, in the order in which the report first names it."""
+    """One row per column, in order of first appearance in the report."""
     found = drift.columns if drift else ()
     for name in dict.fromkeys(each.column for each in found):
         of_column = {each.statistic: make_shift(each) for each in found if each.column == name}

@@ -1,1 +1,1 @@
-"""Immutable versions of a dataset: how rows are staged, digested, committed, merged and vacuumed."""
+"""Immutable versions of a dataset: staging, digest, commit, merge and vacuum."""

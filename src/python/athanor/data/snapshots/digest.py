@@ -1,8 +1,8 @@
-"""The content digest: what a dataset holds, whatever wrote it, in which order, to how many files, compressed how.
+"""The content digest: identifies the rows of a dataset, independent of writer, row order, files and compression.
 
-It is a tree of depth two. Rows belong to the UTC day of their event time; within a day they stand in the dataset's one
-order, and the day's sha256 goes over its columns. The digest is the sha256 over names and types of the columns and over
-the days in their order. So it can be computed day by day, from a table that does not fit into memory.
+It is a tree of depth two. Rows are grouped by the UTC day of their event time and sorted within the day; each day has a
+sha256 over its columns. The digest is the sha256 over the names and types of the columns, and over the days in order.
+So it is computed day by day, from a table that need not fit into memory.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ def event_days(contract: Contract, table: pa.Table) -> NDArray[np.int64]:
 
 
 def in_order(contract: Contract, table: pa.Table) -> pa.Table:
-    """The rows in the dataset's one order: by event time, then by key, text by its UTF-8 bytes."""
+    """The rows sorted by event time, then by key; text by its UTF-8 bytes."""
     names = [contract.event_time.name, *(c.name for c in contract.key if c != contract.event_time)]
     order = pc.sort_indices(table, [(name, "ascending") for name in names])
     positions = order.to_numpy()
@@ -35,7 +35,7 @@ def in_order(contract: Contract, table: pa.Table) -> pa.Table:
 
 
 class ContentDigest:
-    """Takes a dataset's rows in their order, in tables that hold whole days, and gives its content digest."""
+    """Computes the content digest from sorted rows, in tables that hold whole days."""
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
@@ -44,7 +44,7 @@ class ContentDigest:
             self._whole.update(f"{column.name}:{column.kind.value}\n".encode())
 
     def update(self, table: pa.Table) -> None:
-        """Takes rows that lie after all that came before, and no part of whose first day came before."""
+        """Adds rows that follow all earlier ones; their first day must be new."""
         if not table.num_rows:
             return
         days = event_days(self._contract, table)
@@ -63,20 +63,20 @@ class ContentDigest:
 
 
 def content_digest(contract: Contract, table: pa.Table) -> str:
-    """sha256, in hexadecimal, of the rows of a table in any order, with the columns of `tables.to_arrow`."""
+    """sha256, in hexadecimal, of the rows of a table in any order, with the schema of `tables.to_arrow`."""
     digest = ContentDigest(contract)
     digest.update(in_order(contract, table))
     return digest.hexdigest()
 
 
 def _canonical(column: Column, values: pa.ChunkedArray) -> Any:
-    """A function of first and last row that gives the bytes of the rows between: equal for equal values alone."""
+    """A function from (start, end) to the canonical bytes of those rows: equal if and only if the values are."""
     if column.kind is Kind.TEXT:
         return _canonical_texts(values)
     if column.kind is Kind.TIMESTAMP:
         numbers = pc.fill_null(values.cast(pa.int64()), np.iinfo(np.int64).min).to_numpy().astype("<i8")
     else:
-        # Adding zero makes -0.0 zero; NaN has many bit patterns, one is written.
+        # Adding zero turns -0.0 into 0.0; every NaN gets the same bit pattern.
         floats = values.cast(pa.float64()).to_numpy(zero_copy_only=False) + 0.0
         floats[np.isnan(floats)] = np.nan
         numbers = floats.astype("<f8", copy=False)

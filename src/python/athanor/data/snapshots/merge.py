@@ -1,4 +1,4 @@
-"""An ingest that read only what is new: its rows go over those of the snapshot before, by key."""
+"""Upserts the rows of an incremental ingest into the previous snapshot, by key."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ from athanor.progress import Advance
 
 
 @dataclass(frozen=True)
-class Merged:
-    """What became of the rows that were read.
+class MergeResult:
+    """The outcome of a merge.
 
     Attributes:
-        carried: rows of the parent that stay.
-        changes: how many of the read rows were `added`, `replaced` another row or are `unchanged`.
-        repeated: rows that share their key with another of the read ones. A row of the parent with that key stays.
+        carried: number of rows kept from the parent.
+        changes: how many of the read rows were `added`, `replaced` a row or are `unchanged`.
+        repeated: read rows that share their key with another read row. The parent's row with that key is kept.
     """
 
     carried: int = 0
@@ -32,12 +32,12 @@ class Merged:
 
 def merge(
     contract: Contract, folder: Path, parent: Snapshot, read: Sequence[pa.Table], staging: Staging, advance: Advance
-) -> Merged:
-    """Stages the read rows, and those of the parent whose key none of them has.
+) -> MergeResult:
+    """Stages the read rows, and the parent's rows whose keys they do not have.
 
     Args:
-        read: rows that keep the contract, in the order of the source; they fit into memory.
-        advance: is told of each row of the parent.
+        read: rows that pass the contract's rules, in source order; they must fit into memory.
+        advance: called with the number of parent rows processed.
     """
     names = key_names(contract)
     rows = pa.concat_tables([arrow_schema(contract.dataset_columns).empty_table(), *read])
@@ -54,7 +54,7 @@ def merge(
         carried += int((~is_replaced).sum())
         advance(f"{carried:,} rows carried over", table.num_rows)
     changes = _count_changes(new, pa.concat_tables(before), names)
-    return Merged(carried, changes, (rows.filter(pa.array(is_repeated)),))
+    return MergeResult(carried, changes, (rows.filter(pa.array(is_repeated)),))
 
 
 def _count_changes(new: pa.Table, before: pa.Table, names: Sequence[str]) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """Snapshots: immutable versions of a dataset in a Delta table.
 
-A version is a set of Parquet files and one line of the table's log. The files are written first and belong to nothing;
-the line makes all of them a version at once. So a process that dies leaves the version before, and of two that write at
-the same time one is told.
+A version is a set of Parquet files and one line in the table's log. The files are written first and belong to no
+version; the line makes all of them a version at once. So a process that dies leaves the previous version intact, and of
+two concurrent writers one gets ConflictError.
 """
 
 import json
@@ -32,11 +32,11 @@ from athanor.system.user import user_name
 
 _METADATA_KEY = "athanor"
 _LOG = "_delta_log"
-# The history of a dataset is what releases refer to: it is never thrown away, as Delta would after 30 days.
+# Releases refer to the history of a dataset: keep it forever; Delta's default is 30 days.
 _CONFIGURATION = {
     "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": "interval 36500 days",
-    # When a file was superseded is known as long: checkpoints would forget it after a week, and vacuum with them.
+    # Keep tombstones as long: vacuum needs them, and checkpoints would drop them after a week.
     "delta.deletedFileRetentionDuration": "interval 36500 days",
 }
 
@@ -46,21 +46,21 @@ class Snapshot:
     """One immutable version of a dataset.
 
     Attributes:
-        dataset: the table's name, that of the project.
-        version: from 0, the table's own; versions in between may be other work on the table, such as a vacuum.
+        dataset: the table's name, which is the project's.
+        version: the Delta table's version, from 0; missing numbers are other commits, such as a vacuum.
         digest: sha256 of rows and types, in hexadecimal; see `digest.py`.
-        rows_in: rows that were read.
-        rows_out: rows in the snapshot: `rows_in` and `carried`, less all of `rejected`.
-        rejected: rows that were read and are not in the snapshot, by reason.
+        rows_in: rows read.
+        rows_out: rows in the snapshot: `rows_in` plus `carried` minus all of `rejected`.
+        rejected: rows read that are not in the snapshot, by reason.
         contract: the contract's fingerprint.
         raw: digest of the raw input.
         created_at: ISO 8601, UTC.
-        parent: the version before it, None for the first.
-        carried: rows taken over from the parent, by an ingest that read only what is new.
-        changes: for such an ingest, how many of the read rows were `added`, `replaced` others or are `unchanged`.
+        parent: the previous version, None for the first.
+        carried: rows kept from the parent by an incremental ingest.
+        changes: for such an ingest, how many of the read rows were `added`, `replaced` a row or are `unchanged`.
         first_event, last_event: event times of the first and the last row, ISO 8601, UTC.
-        by: who made it.
-        why: in their words.
+        by: user who made it.
+        why: the user's reason.
     """
 
     dataset: str
@@ -83,7 +83,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the rows of a snapshot come from: what `Snapshot` says under the same names."""
+    """Where the rows of a snapshot come from; see the same names in `Snapshot`."""
 
     rows_in: int
     raw: str
@@ -94,17 +94,18 @@ class Origin:
 
 
 def commit(folder: Path, staged: Staged, origin: Origin, based_on: Snapshot | None = None) -> tuple[Snapshot, bool]:
-    """Commits staged rows as a new version, unless the latest holds the same rows already, in files that are whole.
+    """Commits staged rows as a new version, unless the latest version has the same rows in intact files.
 
     Args:
-        folder: of all datasets; the table is `folder/<contract.name>`, and the staged files lie in it.
-        based_on: the snapshot that rows were carried from, when some were.
+        folder: of all datasets; the table is `folder/<contract.name>` and contains the staged files.
+        based_on: the snapshot that rows were carried from, if any.
 
     Returns:
-        The snapshot, and whether it is new. When it is not, the staged files are gone.
+        The snapshot, and whether it is new. If it is not, the staged files are deleted.
 
     Raises:
-        ConflictError: another version was committed meanwhile. Nothing was; the staged files are gone.
+        ConflictError: another process committed a version meanwhile. Nothing was committed and the staged files are
+            deleted.
     """
     contract = staged.contract
     table = _open(folder / contract.name)
@@ -117,14 +118,14 @@ def commit(folder: Path, staged: Staged, origin: Origin, based_on: Snapshot | No
         staged.close()
         return latest, False
     snapshot = _describe(staged, origin, table, latest)
-    # From here on the files may be the table's: whatever happens, nobody may remove what the log names.
+    # From here on the log may name the files: they must not be deleted, whatever happens.
     staged.is_committed = True
     try:
         # Before the log names them: no power failure may leave a version without its rows.
         staged.sync()
         _write_log(folder / contract.name, table, staged, snapshot)
     except (DeltaError, OSError) as error:
-        # What comes after the log's line, a checkpoint, may fail as well: then the version is there.
+        # A failure after the log's line was written, as of a checkpoint, leaves a committed version.
         if snapshot not in list_snapshots(contract.name, folder):
             staged.is_committed = False
             staged.close()
@@ -153,7 +154,7 @@ def _describe(staged: Staged, origin: Origin, table: DeltaTable | None, latest: 
 
 
 def _write_log(path: Path, table: DeltaTable | None, staged: Staged, snapshot: Snapshot) -> None:
-    # No retries: a retry would put this version on top of one that it does not know.
+    # No retries: a retry would commit on top of a version that this one was not based on.
     properties = CommitProperties({_METADATA_KEY: json.dumps(asdict(snapshot))}, max_commit_retries=0)
     schema = Schema.from_arrow(arrow_schema(staged.contract.dataset_columns))
     actions = [_action(file, staged.contract.event_time.name) for file in staged.files]
@@ -186,8 +187,8 @@ def _now() -> str:
 
 def _conflict(dataset: str) -> ConflictError:
     return ConflictError(
-        f"{dataset}: somebody else committed a version meanwhile; nothing was committed here. Run it again: it starts "
-        "from theirs"
+        f"{dataset}: another process committed a version meanwhile; nothing was committed here. Run the command again "
+        "to start from that version"
     )
 
 
@@ -222,7 +223,7 @@ def _version(table: DeltaTable | None) -> int:
 
 
 def list_snapshots(dataset: str, folder: Path) -> list[Snapshot]:
-    """All versions of a dataset, newest first; empty where there is no such table."""
+    """All versions of a dataset, newest first; empty if the table does not exist."""
     table = _open(folder / dataset)
     if table is None:
         return []
@@ -240,12 +241,12 @@ def find_snapshot(dataset: str, folder: Path, version: int | None = None) -> Sna
     """The given version, or the latest.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: it does not exist.
     """
     snapshots = list_snapshots(dataset, folder)
     found = next((s for s in snapshots if version in (None, s.version)), None)
     if found is None:
-        versions = ", ".join(str(s.version) for s in snapshots) or "none; make one with `data build`"
+        versions = ", ".join(str(s.version) for s in snapshots) or "none; build one with `data build`"
         raise NotFoundError(f"no snapshot {version if version is not None else ''} of {dataset}; there are: {versions}")
     return found
 
@@ -258,20 +259,20 @@ def scan(
     until: np.datetime64 | None = None,
     columns: Sequence[str] | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Streams rows of a snapshot in no promised order.
+    """Streams rows of a snapshot in an undefined order.
 
     Args:
-        since, until: only rows with an event time from the first, inclusive, to the second, exclusive.
-        columns: names of those to read; all when not given.
+        since, until: only rows with event times from `since`, inclusive, to `until`, exclusive.
+        columns: names of the columns to read; all if not given.
 
     Raises:
-        DataError: it was made under another contract, so that nobody knows whether its rows keep this one; or its files
-            were vacuumed or are corrupted.
+        DataError: the snapshot was made under a different contract, so its rows may break this one; or its files were
+            vacuumed or are corrupted.
     """
     if snapshot.contract != contract.fingerprint:
         raise DataError(
             f"snapshot {snapshot.version} of {snapshot.dataset} was made under contract {snapshot.contract}, this is "
-            f"{contract.fingerprint}; make a new one with `data build`"
+            f"{contract.fingerprint}; build a new one with `data build`"
         )
     names = list(columns) if columns is not None else None
     with readable(snapshot):
@@ -280,7 +281,7 @@ def scan(
 
 @contextmanager
 def readable(snapshot: Snapshot) -> Iterator[None]:
-    """Reading the files of a snapshot within raises DataError where one cannot be read."""
+    """Turns errors from reading the snapshot's files within the context into DataError."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
@@ -289,13 +290,13 @@ def readable(snapshot: Snapshot) -> Iterator[None]:
 
 def _corrupted(snapshot: Snapshot, reason: str) -> DataError:
     return DataError(
-        f"snapshot {snapshot.version} of {snapshot.dataset} is corrupted or was tampered with: {reason}. Take another "
+        f"snapshot {snapshot.version} of {snapshot.dataset} is corrupted or was tampered with: {reason}. Use another "
         "version, or build it again from the raw input"
     )
 
 
 def in_time(contract: Contract, since: np.datetime64 | None, until: np.datetime64 | None) -> pc.Expression | None:
-    """A filter for event times from the first, inclusive, to the second, exclusive; None for all."""
+    """A filter for event times from `since`, inclusive, to `until`, exclusive; None for all."""
     time_us = pa.timestamp("us", tz="UTC")
     field_ = pc.field(contract.event_time.name)
     bounds = []
@@ -312,19 +313,19 @@ def open_dataset(folder: Path, snapshot: Snapshot) -> Any:
     """The files of a version as a `pyarrow.dataset.Dataset`, whatever contract they were made under.
 
     Raises:
-        DataError: they were vacuumed.
+        DataError: the files were vacuumed.
     """
     table = _open(folder / snapshot.dataset, snapshot.version)
     if table is None or not _has_files(folder, snapshot, table):
         raise DataError(
-            f"the files of snapshot {snapshot.version} of {snapshot.dataset} were vacuumed; take another version (see "
+            f"the files of snapshot {snapshot.version} of {snapshot.dataset} were vacuumed; use another version (see "
             "`data log`), or build it again from the raw input"
         )
     return table.to_pyarrow_dataset()
 
 
 def is_whole(folder: Path, snapshot: Snapshot) -> bool:
-    """Whether all files of a version are there: none of them was vacuumed."""
+    """Whether all files of a version exist, that is, none was vacuumed."""
     table = _open(folder / snapshot.dataset, snapshot.version)
     return table is not None and _has_files(folder, snapshot, table)
 
@@ -334,7 +335,7 @@ def _has_files(folder: Path, snapshot: Snapshot, table: DeltaTable) -> bool:
 
 
 def _is_intact(folder: Path, snapshot: Snapshot) -> bool:
-    """Whether all files of a version are there and as long as they were."""
+    """Whether all files of a version exist and have their recorded size."""
     table = _open(folder / snapshot.dataset, snapshot.version)
     if table is None or not _has_files(folder, snapshot, table):
         return False
@@ -343,15 +344,15 @@ def _is_intact(folder: Path, snapshot: Snapshot) -> bool:
 
 
 def file_names(table: DeltaTable) -> list[str]:
-    """Of a version's files, relative to the table."""
+    """The paths of a version's files, relative to the table."""
     return [str(path) for path in pa.table(table.get_add_actions())["path"].to_pylist()]
 
 
 def read_snapshot(contract: Contract, folder: Path, snapshot: Snapshot) -> dict[str, NDArray[Any]]:
-    """All columns of a snapshot, in the dataset's one order.
+    """All columns of a snapshot, sorted by event time and key.
 
     Raises:
-        DataError: as `scan`; or the rows are not those that were committed.
+        DataError: as `scan`; or the rows differ from those that were committed.
     """
     schema = arrow_schema(contract.dataset_columns)
     table = in_order(contract, pa.Table.from_batches(scan(contract, folder, snapshot), schema))
@@ -364,7 +365,7 @@ def read_snapshot(contract: Contract, folder: Path, snapshot: Snapshot) -> dict[
 def read_slice(
     contract: Contract, folder: Path, snapshot: Snapshot, since: np.datetime64 | None, until: np.datetime64 | None
 ) -> dict[str, NDArray[Any]]:
-    """The rows of a time slice, in the dataset's one order; see `scan`. The digest is of the whole, and not checked."""
+    """The sorted rows of a time slice; see `scan`. Does not check the digest, which covers the whole snapshot."""
     schema = arrow_schema(contract.dataset_columns)
     table = pa.Table.from_batches(scan(contract, folder, snapshot, since, until), schema)
     return from_arrow(contract.dataset_columns, in_order(contract, table))
@@ -378,7 +379,7 @@ def read_column(
     since: np.datetime64 | None = None,
     until: np.datetime64 | None = None,
 ) -> NDArray[Any]:
-    """One column of a snapshot or of a time slice, in no promised order: what is larger than memory fits so."""
+    """One column of a snapshot or of a time slice, in an undefined order; the snapshot may be larger than memory."""
     column = contract.column(name)
     batches = scan(contract, folder, snapshot, since, until, [name])
     table = pa.Table.from_batches(batches, arrow_schema([column]))
@@ -390,14 +391,14 @@ def restore(contract_name: str, folder: Path, version: int, why: str) -> Snapsho
 
     Raises:
         NotFoundError: there is no such version.
-        DataError: its files were vacuumed, or it is the latest already.
-        ConflictError: another version was committed meanwhile.
+        DataError: its files were vacuumed, or it is already the latest.
+        ConflictError: another process committed a version meanwhile.
     """
-    # Opened before the history is read: what is committed after that is a conflict, and not covered.
+    # Opened before the history is read, so that a commit in between is a conflict and is not overwritten.
     table = _open(folder / contract_name)
     wanted, latest = find_snapshot(contract_name, folder, version), find_snapshot(contract_name, folder)
     if wanted == latest:
-        raise DataError(f"snapshot {version} of {contract_name} is the latest already; nothing was restored")
+        raise DataError(f"snapshot {version} of {contract_name} is already the latest; nothing was restored")
     if table is None or not is_whole(folder, wanted):
         raise DataError(f"the files of snapshot {version} of {contract_name} were vacuumed; it cannot be restored")
     restored = replace(

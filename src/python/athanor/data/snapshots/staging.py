@@ -1,6 +1,6 @@
-"""Rows on their way to a snapshot: sorted, checked as a whole, digested and written, in bounded memory.
+"""Stages the rows of a snapshot: sorts, summarizes, digests and writes them, in bounded memory.
 
-Nothing here is committed: the files are no part of the table until `snapshot.commit` says so.
+Nothing here commits: the files are not part of the table until `snapshot.commit`.
 """
 
 import uuid
@@ -26,7 +26,7 @@ from athanor.data.tables.tables import arrow_schema, from_arrow
 from athanor.progress import Advance
 from athanor.system.durability import make_folder, sync
 
-# Large enough that the work on each group of days is done on arrays, small enough for memory.
+# Large enough for vectorised work, small enough for memory.
 _CHUNK_ROWS: Final = 500_000
 _FILE_ROWS: Final = 2_000_000
 _KEY_GROUPS: Final = 256
@@ -37,7 +37,7 @@ _NEVER: Final = np.datetime64("NaT", "us")
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A Parquet file that is not yet part of a table.
+    """A Parquet file that is not part of a table yet.
 
     Attributes:
         first, last: event times of its first and last row.
@@ -53,20 +53,20 @@ class StagedFile:
 
 @dataclass
 class Staged:
-    """The rows of a snapshot to be. Fulfils `CommittedColumns`.
+    """Staged rows of a snapshot. Implements `CommittedColumns`.
 
     Attributes:
         digest: the content digest.
-        files: in the dataset's order.
+        files: in sorted order of their rows.
         missing: missing values by column.
-        trues: rows of which the label is true.
-        largest_gap: longest stretch of event time without a row, and the event time at which it begins.
+        trues: rows with a true label.
+        largest_gap: longest period of event time without a row, and its start.
         last_time: the latest event time.
-        samples: about ten thousand rows, evenly over all.
-        read: rows whose order in the source counts.
-        read_range: event times of the earliest and the latest of these, None without any.
-        disordered: of these, those that came after one with a later event time.
-        repeated: rows that share their key with another; they are not in the files.
+        samples: about ten thousand evenly spaced rows.
+        read: rows added in source order.
+        read_range: earliest and latest event time of the read rows, None if there are no such rows.
+        disordered: number of read rows that come after a row with a later event time.
+        repeated: rows that share their key with another row; the files do not contain them.
         is_committed: whether the files are part of a snapshot.
     """
 
@@ -93,10 +93,6 @@ class Staged:
         return pa.concat_tables([arrow_schema(self.contract.dataset_columns).empty_table(), *self.samples])
 
     @property
-    def repeated_rows(self) -> int:
-        return sum(table.num_rows for table in self.repeated)
-
-    @property
     def time_range(self) -> tuple[np.datetime64, np.datetime64] | None:
         return (self.files[0].first, self.files[-1].last) if self.files else None
 
@@ -111,25 +107,25 @@ class Staged:
             sync(path)
 
     def close(self) -> None:
-        """Removes the files, unless they are part of a snapshot by now."""
+        """Deletes the files, unless they are part of a snapshot."""
         if not self.is_committed:
             for file in self.files:
                 file.path.unlink(missing_ok=True)
 
 
 class Staging:
-    """Takes rows, then stages them. A context: leaving it removes what it wrote to disk on the way.
+    """Collects rows, then stages them. Leaving the context deletes its temporary files.
 
     Args:
-        folder: of the table; the staged files lie in it.
-        memory_bytes: how much is held before it goes to disk.
+        folder: of the table; it will contain the staged files.
+        memory_bytes: how much to hold before spilling to disk.
     """
 
     def __init__(self, contract: Contract, folder: Path, memory_bytes: int) -> None:
         self._contract = contract
         self._folder = folder
         self._rows = Partitions(folder.parent, memory_bytes)
-        # Equal keys have equal times where the time is part of the key: then they meet within a day.
+        # If the event time is part of the key, equal keys fall into the same day and need no separate grouping.
         self._keys = None if Role.KEY in contract.event_time.roles else Partitions(folder.parent, memory_bytes // 4)
         self._earliest: Any = _NEVER
         self._latest: Any = _NEVER
@@ -149,13 +145,13 @@ class Staging:
         return self._rows.rows
 
     def add(self, table: pa.Table) -> None:
-        """Takes rows that were read, in the order of the source."""
+        """Adds rows that were read, in source order."""
         self._look_at_times(table)
         self._read += table.num_rows
         self.carry(table)
 
     def carry(self, table: pa.Table) -> None:
-        """Takes rows whose order says nothing: those of an earlier snapshot."""
+        """Adds rows of an earlier snapshot, whose order has no meaning."""
         self._rows.add(table, event_days(self._contract, table))
         if self._keys is not None:
             keys = table.select(key_names(self._contract))
@@ -171,7 +167,7 @@ class Staging:
         self._earliest = np.fmin(self._earliest, times.min())
 
     def stage(self, advance: Advance) -> Staged:
-        """Writes all rows but those that share their key with another; `advance` is told of each row that was read."""
+        """Writes all rows except those that share their key with another; calls `advance` with the rows processed."""
         make_folder(self._folder)
         read_range = (self._earliest, self._latest) if self._read else None
         staged = Staged(self._contract, read=self._read, read_range=read_range, disordered=self._disordered)
@@ -183,7 +179,7 @@ class Staging:
             for table in self._rows.read(_CHUNK_ROWS):
                 chunk = _drop_repeated(self._contract, in_order(self._contract, table), repeated, staged)
                 sampled = np.arange(-writer.rows % stride, chunk.num_rows, stride)
-                # Both leave Python's lock alone, and take about as long.
+                # Both release the GIL and take about the same time.
                 with ThreadPoolExecutor(max_workers=1) as other:
                     written = other.submit(writer.write, chunk, self._contract.event_time.name)
                     digest.update(chunk)
@@ -199,7 +195,7 @@ class Staging:
         return staged
 
     def _find_repeated(self) -> pa.Table | None:
-        """Keys that more than one row has, where time is no part of the key; None where it is."""
+        """Keys of more than one row, or None if the event time is part of the key."""
         if self._keys is None:
             return None
         found = [repeated_keys(group) for group in self._keys.read(_CHUNK_ROWS)]
@@ -216,7 +212,7 @@ def _drop_repeated(contract: Contract, table: pa.Table, repeated: pa.Table | Non
 
 
 def _summarize(staged: Staged, table: pa.Table) -> None:
-    """Adds what a sorted chunk says of the dataset as a whole."""
+    """Updates the statistics of the whole dataset with a sorted chunk."""
     if not table.num_rows:
         return
     for column in staged.contract.dataset_columns:

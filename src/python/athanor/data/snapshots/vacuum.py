@@ -1,4 +1,4 @@
-"""Retention: files of versions that nobody needs any more."""
+"""Retention: deletes the files of old versions."""
 
 import math
 from collections.abc import Collection, Iterator
@@ -10,19 +10,19 @@ from deltalake import DeltaTable
 
 from athanor.data.snapshots.snapshot import file_names, find_snapshot, list_snapshots, sync_log
 
-# What no version refers to may be another process' version to be; after a day it is what a killed one left.
+# A file without a version may belong to a running commit; after a day its process was killed.
 _LEAST_AGE_OF_ORPHANS = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Vacuumed:
-    """What a vacuum removed, or would.
+class VacuumResult:
+    """What a vacuum deleted, or would delete.
 
     Attributes:
-        versions: those that cannot be read any more.
-        kept: those that would have gone by their age, and are named.
-        files: how many were removed.
-        bytes: how large they were.
+        versions: versions that can no longer be read.
+        kept: versions old enough to go but kept because they are named.
+        files: number of files deleted.
+        bytes: their total size.
     """
 
     versions: tuple[int, ...]
@@ -31,16 +31,16 @@ class Vacuumed:
     bytes: int
 
 
-def vacuum(dataset: str, folder: Path, keep: timedelta, named: Collection[int], dry_run: bool = False) -> Vacuumed:
-    """Removes the files of versions that were superseded longer ago than `keep`, and those that are no version's.
+def vacuum(dataset: str, folder: Path, keep: timedelta, named: Collection[int], dry_run: bool = False) -> VacuumResult:
+    """Deletes the files of versions superseded more than `keep` ago, and files that belong to no version.
 
-    The latest version always stays, and so does every version in `named`. The history of all versions stays too.
+    Keeps the latest version, every version in `named`, and the history of all versions.
 
     Raises:
         NotFoundError: there is no such dataset.
     """
     find_snapshot(dataset, folder)
-    files = dict(_whole_versions(dataset, folder))
+    files = dict(_readable_versions(dataset, folder))
     latest = list(files)[:1]
     stay = sorted({*latest, *named} & set(files))
     superseded = _remove(dataset, folder, keep, stay, dry_run=True)
@@ -54,11 +54,11 @@ def vacuum(dataset: str, folder: Path, keep: timedelta, named: Collection[int], 
         _remove(dataset, folder, _LEAST_AGE_OF_ORPHANS, left, full=True)
         sync_log(folder / dataset)
     kept = tuple(version for version in left if files[version] & by_age)
-    return Vacuumed(versions, kept, len(sizes), sum(sizes))
+    return VacuumResult(versions, kept, len(sizes), sum(sizes))
 
 
-def _whole_versions(dataset: str, folder: Path) -> Iterator[tuple[int, set[str]]]:
-    """Versions that can be read, newest first, with the names of their files."""
+def _readable_versions(dataset: str, folder: Path) -> Iterator[tuple[int, set[str]]]:
+    """Readable versions, newest first, with the names of their files."""
     for snapshot in list_snapshots(dataset, folder):
         names = file_names(DeltaTable(folder / dataset, version=snapshot.version))
         if all((folder / dataset / name).exists() for name in names):
@@ -68,7 +68,7 @@ def _whole_versions(dataset: str, folder: Path) -> Iterator[tuple[int, set[str]]
 def _remove(
     dataset: str, folder: Path, age: timedelta, stay: list[int], dry_run: bool = False, full: bool = False
 ) -> set[str]:
-    """Removes files that were superseded so long ago, with `full` those of no version that are so old; names them."""
+    """Deletes files superseded at least `age` ago, with `full` also orphans of that age; returns their names."""
     hours = math.ceil(age / timedelta(hours=1))
     table = DeltaTable(folder / dataset)
     return set(table.vacuum(hours, dry_run, enforce_retention_duration=False, full=full, keep_versions=stay))

@@ -1,1 +1,1 @@
-"""Where raw tables come from, and how they are kept as they came."""
+"""Sources of raw tables, and the store of their unmodified input."""

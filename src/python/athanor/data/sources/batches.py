@@ -1,4 +1,4 @@
-"""Streams of Arrow tables: cut to size, and made ahead of whoever takes them."""
+"""Streams of Arrow tables: rebatched to a size, and prefetched."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,16 +7,16 @@ from typing import TypeAlias, TypeVar
 import pyarrow as pa
 
 Batches: TypeAlias = Iterator[tuple[pa.Table, int]]
-"""Tables, each with how much of the whole it was, in units that the whole is counted in."""
+"""Tables, each with its share of the whole, in the unit in which the whole is counted."""
 
 _Item = TypeVar("_Item")
 
 
 def read_ahead(items: Iterable[_Item]) -> Iterator[_Item]:
-    """The same items, the next one being made in a thread while the last is used; never more than one ahead.
+    """The same items, prefetched: a thread makes the next item while the caller uses the last, never more than one.
 
-    The thread is Python's own: it ends after the item it is making, and the interpreter waits for it. Arrow's readers
-    of Python files leave theirs behind when they are given up halfway, which aborts the process on its way out.
+    The thread belongs to Python: it ends after the current item, and the interpreter joins it on exit. Arrow's readers
+    of Python files leave their threads running when an iterator is abandoned, which aborts the process on exit.
     """
     source = iter(items)
     worker = ThreadPoolExecutor(max_workers=1)
@@ -26,22 +26,22 @@ def read_ahead(items: Iterable[_Item]) -> Iterator[_Item]:
             coming = worker.submit(_take, source)
             yield taken[0]
     finally:
-        # Without waiting: who gives an iterator up leaves it to the garbage collector, which closes it in the middle of
-        # whatever a thread does, the start of another thread included. Waiting there may be waiting for oneself.
+        # Without waiting: the garbage collector closes an abandoned iterator at an arbitrary point of any thread, even
+        # while that thread starts another one. Waiting there could deadlock.
         worker.shutdown(wait=False, cancel_futures=True)
 
 
 def _take(source: Iterator[_Item]) -> tuple[_Item] | None:
-    """The next item in a tuple, for any item may be falsy."""
+    """The next item in a tuple, because an item may be falsy; None at the end."""
     for item in source:
         return (item,)
     return None
 
 
 def rebatch(tables: Iterable[tuple[pa.Table, int]], rows: int) -> Batches:
-    """The same rows in tables of exactly `rows` rows, but for the last; nothing is copied.
+    """The same rows in tables of exactly `rows` rows, except the last; copies nothing.
 
-    An empty last table is left out, unless it is the only one. The amounts add up to what they did.
+    Drops an empty last table, unless it is the only one. The sum of the amounts stays the same.
     """
     held: list[pa.Table] = []
     length, amount, is_first = 0, 0, True

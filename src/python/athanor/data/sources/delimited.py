@@ -1,4 +1,4 @@
-"""Delimited text as Arrow tables: streamed, in parallel, with one type for each column from beginning to end."""
+"""Delimited text as Arrow tables: streamed, parsed in parallel, one type per column throughout."""
 
 import csv
 import io
@@ -30,20 +30,33 @@ _LADDERS: Final = (
 
 @dataclass(frozen=True)
 class DelimitedFiles:
-    """Text with a header, one row a line: CSV and its like, in UTF-8, compressed or not.
+    r"""Delimited text with a header, one row per line: CSV, TSV and the like, in UTF-8, plain or compressed.
 
-    Files are kept as they are, zipped if they are zipped. All of them, and all members of a .zip, are one table, in the
-    order of their names, and have the same header. Also read: .gz, .bz2, .zst, .lz4.
+    Files are kept unmodified. All of them, and all members of a .zip, form one table in the order of their names, and
+    must have the same header. Also reads .gz, .bz2, .zst and .lz4.
 
-    A column has one type from beginning to end. Where it is not declared, it is told from the first 64 MiB; a later
-    value that does not fit is an error, never another type. A quoted value may hold line ends.
+    A column has one type throughout. An undeclared type is inferred from the first 64 MiB; a later value that does not
+    parse as that type raises DataError and never changes the type. A quoted value may contain line breaks.
 
     Attributes:
-        path: a path, a glob, a folder or a URL that fsspec knows, or a function that finds one when files are fetched.
-        delimiter: one character.
-        columns: names of those to read; all when empty. Reading few is quicker.
-        null_values: texts that stand for a missing value, in every column.
-        types: of columns, as pyarrow names them: "string", "float64", "timestamp[us, tz=UTC]", "decimal128(10, 2)".
+        path: a path, a glob, a folder or a URL that fsspec supports, or a function that returns one and is called when
+            files are fetched.
+        delimiter: one ASCII character.
+        columns: names of the columns to read; all when empty. Fewer columns parse faster.
+        null_values: texts that mean a missing value, in every column.
+        types: column types by name, in pyarrow's spelling: "string", "float64", "timestamp[us, tz=UTC]",
+            "decimal128(10, 2)".
+
+    Raises:
+        SettingsError: the delimiter, the null values or a type is not valid.
+
+    A column of digits may be text: without its type, `007` would be read as 7.
+
+    >>> _ = Path("agents.csv").write_text("code;fee\n007;1.5\n008;NA\n")
+    >>> source = DelimitedFiles("agents.csv", delimiter=";", types={"code": "string"})
+    >>> source.fetch(Path("raw"), since=None)
+    >>> [table.to_pydict() for table, _ in source.open(Path("raw"), batch_rows=1000).batches]
+    [{'code': ['007', '008'], 'fee': [1.5, None]}]
     """
 
     path: Location
@@ -77,9 +90,9 @@ class DelimitedFiles:
 
 
 def _require_texts(null_values: object) -> None:
-    # A text is a sequence of texts too, and not what was meant.
+    # A str is a sequence of str too: refuse it.
     if not isinstance(null_values, tuple | list) or not all(isinstance(value, str) for value in null_values):
-        raise SettingsError(f"null_values {null_values!r} is no tuple of texts, such as ('', 'NA')")
+        raise SettingsError(f"null_values {null_values!r} is not a tuple of strings such as ('', 'NA')")
 
 
 def _read_type(name: str, declared: str) -> pa.DataType:
@@ -91,7 +104,7 @@ def _read_type(name: str, declared: str) -> pa.DataType:
         return pa.type_for_alias(declared)
     except ValueError:
         raise SettingsError(
-            f"types[{name!r}] is {declared!r}, which is no type; use string, bool, int64, float64, date32, "
+            f"types[{name!r}] is {declared!r}, which is not a type; use string, bool, int64, float64, date32, "
             "timestamp[us], timestamp[us, tz=UTC] or another of pyarrow's names"
         ) from None
 
@@ -101,8 +114,8 @@ class Form:
     """How the text is written.
 
     Attributes:
-        columns: those to read; all when empty.
-        types: of columns, where they are declared; others are told from the text.
+        columns: columns to read; all when empty.
+        types: declared types by column; others are inferred.
     """
 
     delimiter: str
@@ -112,11 +125,11 @@ class Form:
 
 
 def open_texts(folder: Path, form: Form) -> tuple[int, Batches]:
-    """All texts below a folder as one stream of tables with one schema, and their size in bytes.
+    """The size in bytes of all texts below a folder, and one stream of tables with one schema.
 
     Raises:
-        DataError: a file cannot be read, headers differ or lack a column whose type is declared; or, as the stream is
-            taken, a row or a value does not fit.
+        DataError: a file cannot be read, or headers differ or lack a requested column; while the stream is consumed, a
+            row or a value cannot be parsed.
     """
     texts = find_texts(folder)
     names = _read_names(texts, form)
@@ -124,7 +137,7 @@ def open_texts(folder: Path, form: Form) -> tuple[int, Batches]:
 
 
 def _read_names(texts: Sequence[Text], form: Form) -> tuple[str, ...]:
-    """The one header of all texts."""
+    """The header that all texts share."""
     rows = compile_rows(form.delimiter)
     first, *others = ((text, _parse_header(text.name, read_head(text, rows), form.delimiter)) for text in texts)
     for text, names in others:
@@ -141,15 +154,15 @@ def _parse_header(text: str, head: bytes, delimiter: str) -> tuple[str, ...]:
         lines = csv.reader(io.StringIO(head.decode("utf-8-sig"), newline=""), delimiter=delimiter)
         names = next((tuple(line) for line in lines if line), ())
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{text} is no delimited text in UTF-8: {error}; convert it") from None
+        raise DataError(f"{text} is not delimited text in UTF-8: {error}; convert it") from None
     if not names:
-        raise DataError(f"{text} is empty; its first row should name its columns")
+        raise DataError(f"{text} is empty; its first row must name the columns")
     require_single(names, text)
     return names
 
 
 def _read(texts: Sequence[Text], form: Form, names: Sequence[str]) -> Batches:
-    """Types are declared, or come from the head of the text; nothing is read twice where all of the head agrees."""
+    """Uses declared types and infers others from the first chunks; rereads those only when their types disagree."""
     chunks = read_ahead(_cut_all(texts, form))
     parser = _Parser(form, names)
     head: list[tuple[pa.Table, int]] = []
@@ -176,7 +189,7 @@ def _cut_all(texts: Sequence[Text], form: Form) -> Iterator[Chunk]:
 
 
 def _common_type(types: set[pa.DataType]) -> pa.DataType:
-    """The narrowest type that reads all that was told to be of these, text if there is no other."""
+    """The narrowest type that can represent all inferred types, or string."""
     found = types - {pa.null()}
     for ladder in _LADDERS:
         if found <= set(ladder):
@@ -185,7 +198,7 @@ def _common_type(types: set[pa.DataType]) -> pa.DataType:
 
 
 class _Parser:
-    """Parses chunks in their order, and knows how many rows of the text came before."""
+    """Parses chunks in order, and counts the rows before each for error messages."""
 
     def __init__(self, form: Form, names: Sequence[str]) -> None:
         self._form = form
@@ -194,7 +207,7 @@ class _Parser:
         self._rows_before = 0
 
     def parse(self, chunk: Chunk, types: Mapping[str, pa.DataType]) -> pa.Table:
-        """A table of the chunk's rows; columns without a type get one that fits.
+        """A table of the chunk's rows; infers the type of a column that `types` does not name.
 
         Raises:
             DataError: a row has more or fewer values than the header, or a value is not of its column's type.
@@ -206,7 +219,7 @@ class _Parser:
         try:
             table = self._convert(chunk, types, pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES))
         except pa.ArrowInvalid:
-            # A row may be longer than a block; and only a single thread knows the number of a wrong one.
+            # A row may be longer than a block, and only the single-threaded reader reports row numbers.
             whole = pyarrow.csv.ReadOptions(block_size=len(chunk.rows) + 1, use_threads=False)
             try:
                 table = self._convert(chunk, types, whole)
@@ -234,7 +247,7 @@ class _Parser:
     def _require_utf8(self, chunk: Chunk, table: pa.Table) -> None:
         for column in table.schema:
             if column.type == pa.binary() and column.name not in self._form.types:
-                raise DataError(f"{chunk.text.name}: column {column.name!r} is not written in UTF-8; convert the file")
+                raise DataError(f"{chunk.text.name}: column {column.name!r} is not UTF-8; convert the file")
 
     def _explain(self, chunk: Chunk, words: str) -> DataError:
         numbered = re.search(r"Row #(\d+): ", words)
@@ -246,8 +259,8 @@ class _Parser:
         if unfit is None:
             return DataError(f"{where}: {words}")
         name = self._names[int(unfit[1])]
-        why = "is declared" if name in self._form.types else "was told from the text before"
+        why = "is declared" if name in self._form.types else "was inferred from the rows before"
         return DataError(
             f"{where}: column {name!r}: {unfit[3]}; its type {unfit[2]} {why}. "
-            f"Declare one that fits all its values, such as types={{{name!r}: 'string'}}"
+            f"Declare a type that fits every value, such as types={{{name!r}: 'string'}}"
         )

@@ -1,4 +1,4 @@
-"""Files wherever they lie, copied as they are: paths, globs, folders and whatever fsspec has a URL for."""
+"""Copies files unmodified from paths, globs, folders and the URLs that fsspec supports."""
 
 import importlib.util
 import re
@@ -12,32 +12,41 @@ from fsspec.core import has_magic
 from athanor.errors import DataError, NotFoundError, SettingsError
 
 Location: TypeAlias = str | Path | Callable[[], str | Path]
-"""A path, a glob, a folder or a URL; or a function that finds one, called when the files are fetched."""
+"""A path, a glob, a folder or a URL; or a function that returns one, called when files are fetched."""
 
 
 def in_package(package: str, path: str) -> Callable[[], Path]:
-    """A file that an installed package carries. The package is found, never imported, when the file is fetched.
+    """A function that finds a file inside an installed package, without importing the package.
 
-    The function raises NotFoundError if this binary has no such package.
+    The function raises NotFoundError if this binary does not contain the package.
+
+    >>> find = in_package("no_such_package", "data/flights.csv.zip")  # declaring it looks for nothing
+    >>> find()
+    Traceback (most recent call last):
+    athanor.errors.NotFoundError: this binary does not contain the package no_such_package; ...
+    >>> in_package("numpy", "version.py")().name
+    'version.py'
     """
 
     def find() -> Path:
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            raise NotFoundError(f"the package {package} is not in this binary; build it with its requirement")
+            raise NotFoundError(
+                f"this binary does not contain the package {package}; add it to the binary's requirements"
+            )
         return Path(spec.submodule_search_locations[0]) / path
 
     return find
 
 
 def copy_files(location: Location, folder: Path) -> None:
-    """Copies one file or many into a folder, under their names below the folder or glob that was given.
+    """Copies one or more files into a folder, under their paths relative to the given folder or glob.
 
-    Of a folder, all files below it are taken, but for hidden ones.
+    From a folder, copies all files below it except hidden ones.
 
     Raises:
-        NotFoundError: there is no such file, or none in the folder.
-        SettingsError: no library here reads such a URL.
+        NotFoundError: the location matches no file.
+        SettingsError: no installed library reads this kind of URL.
         DataError: a file cannot be copied.
     """
     path = str(location() if callable(location) else location)
@@ -45,32 +54,32 @@ def copy_files(location: Location, folder: Path) -> None:
     try:
         found = _find(system, root)
         if not found:
-            raise NotFoundError(f"{masked(path)}: no such file, and no folder or glob with one")
+            raise NotFoundError(f"{mask_secrets(path)}: no such file, and no file in such a folder or glob")
         for name, file in found.items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             system.get_file(file, str(target))
     except OSError as error:
-        raise DataError(f"{masked(path)} cannot be copied: {masked(str(error))}") from None
+        raise DataError(f"{mask_secrets(path)} cannot be copied: {mask_secrets(str(error))}") from None
 
 
-def masked(words: str) -> str:
-    """The words with URLs that tell no password, and nothing behind "?" where a signature may stand."""
-    return re.sub(r"(://[^\s?]*)\?\S*=\S*", r"\1?***", re.sub(r"://[^/\s]*@", "://***@", words))
+def mask_secrets(text: str) -> str:
+    """The text with passwords and query strings, which may hold signatures, removed from URLs."""
+    return re.sub(r"(://[^\s?]*)\?\S*=\S*", r"\1?***", re.sub(r"://[^/\s]*@", "://***@", text))
 
 
 def list_files(folder: Path) -> list[Path]:
-    """All files below a folder, in the order of their names."""
+    """All files below a folder, sorted by name."""
     return sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: name_of(path, folder))
 
 
 def name_of(path: Path, folder: Path) -> str:
-    """A file's name below a folder, the same on every system."""
+    """A file's path relative to a folder, with forward slashes."""
     return path.relative_to(folder).as_posix()
 
 
 def is_hidden(name: PurePosixPath) -> bool:
-    """Whether a part begins with a dot or an underscore, as writers mark what is not data."""
+    """Whether a part of the path begins with "." or "_", the convention for files that are not data."""
     return any(part.startswith((".", "_")) for part in name.parts)
 
 
@@ -79,14 +88,14 @@ def _open_system(path: str) -> tuple[Any, str]:
         system, root = fsspec.url_to_fs(path)
     except (ImportError, ValueError) as error:
         raise SettingsError(
-            f"{masked(path)}: nothing here reads such a URL ({masked(str(error))}); "
-            "use a path, or add the library that fsspec needs to the requirements"
+            f"{mask_secrets(path)}: no installed library reads this URL ({mask_secrets(str(error))}); "
+            "use a path, or add the library that fsspec needs for it to the requirements"
         ) from None
     return system, root
 
 
 def _find(system: Any, root: str) -> Mapping[str, str]:
-    """The files at a path, by the names under which they are kept."""
+    """The files at a path, by the names under which to keep them."""
     if system.isfile(root):
         return {PurePosixPath(root).name: root}
     if system.isdir(root):
@@ -96,10 +105,10 @@ def _find(system: Any, root: str) -> Mapping[str, str]:
         found = {file: about for file, about in found.items() if about["type"] != "directory"}
     else:
         return {}
-    # A link has another type than what it leads to.
+    # fsspec gives a link a type of its own.
     links = [file for file, about in found.items() if about["type"] != "file" and not system.isfile(file)]
     if links:
-        raise DataError(f"{links[0]} is no file, and a link to a folder is not followed; name the folder itself")
+        raise DataError(f"{links[0]} is not a file, and links to folders are not followed; give the folder itself")
     names = {file: PurePosixPath(file).relative_to(base) for file in found}
     if outside := [file for file, name in names.items() if ".." in name.parts]:
         raise DataError(f"{outside[0]} would be kept outside of its folder; rename it")
@@ -107,7 +116,7 @@ def _find(system: Any, root: str) -> Mapping[str, str]:
 
 
 def _fixed_part(glob: str) -> str:
-    """The folder that a glob's first special character is below."""
+    """The part of a glob before its first wildcard."""
     parts = PurePosixPath(glob).parts
     special = next(index for index, part in enumerate(parts) if has_magic(part))
     return str(PurePosixPath(*parts[:special]))

@@ -1,4 +1,4 @@
-"""Tables that a function of the project gives."""
+"""Tables that a function of the project returns."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
@@ -19,18 +19,31 @@ Rows: TypeAlias = pa.Table | pa.RecordBatch | pd.DataFrame
 
 @dataclass(frozen=True)
 class FunctionSource:
-    """An ingest of the project's own.
+    """Rows from a function of the project: an API client, a parser, a generator of test data.
 
     Attributes:
-        read: gives tables of the same columns, one after the other. If it has a parameter `since` the source is
-            incremental, and it is called with `since=` the event time, UTC, from which on rows are wanted, or None.
+        read: returns an iterable of pandas frames, pyarrow tables or record batches, all with the same columns. If it
+            has a parameter `since`, the source is incremental: `since` is the event time, in UTC, of the first rows to
+            return, or None for all.
+
+    Raises:
+        SettingsError: `read` is not callable.
+
+    >>> def read(since: datetime | None):
+    ...     yield pd.DataFrame({"sensor": ["a", "b"], "level": [1.5, None]})
+    >>> source = FunctionSource(read)
+    >>> source.is_incremental
+    True
+    >>> source.fetch(Path("raw"), since=None)
+    >>> [table.to_pydict() for table, _ in source.open(Path("raw"), batch_rows=1000).batches]
+    [{'sensor': ['a', 'b'], 'level': [1.5, None]}]
     """
 
     read: Callable[..., Iterable[Rows]]
 
     def __post_init__(self) -> None:
         if not callable(self.read):
-            raise SettingsError(f"a FunctionSource reads by a function, not by {self.read!r}")
+            raise SettingsError(f"FunctionSource needs a function, not {self.read!r}")
 
     @property
     def is_incremental(self) -> bool:
@@ -45,7 +58,7 @@ class FunctionSource:
 
 
 def _conform(given: Iterable[Rows]) -> Iterator[pa.Table]:
-    """Tables with the columns and types of the first."""
+    """Casts each table to the schema of the first."""
     schema: pa.Schema | None = None
     for number, rows in enumerate(given, start=1):
         table = _to_table(rows, number)
@@ -54,9 +67,9 @@ def _conform(given: Iterable[Rows]) -> Iterator[pa.Table]:
             yield table.cast(schema)
         except (pa.ArrowException, ValueError) as error:
             raise DataError(
-                f"table {number} of the source's function does not fit the first: {error}; the first has "
-                f"{_words(schema)}, this has {_words(table.schema)}. Give tables of one schema, such as pyarrow tables "
-                "made with `schema=`"
+                f"table {number} from the source's function does not fit the first: {error}; the first has "
+                f"{_words(schema)}, this one has {_words(table.schema)}. Return tables of one schema, such as pyarrow "
+                "tables made with `schema=`"
             ) from None
 
 
@@ -65,13 +78,13 @@ def _to_table(rows: Any, number: int) -> pa.Table:
         try:
             rows = pa.Table.from_pandas(rows, preserve_index=False)
         except (pa.ArrowException, ValueError, TypeError) as error:
-            raise DataError(f"table {number} of the source's function cannot be kept: {error}") from None
+            raise DataError(f"table {number} from the source's function cannot be stored: {error}") from None
     if isinstance(rows, pa.RecordBatch):
         rows = pa.Table.from_batches([rows])
     if not isinstance(rows, pa.Table):
         raise DataError(
-            f"the source's function gave a {type(rows).__name__}; it gives an iterable, such as a list, of pandas "
-            "frames or of pyarrow's tables or record batches"
+            f"the source's function returned a {type(rows).__name__}; return an iterable, such as a list, of pandas "
+            "frames, pyarrow tables or record batches"
         )
     return rows.replace_schema_metadata(None)
 

@@ -1,4 +1,4 @@
-"""Rows as Parquet: what databases and functions gave is written so, and streamed again."""
+"""Parquet files as sources, and as the format in which rows from databases and functions are kept."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,18 +15,24 @@ from athanor.data.sources.source import Opened
 from athanor.errors import DataError
 
 RESULT: Final = "result.parquet"
-"""Where rows that came from no file are kept."""
+"""The file that holds rows which did not come from a file."""
 
 _GROUP_ROWS: Final = 32_768
 
 
 @dataclass(frozen=True)
 class ParquetFiles:
-    """Parquet files with the same columns, one table in the order of their names.
+    """Parquet files with the same columns, as one table in the order of their names.
 
     Attributes:
-        path: as of `DelimitedFiles`.
-        columns: names of those to read; all when empty. Others are not even unpacked.
+        path: see `DelimitedFiles`.
+        columns: names of the columns to read; all when empty. Others are not decompressed.
+
+    >>> pq.write_table(pa.table({"sensor": ["a", "b"], "level": [1.5, None]}), "levels.parquet")
+    >>> source = ParquetFiles("levels.parquet", columns=("level",))
+    >>> source.fetch(Path("raw"), since=None)
+    >>> [table.to_pydict() for table, _ in source.open(Path("raw"), batch_rows=1000).batches]
+    [{'level': [1.5, None]}]
     """
 
     path: Location
@@ -44,10 +50,10 @@ class ParquetFiles:
 
 
 def write_rows(tables: Iterable[pa.Table], path: Path) -> None:
-    """Writes tables of one schema as one file; the same rows make the same bytes, however they were cut.
+    """Writes tables of one schema as one file; the same rows give the same bytes, however they are batched.
 
     Raises:
-        DataError: there is no table, hence no columns; two columns have one name; or Parquet has no such type.
+        DataError: there is no table, hence no columns; two columns have the same name; or Parquet lacks a type.
     """
     writer: pq.ParquetWriter | None = None
     try:
@@ -59,7 +65,9 @@ def write_rows(tables: Iterable[pa.Table], path: Path) -> None:
         if writer is not None:
             writer.close()
     if writer is None:
-        raise DataError("no table came; where there are no rows, give one without rows, so that its columns are known")
+        raise DataError(
+            "the source returned no table; if there are no rows, return an empty table, so that its columns are known"
+        )
 
 
 def _open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
@@ -68,21 +76,23 @@ def _open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         return pq.ParquetWriter(path, schema, compression="zstd")
     except pa.ArrowNotImplementedError as error:
         path.unlink(missing_ok=True)
-        raise DataError(f"a column has a type that cannot be kept: {error}; cast it to text or a number") from None
+        raise DataError(
+            f"a column has a type that Parquet cannot store: {error}; cast it to text or a number"
+        ) from None
 
 
 def require_single(names: Iterable[str], what: str) -> None:
-    """Raises DataError if a name occurs twice."""
+    """Raises DataError if a column name occurs twice."""
     seen = list(names)
     if twice := sorted({name for name in seen if seen.count(name) > 1}):
-        raise DataError(f"{what} has columns twice: {', '.join(map(repr, twice))}; give each a name of its own")
+        raise DataError(f"{what} has duplicate columns: {', '.join(map(repr, twice))}; rename them")
 
 
 def open_rows(folder: Path, batch_rows: int, columns: Sequence[str] = ()) -> tuple[int, Batches]:
-    """All Parquet files below a folder as one stream of some or all columns, and how many rows it has.
+    """The number of rows of all Parquet files below a folder, and one stream of some or all columns.
 
     Raises:
-        DataError: a file is no Parquet, or has other columns or types than the first, or lacks one of `columns`.
+        DataError: a file is not Parquet, differs from the first in columns or types, or lacks one of `columns`.
     """
     files = list_files(folder)
     first, size = None, 0
@@ -93,7 +103,9 @@ def open_rows(folder: Path, batch_rows: int, columns: Sequence[str] = ()) -> tup
             raise DataError(f"columns names {absent}; {name_of(path, folder)} has columns {first.names}")
         if not schema.equals(first):
             difference = _difference(first, schema)
-            raise DataError(f"{name_of(path, folder)} has other columns than {name_of(files[0], folder)}: {difference}")
+            raise DataError(
+                f"{name_of(path, folder)} has different columns from {name_of(files[0], folder)}: {difference}"
+            )
         size += length
     return size, rebatch(read_ahead(_read_groups(files, folder, batch_rows, columns)), batch_rows)
 
@@ -103,11 +115,11 @@ def _read_footer(path: Path, folder: Path) -> tuple[int, pa.Schema]:
         metadata = pq.read_metadata(path)
         return metadata.num_rows, _plain_schema(metadata.schema.to_arrow_schema())
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{name_of(path, folder)} is no Parquet file: {error}") from None
+        raise DataError(f"{name_of(path, folder)} is not a Parquet file: {error}") from None
 
 
 def _plain_schema(schema: pa.Schema) -> pa.Schema:
-    """Names and types alone, without what else its writer noted."""
+    """Names and types only, without the writer's metadata."""
     return pa.schema([(field.name, field.type) for field in schema])
 
 
@@ -122,13 +134,13 @@ def _difference(first: pa.Schema, other: pa.Schema) -> str:
         for name in sorted(ours.keys() | theirs.keys())
         if ours.get(name) != theirs.get(name)
     ]
-    return "; ".join(differing) or "they come in another order"
+    return "; ".join(differing) or "they are in a different order"
 
 
 def _read_groups(files: Iterable[Path], folder: Path, batch_rows: int, columns: Sequence[str]) -> Batches:
     for path in files:
         try:
-            # Buffered ahead, a whole file of compressed columns would be held until its end.
+            # With pre-buffering, all compressed columns of a file stay in memory until its end.
             with pq.ParquetFile(path, pre_buffer=False) as file:
                 schema = _choose(_plain_schema(file.schema_arrow), columns)
                 yield schema.empty_table(), 0

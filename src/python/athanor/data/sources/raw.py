@@ -1,32 +1,33 @@
-"""Raw tables, kept as their sources gave them: the same bytes once, with a record of where they came from in time."""
+"""The store of raw input: unmodified, addressed by content, with a record of when it came and what it covers."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
 
 from athanor.data.sources.files import list_files, name_of
 from athanor.data.sources.source import Source
 from athanor.errors import DataError, NotFoundError, SettingsError
 from athanor.system.atomic import remove_abandoned, rename_folder, replace_file, temporary_folder
 
-_DIGITS: Final = 16  # of the digest, in names of folders and records
+_DIGITS: Final = 16  # of the digest, in folder and record names
 _ABANDONED_S: Final = 86_400.0
 _NAME: Final = re.compile(r"[A-Za-z0-9_][\w.-]*")
 
 
 @dataclass(frozen=True)
 class Raw:
-    """Raw tables as they were kept.
+    """Raw tables in the store.
 
     Attributes:
         digest: sha256, in hexadecimal, over names and bytes of all files.
-        folder: has a folder for each table.
-        is_new: whether these very bytes were not there before.
+        folder: contains one folder per table.
+        is_new: whether the store did not contain the same bytes before.
     """
 
     digest: str
@@ -34,7 +35,7 @@ class Raw:
     is_new: bool
 
     def table(self, name: str) -> Path:
-        """The folder of one table, for its source to open. Raises NotFoundError if there is none of that name."""
+        """The folder of one table, for its source to open. Raises NotFoundError if there is no such table."""
         path = self.folder / name
         if not path.is_dir():
             names = ", ".join(sorted(found.name for found in self.folder.iterdir()))
@@ -44,7 +45,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class RawFile:
-    """One file that was kept: its sha256, in hexadecimal, and its length."""
+    """One stored file: its sha256, in hexadecimal, and its size."""
 
     sha256: str
     bytes: int
@@ -52,14 +53,13 @@ class RawFile:
 
 @dataclass(frozen=True)
 class RawRecord:
-    """What is known of raw tables.
+    """What the store records about raw tables.
 
     Attributes:
-        digest: as of `Raw`.
-        ingested_at: UTC; when these bytes came for the first time.
+        digest: see `Raw`.
+        ingested_at: UTC; when these bytes were first ingested.
         files: by `table/name`.
-        first_event: UTC; earliest event time of the rows that were made of them, None until it is known.
-        last_event: UTC; the latest.
+        first_event, last_event: UTC; earliest and latest event time of their rows, None until known.
     """
 
     digest: str
@@ -69,22 +69,25 @@ class RawRecord:
     last_event: datetime | None = None
 
 
+_RECORDS: Final = TypeAdapter(RawRecord)
+
+
 def keep_raw(sources: Mapping[str, Source], folder: Path, since: datetime | None = None) -> Raw:
-    """Fetches each source into `folder/<digest>/<name>/`, or finds the same bytes there already.
+    """Fetches each source into `folder/<digest>/<name>/`, unless the same bytes are already there.
 
     Args:
-        sources: by the name of their table.
-        since: event time, UTC, from which on incremental sources give rows; None for all.
+        sources: by table name.
+        since: event time, UTC, of the first rows that incremental sources return; None for all.
 
     Raises:
-        NotFoundError: inputs are not there; all are named.
-        SettingsError: a table's name is no name of a folder, or `since` has no time zone.
+        NotFoundError: inputs are missing; the message lists all of them.
+        SettingsError: a table's name cannot be a folder name, or `since` has no time zone.
         DataError: a source cannot be read.
     """
     if wrong := [name for name in sources if not _NAME.fullmatch(name)]:
-        raise SettingsError(f"tables cannot be called {wrong}; use letters, digits, '_', '-' and '.'")
+        raise SettingsError(f"table names {wrong} are not valid; use letters, digits, '_', '-' and '.'")
     if since is not None and since.tzinfo is None:
-        raise SettingsError(f"since {since} has no time zone; give an instant")
+        raise SettingsError(f"since {since} has no time zone; add one")
     remove_abandoned(folder, _ABANDONED_S)
     with temporary_folder(folder) as arriving:
         _fetch(sources, arriving, since)
@@ -126,13 +129,13 @@ def _digest(files: Mapping[str, RawFile]) -> str:
 
 
 def record_time_range(raw: Raw, first: datetime, last: datetime) -> None:
-    """Adds the range of event time to the record of raw tables."""
+    """Adds the range of event times to the record of raw tables."""
     record = read_record(raw.folder.parent, raw.digest)
     _write_record(raw.folder.parent, replace(record, first_event=first, last_event=last))
 
 
 def read_record(folder: Path, digest: str) -> RawRecord:
-    """The record of the raw tables with a digest, or with that beginning of one (16 digits or more).
+    """The record of the raw tables with this digest, or this prefix of one (16 digits or more).
 
     Raises:
         NotFoundError: there are no such raw tables.
@@ -140,20 +143,13 @@ def read_record(folder: Path, digest: str) -> RawRecord:
     """
     path = _record_path(folder, digest)
     try:
-        values = json.loads(path.read_bytes())
+        return _RECORDS.validate_json(path.read_bytes())
     except FileNotFoundError:
         known = ", ".join(sorted(found.stem for found in folder.glob("*.json"))) or "none"
         raise NotFoundError(f"no raw tables {digest[:_DIGITS]} in {folder}; there are: {known}") from None
-    except ValueError as error:
-        raise _damaged(path, error) from None
-    try:
-        return _from_json(values)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, error) from None
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} is damaged ({error!r}); remove it and ingest again, which writes it anew")
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise DataError(f"{path} is damaged ({reason}); delete it and ingest again, which writes a new one") from None
 
 
 def _record_path(folder: Path, digest: str) -> Path:
@@ -161,26 +157,4 @@ def _record_path(folder: Path, digest: str) -> Path:
 
 
 def _write_record(folder: Path, record: RawRecord) -> None:
-    values = {
-        "digest": record.digest,
-        "ingested_at": _iso(record.ingested_at),
-        "first_event": record.first_event and _iso(record.first_event),
-        "last_event": record.last_event and _iso(record.last_event),
-        "files": {name: {"sha256": file.sha256, "bytes": file.bytes} for name, file in sorted(record.files.items())},
-    }
-    replace_file(_record_path(folder, record.digest), json.dumps(values, indent=2).encode())
-
-
-def _iso(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat()
-
-
-def _from_json(values: Any) -> RawRecord:
-    first, last = (values[name] and datetime.fromisoformat(values[name]) for name in ("first_event", "last_event"))
-    return RawRecord(
-        digest=values["digest"],
-        ingested_at=datetime.fromisoformat(values["ingested_at"]),
-        files={name: RawFile(**file) for name, file in values["files"].items()},
-        first_event=first,
-        last_event=last,
-    )
+    replace_file(_record_path(folder, record.digest), _RECORDS.dump_json(record, indent=2))

@@ -1,4 +1,4 @@
-"""What a source of raw tables is. What it fetches is kept as it came, and streamed from there."""
+"""The interface of a source of raw tables: fetch the input once, unmodified, then stream tables from it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,12 +10,12 @@ from athanor.data.sources.batches import Batches
 
 @dataclass(frozen=True)
 class Opened:
-    """A kept raw table, opened for streaming.
+    """A stored raw table, opened for streaming.
 
     Attributes:
-        size: how much there is, in the units that `batches` counts: bytes of text, rows of Parquet. Where compression
-            does not tell the length of a text, the compressed bytes.
-        batches: at least one, each with how much of `size` it was; all have the same columns and types.
+        size: the total, in the unit that `batches` counts: bytes of text or rows of Parquet. For compressed text of
+            unknown length, compressed bytes.
+        batches: at least one table, each with its share of `size`; all have the same columns and types.
     """
 
     size: int
@@ -23,27 +23,30 @@ class Opened:
 
 
 class Source(Protocol):
-    """Where one raw table comes from."""
+    """Where one raw table comes from.
+
+    Any class with these methods is a source; `DelimitedFiles`, `ParquetFiles`, `SqlQuery` and `FunctionSource` are.
+    """
 
     def fetch(self, folder: Path, since: datetime | None) -> None:
-        """Writes the raw input, as it comes, into an empty folder.
+        """Writes the input, unmodified, into an empty folder.
 
         Args:
-            since: event time, UTC, from which on rows are wanted; None for all. Only incremental sources look at it.
+            since: event time, UTC, of the first rows to fetch; None for all. Only incremental sources use it.
 
         Raises:
-            NotFoundError: there is no such input.
+            NotFoundError: the input does not exist.
             DataError: it cannot be read.
-            SettingsError: what the source says of itself cannot be.
+            SettingsError: the source's settings are not valid.
         """
 
     def open(self, folder: Path, batch_rows: int) -> Opened:
-        """Streams what `fetch` wrote, in batches of `batch_rows` rows but for the last; few are in memory at once.
+        """Streams what `fetch` wrote in batches of `batch_rows` rows, except the last; holds few in memory at once.
 
         Raises:
-            DataError: it is not what the source says of it; here or as batches are taken.
+            DataError: the input does not match the source's declaration; here or while batches are consumed.
         """
 
     @property
     def is_incremental(self) -> bool:
-        """Whether `fetch` gives later rows only."""
+        """Whether `fetch` uses `since` to return later rows only."""

@@ -1,4 +1,4 @@
-"""Sources in SQL databases. Results come as Arrow, are streamed, and are kept as Parquet."""
+"""Sources in SQL databases: results are streamed as Arrow and stored as Parquet."""
 
 import os
 import re
@@ -20,35 +20,40 @@ from athanor.data.sources.source import Opened
 from athanor.errors import DataError, NotFoundError, SettingsError
 
 BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)
-"""What `:since` is where all rows are wanted."""
+"""The value of `:since` when all rows are fetched."""
 
 _SQLITE: Final = "sqlite:///"
 _POSTGRESQL: Final = "postgresql://"
 _URL: Final = re.compile(
     r"(?P<scheme>[a-z0-9+]+)://(?:[^:@/]*(?::(?P<password>.*))?@)?(?P<rest>[^?]*)(?:\?.*)?", re.DOTALL
 )
-# Texts, names and comments, in which `:since` is no parameter; and casts, which begin with a colon too.
+# Strings, quoted names and comments, in which `:since` is not a parameter; and casts, which begin with a colon too.
 _TOKENS: Final = re.compile(
     r"""[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$
     | --[^\n]* | /\*.*?\*/ | ::\s*\w+ | (?P<since>:since)\b""",
     re.DOTALL | re.VERBOSE,
 )
-# A parameter of the query itself would make the driver hold the whole result. A setting of the transaction does not.
+# With a query parameter the driver would buffer the whole result. With a setting of the transaction it streams.
 _SETTING: Final = "athanor.since"
-# SQLite has no types of columns that bind: the driver tells them from the first rows.
+# SQLite does not enforce column types: the driver infers them from the first rows.
 _SQLITE_ROWS: Final = {"adbc.sqlite.query.batch_rows": "65536"}
 
 
 def from_environment(variable: str) -> Callable[[], str]:
-    """A database's URL that is read from the environment, when it is needed.
+    """A function that reads a database's URL from an environment variable when rows are fetched.
 
     The function raises SettingsError if the variable is not set.
+
+    >>> database = from_environment("ORDERS_DATABASE")  # declaring it reads nothing
+    >>> database()
+    Traceback (most recent call last):
+    athanor.errors.SettingsError: the environment variable ORDERS_DATABASE is not set; set it to the database's URL
     """
 
     def read() -> str:
         url = os.environ.get(variable, "")
         if not url:
-            raise SettingsError(f"the environment variable {variable} is not set; it holds the database's URL")
+            raise SettingsError(f"the environment variable {variable} is not set; set it to the database's URL")
         return url
 
     return read
@@ -56,20 +61,32 @@ def from_environment(variable: str) -> Callable[[], str]:
 
 @dataclass(frozen=True)
 class SqlQuery:
-    """The rows of one query.
+    """The rows of one query, on SQLite or PostgreSQL.
 
-    The query only reads: on SQLite the file is opened so, on PostgreSQL the transaction. Its columns have types that a
-    contract's columns can be made from; others, `numeric` among them, are refused with the cast to write.
+    Read-only: opens the SQLite file, or the PostgreSQL transaction, for reading. A column of a type that no contract
+    column can hold, such as `numeric`, raises DataError with the cast to add.
 
-    A query with `:since` is incremental. For PostgreSQL that is a timestamptz; for SQLite a text such as
-    2013-05-01T17:30:00, in UTC, which compares rightly with such texts, with or without fractions and Z. What is
-    written otherwise is compared by `datetime(at) >= datetime(:since)`.
+    A query with `:since` is incremental. On PostgreSQL `:since` is a timestamptz. On SQLite it is text in UTC such as
+    2013-05-01T17:30:00, which compares correctly with timestamps in that format, with or without fractions and Z.
+    Compare other formats with `datetime(at) >= datetime(:since)`.
 
     Attributes:
         database: sqlite:///relative/path, sqlite:////absolute/path or postgresql://user:password@host:port/name; or a
-            function that gives it when rows are fetched, such as `from_environment`. It occurs in no message.
+            function that returns it when rows are fetched, such as `from_environment`. No message contains it.
         query: one SELECT, with `:since` at most once.
-        lookback: `:since` is that much earlier than asked, for rows that come late.
+        lookback: subtracted from `:since`, for rows that arrive after later ones.
+
+    Raises:
+        SettingsError: the URL or the query is not valid, or `lookback` is negative or given without `:since`.
+
+    >>> import sqlite3
+    >>> with closing(sqlite3.connect("shop.db")) as database:
+    ...     _ = database.executescript("CREATE TABLE orders (at TEXT, price REAL); INSERT INTO orders VALUES"
+    ...         "('2013-05-01T10:00:00', 9.5), ('2013-05-02T10:00:00', NULL);")
+    >>> source = SqlQuery("sqlite:///shop.db", "SELECT * FROM orders WHERE at >= :since")
+    >>> source.fetch(Path("raw"), since=datetime(2013, 5, 2, tzinfo=UTC))
+    >>> [table.to_pydict() for table, _ in source.open(Path("raw"), batch_rows=1000).batches]
+    [{'at': ['2013-05-02T10:00:00'], 'price': [None]}]
     """
 
     database: str | Callable[[], str] = field(repr=False)
@@ -81,14 +98,14 @@ class SqlQuery:
             _require_known(self.database)
         if len(_find_since(self.query)) > 1:
             raise SettingsError(
-                "the query has :since more than once; name it: WITH given AS (SELECT :since AS since) SELECT …"
+                "the query has :since more than once; use it once: WITH given AS (SELECT :since AS since) SELECT …"
             )
         if not self.query.strip(" \t\r\n;"):
             raise SettingsError("the query is empty; write one SELECT")
         if self.lookback < timedelta(0):
-            raise SettingsError(f"lookback {self.lookback} is negative; rows in between would never be read")
+            raise SettingsError(f"lookback {self.lookback} is negative, which would skip rows; use zero or more")
         if self.lookback and not self.is_incremental:
-            raise SettingsError(f"lookback {self.lookback} is for queries with :since, and this has none")
+            raise SettingsError(f"lookback {self.lookback} needs :since in the query, which has none")
 
     @property
     def is_incremental(self) -> bool:
@@ -109,7 +126,7 @@ class SqlQuery:
 def _require_known(url: str) -> None:
     if not url.startswith((_SQLITE, _POSTGRESQL)):
         found = _URL.fullmatch(url)
-        begins = f"begins with {found['scheme']}://" if found else "is no URL"
+        begins = f"URL begins with {found['scheme']}://" if found else "is not a URL"
         raise SettingsError(f"the database {begins}; use sqlite:///path or postgresql://user:password@host:port/name")
 
 
@@ -118,7 +135,7 @@ def _find_since(query: str) -> list[re.Match[str]]:
 
 
 def _replace_since(query: str, placeholder: str) -> str:
-    """One statement with another word for `:since`, on lines of its own, for the driver puts it in parentheses."""
+    """The statement with a placeholder for `:since`, and a line end: the driver puts the statement in parentheses."""
     replaced = _TOKENS.sub(lambda token: placeholder if token["since"] else token[0], query)
     return replaced.rstrip(" \t\r\n;") + "\n"
 
@@ -133,7 +150,7 @@ def _read_sqlite(url: str, query: str, since: datetime | None) -> Iterator[pa.Ta
     path = Path(url.removeprefix(_SQLITE))
     if not path.is_file():
         raise NotFoundError(f"{path}: there is no such database")
-    # To the second, without fraction and zone: of two texts that differ in these only, the shorter comes first.
+    # To the second, without fraction and zone: a text sorts before the same text with either appended.
     parameters = since and [since.replace(tzinfo=None).isoformat(timespec="seconds")]
     with (
         adbc_driver_sqlite.dbapi.connect(f"file:{quote(str(path))}?mode=ro") as connection,
@@ -160,7 +177,7 @@ def _tables(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:
             name = getattr(column.type, "type_name", column.type.extension_name.removeprefix("arrow."))
             cast = "double precision" if name == "numeric" else "text"
             raise DataError(
-                f"column {column.name!r} of the query has type {name}, which no column of a contract is made from; "
+                f"column {column.name!r} of the query has type {name}, which no contract column can hold; "
                 f"cast it: {column.name}::{cast}"
             )
     yield schema.empty_table()
@@ -169,11 +186,11 @@ def _tables(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:
 
 
 def _mask_errors(tables: Iterator[pa.Table], url: str) -> Generator[pa.Table]:
-    """The same tables; what the database says goes into a DataError, its address and secrets do not."""
+    """The same tables; raises DataError with the database's message, without its URL and password."""
     try:
         yield from tables
     except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
-        raise DataError(f"the database did not answer the query: {_without_secrets(str(error), url)}") from None
+        raise DataError(f"the database failed to run the query: {_without_secrets(str(error), url)}") from None
 
 
 def _without_secrets(words: str, url: str) -> str:

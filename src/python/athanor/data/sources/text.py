@@ -1,4 +1,4 @@
-"""Texts in kept files, compressed or not, cut into chunks of whole rows."""
+"""Text files, plain or compressed, cut into chunks of whole rows."""
 
 import re
 import zlib
@@ -26,11 +26,11 @@ Blocks: TypeAlias = Generator[tuple[bytes, int]]
 
 @dataclass(frozen=True)
 class Text:
-    """One text, in a file of its own or a member of an archive.
+    """One text: a file, or a member of an archive.
 
     Attributes:
-        size: bytes of text; of a compressed file, whose text's length nobody knows, its own bytes.
-        blocks: opens it, and gives its bytes with how much of `size` they are.
+        size: bytes of text; for a compressed file, whose uncompressed length is unknown, bytes of the file.
+        blocks: opens the text and yields its bytes, each block with its share of `size`.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole rows of one text, each with its line end; the first is the header if the chunk `is_first`.
+    """Whole rows of one text, each with its line end; the first row is the header if the chunk `is_first`.
 
     Attributes:
-        amount: how much of the text's size it is.
+        amount: the chunk's share of the text's size.
     """
 
     text: Text
@@ -54,7 +54,7 @@ class Chunk:
 
 
 def find_texts(folder: Path) -> list[Text]:
-    """All texts below a folder, in the order of their names; members of an archive in the archive's order.
+    """All texts below a folder, sorted by name; members of an archive in the archive's order.
 
     Raises:
         DataError: an archive cannot be read, or is empty.
@@ -79,7 +79,7 @@ def _find_members(path: Path, name: str) -> Iterator[Text]:
             if not member.is_dir() and not is_hidden(PurePosixPath(member.filename))
         ]
     if not members:
-        raise DataError(f"{name} is an archive with nothing in it")
+        raise DataError(f"{name} is an empty archive")
     for member in members:
         full = f"{name}/{member.filename}"
         yield Text(full, member.file_size, partial(_read_member, path, full, member.filename))
@@ -115,9 +115,10 @@ def _readable(name: str) -> Iterator[None]:
 
 
 def compile_rows(delimiter: str) -> re.Pattern[bytes]:
-    """Matches as many whole rows as there are, as Arrow's parser sees them.
+    """A pattern that matches as many whole rows as possible, by the rules of Arrow's parser.
 
-    A quote opens a value only where a value begins, and two in a row do not close it; elsewhere it is only a quote.
+    A quote opens a quoted value only at the start of a value, and a doubled quote does not close it; elsewhere a quote
+    is an ordinary character.
     """
     inside = rb"[^" + re.escape(delimiter.encode()) + rb"\r\n]"
     quoted = rb"(?<!" + inside + rb')"[^"]*+(?:""[^"]*+)*+"'
@@ -125,10 +126,10 @@ def compile_rows(delimiter: str) -> re.Pattern[bytes]:
 
 
 def read_head(text: Text, rows: re.Pattern[bytes]) -> bytes:
-    """The first whole rows of a text, the first that is not blank among them; all of it if it has none.
+    """The first whole rows of a text, up to one that is not blank; the whole text if all are blank.
 
     Raises:
-        DataError: it cannot be read, or the row does not end.
+        DataError: it cannot be read, or the row has no end.
     """
     begin = b""
     blocks = text.blocks()
@@ -144,10 +145,10 @@ def read_head(text: Text, rows: re.Pattern[bytes]) -> bytes:
 
 
 def cut(text: Text, rows: re.Pattern[bytes]) -> Iterator[Chunk]:
-    """The text in chunks; their amounts add up to its size. The line end that a last row lacks is added.
+    """The text in chunks whose amounts add up to its size. Adds a missing last line end.
 
     Raises:
-        DataError: it cannot be read, or a row does not end.
+        DataError: it cannot be read, or a row has no end.
     """
     held: list[bytes] = []
     length, wanted, amount, left, is_first = 0, _CHUNK_BYTES, 0, text.size, True
@@ -175,7 +176,7 @@ def cut(text: Text, rows: re.Pattern[bytes]) -> Iterator[Chunk]:
 
 
 def _end_of_rows(text: bytes, rows: re.Pattern[bytes]) -> tuple[int, bool]:
-    """Where the last whole row ends, and whether there are quotes: without any, that is where the last line ends."""
+    """Where the last whole row ends, and whether there are quotes; without quotes it is the last line end."""
     if b'"' not in text:
         return text.rfind(b"\n") + 1, False
     found = rows.match(text)
@@ -184,4 +185,6 @@ def _end_of_rows(text: bytes, rows: re.Pattern[bytes]) -> tuple[int, bool]:
 
 def _endless_row(text: Text, begin: bytes) -> DataError:
     shown = begin[:80].decode(errors="replace")
-    return DataError(f"{text.name}: a row does not end; it begins {shown!r}. Is a quote opened there and never closed?")
+    return DataError(
+        f"{text.name}: a row has no end; it begins {shown!r}. Check for a quote that is opened there and never closed"
+    )

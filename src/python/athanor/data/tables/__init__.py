@@ -1,1 +1,1 @@
-"""Contract columns as frames and Arrow tables, their keys, and rows grouped in bounded memory."""
+"""Contract columns as frames and Arrow tables, operations on keys, and grouping in bounded memory."""

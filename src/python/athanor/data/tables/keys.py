@@ -1,4 +1,4 @@
-"""Keys of rows in Arrow tables: which repeat, and which are among others."""
+"""Keys of rows in Arrow tables: hashing, duplicates and membership."""
 
 import numpy as np
 import pandas as pd
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from athanor.contract.contract import Contract
 
-# Names that no column has: proto fields are called by identifiers.
+# Not an identifier, so that no proto field has this name.
 _ROW = "#row"
-# Odd, so that no bit of what it multiplies is lost.
+# Odd, so that the multiplication loses no bit.
 _MULTIPLIER = np.uint64(0x9E37_79B9_7F4A_7C15)
 
 
@@ -19,12 +19,12 @@ def key_names(contract: Contract) -> list[str]:
 
 
 def hash_keys(keys: pa.Table, groups: int) -> NDArray[np.int64]:
-    """A number below `groups` for each row; equal keys have equal numbers, in any process."""
+    """A number below `groups` for each row, equal for equal keys, in every process."""
     return (_hashes(keys) % groups).astype(np.int64)
 
 
 def _hashes(keys: pa.Table) -> NDArray[np.uint64]:
-    """64 bits for each row. A text is hashed once, however many rows have it."""
+    """64 bits for each row. Hashes each distinct text once."""
     hashed = np.zeros(keys.num_rows, dtype=np.uint64)
     for column in _comparable(keys).itercolumns():
         hashed = hashed * _MULTIPLIER + _hash_column(column.combine_chunks())
@@ -40,11 +40,11 @@ def _hash_column(values: pa.Array) -> NDArray[np.uint64]:
 
 
 def repeated_keys(keys: pa.Table) -> pa.Table:
-    """Those that more than one row has, once each."""
+    """The keys of more than one row, once each."""
     hashes = _hashes(keys)
     ordered = np.sort(hashes)
     same = ordered[1:][ordered[1:] == ordered[:-1]]
-    # As a rule no two hashes are equal, and then no two keys are. Only rows whose hashes are equal are looked at.
+    # Different hashes mean different keys: compare only rows whose hashes are equal, usually none.
     suspect = np.isin(hashes, same) if len(same) else np.zeros(len(hashes), dtype=np.bool_)
     counted = _comparable(keys.filter(pa.array(suspect))).group_by(keys.column_names).aggregate([([], "count_all")])
     *columns, counts = counted.columns
@@ -52,7 +52,7 @@ def repeated_keys(keys: pa.Table) -> pa.Table:
 
 
 def is_among(table: pa.Table, keys: pa.Table) -> NDArray[np.bool_]:
-    """Which rows have one of the keys. Keys are never missing."""
+    """Mask of the rows whose key is in `keys`. Keys are never missing."""
     among = np.zeros(table.num_rows, dtype=np.bool_)
     if keys.num_rows:
         names = keys.column_names
@@ -62,7 +62,7 @@ def is_among(table: pa.Table, keys: pa.Table) -> NDArray[np.bool_]:
 
 
 def _comparable(keys: pa.Table) -> pa.Table:
-    """The same keys, equal ones with equal bits, as grouping and joining need it: of the two zeros one is left."""
+    """The same keys with equal bits for equal values, as grouping and joining need: -0.0 becomes 0.0."""
     for position, field in enumerate(keys.schema):
         if pa.types.is_floating(field.type):
             keys = keys.set_column(position, field, pc.add(keys.column(position), 0.0))
@@ -70,7 +70,7 @@ def _comparable(keys: pa.Table) -> pa.Table:
 
 
 def equals_neighbour(keys: pa.Table) -> NDArray[np.bool_]:
-    """Which rows of a table that is sorted by key have the key of the row above or below."""
+    """Mask of the rows that share their key with the row above or below, in a table sorted by key."""
     if not keys.num_rows:
         return np.zeros(0, dtype=np.bool_)
     same = np.ones(keys.num_rows - 1, dtype=np.bool_)
@@ -81,7 +81,7 @@ def equals_neighbour(keys: pa.Table) -> NDArray[np.bool_]:
 
 
 def equal_values(before: pa.Table, after: pa.Table) -> dict[str, NDArray[np.bool_]]:
-    """By column of `before`, whether the values at equal positions of two tables are equal; null equals null."""
+    """For each column of `before`, a mask of the rows with equal values in both tables; null equals null."""
     return {name: _equal(before[name].combine_chunks(), after[name].combine_chunks()) for name in before.column_names}
 
 

@@ -1,7 +1,7 @@
-"""Rows grouped by a whole number, in its order and in bounded memory: what does not fit goes to disk.
+"""Rows grouped by an integer, read in its order and in bounded memory: rows that do not fit spill to disk.
 
-The first pass of an external bucket sort (Knuth 1998, "The Art of Computer Programming", volume 3, 5.4): sorted runs on
-disk, of which one group after the other is read.
+The first pass of an external bucket sort (Knuth 1998, "The Art of Computer Programming", volume 3, 5.4): writes sorted
+runs to disk, and reads one group after the other from all of them.
 """
 
 import shutil
@@ -23,11 +23,11 @@ _COMPRESSION = pa.ipc.IpcWriteOptions(compression="lz4")
 
 @dataclass(frozen=True)
 class _Run:
-    """A file of record batches, each the rows of one group.
+    """A spill file of record batches, each with the rows of one group.
 
     Attributes:
-        groups: ascending; that of each batch.
-        rows: of each batch.
+        groups: the group of each batch, ascending.
+        rows: the number of rows of each batch.
     """
 
     path: Path
@@ -36,13 +36,13 @@ class _Run:
 
 
 class Partitions:
-    """Tables go in with a group for each row; the groups come out in order. A context: leaving it removes its files.
+    """Takes tables with a group number per row; returns the groups in order. Leaving the context deletes its files.
 
-    Files that killed processes left in the folder more than a day ago are removed too.
+    Also removes files that killed processes left in the folder more than a day ago.
 
     Args:
-        folder: where runs are written; made when it is needed.
-        memory_bytes: how much is held before it is written.
+        folder: where to spill; created when needed.
+        memory_bytes: how much to hold before spilling.
     """
 
     def __init__(self, folder: Path, memory_bytes: int = 512 * 2**20) -> None:
@@ -64,7 +64,7 @@ class Partitions:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def add(self, table: pa.Table, groups: NDArray[np.int64]) -> None:
-        """Takes rows; `groups` has one number for each."""
+        """Adds rows; `groups` has one number for each."""
         if table.num_rows:
             self._held.append((table, groups))
             self._held_bytes += table.nbytes
@@ -73,7 +73,7 @@ class Partitions:
             self._write_run()
 
     def read(self, least_rows: int) -> Iterator[pa.Table]:
-        """Whole groups in ascending order, as many in each table as make `least_rows`; the order within is any."""
+        """Whole groups in ascending order, in tables of at least `least_rows` rows; unordered within a group."""
         if not self._runs:
             yield from self._read_held(least_rows)
             return
@@ -82,7 +82,7 @@ class Partitions:
         yield from self._read_runs(least_rows)
 
     def _take_held(self) -> tuple[pa.Table, NDArray[np.int64]]:
-        """All that is held, in the order of its groups."""
+        """Takes everything held in memory, sorted by group."""
         table = pa.concat_tables([table for table, _ in self._held])
         groups = np.concatenate([groups for _, groups in self._held])
         self._held, self._held_bytes = [], 0
@@ -131,7 +131,7 @@ class Partitions:
 
 
 def _read_batches(run: _Run, start: int, end: int) -> list[Any]:
-    # Opened anew each time: there may be more runs than a process may have open files.
+    # Reopened each time: there may be more runs than a process can have open files.
     if start == end:
         return []
     with pa.OSFile(str(run.path), "rb") as file:
@@ -140,12 +140,12 @@ def _read_batches(run: _Run, start: int, end: int) -> list[Any]:
 
 
 def _ends(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each run of equal numbers ends, exclusive."""
+    """The exclusive end of each run of equal numbers."""
     return np.append(np.flatnonzero(groups[1:] != groups[:-1]) + 1, len(groups)).astype(np.int64)
 
 
 def _cut(ends: NDArray[np.int64], least_rows: int, positions: bool = False) -> Iterator[int]:
-    """Those of the ascending `ends` that lie at least `least_rows` behind the one before, and the last; or where."""
+    """Those of the ascending `ends` at least `least_rows` apart, and the last; or their positions."""
     start = 0
     last = len(ends) - 1
     for position, end in enumerate(ends.tolist()):

@@ -1,4 +1,4 @@
-"""Contract columns as pandas frames come in and as Arrow tables are stored."""
+"""Contract columns from pandas frames, and to and from the Arrow tables that are stored."""
 
 import re
 import sys
@@ -31,11 +31,11 @@ _LARGEST: Final = sys.float_info.max
 
 @dataclass(frozen=True)
 class Mistyped:
-    """Values of a column that are not of its kind; in the columns they are missing.
+    """Values that are not of their column's kind; `from_frame` returns them as missing.
 
     Attributes:
-        rows: positions in ascending order.
-        values: as they came, of the same length.
+        rows: positions, ascending.
+        values: the original values, of the same length.
     """
 
     column: Column
@@ -44,28 +44,30 @@ class Mistyped:
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """A raw table as pandas has it. Each column stays by itself: gathering those of one type would copy them all."""
+    """A raw table as a pandas frame with one block per column: consolidating columns of one type would copy them."""
     frame: pd.DataFrame = table.to_pandas(split_blocks=True)
     return frame
 
 
 def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> tuple[dict[str, NDArray[Any]], tuple[Mistyped, ...]]:
-    """Converts a frame into contract columns; pandas' missing values become those of the column's kind.
+    """Converts a frame to contract columns; pandas' missing values become the missing value of the column's kind.
 
     Returns:
-        The columns, and what is not of its column's kind: no value is parsed or rounded to make it fit. Numbers, truth
-        values and whole numbers are all numbers; an instant has a time zone.
+        The columns, and the values that are not of their column's kind: nothing is parsed or rounded to fit. Numbers,
+        integers and booleans all count as numbers; an instant must have a time zone.
 
     Raises:
-        DataError: the frame lacks a column, has one more or has one twice.
+        DataError: the frame's columns are not exactly the contract's, or one occurs twice.
     """
     expected = {column.name for column in columns}
     found = set(frame.columns)
     if twice := sorted(set(frame.columns[frame.columns.duplicated()])):
-        raise DataError(f"the table has columns twice: {twice}")
+        raise DataError(f"the transform's frame has duplicate columns: {twice}; keep one of each")
     if expected != found:
         absent, further = sorted(expected - found), sorted(found - expected)
-        raise DataError(f"the table does not have the contract's columns; absent: {absent}, unknown: {further}")
+        raise DataError(
+            f"the transform's frame does not have the contract's columns; missing: {absent}, unknown: {further}"
+        )
     values: dict[str, NDArray[Any]] = {}
     mistyped = []
     for column in columns:
@@ -81,7 +83,7 @@ def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> tuple[dict[str
 
 
 def _is_of_kind(kind: Kind, series: "pd.Series[Any]") -> bool:
-    """Whether its type alone says that every value is of the kind."""
+    """Whether the dtype alone guarantees that every value is of the kind."""
     if kind is Kind.TEXT:
         dtype = series.dtype.categories.dtype if isinstance(series.dtype, pd.CategoricalDtype) else series.dtype
         return isinstance(dtype, pd.StringDtype) or _is_arrow(dtype, pa.types.is_string, pa.types.is_large_string)
@@ -102,7 +104,7 @@ def _from_series(kind: Kind, series: "pd.Series[Any]") -> NDArray[Any]:
     if kind is Kind.TEXT:
         return to_texts(pa.array(series, from_pandas=True))
     if kind is Kind.TIMESTAMP:
-        # Nanoseconds are cut off: no column has them.
+        # Truncates nanoseconds: columns have microseconds.
         return np.asarray(series.dt.tz_convert("UTC").dt.tz_localize(None), dtype="M8[us]")
     if isinstance(series.dtype, np.dtype):
         return np.asarray(series, dtype=np.float64)
@@ -110,7 +112,7 @@ def _from_series(kind: Kind, series: "pd.Series[Any]") -> NDArray[Any]:
 
 
 def to_texts(array: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
-    """An object array of `str`, "" for null; equal texts are one object, which makes what follows quick."""
+    """An object array of `str`, "" for null. Equal texts share one object, which speeds up later comparisons."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if pa.types.is_dictionary(array.type):
@@ -130,7 +132,7 @@ def _find_mistyped(kind: Kind, series: "pd.Series[Any]") -> NDArray[np.int64]:
 
 
 def _is_text(value: Any) -> bool:
-    """Half a surrogate pair is no text: it cannot be written."""
+    """A lone surrogate is not text: it cannot be encoded."""
     return isinstance(value, str) and (value.isascii() or not _SURROGATES.search(value))
 
 
@@ -145,7 +147,7 @@ def _is_instant(value: Any) -> bool:
 
 
 def _from_objects(kind: Kind, series: "pd.Series[Any]", wrong: NDArray[np.int64]) -> NDArray[Any]:
-    """A column of values of any type, of which those at `wrong` count as missing."""
+    """A column of values of any type; those at `wrong` become missing."""
     objects = series.astype(object).to_numpy(copy=True)
     objects[wrong] = None
     objects[pd.isna(objects)] = None
@@ -157,17 +159,17 @@ def _from_objects(kind: Kind, series: "pd.Series[Any]", wrong: NDArray[np.int64]
 
 
 def to_arrow(columns: Sequence[Column], values: Columns) -> pa.Table:
-    """Writes contract columns as an Arrow table: missing is null, and whole numbers and truth values have own types."""
+    """Contract columns as an Arrow table: missing values become null, integers int64 and booleans bool."""
     return pa.table({column.name: _to_arrow(column, values[column.name]) for column in columns})
 
 
 def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
-    """The schema of what `to_arrow` writes."""
+    """The schema of `to_arrow`'s tables."""
     return pa.schema([(column.name, _ARROW_TYPES[column.kind]) for column in columns])
 
 
 def to_lenient_arrow(columns: Sequence[Column], values: Columns) -> pa.Table:
-    """Writes columns that need not keep the contract: all numbers as float64, for half a truth value is one too."""
+    """Columns that may break the contract as an Arrow table: all numbers as float64, since 0.5 is not a bool."""
     return pa.table({column.name: _to_lenient_arrow(column, values[column.name]) for column in columns})
 
 
@@ -184,13 +186,13 @@ def _to_arrow(column: Column, values: NDArray[Any]) -> pa.Array:
 
 
 def from_arrow(columns: Sequence[Column], table: pa.Table) -> dict[str, NDArray[Any]]:
-    """Reads what `to_arrow` wrote.
+    """The inverse of `to_arrow`.
 
     Raises:
         DataError: the table lacks a column.
     """
     if absent := [column.name for column in columns if column.name not in table.column_names]:
-        raise DataError(f"the snapshot has no column {', '.join(absent)}; it was made under another contract")
+        raise DataError(f"the snapshot has no column {', '.join(absent)}; build it again under this contract")
     return {column.name: _from_arrow(column, table[column.name]) for column in columns}
 
 
@@ -203,5 +205,5 @@ def _from_arrow(column: Column, array: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def join_blocks(*blocks: tuple[Sequence[str], NDArray[Any]]) -> pd.DataFrame:
-    """One frame out of named two-dimensional arrays of equal length, beside each other, each with its own dtype."""
+    """One frame of named two-dimensional arrays of equal length, side by side, each with its own dtype."""
     return pd.concat([pd.DataFrame(array, columns=list(names)) for names, array in blocks], axis=1)

@@ -1,1 +1,1 @@
-"""The model card: one page that tells people what a release is, how good it is, and where it ends."""
+"""The model card: an HTML page about a release, its quality and its limits."""

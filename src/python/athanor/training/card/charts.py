@@ -1,7 +1,7 @@
-"""Pictures of how good a model is, each an `<svg>` element; "" where there is nothing to draw.
+"""Charts of a model's quality, each an `<svg>` element; "" if there is nothing to draw.
 
-The baseline is dashed as well as of another colour, so that nobody needs the colours. Each picture tells in words what
-is to be seen, for those who cannot.
+The baseline is dashed as well as of another colour, so that the charts are readable without colours. Each chart has a
+text description for screen readers.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ from athanor.pages.drawing import (
 )
 
 IMPORTANT: Final = 15
-"""So many features are drawn."""
+"""Number of features drawn."""
 # In pixels, as all lengths.
 _HEIGHT: Final = 334
 _LEFT: Final = 48
@@ -52,11 +52,11 @@ _CHANCE: Final[Mapping[str, Any]] = {"color": MUTED, "lw": 1.2, "ls": (0, (1, 2)
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model and the baseline answered for n rows.
+    """Predictions of the model and the baseline for n rows.
 
     Attributes:
         labels: 0 and 1, shape (n,).
-        ours, baseline: probabilities of 1, shape (n,).
+        ours, baseline: probabilities of label 1, shape (n,).
     """
 
     labels: NDArray[np.int64]
@@ -79,8 +79,8 @@ def draw_roc(answers: Answers) -> str:
             false_positives, true_positives, _ = roc_curve(answers.labels, given)
             axes.plot(*_thin(false_positives, true_positives), clip_on=False, **look)
         ours, theirs = (roc_auc_score(answers.labels, given) for given in (answers.ours, answers.baseline))
-        description = f"The area under the curve is {ours:.4f}, under that of the baseline {theirs:.4f}."
-        return to_svg(figure, "ROC curve of the model, and that of the baseline, dashed", description=description)
+        description = f"The area under the curve is {ours:.4f}, the baseline's {theirs:.4f}."
+        return to_svg(figure, "ROC curves of the model and of the baseline, dashed", description=description)
 
 
 def draw_precision_recall(answers: Answers) -> str:
@@ -94,23 +94,23 @@ def draw_precision_recall(answers: Answers) -> str:
             precision, recall, _ = precision_recall_curve(answers.labels, given)
             axes.plot(*_thin(recall, precision), clip_on=False, **look)
         ours, theirs = (average_precision_score(answers.labels, given) for given in (answers.ours, answers.baseline))
-        description = f"Average precision is {ours:.4f}, that of the baseline {theirs:.4f}."
+        description = f"Average precision is {ours:.4f}, the baseline's {theirs:.4f}."
         return to_svg(
-            figure, "Precision and recall of the model, and those of the baseline, dashed", description=description
+            figure, "Precision-recall curves of the model and of the baseline, dashed", description=description
         )
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Rows whose probabilities are near each other: how many, what was promised on average, how many came true."""
+    """Rows with similar probabilities: their number, mean probability and rate of the label."""
 
     rows: int
-    promised: float
+    predicted: float
     true: float
 
 
 def bin_answers(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> Mapping[int, Bin]:
-    """Ten bins of equal width, by position; those without a row are left out. 1 is in the last."""
+    """Ten bins of equal width, by position, without empty ones. A probability of 1 is in the last."""
     positions = np.minimum((probabilities * _BINS).astype(np.int64), _BINS - 1)
     groups = {int(position): positions == position for position in np.unique(positions)}
     return {
@@ -120,45 +120,45 @@ def bin_answers(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -
 
 
 def draw_calibration(answers: Answers) -> str:
-    """A reliability diagram: how often came true what was promised, and below it how many rows each bin has."""
+    """A reliability diagram, and below it the number of rows per bin."""
     if not answers.has_both_labels:
         return ""
     ours, theirs = (bin_answers(answers.labels, given) for given in (answers.ours, answers.baseline))
     with matplotlib.style.context(STYLE):
-        figure, axes = _open("", "came true", bottom=_BOTTOM + _STRIP + 20)
+        figure, axes = _open("", "observed rate", bottom=_BOTTOM + _STRIP + 20)
         axes.set_xticks(axes.get_xticks(), [])
         axes.plot([0, 1], [0, 1], clip_on=False, **_CHANCE)
         for bins, look in ((theirs, _THEIRS), (ours, _OURS)):
-            axes.plot([b.promised for b in bins.values()], [b.true for b in bins.values()], clip_on=False, **look)
+            axes.plot([b.predicted for b in bins.values()], [b.true for b in bins.values()], clip_on=False, **look)
             _draw_dots(axes, bins.values(), look["color"])
         _draw_counts(figure, {position: b.rows for position, b in ours.items()})
-        told = (
-            f"of {wording.plural(b.rows, 'row')} with {b.promised:.3f} on average, {wording.share(b.true)} came true"
+        bins_text = (
+            f"{wording.plural(b.rows, 'row')} with mean probability {b.predicted:.3f}, observed {wording.share(b.true)}"
             for b in ours.values()
         )
-        title = "What the model promised and what came true, and the same of the baseline, dashed"
-        return to_svg(figure, title, description=f"By bins: {'; '.join(told)}.")
+        title = "Predicted probability and observed rate of the model, and of the baseline, dashed"
+        return to_svg(figure, title, description=f"Bins: {'; '.join(bins_text)}.")
 
 
 def _draw_dots(axes: Axes, bins: Any, colour: str) -> None:
-    """Shapes of their own, for markers are lost in `to_svg`."""
+    """Draws dots as patches, because `to_svg` drops markers."""
     box = axes.get_position()
     for each in bins:
-        place = (each.promised, each.true)
+        place = (each.predicted, each.true)
         axes.add_patch(
             Ellipse(place, _DOT / WIDTH / box.width, _DOT / _HEIGHT / box.height, fc=colour, lw=0, clip_on=False)
         )
 
 
 def _draw_counts(figure: Figure, counts: Mapping[int, int]) -> None:
-    """Bars below the diagram, each with its number."""
+    """Bars below the diagram, each with its count."""
     box = (_LEFT / WIDTH, _BOTTOM / _HEIGHT, (WIDTH - _LEFT - _RIGHT) / WIDTH, _STRIP / _HEIGHT)
     axes = figure.add_axes(box, frameon=False)
     axes.tick_params(length=0, pad=6, labelcolor=MUTED, labelsize=FONT_SIZE)
     axes.set(xlim=(0, 1), ylim=(0, max(counts.values())))
     _tick(axes.set_xticks)
     axes.set_yticks([])
-    axes.set_xlabel("promised probability, and rows", loc="right", color=MUTED, size=FONT_SIZE, labelpad=4)
+    axes.set_xlabel("mean predicted probability, and rows", loc="right", color=MUTED, size=FONT_SIZE, labelpad=4)
     for position, count in counts.items():
         middle = (position + 0.5) / _BINS
         axes.bar(middle, count, width=0.8 / _BINS, clip_on=False, **FILLED)
@@ -175,7 +175,7 @@ def _shorten(count: int) -> str:
 
 
 def draw_importance(importance: Mapping[str, float]) -> str:
-    """How much average precision is lost without each feature: the first fifteen that are given."""
+    """Permutation importance of the first fifteen features given."""
     shown = list(importance.items())[:IMPORTANT]
     if not shown:
         return ""
@@ -192,8 +192,8 @@ def draw_importance(importance: Mapping[str, float]) -> str:
             axes.text(-8 * unit, place, placeholder, ha="right", va="center_baseline", color=INK)
             axes.text(longest + 58 * unit, place, _signed(loss), ha="right", va="center_baseline", color=INK)
             axes.barh(place, max(loss, 0.0), height=0.62, clip_on=False, **FILLED)
-        told = ", ".join(f"{name} {_signed(loss)}" for name, (_, loss) in zip(names, shown, strict=True))
-        return to_svg(figure, "Average precision that is lost when a feature is shuffled", labels, f"{told}.")
+        description = ", ".join(f"{name} {_signed(loss)}" for name, (_, loss) in zip(names, shown, strict=True))
+        return to_svg(figure, "Loss of average precision when a feature is shuffled", labels, f"{description}.")
 
 
 def _signed(loss: float) -> str:
@@ -218,7 +218,7 @@ def _tick(set_ticks: Any) -> None:
 
 
 def _thin(across: NDArray[np.float64], up: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Two hundred points of a curve, spread over its length along both axes: no eye sees more."""
+    """Up to 200 points of a curve, evenly spaced along its length."""
     along = np.r_[0, np.cumsum(np.abs(np.diff(across)) + np.abs(np.diff(up)))]
     chosen = np.unique(np.searchsorted(along, np.linspace(0, along[-1], _POINTS)).clip(0, len(along) - 1))
     return across[chosen], up[chosen]

@@ -1,4 +1,4 @@
-"""Which features a model looks at: permutation importance, Breiman 2001, "Random Forests"."""
+"""Permutation importance of features: Breiman 2001, "Random Forests"."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -15,13 +15,13 @@ _REPEATS: Final = 2
 
 
 def measure_importance(evidence: Evidence) -> Mapping[str, float]:
-    """How much average precision is lost, on average, when a feature's values are shuffled among rows.
+    """The mean loss of average precision when a feature's values are shuffled among rows.
 
-    Measured through the graph, on up to 5,000 rows spread over all, with the seed of the evidence.
+    Uses the graph, up to 5,000 evenly spaced rows, and the seed of the evidence.
 
     Returns:
-        By feature, largest first. About 0 for one that does not matter; less where shuffling helped by chance. Nothing
-        where none of the rows has label 1: then there is no precision to lose.
+        By feature, descending. About 0 for an irrelevant feature, and below 0 if shuffling helped by chance. Empty if
+        no row has label 1.
     """
     chosen = spread(len(evidence.rows), _ROWS)
     labels, features = evidence.rows.labels[chosen], evidence.rows.features.take(chosen)

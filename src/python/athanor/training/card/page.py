@@ -1,4 +1,4 @@
-"""The page, after Mitchell et al. 2019, "Model Cards for Model Reporting". The same subject is the same bytes."""
+"""The page, after Mitchell et al. 2019, "Model Cards for Model Reporting". Equal subjects give equal bytes."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ from athanor.training.card import charts
 from athanor.training.evaluation.metrics import GREATER_IS_BETTER
 
 TRIALS: Final = 10
-"""So many trials are shown, the best ones."""
+"""Number of best trials shown."""
 _NOTEWORTHY: Final = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "scipy", "pandas", "protobuf")
 _METRICS: Final = {
     "roc_auc": "ROC AUC",
@@ -36,10 +36,10 @@ class CardSubject:
 
     Attributes:
         digest: of the release.
-        snapshot: that it was trained and evaluated on.
-        labels, probabilities, baseline: of the n rows of the evaluation, and what the graph and the baseline answered;
-            shape (n,).
-        importance: average precision that is lost when a feature is shuffled, by feature, largest first.
+        snapshot: used for training and evaluation.
+        labels, probabilities, baseline: labels of the n held-out rows, and the predictions of the graph and of the
+            baseline; shape (n,).
+        importance: loss of average precision when a feature is shuffled, by feature, descending.
     """
 
     model: Model
@@ -56,7 +56,7 @@ class CardSubject:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How it ended: `kind` is passed, refused or warning."""
+    """The outcome; `kind` is passed, refused or warning."""
 
     kind: str
     title: str
@@ -65,7 +65,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart, "" where there is nothing to draw, and what it shows."""
+    """A chart, "" if there is nothing to draw, and its caption."""
 
     title: str
     chart: str
@@ -73,7 +73,7 @@ class Figure:
 
 
 def write_card(subject: CardSubject) -> bytes:
-    """The page as UTF-8. All text is escaped, and characters that cannot be seen are shown as escapes."""
+    """The page as UTF-8. Escapes all text, and shows invisible characters as escapes."""
     contract, record = subject.model.contract, subject.record
     page = render_page(
         "athanor.training.card",
@@ -92,33 +92,33 @@ def write_card(subject: CardSubject) -> bytes:
         record=record,
         snapshot=subject.snapshot,
         provenance=subject.provenance,
-        verdicts=list(judge(subject)),
+        verdicts=list(list_verdicts(subject)),
         failed=_failed(record),
         is_seen={column.name: Role.FEATURE in column.roles for column in contract.columns},
         better={name: "higher" if is_so else "lower" for name, is_so in GREATER_IS_BETTER.items()},
         figures=list(_list_figures(subject)),
         trials=record.trials[:TRIALS],
         slices=[list(results) for _, results in groupby(record.slices, key=lambda result: result.slice)],
-        libraries=_tell_libraries(subject.provenance),
+        libraries=_describe_libraries(subject.provenance),
     )
     return page.encode()
 
 
-def judge(subject: CardSubject) -> Iterator[Verdict]:
-    """Refused where a gate said no; and a warning where no commit holds what the model was made from."""
+def list_verdicts(subject: CardSubject) -> Iterator[Verdict]:
+    """Passed or refused by the gates; and a warning if no commit contains the code."""
     gates, failed = subject.record.gates, _failed(subject.record)
     asked = wording.plural(len(gates), "gate")
     if failed or subject.record.status == "refused":
-        text = f"{len(failed)} of {asked} said no. This is no release and must not be used."
+        text = f"{len(failed)} of {asked} failed. This is not a release and must not be used."
         yield Verdict("refused", "Refused", text)
     elif not gates:
-        yield Verdict("warning", "Not judged", "No gate was asked.")
+        yield Verdict("warning", "Not gated", "The recipe has no gates.")
     else:
         yield Verdict("passed", "Passed", f"{'It passed its gate' if len(gates) == 1 else f'It passed all {asked}'}.")
     if not subject.provenance.commit:
-        yield Verdict("warning", "Made outside a repository", "No commit holds the code that made it.")
+        yield Verdict("warning", "Made outside a repository", "No commit contains the code that made it.")
     elif not subject.provenance.is_clean:
-        text = "Some of the code that made it was in no commit: the commit alone may give another model."
+        text = "Some of the code was not committed: the commit alone may give a different model."
         yield Verdict("warning", "Made from an unclean tree", text)
 
 
@@ -131,37 +131,37 @@ def _list_figures(subject: CardSubject) -> Iterator[Figure]:
     yield Figure(
         "ROC curve",
         charts.draw_roc(answers),
-        "What share of the rows with the label is found, for what share of the others called wrongly.",
+        "Share of positive rows found, against the share of negative rows wrongly flagged.",
     )
     yield Figure(
         "Precision and recall",
         charts.draw_precision_recall(answers),
-        "What share of the called rows has the label, for what share of the rows with the label that is found.",
+        "Share of flagged rows that are positive, against the share of positive rows found.",
     )
     yield Figure(
         "Calibration",
         charts.draw_calibration(answers),
-        "How often came true what was promised: on the dotted line just as often. Where few rows are, chance rules.",
+        "Observed rate against predicted probability; on the dotted line they agree. Bins with few rows are noisy.",
     )
-    yield Figure("Importance of features", charts.draw_importance(subject.importance), _tell_importance(subject))
+    yield Figure("Importance of features", charts.draw_importance(subject.importance), _describe_importance(subject))
 
 
-def _tell_importance(subject: CardSubject) -> str:
+def _describe_importance(subject: CardSubject) -> str:
     rest = list(subject.importance.values())[charts.IMPORTANT :]
-    told = "Average precision that is lost when a feature is shuffled among rows. Features that tell the same share it."
+    caption = "Loss of average precision when a feature is shuffled among rows. Correlated features share it."
     if not rest:
-        return told
-    return f"{told} {wording.plural(len(rest), 'other')} lose {_metric(max(rest))} at most."
+        return caption
+    return f"{caption} {wording.plural(len(rest), 'other')} lose at most {_metric(max(rest))}."
 
 
-def _tell_libraries(provenance: Provenance) -> str:
-    """Those that can change an answer, with their versions."""
+def _describe_libraries(provenance: Provenance) -> str:
+    """Libraries that can change a prediction, with their versions."""
     versions = provenance.libraries
     return ", ".join(f"{name} {versions[name]}" for name in _NOTEWORTHY if name in versions)
 
 
 def _time(text: str) -> str:
-    """ISO 8601 in UTC, to the second: 2013-01-01 10:15:00 UTC. Anything else stays as it is."""
+    """ISO 8601 in UTC, to the second: 2013-01-01 10:15:00 UTC. Leaves other text unchanged."""
     return re.sub(r"^([\d-]{10})T([\d:]{8})(\.\d+)?(Z|\+00:00)$", r"\1 \2 UTC", text)
 
 
@@ -174,17 +174,17 @@ def _metric_name(name: str) -> str:
 
 
 def _mean(trial: Trial) -> str:
-    """Of its scores; a dash unless all are numbers."""
+    """Mean score; a dash unless all scores are numbers."""
     scores = [score for score in trial.scores if score is not None]
     return _metric(sum(scores) / len(scores) if scores and len(scores) == len(trial.scores) else None)
 
 
 def _parameters(parameters: Mapping[str, Scalar]) -> str:
-    """Without the names of the steps that they belong to."""
+    """Formats parameters without the names of pipeline steps."""
     shown = (f"{name.rpartition('__')[2]} {value}" for name, value in parameters.items())
     return ", ".join(shown) or "none"
 
 
 def _range(column: Column) -> str:
-    """What a value may be, without the unit, which has a cell of its own."""
+    """Allowed values, without the unit, which has its own cell."""
     return column.allowed.removesuffix(f" {column.unit}") if column.unit else column.allowed

@@ -1,1 +1,1 @@
-"""From fitted estimators to the graph that is served."""
+"""Compiles fitted estimators to the graph that is served."""

@@ -1,4 +1,4 @@
-"""Compiles a fitted pipeline to ONNX, its calibration with it."""
+"""Compiles a fitted pipeline and its calibration to one ONNX graph."""
 
 from typing import Any, Final
 
@@ -19,12 +19,12 @@ def compile_pipeline(pipeline: Any, features: FeatureArrays, calibration: Calibr
     """The ONNX graph of a fitted classifier.
 
     Args:
-        features: any; only their widths are looked at.
-        calibration: of its probabilities; becomes part of the graph.
+        features: any rows; only the widths matter.
+        calibration: of the probabilities; becomes part of the graph.
 
     Returns:
-        Bytes of a graph with the inputs `numeric` (float32) and `categorical` (text), those of them that have columns,
-        and the output `probabilities` of shape (n, 2).
+        Bytes of a graph with the inputs `numeric` (float32) and `categorical` (text), omitting one without columns, and
+        the output `probabilities` (float32) of shape (n, 2).
     """
     inputs = [
         ("numeric", FloatTensorType([None, features.numeric.shape[1]])),
@@ -39,13 +39,13 @@ def compile_pipeline(pipeline: Any, features: FeatureArrays, calibration: Calibr
     )
     if calibration is not None:
         _append(graph, calibration)
-    # They come out of a set: their order would change with PYTHONHASHSEED, and the release's digest with it.
+    # skl2onnx takes them from a set: without sorting, the release digest would depend on PYTHONHASHSEED.
     graph.opset_import.sort(key=lambda opset: opset.domain)
     return bytes(graph.SerializeToString(deterministic=True))
 
 
 def _append(model: ModelProto, calibration: Calibration) -> None:
-    """Puts the calibration between the probabilities and their output: what `apply_calibration` computes."""
+    """Inserts nodes that compute `apply_calibration` before the output."""
     for node in model.graph.node:
         node.output[:] = [_UNCALIBRATED if name == _OUTPUT else name for name in node.output]
         node.input[:] = [_UNCALIBRATED if name == _OUTPUT else name for name in node.input]
@@ -60,7 +60,7 @@ def _append(model: ModelProto, calibration: Calibration) -> None:
         helper.make_tensor(name, TensorProto.DOUBLE, [], [value]) for name, value in numbers.items()
     )
     model.graph.initializer.append(helper.make_tensor("calibration_position", TensorProto.INT64, [1], [1]))
-    # In double precision: log-odds near 0 and 1 lose digits otherwise.
+    # In double precision: log-odds near 0 and 1 would lose digits.
     steps: tuple[tuple[str, list[str], str, dict[str, Any]], ...] = (
         ("Gather", [_UNCALIBRATED, "calibration_position"], "calibration_raw", {"axis": 1}),
         ("Cast", ["calibration_raw"], "calibration_double", {"to": TensorProto.DOUBLE}),

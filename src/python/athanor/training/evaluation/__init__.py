@@ -1,1 +1,1 @@
-"""How good a model is: metrics, their intervals, slices, calibration, and what a champion would have answered."""
+"""How good a model is: metrics, intervals, slices, calibration, and the champion's predictions for comparison."""

@@ -1,8 +1,8 @@
-"""How sure a metric is: the bootstrap over rows (Efron 1979), with percentile intervals.
+"""Confidence intervals of metrics: the bootstrap over rows (Efron 1979), with percentile intervals.
 
-Metrics of a resample are weighted metrics: a row weighs as often as it was drawn. What weights do not change, as the
-order of probabilities, is computed once, so that a resample costs little more than drawing it. Which rows are drawn
-depends on nothing but the seed and the labels: all models see the same resamples.
+The metric of a resample is a weighted metric, with the number of draws of each row as its weight. Whatever does not
+depend on weights, such as the order of probabilities, is computed once, so that a resample costs little more than its
+draw. Draws depend only on the seed and the labels: all models get the same resamples.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +20,10 @@ _CONFIDENCE: Final = 0.95
 
 
 class WeightedMetrics:
-    """Metrics of some probabilities under weights to come; what scikit-learn gives for `sample_weight`."""
+    """Metrics of fixed probabilities under varying weights; equal to scikit-learn's with `sample_weight`."""
 
     def __init__(self, labels: NDArray[Any], probabilities: NDArray[np.float64]) -> None:
-        """Sorts.
+        """Sorts the probabilities once.
 
         Args:
             labels: 0 and 1, shape (n,); both must occur.
@@ -35,35 +35,35 @@ class WeightedMetrics:
         ascending = self._probabilities[self._order]
         self._positive_rows = self._order[self._labels[self._order]]
         positive = self._probabilities[self._positive_rows]
-        # Equal probabilities are one threshold: of each positive row, where its threshold's rows begin and end, among
-        # all rows and among the positive ones.
+        # Equal probabilities are one threshold: for each positive row, the start and end of its threshold's rows among
+        # all rows, and their start among the positive rows.
         self._begin, self._end = np.searchsorted(ascending, positive), np.searchsorted(ascending, positive, "right")
         self._positive_begin = np.searchsorted(positive, positive)
 
     def __call__(self, metrics: Sequence[str], weights: NDArray[np.int64]) -> dict[str, float]:
-        """Some metrics by name.
+        """The requested metrics by name.
 
         Args:
-            weights: whole numbers from 0, shape (n,). Rows of both labels must have some.
+            weights: integers from 0, shape (n,); at least one row of each label needs a positive weight.
         """
         values = {}
         if not {"roc_auc", "average_precision"}.isdisjoint(metrics):
             values = self._rank(weights)
         if not {"brier_score", "log_loss"}.isdisjoint(metrics):
-            # `einsum`, for a product of BLAS depends on the number of threads.
+            # `einsum`, because BLAS products depend on the number of threads.
             shares = weights / weights.sum()
             values["brier_score"] = float(np.einsum("i,i->", shares, self._squares))
             values["log_loss"] = float(np.einsum("i,i->", shares, self._logarithms))
         return {name: values[name] for name in metrics}
 
     def _rank(self, weights: NDArray[np.int64]) -> dict[str, float]:
-        """Those metrics that look at nothing but the order."""
+        """The metrics that depend on the order only."""
         positive = weights[self._positive_rows]
         below, positive_below = _before(weights[self._order]), _before(positive)
         total, positives = below[-1], positive_below[-1]
         begin, end = below[self._begin], below[self._end]
-        # Twice the pairs in which a positive row ranks above another, a tie counting half; pairs of two positive rows
-        # among them add up to the square, whatever the order.
+        # Twice the number of pairs in which a positive row ranks above another row, ties counting half, minus the pairs
+        # of two positive rows, which add up to the square in any order.
         pairs = positive @ (begin + end) - positives**2
         precision = (positives - positive_below[self._positive_begin]) / np.maximum(total - begin, 1)
         return {
@@ -77,9 +77,9 @@ class WeightedMetrics:
 
     @cached_property
     def _logarithms(self) -> NDArray[np.float64]:
-        given_to_label = np.where(self._labels, self._probabilities, 1 - self._probabilities)
-        # As scikit-learn does: one sure error would outweigh all else.
-        return np.asarray(-np.log(np.maximum(given_to_label, np.finfo(np.float64).eps)))
+        label_probability = np.where(self._labels, self._probabilities, 1 - self._probabilities)
+        # As scikit-learn does: one confident error would outweigh all other rows.
+        return np.asarray(-np.log(np.maximum(label_probability, np.finfo(np.float64).eps)))
 
 
 def estimate(labels: NDArray[Any], probabilities: NDArray[np.float64], seed: int) -> Mapping[str, Estimate]:
@@ -108,9 +108,9 @@ def paired_interval(
     seed: int,
     confidence: float = _CONFIDENCE,
 ) -> Estimate:
-    """By how much we are better than they on the same rows, by one metric: positive where we are better.
+    """The gain in one metric of `ours` over `theirs` on the same rows; positive if `ours` is better.
 
-    Both answer the same resamples, so that what makes rows hard for both cancels out.
+    Both are evaluated on the same resamples, so that rows that are hard for both cancel out.
 
     Raises:
         DataError, GateError: as `evaluate` does.
@@ -124,7 +124,7 @@ def paired_interval(
 
 
 def _draw(labels: NDArray[Any], seed: int) -> Iterator[NDArray[np.int64]]:
-    """How often each row is drawn, resample by resample. One with only one label has no metrics: another is drawn."""
+    """The number of draws of each row, per resample. Redraws a resample with only one label, which has no metrics."""
     random = np.random.default_rng(seed)
     rows, positive = len(labels), np.flatnonzero(labels)
     drawn = 0
@@ -136,7 +136,7 @@ def _draw(labels: NDArray[Any], seed: int) -> Iterator[NDArray[np.int64]]:
 
 
 def _before(weights: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What lies before each position, and in the end all; shape (n + 1,)."""
+    """The cumulative sum, exclusive, with the total at the end; shape (n + 1,)."""
     sums = np.zeros(len(weights) + 1, dtype=np.int64)
     np.cumsum(weights, out=sums[1:])
     return sums

@@ -1,4 +1,4 @@
-"""Calibration: probabilities that mean what they say, where that helps."""
+"""Calibration: Platt scaling of probabilities, used only if it helps."""
 
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
@@ -13,17 +13,19 @@ from threadpoolctl import threadpool_limits
 from athanor.release.manifest import Calibration
 
 Folds: TypeAlias = Sequence[tuple[NDArray[np.int64], NDArray[np.float64]]]
-"""Labels and what was answered for them, fold by fold in order of time."""
+"""Labels and predicted probabilities of each fold, in time order."""
 
 CLIP: Final = 1e-6
-"""Log-odds are taken of probabilities from here to one less this."""
+"""Probabilities are clipped to [CLIP, 1 - CLIP] before taking log-odds."""
 
 
 def find_calibration(folds: Folds) -> Calibration | None:
-    """Platt scaling of answers to rows that were not fitted on, or None where it does not help.
+    """Platt scaling fitted to out-of-fold predictions, or None if it does not help.
 
-    It helps where the Brier score of each fold but the first, added up, is smaller with the scaling that the folds
-    before it give. No fold is calibrated on its future.
+    It helps if it lowers the sum of the Brier scores of all folds but the first, each scaled by a fit on the folds
+    before it. No fold is calibrated on later rows.
+
+    Platt 1999, "Probabilistic outputs for support vector machines and comparisons to regularized likelihood methods".
     """
     plain = calibrated = 0.0
     for turn in range(1, len(folds)):
@@ -35,7 +37,7 @@ def find_calibration(folds: Folds) -> Calibration | None:
 
 
 def apply_calibration(calibration: Calibration, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shape (n,) in and out; NaN stays NaN."""
+    """Calibrated probabilities; shape (n,) in and out, NaN stays NaN."""
     score = calibration.slope * _log_odds(probabilities) + calibration.intercept
     return np.asarray(1 / (1 + np.exp(-score)))
 
@@ -43,7 +45,7 @@ def apply_calibration(calibration: Calibration, probabilities: NDArray[np.float6
 def _fit(folds: Folds) -> Calibration:
     labels, probabilities = (np.concatenate(parts) for parts in zip(*folds, strict=True))
     with threadpool_limits(1):
-        # Without regularisation: two numbers from thousands of rows.
+        # Without regularisation: it fits two numbers to thousands of rows.
         fitted = LogisticRegression(C=np.inf).fit(_log_odds(probabilities).reshape(-1, 1), labels)
     return Calibration(slope=float(fitted.coef_[0, 0]), intercept=float(fitted.intercept_[0]))
 
@@ -54,12 +56,12 @@ def _log_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class Calibrated(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A fitted classifier whose probabilities are calibrated."""
+    """A fitted classifier with calibrated probabilities."""
 
     def __init__(self, pipeline: Any, calibration: Calibration) -> None:
         self.pipeline = pipeline
         self.calibration = calibration
 
     def predict_proba(self, frame: Any) -> NDArray[np.float64]:
-        late = apply_calibration(self.calibration, self.pipeline.predict_proba(frame)[:, 1])
-        return np.column_stack([1 - late, late])
+        calibrated = apply_calibration(self.calibration, self.pipeline.predict_proba(frame)[:, 1])
+        return np.column_stack([1 - calibrated, calibrated])

@@ -1,4 +1,4 @@
-"""The release that answers now, asked for the rows that a new one is judged by."""
+"""The champion's predictions for the rows on which a new release is evaluated."""
 
 import base64
 from typing import Any
@@ -15,24 +15,26 @@ from athanor.release.store import ReleaseStore
 from athanor.training.evaluation.evidence import Champion, Rows
 
 
-def write_answers(snapshot: str, test_from: str, probabilities: NDArray[np.float64]) -> dict[str, str]:
-    """What a release keeps of its answers to the rows that it was evaluated on.
+def encode_predictions(snapshot: str, test_from: str, probabilities: NDArray[np.float64]) -> dict[str, str]:
+    """The JSON form of a release's predictions for its evaluation rows.
 
-    Its graph cannot be asked any more once the features have changed.
+    Kept because the graph cannot run once the features have changed.
 
     Args:
         snapshot: content digest.
-        probabilities: of a graph: float32 holds them without loss.
+        probabilities: from a graph, so that float32 is lossless.
     """
     content = probabilities.astype("<f4").tobytes()
     return {"snapshot": snapshot, "test_from": test_from, "probabilities": base64.b64encode(content).decode()}
 
 
-def ask_champion(store: ReleaseStore, model: Model, rows: Rows, snapshot: str, test_from: str) -> Champion | None:
-    """What the champion answers; None where nothing takes traffic yet.
+def predict_with_champion(
+    store: ReleaseStore, model: Model, rows: Rows, snapshot: str, test_from: str
+) -> Champion | None:
+    """The champion with its predictions; None if there is no traffic yet.
 
-    Where the features are the same, its graph is asked. Where they have changed, it gave its answers to the same rows
-    when it was made, if it was evaluated on the same snapshot.
+    Runs the champion's graph if the features are the same. If they have changed, uses the predictions stored with the
+    champion, provided that it was evaluated on the same rows.
 
     Raises:
         ReleaseError: the champion is corrupted.
@@ -44,18 +46,18 @@ def ask_champion(store: ReleaseStore, model: Model, rows: Rows, snapshot: str, t
     release = store.read(model.name, served.digest)
     changes = compare(release.json(CONTRACT), model.contract.promises)
     is_of_another_major = any(change.level is Level.BREAKING for change in changes)
-    probabilities, reason = _ask(release, model, rows, snapshot, test_from)
+    probabilities, reason = _predict(release, model, rows, snapshot, test_from)
     return Champion(served.semantic_version, served.digest, probabilities, reason, is_of_another_major)
 
 
-def _ask(
+def _predict(
     release: Release, model: Model, rows: Rows, snapshot: str, test_from: str
 ) -> tuple[NDArray[np.float64] | None, str]:
     if release.identity.features == model.features.digest:
         return Graph(release.files[GRAPH]).predict_probability(rows.features), ""
     kept = release.json(ANSWERS)
     if (kept["snapshot"], kept["test_from"]) == (snapshot, test_from):
-        return _read_answers(kept), ""
+        return _read_predictions(kept), ""
     version = release.manifest.provenance.snapshot_version
     return None, (
         f"the champion has other features and was evaluated on snapshot {version} ({kept['snapshot'][:12]}) from "
@@ -64,5 +66,5 @@ def _ask(
     )
 
 
-def _read_answers(kept: Any) -> NDArray[np.float64]:
+def _read_predictions(kept: Any) -> NDArray[np.float64]:
     return np.frombuffer(base64.b64decode(kept["probabilities"]), dtype="<f4").astype(np.float64)

@@ -1,4 +1,4 @@
-"""What gates and the model card judge by: rows the model was not trained on, and what is answered for them."""
+"""What gates and the model card are based on: held-out rows and the predictions for them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +15,11 @@ from athanor.release.predictor import Graph
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a snapshot in all their forms.
+    """Rows of a snapshot as columns, features and labels.
 
     Attributes:
         columns: all columns of the dataset.
-        frame: what a pipeline is given: a data frame of the numeric features, then the categorical ones.
+        frame: input of a pipeline: a data frame of the numeric features, then the categorical ones.
         labels: 0 and 1, shape (n,).
     """
 
@@ -33,7 +33,7 @@ class Rows:
 
     @classmethod
     def make(cls, model: Model, columns: Columns) -> "Rows":
-        """Computes features and labels of rows."""
+        """Computes features and labels."""
         features = compute_features(model, columns)
         labels = columns[model.contract.label.name].astype(np.int64)
         names = model.features
@@ -41,7 +41,7 @@ class Rows:
         return cls(columns, features, frame, labels)
 
     def take(self, chosen: NDArray[Any]) -> "Rows":
-        """Those at some positions, or where a mask is true."""
+        """The rows at some positions, or where a mask is true."""
         return Rows(
             {name: values[chosen] for name, values in self.columns.items()},
             self.features.take(chosen),
@@ -51,23 +51,23 @@ class Rows:
 
 
 def compute_features(model: Model, columns: Columns) -> FeatureArrays:
-    """What serving will not have, or what is no feature, is not there to be looked at."""
+    """Features computed from the ROLE_FEATURE columns alone, as in serving."""
     contract = model.contract
     return model.features({c.name: columns[c.name] for c in contract.columns if Role.FEATURE in c.roles})
 
 
 def spread(length: int, count: int) -> NDArray[np.int64]:
-    """Up to `count` positions, evenly over all rows."""
+    """Up to `count` evenly spaced positions."""
     return np.unique(np.linspace(0, length - 1, min(count, length)).astype(np.int64))
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The release that answers now, beside the one that is judged.
+    """The current champion, for comparison with the new release.
 
     Attributes:
-        probabilities: its answers for the same rows; None where it cannot be asked, and `reason` says why.
-        is_of_another_major: whether callers of its contract could not call the release that is judged.
+        probabilities: its predictions for the same rows; None if they cannot be had, and `reason` says why.
+        is_of_another_major: whether callers of its contract could not call the new release.
     """
 
     semantic_version: str
@@ -79,15 +79,15 @@ class Champion:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A fitted model and what it answers for rows later than all that it was trained on.
+    """A fitted model and its predictions for rows later than all training rows.
 
     Attributes:
-        rows: n rows.
-        pipeline: the fitted scikit-learn classifier, calibrated where that helps.
-        graph: the same as ONNX; what will be served.
-        probabilities: answers of the graph, shape (n,).
-        baseline: answers of the baseline, shape (n,).
-        champion: None where nothing takes traffic yet.
+        rows: n held-out rows.
+        pipeline: the fitted scikit-learn classifier, including its calibration if any.
+        graph: the pipeline as ONNX; what will be served.
+        probabilities: the graph's predictions, shape (n,).
+        baseline: the baseline's predictions, shape (n,).
+        champion: None if there is no traffic yet.
     """
 
     model: Model
@@ -105,5 +105,5 @@ class Evidence:
         return Graph(self.graph)
 
     def predict(self, columns: Columns) -> NDArray[np.float64]:
-        """What the graph answers for other rows: probabilities, one for each."""
+        """The graph's probabilities for other rows, shape (n,)."""
         return self.session.predict_probability(compute_features(self.model, columns))

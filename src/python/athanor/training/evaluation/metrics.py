@@ -1,4 +1,4 @@
-"""How good probabilities are."""
+"""Metrics of predicted probabilities."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -26,7 +26,7 @@ GREATER_IS_BETTER: Final[Mapping[str, bool]] = {
     "brier_score": False,
     "log_loss": False,
 }
-"""Every metric, and whether more of it is better."""
+"""Every metric by name, and whether a greater value is better."""
 
 
 def evaluate(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> dict[str, float]:
@@ -38,47 +38,47 @@ def evaluate(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> dict[s
 
     Raises:
         DataError: only one label occurs.
-        GateError: what should be a probability is NaN or not from 0 to 1.
+        GateError: a probability is NaN or outside [0, 1].
     """
-    _demand_judgeable(labels, probabilities)
+    _require_scorable(labels, probabilities)
     return {name: float(metric(labels, clip(probabilities))) for name, metric in _METRICS.items()}
 
 
 def measure(metric: str, labels: NDArray[Any], probabilities: NDArray[np.float64]) -> float:
-    """One of the metrics of `evaluate`, which see for arguments and errors."""
-    _demand_judgeable(labels, probabilities)
+    """One of the metrics of `evaluate`, with the same arguments and errors."""
+    _require_scorable(labels, probabilities)
     return float(_METRICS[metric](labels, clip(probabilities)))
 
 
 def gain(metric: str, ours: float, theirs: float) -> float:
-    """How much better a value of a metric is than another: positive where it is."""
+    """How much better `ours` is than `theirs`; positive if it is."""
     return ours - theirs if GREATER_IS_BETTER[metric] else theirs - ours
 
 
 def clip(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From 0 to 1. A graph that adds up trees in single precision answers 1.0000001 where they all agree."""
+    """Clips to [0, 1]: a graph that sums trees in single precision may return 1.0000001."""
     return np.clip(probabilities, 0, 1)
 
 
-def describe_improbable(probabilities: NDArray[np.float64]) -> str:
-    """What is wrong with probabilities that are NaN or, but for rounding, not from 0 to 1; "" if all are well."""
+def describe_invalid(probabilities: NDArray[np.float64]) -> str:
+    """Describes probabilities that are NaN or, beyond rounding, outside [0, 1]; "" if all are valid."""
     wrong = np.flatnonzero(~(np.abs(probabilities - 0.5) <= 0.5 + TOLERANCE))
     if not len(wrong):
         return ""
     first = f"the first is {probabilities[wrong[0]]:.9g} in row {wrong[0]}"
-    return f"{len(wrong)} of {len(probabilities)} probabilities are not from 0 to 1, {first}"
+    return f"{len(wrong)} of {len(probabilities)} probabilities are NaN or outside 0 to 1; {first}"
 
 
 def calibration_error(labels: NDArray[Any], probabilities: NDArray[np.float64], bins: int = 10) -> float:
-    """How far probabilities are, on average, from the rates at which the label then occurs.
+    """The expected calibration error (Naeini et al. 2015) with bins of equal counts.
 
-    The expected calibration error (Naeini et al. 2015) with equally filled bins: |mean probability - rate| of each bin,
-    weighed by its rows. Equal probabilities share a bin, so that the order of rows does not matter.
+    The mean of |mean probability - rate of the label| over bins, weighted by their rows. Equal probabilities share a
+    bin, so that the order of rows does not matter.
 
     Args:
         labels: 0 and 1, shape (n,).
         probabilities: shape (n,). NaN gives NaN.
-        bins: how many.
+        bins: number of bins.
     """
     if np.isnan(probabilities).any():
         return np.nan
@@ -88,7 +88,7 @@ def calibration_error(labels: NDArray[Any], probabilities: NDArray[np.float64], 
 
 
 def select(chosen: Slice, columns: Columns) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Each value of a slice, in order, with a mask of its rows."""
+    """Each value of a slice, sorted, with a mask of its rows."""
     values = np.asarray(chosen.by(columns))
     for value in sorted(set(values)):
         yield str(value), values == value
@@ -97,7 +97,7 @@ def select(chosen: Slice, columns: Columns) -> Iterator[tuple[str, NDArray[np.bo
 def evaluate_slices(
     slices: Sequence[Slice], columns: Columns, labels: NDArray[Any], probabilities: NDArray[np.float64]
 ) -> tuple[SliceResult, ...]:
-    """How good probabilities are for each value of each slice.
+    """Metrics for each value of each slice; None for metrics if all its labels are equal.
 
     Args:
         columns: contract columns of n rows.
@@ -105,7 +105,7 @@ def evaluate_slices(
         probabilities: of label 1, shape (n,).
 
     Raises:
-        GateError: what should be a probability is NaN or not from 0 to 1.
+        GateError: a probability is NaN or outside [0, 1].
     """
     return tuple(
         _evaluate_slice(chosen.name, value, labels[rows], probabilities[rows])
@@ -120,9 +120,9 @@ def _evaluate_slice(name: str, value: str, labels: NDArray[Any], probabilities: 
     return SliceResult(slice=name, value=value, rows=len(labels), label_rate=rate, metrics=metrics)
 
 
-def _demand_judgeable(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> None:
-    """Raises, as `evaluate` says, where no metric can tell anything."""
-    if problem := describe_improbable(probabilities):
-        raise GateError(f"{problem}; such a model cannot be judged, and must not be released")
+def _require_scorable(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> None:
+    """Raises as `evaluate` does."""
+    if problem := describe_invalid(probabilities):
+        raise GateError(f"{problem}; the model cannot be evaluated and must not be released")
     if len(found := np.unique(labels)) < 2:
-        raise DataError(f"all {len(labels)} rows have the label {found}; metrics need rows of both, take more rows")
+        raise DataError(f"all {len(labels)} rows have the label {found}; metrics need both labels, use more rows")

@@ -1,4 +1,4 @@
-"""Gates on what will be served: the graph."""
+"""Gates on the compiled graph, which is what will be served."""
 
 import time
 from dataclasses import dataclass
@@ -9,26 +9,32 @@ from threadpoolctl import threadpool_limits
 from athanor.release.predictor import TOLERANCE
 from athanor.release.record import GateResult
 from athanor.training.evaluation.evidence import Evidence, spread
-from athanor.training.evaluation.metrics import describe_improbable
-from athanor.training.gates.bounds import demand_count, demand_range
-from athanor.training.gates.gate import judge
+from athanor.training.evaluation.metrics import describe_invalid
+from athanor.training.gates.bounds import require_count, require_range
+from athanor.training.gates.gate import make_result
 
 
 @dataclass(frozen=True)
 class Parity:
-    """The graph answers as the pipeline does that it was compiled from.
+    """The graph predicts the same probabilities as the pipeline it was compiled from.
 
     Attributes:
-        rows: how many are compared, spread evenly over those of the evaluation.
-        at_most: the largest difference of two probabilities, inclusive.
+        rows: number of rows to compare, evenly spaced over the held-out rows.
+        at_most: largest allowed difference of two probabilities, inclusive; in [0, 1).
+
+    >>> Parity(at_most=1.0)
+    Traceback (most recent call last):
+    athanor.errors.ContractError: parity of graph and pipeline: at_most is 1; it must be at least 0 and less than 1
+    >>> Parity(rows=100).run(evidence).passed
+    True
     """
 
     rows: int = 10_000
     at_most: float = TOLERANCE
 
     def __post_init__(self) -> None:
-        demand_count(self.name, "rows", self.rows)
-        demand_range(self.name, "at_most", self.at_most, 0.0, 1.0)
+        require_count(self.name, "rows", self.rows)
+        require_range(self.name, "at_most", self.at_most, 0.0, 1.0)
 
     @property
     def name(self) -> str:
@@ -41,31 +47,37 @@ class Parity:
             of_pipeline = evidence.pipeline.predict_proba(rows.frame)[:, 1]
         of_graph = evidence.session.predict_probability(rows.features)
         differences = np.abs(of_pipeline - of_graph)
-        # The first NaN, where there is one.
+        # The first NaN, if there is one.
         worst = int(differences.argmax())
         explanation = (
             f"of {len(sample):,} rows the largest difference is {differences[worst]:.3g} in row {sample[worst]}: "
-            f"the graph answers {of_graph[worst]:.6g}, the pipeline {of_pipeline[worst]:.6g}"
+            f"the graph returns {of_graph[worst]:.6g}, the pipeline {of_pipeline[worst]:.6g}"
         )
         wanted = f"a difference of at most {self.at_most:g}"
-        return judge(self, bool(differences[worst] <= self.at_most), differences[worst], wanted, explanation)
+        return make_result(self, bool(differences[worst] <= self.at_most), differences[worst], wanted, explanation)
 
 
 @dataclass(frozen=True)
 class Latency:
-    """One row is answered quickly: features and graph, without the network.
+    """Predicting one row is fast: features and graph, without the network.
 
     Attributes:
-        at_most_ms: the median, inclusive.
-        calls: how many are timed, each with another row where there are as many.
+        at_most_ms: largest allowed median in milliseconds, inclusive.
+        calls: number of timed calls, with a different row each as far as there are rows.
+
+    >>> Latency(at_most_ms=5.0, calls=0)
+    Traceback (most recent call last):
+    athanor.errors.ContractError: latency of one row: calls is 0; it must be at least 1
+    >>> Latency(at_most_ms=1e-6, calls=20).run(evidence).passed
+    False
     """
 
     at_most_ms: float
     calls: int = 200
 
     def __post_init__(self) -> None:
-        demand_range(self.name, "at_most_ms", self.at_most_ms, 0.0, np.inf)
-        demand_count(self.name, "calls", self.calls)
+        require_range(self.name, "at_most_ms", self.at_most_ms, 0.0, np.inf)
+        require_count(self.name, "calls", self.calls)
 
     @property
     def name(self) -> str:
@@ -84,24 +96,29 @@ class Latency:
             took_ms[at] = (time.perf_counter() - began) * 1_000
         median, slowest = np.quantile(took_ms, (0.5, 0.99))
         wanted = f"at most {self.at_most_ms:g} ms in the median"
-        if problem := describe_improbable(answers):
-            return judge(self, False, None, wanted, problem)
+        if problem := describe_invalid(answers):
+            return make_result(self, False, None, wanted, problem)
         explanation = f"of {self.calls} rows, the median is {median:.3g} ms, the 99th percentile {slowest:.3g} ms"
-        return judge(self, bool(median <= self.at_most_ms), float(median), wanted, explanation)
+        return make_result(self, bool(median <= self.at_most_ms), float(median), wanted, explanation)
 
 
 @dataclass(frozen=True)
 class GraphSize:
-    """The graph is small: each replica loads it, and keeps it in memory.
+    """The graph is small: each replica loads it and keeps it in memory.
 
     Attributes:
-        at_most_bytes: inclusive.
+        at_most_bytes: largest allowed size, inclusive.
+
+    >>> GraphSize(at_most_bytes=100).run(evidence).passed
+    False
+    >>> GraphSize(at_most_bytes=20_000_000).run(evidence).passed
+    True
     """
 
     at_most_bytes: int
 
     def __post_init__(self) -> None:
-        demand_range(self.name, "at_most_bytes", self.at_most_bytes, 1, np.inf)
+        require_range(self.name, "at_most_bytes", self.at_most_bytes, 1, np.inf)
 
     @property
     def name(self) -> str:
@@ -110,6 +127,6 @@ class GraphSize:
     def run(self, evidence: Evidence) -> GateResult:
         size = len(evidence.graph)
         wanted = f"at most {self.at_most_bytes:,} bytes"
-        if problem := describe_improbable(evidence.probabilities):
-            return judge(self, False, None, wanted, problem)
-        return judge(self, size <= self.at_most_bytes, size, wanted, f"the graph has {size:,} bytes")
+        if problem := describe_invalid(evidence.probabilities):
+            return make_result(self, False, None, wanted, problem)
+        return make_result(self, size <= self.at_most_bytes, size, wanted, f"the graph has {size:,} bytes")

@@ -1,4 +1,4 @@
-"""What a gate is, and how gates are run."""
+"""The interface of a gate, and how gates are run."""
 
 import math
 from collections.abc import Sequence
@@ -11,21 +11,21 @@ from athanor.training.evaluation.evidence import Evidence
 
 
 class Gate(Protocol):
-    """A condition that a release must meet. Gates are frozen dataclasses: a recipe declares them."""
+    """A condition that a release must meet. Implement gates as frozen dataclasses, to declare them in a recipe."""
 
     @property
     def name(self) -> str:
-        """Stable, and unlike that of any other gate of the recipe."""
+        """Stable, and unique within the recipe."""
 
     def run(self, evidence: Evidence) -> GateResult:
-        """Judges. What is NaN passes no gate."""
+        """Checks the condition. A NaN must not pass."""
 
 
-def judge(gate: Gate, passed: bool, value: float | None, wanted: str, explanation: str) -> GateResult:
+def make_result(gate: Gate, passed: bool, value: float | None, wanted: str, explanation: str) -> GateResult:
     """The result of a gate.
 
     Args:
-        value: what was measured. With one that is no finite number no gate passes. None where nothing was measured.
+        value: the measured value; None if nothing was measured. A gate fails if it is not finite.
         wanted, explanation: see GateResult.
     """
     is_number = value is None or math.isfinite(value)
@@ -39,7 +39,7 @@ def judge(gate: Gate, passed: bool, value: float | None, wanted: str, explanatio
 
 
 def run_gates(gates: Sequence[Gate], evidence: Evidence, advance: Advance | None = None) -> tuple[GateResult, ...]:
-    """Runs all gates, whatever the first ones say."""
+    """Runs all gates, even after one has failed."""
     results = []
     for gate in gates:
         results.append(gate.run(evidence))
@@ -48,12 +48,14 @@ def run_gates(gates: Sequence[Gate], evidence: Evidence, advance: Advance | None
     return tuple(results)
 
 
-def demand(results: Sequence[GateResult], where: str = "") -> None:
-    """Raises GateError, which names every gate that failed, if one did.
+def raise_if_failed(results: Sequence[GateResult], where: str = "") -> None:
+    """Raises GateError, listing all failed gates, if any failed.
 
     Args:
-        where: where one can read more.
+        where: path of the full report.
     """
     if failed := [result for result in results if not result.passed]:
-        lines = (f"  - {result.gate}: {result.explanation}; wanted is {result.wanted}" for result in failed)
-        raise GateError("\n".join(["the release is stopped", *lines, *([f"more: {where}"] if where else [])]))
+        lines = (f"  - {result.gate}: {result.explanation}; required: {result.wanted}" for result in failed)
+        raise GateError(
+            "\n".join(["the release was stopped by its gates", *lines, *([f"full report: {where}"] if where else [])])
+        )

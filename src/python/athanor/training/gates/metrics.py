@@ -1,4 +1,4 @@
-"""Gates on how good a model is on all rows together."""
+"""Gates on metrics over all held-out rows. A probability that is NaN or outside [0, 1] fails every one of them."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,24 @@ from numpy.typing import NDArray
 from athanor.release.record import GateResult
 from athanor.training.evaluation.bootstrap import paired_interval
 from athanor.training.evaluation.evidence import Champion, Evidence
-from athanor.training.evaluation.metrics import calibration_error, describe_improbable, gain, measure
-from athanor.training.gates.bounds import demand_bounds, demand_count, demand_margin, demand_metric, demand_range
-from athanor.training.gates.gate import judge
+from athanor.training.evaluation.metrics import calibration_error, describe_invalid, gain, measure
+from athanor.training.gates.bounds import require_bounds, require_count, require_margin, require_metric, require_range
+from athanor.training.gates.gate import make_result
 
 
 @dataclass(frozen=True)
 class Floor:
-    """A metric has at least one value, at most another, or both.
+    """A metric stays within absolute bounds.
 
     Attributes:
-        at_least, at_most: inclusive; one of them must be given.
+        metric: "roc_auc", "average_precision", "brier_score" or "log_loss".
+        at_least, at_most: bounds, inclusive; at least one is required.
+
+    >>> Floor("roc_auc")
+    Traceback (most recent call last):
+    athanor.errors.ContractError: floor of roc_auc: neither at_least nor at_most is given, ...
+    >>> Floor("roc_auc", at_least=0.7).run(evidence).passed
+    True
     """
 
     metric: str
@@ -26,8 +33,8 @@ class Floor:
     at_most: float | None = None
 
     def __post_init__(self) -> None:
-        demand_metric(self.name, self.metric)
-        demand_bounds(self.name, self.metric, self.at_least, self.at_most)
+        require_metric(self.name, self.metric)
+        require_bounds(self.name, self.metric, self.at_least, self.at_most)
 
     @property
     def name(self) -> str:
@@ -38,28 +45,35 @@ class Floor:
     def run(self, evidence: Evidence) -> GateResult:
         bounds = (("at least", self.at_least), ("at most", self.at_most))
         wanted = " and ".join(f"{words} {bound:g}" for words, bound in bounds if bound is not None)
-        if problem := describe_improbable(evidence.probabilities):
-            return judge(self, False, None, wanted, problem)
+        if problem := describe_invalid(evidence.probabilities):
+            return make_result(self, False, None, wanted, problem)
         value = measure(self.metric, evidence.rows.labels, evidence.probabilities)
         is_above = self.at_least is None or value >= self.at_least
         is_below = self.at_most is None or value <= self.at_most
-        return judge(self, is_above and is_below, value, wanted, f"{self.metric} is {value:.4g}")
+        return make_result(self, is_above and is_below, value, wanted, f"{self.metric} is {value:.4g}")
 
 
 @dataclass(frozen=True)
 class BetterThanBaseline:
-    """A metric is better than that of the baseline, by some amount at least. No gain at all is never enough.
+    """A metric is better than the baseline's, by a minimum gain. A gain of zero always fails.
 
     Attributes:
-        by: how much better, inclusive, whether more of the metric is better or less.
+        metric: as in `Floor`.
+        by: smallest gain, inclusive; positive for every metric, whether greater or smaller values are better.
+
+    >>> BetterThanBaseline("brier_score", by=-0.1)
+    Traceback (most recent call last):
+    athanor.errors.ContractError: brier_score better than baseline: by is -0.1; it must be at least 0 and less than 1
+    >>> BetterThanBaseline("brier_score", by=0.05).run(evidence).passed
+    True
     """
 
     metric: str
     by: float = 0.0
 
     def __post_init__(self) -> None:
-        demand_metric(self.name, self.metric)
-        demand_margin(self.name, "by", self.by, self.metric)
+        require_metric(self.name, self.metric)
+        require_margin(self.name, "by", self.by, self.metric)
 
     @property
     def name(self) -> str:
@@ -67,27 +81,35 @@ class BetterThanBaseline:
 
     def run(self, evidence: Evidence) -> GateResult:
         wanted = f"a gain of at least {self.by:g}" if self.by else "a gain"
-        if problem := describe_improbable(evidence.probabilities):
-            return judge(self, False, None, wanted, problem)
-        if problem := describe_improbable(evidence.baseline):
-            return judge(self, False, None, wanted, f"of the baseline, {problem}")
+        if problem := describe_invalid(evidence.probabilities):
+            return make_result(self, False, None, wanted, problem)
+        if problem := describe_invalid(evidence.baseline):
+            return make_result(self, False, None, wanted, f"the baseline: {problem}")
         labels = evidence.rows.labels
         ours, baseline = (measure(self.metric, labels, p) for p in (evidence.probabilities, evidence.baseline))
         found = gain(self.metric, ours, baseline)
-        explanation = f"{self.metric} is {ours:.4g}, that of the baseline {baseline:.4g}: a gain of {found:.4g}"
-        return judge(self, found > 0 and found >= self.by, found, wanted, explanation)
+        explanation = f"{self.metric} is {ours:.4g}, the baseline's {baseline:.4g}: a gain of {found:.4g}"
+        return make_result(self, found > 0 and found >= self.by, found, wanted, explanation)
 
 
 @dataclass(frozen=True)
 class NotWorseThanChampion:
-    """A metric is, as far as the rows can tell, not worse than that of the champion by more than a margin.
+    """A metric is not worse than the champion's by more than a margin: a non-inferiority test.
 
-    The lower end of a paired bootstrap interval of the difference decides: few rows prove little. Where nothing takes
-    traffic yet, or where the champion is of another major version, there is nobody to be worse than.
+    The lower bound of a paired bootstrap interval of the gain must be at least `-margin`, so few rows prove little.
+    Passes if there is no champion yet, or if it has another major version. Fails if the champion's predictions for the
+    same rows cannot be had.
 
     Attributes:
-        margin: how much worse is borne, inclusive, whether more of the metric is better or less.
-        confidence: of the interval.
+        metric: as in `Floor`.
+        margin: largest acceptable loss, inclusive; positive for every metric.
+        confidence: of the interval, in [0.5, 1).
+
+    >>> NotWorseThanChampion("roc_auc", margin=0.01, confidence=1.0)
+    Traceback (most recent call last):
+    athanor.errors.ContractError: roc_auc not worse than champion: confidence is 1; it must be at least 0.5 ...
+    >>> NotWorseThanChampion("roc_auc", margin=0.01).run(evidence).explanation
+    'there is no champion yet'
     """
 
     metric: str
@@ -95,9 +117,9 @@ class NotWorseThanChampion:
     confidence: float = 0.95
 
     def __post_init__(self) -> None:
-        demand_metric(self.name, self.metric)
-        demand_margin(self.name, "margin", self.margin, self.metric)
-        demand_range(self.name, "confidence", self.confidence, 0.5, 1.0)
+        require_metric(self.name, self.metric)
+        require_margin(self.name, "margin", self.margin, self.metric)
+        require_range(self.name, "confidence", self.confidence, 0.5, 1.0)
 
     @property
     def name(self) -> str:
@@ -105,16 +127,16 @@ class NotWorseThanChampion:
 
     def run(self, evidence: Evidence) -> GateResult:
         champion = evidence.champion
-        if problem := describe_improbable(evidence.probabilities):
+        if problem := describe_invalid(evidence.probabilities):
             return self._say(False, problem)
         if champion is None:
             return self._say(True, "there is no champion yet")
         if champion.is_of_another_major:
-            return self._say(True, f"{_describe(champion)} is of another major version: its callers stay with it")
+            return self._say(True, f"{_describe(champion)} has another major version: its callers keep it")
         if champion.probabilities is None:
-            return self._say(False, _explain_silence(champion))
-        if problem := describe_improbable(champion.probabilities):
-            return self._say(False, f"of {_describe(champion)}, {problem}; roll it back, then train again")
+            return self._say(False, _explain_unavailable(champion))
+        if problem := describe_invalid(champion.probabilities):
+            return self._say(False, f"{_describe(champion)}: {problem}; roll it back, then train again")
         return self._compare(champion, champion.probabilities, evidence)
 
     def _compare(self, champion: Champion, theirs: NDArray[np.float64], evidence: Evidence) -> GateResult:
@@ -124,10 +146,10 @@ class NotWorseThanChampion:
             f"the gain of {self.metric} over {_describe(champion)} is {found.value:.4g}, "
             f"{100 * self.confidence:g} % interval {found.low:.4g} to {found.high:.4g}"
         )
-        return judge(self, found.low >= -self.margin, found.low, self._wanted, explanation)
+        return make_result(self, found.low >= -self.margin, found.low, self._wanted, explanation)
 
     def _say(self, passed: bool, explanation: str) -> GateResult:
-        return judge(self, passed, None, self._wanted, explanation)
+        return make_result(self, passed, None, self._wanted, explanation)
 
     @property
     def _wanted(self) -> str:
@@ -138,26 +160,32 @@ def _describe(champion: Champion) -> str:
     return f"champion {champion.semantic_version} ({champion.digest[:12]})"
 
 
-def _explain_silence(champion: Champion) -> str:
-    remedy = "or train once by a recipe without this gate, and say why in the commit"
-    return f"{_describe(champion)} cannot be asked: {champion.reason or 'nobody knows why'}; {remedy}"
+def _explain_unavailable(champion: Champion) -> str:
+    remedy = "or train once with a recipe without this gate, and give the reason in the commit"
+    return f"{_describe(champion)} cannot be compared: {champion.reason or 'unknown reason'}; {remedy}"
 
 
 @dataclass(frozen=True)
 class CalibrationError:
-    """Probabilities mean what they say: see `athanor.training.evaluation.metrics.calibration_error`.
+    """The expected calibration error is small; see `athanor.training.evaluation.metrics.calibration_error`.
 
     Attributes:
-        at_most: inclusive.
-        bins: how many, equally filled.
+        at_most: largest allowed error, inclusive; in [0, 1).
+        bins: number of bins of equal counts.
+
+    >>> CalibrationError(at_most=0.1, bins=0)
+    Traceback (most recent call last):
+    athanor.errors.ContractError: calibration error: bins is 0; it must be at least 1
+    >>> CalibrationError(at_most=0.001).run(evidence).passed
+    False
     """
 
     at_most: float
     bins: int = 10
 
     def __post_init__(self) -> None:
-        demand_range(self.name, "at_most", self.at_most, 0.0, 1.0)
-        demand_count(self.name, "bins", self.bins)
+        require_range(self.name, "at_most", self.at_most, 0.0, 1.0)
+        require_count(self.name, "bins", self.bins)
 
     @property
     def name(self) -> str:
@@ -166,11 +194,11 @@ class CalibrationError:
     def run(self, evidence: Evidence) -> GateResult:
         wanted = f"at most {self.at_most:g}"
         labels, probabilities = evidence.rows.labels, evidence.probabilities
-        if problem := describe_improbable(probabilities):
-            return judge(self, False, None, wanted, problem)
+        if problem := describe_invalid(probabilities):
+            return make_result(self, False, None, wanted, problem)
         error = calibration_error(labels, probabilities, self.bins)
         explanation = (
-            f"in {self.bins} equally filled bins, mean probability and rate differ by {error:.4g} on average; over all "
-            f"rows they are {probabilities.mean():.4g} and {labels.mean():.4g}"
+            f"in {self.bins} bins of equal counts, mean probability and rate differ by {error:.4g} on average; over "
+            f"all rows they are {probabilities.mean():.4g} and {labels.mean():.4g}"
         )
-        return judge(self, error <= self.at_most, error, wanted, explanation)
+        return make_result(self, error <= self.at_most, error, wanted, explanation)

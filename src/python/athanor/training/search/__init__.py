@@ -1,1 +1,1 @@
-"""Which candidate, with which parameters, and where its fits run."""
+"""The search for the best candidate and parameters, and where its fits run."""

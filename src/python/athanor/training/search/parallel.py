@@ -1,4 +1,4 @@
-"""Where the fits of a search run: on the cores of this machine, or on a Ray cluster."""
+"""Where the fits of a search run: on the cores of this machine or on a Ray cluster."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +11,11 @@ Engine: TypeAlias = Literal["local", "ray"]
 
 @contextmanager
 def on_engine(engine: Engine) -> Iterator[None]:
-    """Sends what joblib runs to an engine for as long as the context lasts. For `ray`, Ray must be running."""
+    """Runs joblib's tasks on an engine within the context. For `ray`, Ray must be running."""
     if engine == "local":
         yield
         return
-    # Ray reads the environment when it is imported: whoever starts it has set it.
+    # Imported late: Ray reads its environment on import, which the code that starts Ray sets.
     from ray.util.joblib import register_ray
 
     register_ray()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Search: which candidate, with which parameters. Scikit-learn's own, in order of time, that can be interrupted."""
+"""Hyperparameter search over candidates: scikit-learn's, on time-ordered folds, resumable."""
 
 import threading
 from collections import defaultdict
@@ -20,19 +20,27 @@ from athanor.progress import Advance, Progress, Unwatched
 from athanor.release.manifest import Scalar
 from athanor.release.record import Trial
 from athanor.training.recipe import Candidate, Recipe
-from athanor.training.search.trial import ENDING, PREFIX, FoldAnswers, Kept, KeptScore, to_scalars, trial_name
+from athanor.training.search.trial import (
+    ENDING,
+    PREFIX,
+    CachedPipeline,
+    CachedScore,
+    FoldPredictions,
+    to_scalars,
+    trial_name,
+)
 
 _POLL_S: Final = 0.2
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a search found.
+class SearchResult:
+    """The result of a search.
 
     Attributes:
-        trials: best first; ties keep the order in which they were drawn, and a score that is NaN comes last.
-        candidate, parameters: those of the best one.
-        folds: for each fold in order of time, the labels of its later rows and what the best one answered for them.
+        trials: best first; ties keep the order of sampling, and a trial with a NaN score comes last.
+        candidate, parameters: of the best trial.
+        folds: labels and the best trial's probabilities for the validation rows of each fold, in time order.
     """
 
     trials: tuple[Trial, ...]
@@ -49,37 +57,39 @@ def search(
     progress: Progress | None = None,
     trials: int | None = None,
     jobs: int | None = None,
-) -> Found:
-    """Tries candidates with parameters, cross-validated in order of time.
+) -> SearchResult:
+    """Evaluates candidates and parameters by cross-validation on time-ordered folds.
 
-    Runs in processes on all cores, or wherever joblib's backend is; each fit has one thread. The result depends on
-    neither.
+    Runs in processes on all cores, or on joblib's current backend; each fit uses one thread. The result does not
+    depend on either.
 
     Args:
-        frame: features in order of event time, n rows.
+        frame: features sorted by event time, n rows.
         labels: 0 and 1, shape (n,).
-        folder: of this search alone, which all workers see. What is kept there is not fitted again.
-        trials: how many; those of the recipe when not given.
-        jobs: how many processes; one for each core when not given, of the whole cluster where there is one.
+        folder: used by this search alone and visible to all workers. Fits whose predictions it contains are skipped.
+        trials: number of trials; the recipe's if not given.
+        jobs: number of processes; one per core if not given, of the whole cluster if there is one.
 
     Raises:
-        ContractError: the recipe gives a distribution and no number of trials.
+        ContractError: the recipe has a distribution but no number of trials.
     """
     folder.mkdir(parents=True, exist_ok=True)
     splits = TimeSeriesSplit(recipe.folds)
-    searching = _make_search(recipe, Kept(folder=folder), trials or recipe.trials, splits, jobs or effective_n_jobs(-1))
+    searching = _make_search(
+        recipe, CachedPipeline(folder=folder), trials or recipe.trials, splits, jobs or effective_n_jobs(-1)
+    )
     with (
         (progress or Unwatched()).step("Search over candidates", _count_fits(searching, recipe.folds)) as advance,
-        _watching(folder, recipe, advance),
+        _reporting(folder, recipe, advance),
     ):
         searching.fit(frame, labels)
     tried = _read_trials(searching.cv_results_["params"], searching.cv_results_, recipe.folds, folder)
     order = sorted(range(len(tried)), key=lambda i: _rank(tried[i]))
     best = searching.cv_results_["params"][order[0]]
     candidate = next(c for c in recipe.candidates if c.name == best["algorithm"])
-    kept = _read_answers(tried[order[0]], folder)
+    kept = _read_predictions(tried[order[0]], folder)
     futures = [future for _, future in splits.split(frame)]
-    return Found(
+    return SearchResult(
         trials=tuple(tried[i] for i in order),
         candidate=candidate,
         parameters=tried[order[0]].parameters,
@@ -88,18 +98,18 @@ def search(
 
 
 def fit(pipeline: BaseEstimator, parameters: Mapping[str, Any], frame: Any, labels: NDArray[Any]) -> Any:
-    """A fitted copy of a pipeline, fitted on one thread."""
+    """A copy of a pipeline, fitted on one thread."""
     with threadpool_limits(1):
         return clone(pipeline).set_params(**parameters).fit(frame, labels)
 
 
-def _make_search(recipe: Recipe, kept: Kept, trials: int | None, splits: TimeSeriesSplit, jobs: int) -> Any:
+def _make_search(recipe: Recipe, kept: CachedPipeline, trials: int | None, splits: TimeSeriesSplit, jobs: int) -> Any:
     spaces = [
         {"algorithm": [c.name], "pipeline": [c.pipeline], **{f"{PREFIX}{name}": v for name, v in c.space.items()}}
         for c in recipe.candidates
     ]
     common = {
-        "scoring": KeptScore(recipe.scoring),
+        "scoring": CachedScore(recipe.scoring),
         "cv": splits,
         "n_jobs": jobs,
         "refit": False,
@@ -107,7 +117,7 @@ def _make_search(recipe: Recipe, kept: Kept, trials: int | None, splits: TimeSer
     }
     is_finite = not any(hasattr(values, "rvs") for space in spaces for values in space.values())
     if trials is None and not is_finite:
-        raise ContractError(f"{recipe.declared_in} draws parameters from a distribution; say how many `trials`")
+        raise ContractError(f"{recipe.declared_in} samples parameters from a distribution; set `trials`")
     if trials is None or (is_finite and trials >= len(ParameterGrid(spaces))):
         return GridSearchCV(kept, spaces, **common)
     return RandomizedSearchCV(kept, spaces, n_iter=trials, random_state=recipe.seed, **common)
@@ -120,8 +130,8 @@ def _count_fits(searching: Any, folds: int) -> int:
 
 
 @contextmanager
-def _watching(folder: Path, recipe: Recipe, advance: Advance) -> Iterator[None]:
-    """Tells of each fit when its answers appear. Fits run in other processes: what they keep is what they tell."""
+def _reporting(folder: Path, recipe: Recipe, advance: Advance) -> Iterator[None]:
+    """Reports progress as fits finish. Fits run in other processes, so it watches for their files in the folder."""
     ended = threading.Event()
     scores: dict[str, dict[Path, float]] = defaultdict(dict)
 
@@ -129,7 +139,7 @@ def _watching(folder: Path, recipe: Recipe, advance: Advance) -> Iterator[None]:
         for path in sorted(
             set(folder.glob(f"*{ENDING}")) - {path for of_trial in scores.values() for path in of_trial}
         ):
-            scores[path.name.partition("-")[0]][path] = FoldAnswers.read(path).score
+            scores[path.name.partition("-")[0]][path] = FoldPredictions.read(path).score
             whole = [np.mean([*of_trial.values()]) for of_trial in scores.values() if len(of_trial) == recipe.folds]
             advance(f"best {recipe.scoring} {max(whole):.4f}" if whole else "")
 
@@ -158,15 +168,15 @@ def _read_trials(drawn: list[dict[str, Any]], results: Mapping[str, Any], folds:
             scores=tuple(score if np.isfinite(score) else None for score in scores),
             fit_s=0.0,
         )
-        fit_s = sum(answers.fit_s for answers in _read_answers(trial, folder))
+        fit_s = sum(answers.fit_s for answers in _read_predictions(trial, folder))
         trials.append(trial.model_copy(update={"fit_s": round(fit_s, 3)}))
     return trials
 
 
-def _read_answers(trial: Trial, folder: Path) -> list[FoldAnswers]:
-    """In order of time."""
+def _read_predictions(trial: Trial, folder: Path) -> list[FoldPredictions]:
+    """In time order."""
     files = folder.glob(f"{trial_name(trial.algorithm, trial.parameters)}-*{ENDING}")
-    return sorted((FoldAnswers.read(path) for path in files), key=lambda answers: answers.fitted)
+    return sorted((FoldPredictions.read(path) for path in files), key=lambda answers: answers.fitted)
 
 
 def _rank(trial: Trial) -> tuple[bool, float]:

@@ -1,4 +1,4 @@
-"""One fit of one trial on one fold, of which the answers are kept: what was interrupted goes on from there."""
+"""The fit of one trial on one fold, with its predictions cached in a file, so that a search can resume."""
 
 import hashlib
 import io
@@ -20,17 +20,17 @@ from athanor.system.atomic import replace_file
 
 ENDING: Final = ".npz"
 PREFIX: Final = "pipeline__"
-"""Of a pipeline's parameters among those of `Kept`."""
+"""Prefix of a pipeline's parameters among those of `CachedPipeline`."""
 
 
 @dataclass(frozen=True)
-class FoldAnswers:
-    """What a trial answered for the rows of a fold, which are later than those it was fitted on.
+class FoldPredictions:
+    """A trial's predictions for the validation rows of a fold.
 
     Attributes:
-        fitted: on how many rows.
+        fitted: number of rows fitted on.
         probabilities: shape (n,).
-        fit_s: seconds that the fit took.
+        fit_s: duration of the fit in seconds.
     """
 
     fitted: int
@@ -44,26 +44,26 @@ class FoldAnswers:
         replace_file(path, content.getvalue())
 
     @classmethod
-    def read(cls, path: Path) -> "FoldAnswers":
+    def read(cls, path: Path) -> "FoldPredictions":
         with np.load(path) as kept:
             return cls(int(kept["fitted"]), kept["probabilities"], float(kept["score"]), float(kept["fit_s"]))
 
 
 def to_scalars(parameters: Mapping[str, Any]) -> dict[str, Scalar]:
-    """Parameters as JSON has them: numbers of numpy become Python's."""
+    """Parameters as JSON scalars: converts numpy's numbers to Python's."""
     return {name: value.item() if isinstance(value, np.generic) else value for name, value in parameters.items()}
 
 
 def trial_name(algorithm: str, parameters: Mapping[str, Scalar]) -> str:
-    """How the files of a trial begin."""
+    """The prefix of a trial's file names."""
     return hashlib.sha256(json.dumps([algorithm, dict(parameters)], sort_keys=True).encode()).hexdigest()[:16]
 
 
-class Kept(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A pipeline for scikit-learn's search, whose answers for each fold are kept in a folder.
+class CachedPipeline(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A pipeline for scikit-learn's search that caches its predictions for each fold in a folder.
 
-    Where they are kept already it is not fitted again. Each fit has one thread: estimators' own threads wait for each
-    other by spinning, and sums in another order would give another model.
+    Skips the fit if they are cached. Each fit uses one thread: estimators' threads spin while they wait for each other,
+    and sums in a different order would give a different model.
     """
 
     def __init__(self, folder: Path, algorithm: str = "", pipeline: Any = None) -> None:
@@ -71,14 +71,14 @@ class Kept(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         self.algorithm = algorithm
         self.pipeline = pipeline
 
-    def set_params(self, **parameters: Any) -> "Kept":
+    def set_params(self, **parameters: Any) -> "CachedPipeline":
         self.tried_ = {
             name.removeprefix(PREFIX): value for name, value in parameters.items() if name.startswith(PREFIX)
         }
         super().set_params(**parameters)
         return self
 
-    def fit(self, frame: Any, labels: NDArray[Any]) -> "Kept":
+    def fit(self, frame: Any, labels: NDArray[Any]) -> "CachedPipeline":
         self.classes_ = np.unique(labels)
         self.fitted_ = len(labels)
         began = time.monotonic()
@@ -90,28 +90,28 @@ class Kept(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
 
     @property
     def path(self) -> Path:
-        """Where the answers are kept. Folds differ in how many rows they fit."""
+        """The cache file. The number of fitted rows identifies the fold."""
         return self.folder / f"{trial_name(self.algorithm, to_scalars(self.tried_))}-{self.fitted_}{ENDING}"
 
 
 @dataclass(frozen=True)
-class KeptScore:
-    """The scorer of `Kept`: one of scikit-learn's, by its name."""
+class CachedScore:
+    """Scores a `CachedPipeline` by one of scikit-learn's scorers, given by name."""
 
     scoring: str
 
-    def __call__(self, kept: Kept, frame: Any, labels: NDArray[Any]) -> float:
+    def __call__(self, kept: CachedPipeline, frame: Any, labels: NDArray[Any]) -> float:
         if kept.path.exists():
-            return FoldAnswers.read(kept.path).score
+            return FoldPredictions.read(kept.path).score
         with threadpool_limits(1):
             probabilities = kept.pipeline.predict_proba(frame)
-        score = float(get_scorer(self.scoring)(_Answered(kept.classes_, probabilities), frame, labels))
-        FoldAnswers(kept.fitted_, probabilities[:, 1], score, kept.fit_s_).write(kept.path)
+        score = float(get_scorer(self.scoring)(_Precomputed(kept.classes_, probabilities), frame, labels))
+        FoldPredictions(kept.fitted_, probabilities[:, 1], score, kept.fit_s_).write(kept.path)
         return score
 
 
-class _Answered(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Gives a scorer what was answered already."""
+class _Precomputed(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Passes precomputed predictions to a scorer."""
 
     def __init__(self, classes: NDArray[Any], probabilities: NDArray[np.float64]) -> None:
         self.classes_ = classes

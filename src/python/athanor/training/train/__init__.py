@@ -1,1 +1,1 @@
-"""From a snapshot to a release: fit, evaluate, gate, document, write, and verify by making it again."""
+"""Makes releases from snapshots: fit, evaluate, gate, document and write; and verifies them by rebuilding."""

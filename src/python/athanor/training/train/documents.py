@@ -1,4 +1,4 @@
-"""What is written about a training, for people and for the registry: the model card, the record, the answers."""
+"""The documents of a training: model card, training record and predictions."""
 
 import json
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from athanor.release.record import TrainingRecord
 from athanor.system.atomic import replace_file
 from athanor.training.card.importance import measure_importance
 from athanor.training.card.page import CardSubject, write_card
-from athanor.training.evaluation.champion import write_answers
+from athanor.training.evaluation.champion import encode_predictions
 from athanor.training.evaluation.evidence import Evidence
-from athanor.training.gates.gate import demand
+from athanor.training.gates.gate import raise_if_failed
 from athanor.training.recipe import Recipe
 
 REFUSED: Final = "refused"
@@ -29,7 +29,7 @@ def make_documents(
     evidence: Evidence,
 ) -> Mapping[str, bytes]:
     """The documents of a release, by file name."""
-    answers = write_answers(snapshot.digest, recipe.test_from.isoformat(), evidence.probabilities)
+    answers = encode_predictions(snapshot.digest, recipe.test_from.isoformat(), evidence.probabilities)
     card = write_card(
         CardSubject(
             model=recipe.model,
@@ -51,15 +51,15 @@ def make_documents(
     }
 
 
-def refuse(record: TrainingRecord, documents: Mapping[str, bytes], folder: Path, digest: str) -> None:
-    """Writes why a training was refused, and refuses it; does nothing if it passed.
+def raise_if_refused(record: TrainingRecord, documents: Mapping[str, bytes], folder: Path, digest: str) -> None:
+    """Writes the model card and the record of a refused training and raises; does nothing if it passed.
 
     Raises:
-        GateError: a gate said no; names the gates, and the file that tells more.
+        GateError: a gate failed; the message lists the failed gates and the path of the model card.
     """
     if record.status != "refused":
         return
     page = folder / f"{REFUSED}-{digest[:12]}.html"
     replace_file(page, documents[MODEL_CARD], durable=False)
     replace_file(page.with_suffix(".json"), documents[TRAINING], durable=False)
-    demand(record.gates, where=str(page))
+    raise_if_failed(record.gates, where=str(page))

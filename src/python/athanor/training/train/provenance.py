@@ -1,11 +1,10 @@
-"""How a release came about: commit, lock, binary, libraries, machine."""
+"""The provenance of a release: commit, lock, binary, libraries, machine."""
 
 import hashlib
 import json
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -14,33 +13,24 @@ from typing import Final
 from athanor.release.manifest import Provenance
 from athanor.version import VERSION
 
-# The root of the sources: in a binary the lock lies below it, in the repository beside it.
+# The source root: a binary has the lock below it, the repository beside it.
 _ROOT: Final = Path(__file__).parents[2]
 _LOCKS: Final = (_ROOT / "python/default.lock", _ROOT.parents[1] / "3rdparty/python/default.lock")
 _CPU: Final = Path("/proc/cpuinfo")
 
 
-@dataclass(frozen=True)
-class Run:
-    """How a training was run: what `Provenance` says under the same names."""
-
-    snapshot_version: int
-    trials: int | None
-    engine: str
-    threads: int
-
-
-def describe_provenance(run: Run) -> Provenance:
+def describe_provenance(snapshot_version: int, trials: int | None, engine: str, threads: int) -> Provenance:
+    """The provenance of a release that this process has trained."""
     commit, is_clean = describe_tree()
     return Provenance(
-        snapshot_version=run.snapshot_version,
+        snapshot_version=snapshot_version,
         commit=commit,
         is_clean=is_clean,
         lock=lock_digest(),
         pex=pex_digest(),
-        trials=run.trials,
-        engine=run.engine,
-        threads=run.threads,
+        trials=trials,
+        engine=engine,
+        threads=threads,
         athanor=VERSION,
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
@@ -52,25 +42,25 @@ def describe_provenance(run: Run) -> Provenance:
 
 
 def describe_tree() -> tuple[str, bool]:
-    """The commit of the repository around the working directory, "" where there is none, and whether all is in it."""
+    """The commit of the repository around the working directory, "" if there is none, and whether the tree is clean."""
     commit = _git("rev-parse", "HEAD")
     return commit, bool(commit) and not _git("status", "--porcelain")
 
 
 def lock_digest() -> str:
-    """sha256 of the lock that this program's libraries come from: it travels with the code. "" where it does not."""
+    """sha256 of the lock of this program's libraries, which ships with the code; "" if it is missing."""
     found = next((path for path in _LOCKS if path.is_file()), None)
     return hashlib.sha256(found.read_bytes()).hexdigest() if found else ""
 
 
 def pex_digest() -> str:
-    """The content digest of the binary that runs, over code and libraries, as its PEX-INFO has it; "" for none."""
+    """The digest of the running PEX, over code and libraries, from its PEX-INFO; "" outside a PEX."""
     info = Path(sys.prefix) / "PEX-INFO"
     return str(json.loads(info.read_bytes()).get("pex_hash", "")) if info.is_file() else ""
 
 
 def cpu_family() -> str:
-    """Maker, family and model of the processor: on another one the last digits of a sum may differ."""
+    """Vendor, family and model of the processor: on a different one the last digits of sums may differ."""
     names = ("vendor_id", "cpu family", "model")
     try:
         lines = _CPU.read_text().splitlines()
@@ -84,7 +74,7 @@ def cpu_family() -> str:
 
 
 def _git(*arguments: str) -> str:
-    """What git prints in the working directory; "" where it is no repository or git is absent."""
+    """Git's output in the working directory; "" without a repository or without git."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     except FileNotFoundError:

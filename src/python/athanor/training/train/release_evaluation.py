@@ -1,4 +1,4 @@
-"""How good a release is on rows of a snapshot, which need not be the one that it was made from."""
+"""Evaluates a release on a snapshot, which need not be the one it was trained on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class ReleaseEvaluation:
 
     Attributes:
         snapshot: its content digest.
-        rows: those from the recipe's `test_from` on.
+        rows: number of rows from the recipe's `test_from` on.
     """
 
     digest: str
@@ -35,11 +35,11 @@ class ReleaseEvaluation:
 def evaluate_release(
     recipe: Recipe, release: Release, snapshot: Snapshot, home: Home, progress: Progress | None = None
 ) -> ReleaseEvaluation:
-    """Asks a release for the rows of a snapshot from the recipe's `test_from` on.
+    """Evaluates a release on the rows of a snapshot from the recipe's `test_from` on.
 
     Raises:
-        ReleaseError: the release was made with another contract or other features.
-        DataError: the snapshot was.
+        ReleaseError: the release was made with a different contract or features.
+        DataError: the snapshot was made under a different contract.
     """
     with (progress or Unwatched()).step("Evaluate the release") as advance:
         predictor = Predictor(release, recipe.model)

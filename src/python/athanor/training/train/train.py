@@ -1,4 +1,4 @@
-"""From a snapshot to a release that passed its gates."""
+"""Trains a release: build, gates, documents, write."""
 
 import shutil
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from athanor.training.evaluation.metrics import evaluate_slices
 from athanor.training.gates.artefact import Parity
 from athanor.training.gates.gate import Gate, run_gates
 from athanor.training.recipe import Recipe
-from athanor.training.train.build import Built, Options, Steps, build, search_alone
-from athanor.training.train.documents import make_documents, refuse
-from athanor.training.train.provenance import Run, describe_provenance
+from athanor.training.train.documents import make_documents, raise_if_refused
+from athanor.training.train.provenance import describe_provenance
+from athanor.training.train.release_build import Steps, TrainingOptions, UngatedRelease, build_release, search_alone
 
 
 class Recorder(Protocol):
-    """Who remembers trainings, passed and refused ones. `Registry.record` is one."""
+    """Records trainings, passed or refused; `Registry.record` does."""
 
     def __call__(
         self,
@@ -36,7 +36,7 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True)
 class Training:
-    """What a training made and saw."""
+    """A release and the record of its training."""
 
     release: Release
     record: TrainingRecord
@@ -47,30 +47,30 @@ def train(
     snapshot: Snapshot,
     home: Home,
     progress: Progress | None = None,
-    options: Options | None = None,
+    options: TrainingOptions | None = None,
     recorder: Recorder | None = None,
 ) -> Training:
-    """Builds a release, judges it and writes it below `home.candidates`.
+    """Builds a release, runs its gates and writes it below `home.candidates`.
 
     Raises:
-        GateError: a gate said no. No release was written; record and model card lie below `home.reports`.
-        DataError, ReleaseError: as `build` does.
+        GateError: a gate failed. No release was written; the record and the model card are below `home.reports`.
+        DataError, ReleaseError: as `build_release` does.
     """
-    options, steps = options or Options(), Steps(progress or Unwatched())
-    built = build(recipe, snapshot, home, steps, options)
+    options, steps = options or TrainingOptions(), Steps(progress or Unwatched())
+    built = build_release(recipe, snapshot, home, steps, options)
     gates = _all_gates(recipe)
     with steps.step("gates", "Gates", len(gates)) as advance:
         results = run_gates(gates, built.evidence, advance)
     record = _record(recipe, built, results, steps)
     with steps.step("write", "Write the release") as advance:
-        run = Run(snapshot.version, options.trials or recipe.trials, options.engine, options.jobs or cpu_count())
-        provenance = describe_provenance(run)
+        trials, threads = options.trials or recipe.trials, options.jobs or cpu_count()
+        provenance = describe_provenance(snapshot.version, trials, options.engine, threads)
         documents = make_documents(recipe, snapshot, built.identity, provenance, record, built.evidence)
         if recorder is not None:
             recorder(record, built.identity, provenance, documents[MODEL_CARD])
-        refuse(record, documents, home.reports / recipe.model.name, built.identity.digest)
+        raise_if_refused(record, documents, home.reports / recipe.model.name, built.identity.digest)
         folder = home.candidates / recipe.model.name
-        _give_way(folder / built.identity.digest, provenance)
+        _replace_dirty_candidate(folder / built.identity.digest, provenance)
         release = write_release(folder, built.identity, provenance, built.files, documents)
         advance(f"digest {release.digest[:12]}")
     return Training(release, record)
@@ -81,12 +81,12 @@ def tune(
     snapshot: Snapshot,
     home: Home,
     progress: Progress | None = None,
-    options: Options | None = None,
+    options: TrainingOptions | None = None,
     recorder: Recorder | None = None,
 ) -> TrainingRecord:
-    """Searches, and makes no release: `train` goes on from what it has found. Raises DataError as `build` does."""
+    """Searches and makes no release; a later `train` reuses the fits kept here. Raises as `build_release`."""
     steps = Steps(progress or Unwatched())
-    found, rows_trained = search_alone(recipe, snapshot, home, steps, options or Options())
+    found, rows_trained = search_alone(recipe, snapshot, home, steps, options or TrainingOptions())
     record = TrainingRecord(
         model=recipe.model.name,
         status="tuned",
@@ -100,19 +100,19 @@ def tune(
     return record
 
 
-def _give_way(candidate: Path, provenance: Provenance) -> None:
-    """Removes a candidate from changes that were in no commit, where a commit has made the same release now."""
+def _replace_dirty_candidate(candidate: Path, provenance: Provenance) -> None:
+    """Deletes a candidate built from uncommitted changes, once a clean tree has built the same release."""
     if provenance.is_clean and candidate.is_dir() and not read_release(candidate).manifest.provenance.is_clean:
         shutil.rmtree(candidate)
 
 
 def _all_gates(recipe: Recipe) -> tuple[Gate, ...]:
-    """Those of the recipe; a graph that answers unlike its pipeline never becomes a release."""
+    """The gates of the recipe, and `Parity` in any case."""
     has_parity = any(isinstance(gate, Parity) for gate in recipe.gates)
     return recipe.gates if has_parity else (*recipe.gates, Parity())
 
 
-def _record(recipe: Recipe, built: Built, results: tuple[GateResult, ...], steps: Steps) -> TrainingRecord:
+def _record(recipe: Recipe, built: UngatedRelease, results: tuple[GateResult, ...], steps: Steps) -> TrainingRecord:
     rows = built.evidence.rows
     return TrainingRecord(
         model=recipe.model.name,

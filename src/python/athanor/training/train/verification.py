@@ -1,4 +1,4 @@
-"""Verification: a release is made again from its manifest alone, and compared with what it was."""
+"""Verification: rebuilds a release from its manifest and compares the two."""
 
 import tempfile
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from athanor.home import Home
 from athanor.progress import Progress, Unwatched
 from athanor.release.files import REFERENCE_ROWS, Release
 from athanor.training.recipe import Recipe
-from athanor.training.train.build import Built, Options, Steps, build
 from athanor.training.train.provenance import cpu_family, describe_tree, lock_digest
+from athanor.training.train.release_build import Steps, TrainingOptions, UngatedRelease, build_release
 
-# What tells why two releases differ; the others tell where and from what they were made.
+# Possible causes of a difference, in order of display.
 _CAUSES: Final = ("data", "code", "lock", "parameters", "numerics")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One thing of a release, then and now.
+    """One part of a release, then and now.
 
     Attributes:
-        cause: under what a difference is counted: data, code, lock, parameters or numerics; "" for what causes none.
+        cause: the kind of a difference: data, code, lock, parameters or numerics; "" for parts that cause none.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Verification:
-    """What making a release again has shown.
+    """The comparison of a release with its rebuild.
 
     Attributes:
-        digest, digest_now: of the release, and of what was made now.
-        largest_difference: of the answers to the release's reference rows.
+        digest, digest_now: of the release and of the rebuild.
+        largest_difference: between their predictions for the release's reference rows.
     """
 
     digest: str
@@ -61,7 +61,7 @@ class Verification:
 
     @property
     def causes(self) -> tuple[str, ...]:
-        """What differs. Numerics only where nothing else does: other inputs give other numbers."""
+        """The causes of differences. Lists numerics only alone, because other inputs change numbers too."""
         found = {part.cause for part in self.parts if not part.is_same}
         named = tuple(cause for cause in _CAUSES if cause in found)
         return tuple(cause for cause in named if cause != "numerics") or named
@@ -70,16 +70,16 @@ class Verification:
 def verify(
     recipe: Recipe, release: Release, home: Home, progress: Progress | None = None, jobs: int | None = None
 ) -> Verification:
-    """Reads the release's snapshot, searches and fits anew, and compares.
+    """Searches and fits again on the release's snapshot, and compares.
 
     Raises:
         NotFoundError: the snapshot is not in this home.
-        DataError: its content is not what it was.
+        DataError: the snapshot's content has changed.
     """
     snapshot = _find_snapshot(release, home)
     with tempfile.TemporaryDirectory(prefix="athanor-") as folder:
-        options = Options(release.manifest.provenance.trials, jobs=jobs, search_folder=Path(folder))
-        built = build(recipe, snapshot, home, Steps(progress or Unwatched()), options)
+        options = TrainingOptions(release.manifest.provenance.trials, jobs=jobs, search_folder=Path(folder))
+        built = build_release(recipe, snapshot, home, Steps(progress or Unwatched()), options)
     return Verification(
         digest=release.digest,
         digest_now=built.identity.digest,
@@ -99,7 +99,7 @@ def _find_snapshot(release: Release, home: Home) -> Snapshot:
     return found
 
 
-def _compare(release: Release, built: Built) -> list[Part]:
+def _compare(release: Release, built: UngatedRelease) -> list[Part]:
     then, now, provenance = release.identity, built.identity, release.manifest.provenance
     commit, is_clean = describe_tree()
     files = [
@@ -128,8 +128,8 @@ def _tree(commit: str, is_clean: bool) -> str:
     return f"{commit}{'' if is_clean else ' and changes'}" if commit else "none"
 
 
-def _measure_difference(recipe: Recipe, release: Release, built: Built) -> float:
-    """How far the new graph's answers to the reference rows are from those that the release keeps."""
+def _measure_difference(recipe: Recipe, release: Release, built: UngatedRelease) -> float:
+    """The largest difference between the new graph's predictions for the reference rows and those in the release."""
     reference = release.json(REFERENCE_ROWS)
     row_class = GetMessageClass(recipe.model.contract.row)
     rows = [json_format.ParseDict(row, row_class()) for row in reference["rows"]]

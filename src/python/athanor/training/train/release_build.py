@@ -1,4 +1,4 @@
-"""From a snapshot to all that makes a release what it is; nothing is judged or written yet."""
+"""Builds everything in a release's identity from a snapshot, before gates and without writing it."""
 
 import hashlib
 import json
@@ -32,24 +32,24 @@ from athanor.release.store import ReleaseStore
 from athanor.training.compile.onnx_graph import compile_pipeline
 from athanor.training.evaluation.bootstrap import estimate
 from athanor.training.evaluation.calibration import Calibrated, find_calibration
-from athanor.training.evaluation.champion import ask_champion
+from athanor.training.evaluation.champion import predict_with_champion
 from athanor.training.evaluation.evidence import Evidence, Rows, spread
 from athanor.training.recipe import Recipe
 from athanor.training.search.parallel import Engine, on_engine
-from athanor.training.search.search import Found, fit, search
+from athanor.training.search.search import SearchResult, fit, search
 
 _REFERENCE_ROWS: Final = 100
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to train. None of it changes what is made, but for `trials`.
+class TrainingOptions:
+    """How to train. Only `trials` can change the result.
 
     Attributes:
-        trials: of the search; those of the recipe when not given.
-        engine: what runs the search. For `ray` a Ray must be running.
-        jobs: how many processes the search has; one for each core when not given.
-        search_folder: where the search keeps what it has found; one of the home when not given.
+        trials: number of trials of the search; the recipe's if not given.
+        engine: what runs the search. For `ray`, Ray must be running.
+        jobs: number of processes of the search; one per core if not given.
+        search_folder: where the search caches its fits; in the home if not given.
     """
 
     trials: int | None = None
@@ -60,7 +60,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps of a training: shown, and timed in seconds by their names."""
+    """Shows the steps of a training, and records their durations in seconds by name."""
 
     progress: Progress
     seconds: dict[str, float] = field(default_factory=dict)
@@ -78,18 +78,18 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class Built:
-    """A release before it is judged.
+class UngatedRelease:
+    """A release before its gates.
 
     Attributes:
-        files: those that the identity names, by name.
-        rows_trained: how many.
-        metrics, baseline: on the later rows, by name.
+        files: the files listed in the identity, by name.
+        rows_trained: number of training rows.
+        metrics, baseline: metrics of model and baseline on the held-out rows, by name.
     """
 
     identity: Identity
     files: Mapping[str, bytes]
-    found: Found
+    found: SearchResult
     evidence: Evidence
     rows_trained: int
     metrics: Mapping[str, Estimate]
@@ -98,10 +98,10 @@ class Built:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """The winner of a search, fitted on all rows before the split, and the baseline.
+    """The best candidate and the baseline, fitted on all training rows.
 
     Attributes:
-        calibration: of the winner; None where it does not help.
+        calibration: of the best candidate; None if it does not help.
     """
 
     pipeline: Any
@@ -109,13 +109,15 @@ class _Fitted:
     baseline: Any
 
 
-def build(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps, options: Options) -> Built:
+def build_release(
+    recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps, options: TrainingOptions
+) -> UngatedRelease:
     """Searches, fits, compiles and evaluates.
 
     The same recipe, features and snapshot give the same identity, whatever the engine and the number of cores.
 
     Raises:
-        DataError: the snapshot was made under another contract, or has only one label before or after `test_from`.
+        DataError: the snapshot was made under a different contract, or has only one label before or from `test_from`.
         ReleaseError: the champion is corrupted.
     """
     past, later = _read(recipe, snapshot, home, steps)
@@ -126,7 +128,7 @@ def build(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps, options:
         graph = compile_pipeline(fitted.pipeline, later.features, fitted.calibration)
         advance(f"{len(graph) / 1024:.0f} KiB")
     with steps.step("evaluate", "Evaluate on the later time slice") as advance:
-        evidence = _gather(recipe, snapshot, home, fitted, graph, later)
+        evidence = _make_evidence(recipe, snapshot, home, fitted, graph, later)
         metrics = estimate(later.labels, evidence.probabilities, recipe.seed)
         baseline = estimate(later.labels, evidence.baseline, recipe.seed)
         advance(f"ROC AUC {metrics['roc_auc'].value:.4f}, baseline {baseline['roc_auc'].value:.4f}")
@@ -145,64 +147,68 @@ def build(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps, options:
         baseline={name: of.value for name, of in baseline.items()},
         files=digests(files),
     )
-    # Whoever trains again wants to see that it is the same, not to be told so.
+    # Without the cache, training again repeats the search and so proves that the result is the same.
     shutil.rmtree(folder, ignore_errors=True)
-    return Built(identity, files, found, evidence, len(past), metrics, baseline)
+    return UngatedRelease(identity, files, found, evidence, len(past), metrics, baseline)
 
 
-def search_alone(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps, options: Options) -> tuple[Found, int]:
-    """Searches, and keeps what it finds for `build`; says as well on how many rows. Raises as `build` does."""
+def search_alone(
+    recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps, options: TrainingOptions
+) -> tuple[SearchResult, int]:
+    """The search result and the number of rows it used; no release is fitted. Raises as `build_release`."""
     past, _ = _read(recipe, snapshot, home, steps)
     return _search(recipe, past, _search_folder(recipe, snapshot, home, options), steps, options), len(past)
 
 
 def _read(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps) -> tuple[Rows, Rows]:
-    """The rows to train on, and the later ones to evaluate on."""
-    with steps.step("read", "Read the snapshot, make features") as advance:
+    """The training rows and the later, held-out rows."""
+    with steps.step("read", "Read the snapshot, compute features") as advance:
         columns = read_snapshot(recipe.model.contract, home.datasets, snapshot)
         is_test = recipe.is_test(columns)
-        _demand_both_labels(recipe, columns, ~is_test, "before")
-        _demand_both_labels(recipe, columns, is_test, "from")
+        _require_both_labels(recipe, columns, ~is_test, "before")
+        _require_both_labels(recipe, columns, is_test, "from")
         rows = Rows.make(recipe.model, columns)
         past, later = rows.take(~is_test), rows.take(is_test)
         advance(f"{len(past):,} rows to train, {len(later):,} later ones to evaluate")
     return past, later
 
 
-def _demand_both_labels(recipe: Recipe, columns: Columns, rows: NDArray[np.bool_], part: str) -> None:
+def _require_both_labels(recipe: Recipe, columns: Columns, rows: NDArray[np.bool_], part: str) -> None:
     found = np.unique(columns[recipe.model.contract.label.name][rows])
     if len(found) < 2:
         raise DataError(
             f"{rows.sum()} rows {part} {recipe.test_from.isoformat()} have {len(found)} different labels, "
-            "needed are 2; choose another test_from, or take more data"
+            "training needs 2; choose another test_from, or use more data"
         )
 
 
-def _search_folder(recipe: Recipe, snapshot: Snapshot, home: Home, options: Options) -> Path:
-    """Whatever could change the answers of a fit gives another folder."""
+def _search_folder(recipe: Recipe, snapshot: Snapshot, home: Home, options: TrainingOptions) -> Path:
+    """The cache folder, whose name depends on everything that could change a fit's predictions."""
     libraries = sorted(f"{found.name}=={found.version}" for found in metadata.distributions())
     parts = (recipe.digest, recipe.model.features.digest, recipe.model.contract.fingerprint, snapshot.digest)
     key = hashlib.sha256(json.dumps([*parts, libraries]).encode()).hexdigest()[:16]
     return options.search_folder or home.searches / recipe.model.name / key
 
 
-def _search(recipe: Recipe, past: Rows, folder: Path, steps: Steps, options: Options) -> Found:
+def _search(recipe: Recipe, past: Rows, folder: Path, steps: Steps, options: TrainingOptions) -> SearchResult:
     with steps.timed("search"), on_engine(options.engine):
         return search(recipe, past.frame, past.labels, folder, steps.progress, options.trials, options.jobs)
 
 
-def _fit(recipe: Recipe, found: Found, past: Rows, steps: Steps) -> _Fitted:
+def _fit(recipe: Recipe, found: SearchResult, past: Rows, steps: Steps) -> _Fitted:
     with steps.step("fit", "Fit the best candidate, and the baseline", 2) as advance:
-        words = f"{found.candidate.name} {dict(found.parameters)}"
+        description = f"{found.candidate.name} {dict(found.parameters)}"
         pipeline = fit(found.candidate.pipeline, found.parameters, past.frame, past.labels)
         calibration = find_calibration(found.folds) if recipe.calibrate else None
-        advance(words)
+        advance(description)
         baseline = fit(recipe.baseline, {}, past.frame, past.labels)
-        advance(words)
+        advance(description)
     return _Fitted(pipeline, calibration, baseline)
 
 
-def _gather(recipe: Recipe, snapshot: Snapshot, home: Home, fitted: _Fitted, graph: bytes, later: Rows) -> Evidence:
+def _make_evidence(
+    recipe: Recipe, snapshot: Snapshot, home: Home, fitted: _Fitted, graph: bytes, later: Rows
+) -> Evidence:
     with threadpool_limits(1):
         baseline = fitted.baseline.predict_proba(later.frame)[:, 1]
     return Evidence(
@@ -212,7 +218,7 @@ def _gather(recipe: Recipe, snapshot: Snapshot, home: Home, fitted: _Fitted, gra
         graph=graph,
         probabilities=Graph(graph).predict_probability(later.features),
         baseline=baseline,
-        champion=ask_champion(
+        champion=predict_with_champion(
             ReleaseStore(home.store_url), recipe.model, later, snapshot.digest, recipe.test_from.isoformat()
         ),
         seed=recipe.seed,

@@ -1,4 +1,4 @@
-"""Which rows keep the contract: the rules for each value and each row, on one batch after the other."""
+"""Rules for values and rows, checked batch by batch."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -27,14 +27,14 @@ SAMPLES: Final = 3
 
 
 @dataclass(frozen=True)
-class Broken:
+class RowViolations:
     """The rows of a batch that break one rule.
 
     Attributes:
         column: its name, "" for a rule about whole rows.
-        rule: stable code: that of the contract's rule, TYPE, FUTURE, or the name of a row check.
-        rows: positions in ascending order, at least one.
-        describe: tells what is wrong with the i-th of them.
+        rule: stable code: the contract's rule, TYPE, FUTURE, or the name of a row check.
+        rows: positions, ascending, at least one.
+        describe: returns what is wrong with the i-th of them.
     """
 
     column: str
@@ -49,13 +49,13 @@ class Broken:
 
 @dataclass
 class Tally:
-    """How many rows broke what, over all batches so far.
+    """Violations counted over all batches so far.
 
     Attributes:
-        rows: that were judged.
-        rejected: of them, by reason; a row that breaks several rules counts under the first.
-        broken: all rows that break a rule, by column and rule, whatever else they break.
-        samples: up to three of them, in words.
+        rows: number of rows validated.
+        rejected: number of rejected rows by reason; a row that breaks several rules counts under the first.
+        broken: number of rows that break a rule, by column and rule; a row counts under each rule.
+        samples: up to three descriptions per rule.
     """
 
     rows: int = 0
@@ -75,26 +75,26 @@ class Tally:
             self.count(column, rule, count, other.samples[column, rule])
 
     def reject_repeated(self, contract: Contract, rows: pa.Table) -> pa.Table:
-        """Counts rows that keep the contract and share their key with another; gives them their reason."""
+        """Counts rows that share their key with another row; returns them with the reason UNIQUE."""
         if rows.num_rows:
             samples = rows.slice(0, SAMPLES)
             values = from_arrow(contract.key, samples)
-            named = [f"{row_name(contract, values, row)} is the key of another row" for row in range(samples.num_rows)]
+            named = [
+                f"{row_name(contract, values, row)} is also the key of another row" for row in range(samples.num_rows)
+            ]
             self.count("", UNIQUE, rows.num_rows, named)
             self.rejected[UNIQUE] += rows.num_rows
         lenient = to_lenient_arrow(contract.dataset_columns, from_arrow(contract.dataset_columns, rows))
         return lenient.append_column(REASONS, pa.array([[UNIQUE]] * rows.num_rows, pa.list_(pa.string())))
 
     def findings(self, contract: Contract) -> Iterator[Finding]:
-        """What was broken. Beyond the rejected budget the dataset is refused for each of them."""
+        """All broken rules. If more rows than the rejected budget break one, each finding refuses the dataset."""
         rejected = self.rejected.total()
         share = rejected / self.rows if self.rows else 0.0
         refuses = share > contract.rules.rejected_budget
         if refuses:
             allowed = f"{contract.rules.rejected_budget:.2%}"
-            message = (
-                f"REJECTED_BUDGET: {rejected} of {self.rows} rows ({share:.2%}) break a rule, allowed are {allowed}"
-            )
+            message = f"REJECTED_BUDGET: {rejected} of {self.rows} rows ({share:.2%}) break a rule, allowed: {allowed}"
             yield Finding("", "REJECTED_BUDGET", rejected, share, message)
         for (column, rule), count in self.broken.items():
             of_all = count / self.rows
@@ -103,12 +103,12 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A batch, divided.
+class ValidatedBatch:
+    """A batch split into accepted and rejected rows.
 
     Attributes:
-        kept: the rows that keep every rule, as `to_arrow` writes them, in the order in which they came.
-        rejected: the others with their `_reasons`, as `to_lenient_arrow` writes them.
+        kept: the rows that pass every rule, from `to_arrow`, in their original order.
+        rejected: the other rows with their `_reasons`, from `to_lenient_arrow`.
         tally: of this batch.
     """
 
@@ -117,22 +117,22 @@ class Judged:
     tally: Tally
 
 
-def judge(
+def validate_batch(
     contract: Contract,
     row_checks: Sequence[RowCheck],
     values: Columns,
     mistyped: Sequence[Mistyped],
     as_of: datetime,
-) -> Judged:
-    """Divides a batch into the rows that keep every rule and those that do not.
+) -> ValidatedBatch:
+    """Splits a batch into the rows that pass every rule and those that do not.
 
     Args:
         values: arrays for all of `contract.dataset_columns`.
-        mistyped: what is not of its column's kind and is missing in `values` for that.
-        as_of: an event after it has not happened: its row is rejected.
+        mistyped: values that are not of their column's kind; they are missing in `values`.
+        as_of: rows with a later event time are rejected.
 
     Raises:
-        ContractError: a row check does not answer with one truth value for each row.
+        ContractError: a row check does not return one bool for each row.
     """
     rows = len(values[contract.event_time.name])
     broken = [
@@ -150,16 +150,16 @@ def judge(
     tally = _count(contract, values, broken, rows)
     kept = to_arrow(contract.dataset_columns, _take(values, ~is_broken) if broken else values)
     rejected = to_lenient_arrow(contract.dataset_columns, _take(values, is_broken))
-    return Judged(kept, rejected.append_column(REASONS, _reasons(broken)), tally)
+    return ValidatedBatch(kept, rejected.append_column(REASONS, _reasons(broken)), tally)
 
 
 def _take(values: Columns, chosen: NDArray[Any]) -> dict[str, NDArray[Any]]:
     return {name: array[chosen] for name, array in values.items()}
 
 
-def _find_mistyped(mistyped: Sequence[Mistyped]) -> Iterator[Broken]:
+def _find_mistyped(mistyped: Sequence[Mistyped]) -> Iterator[RowViolations]:
     for found in mistyped:
-        yield Broken(found.column.name, TYPE, found.rows, _describe_mistyped(found))
+        yield RowViolations(found.column.name, TYPE, found.rows, _describe_mistyped(found))
 
 
 def _describe_mistyped(found: Mistyped) -> Callable[[int], str]:
@@ -167,8 +167,8 @@ def _describe_mistyped(found: Mistyped) -> Callable[[int], str]:
     return lambda i: f"{shown(found.values[i])} is {type(found.values[i]).__name__} ({TYPE}); give {allowed}"
 
 
-def _find_breaches(contract: Contract, values: Columns, mistyped: Sequence[Mistyped]) -> Iterator[Broken]:
-    """What breaks the contract's rules for values. What has the wrong type is not missing as well."""
+def _find_breaches(contract: Contract, values: Columns, mistyped: Sequence[Mistyped]) -> Iterator[RowViolations]:
+    """Values that break the contract's rules. A value of the wrong type does not also count as missing."""
     of_wrong_type = {found.column: found.rows for found in mistyped}
     for breach in validate(contract.dataset_columns, values):
         found = breach
@@ -176,43 +176,43 @@ def _find_breaches(contract: Contract, values: Columns, mistyped: Sequence[Misty
             really = ~np.isin(breach.rows, of_wrong_type[breach.column])
             found = Breach(breach.column, breach.rule, breach.rows[really], breach.values[really])
         if len(found.rows):
-            yield Broken(found.column.name, found.rule.value, found.rows, _describe_breach(found))
+            yield RowViolations(found.column.name, found.rule.value, found.rows, _describe_breach(found))
 
 
 def _describe_breach(breach: Breach) -> Callable[[int], str]:
     return lambda i: str(breach.violation(i))
 
 
-def _find_future(contract: Contract, values: Columns, as_of: datetime) -> Iterator[Broken]:
-    """Events that cannot have happened yet. Comparisons with NaT are false."""
+def _find_future(contract: Contract, values: Columns, as_of: datetime) -> Iterator[RowViolations]:
+    """Rows whose event time is after `as_of`. Comparisons with NaT are false."""
     name = contract.event_time.name
-    # An instant beyond the calendar breaks TIMESTAMP and is not told twice.
+    # An instant beyond the calendar already breaks TIMESTAMP.
     latest = np.datetime64(int(as_of.timestamp() * 1_000_000), "us")
     beyond = np.datetime64(OUT_OF_RANGE_US, "us")
     rows = np.flatnonzero((values[name] > latest) & (values[name] < beyond))
     if len(rows):
-        yield Broken(
+        yield RowViolations(
             name,
             FUTURE,
             rows,
-            lambda i: f"{values[name][rows[i]]} is after {latest} ({FUTURE}); it has not happened yet",
+            lambda i: f"{values[name][rows[i]]} is after {latest} ({FUTURE}); events must not lie in the future",
         )
 
 
-def _run_checks(checks: Sequence[RowCheck], values: Columns, rows: NDArray[np.int64]) -> Iterator[Broken]:
-    """The project's own rules, on the rows that keep all others."""
+def _run_checks(checks: Sequence[RowCheck], values: Columns, rows: NDArray[np.int64]) -> Iterator[RowViolations]:
+    """The project's own rules, on the rows that pass all others."""
     if not checks or not len(rows):
         return
-    judged = _take(values, rows)
+    validated = _take(values, rows)
     for check in checks:
-        wrong = np.asarray(check(judged))
+        wrong = np.asarray(check(validated))
         if wrong.dtype != np.bool_ or wrong.shape != rows.shape:
             raise ContractError(
-                f"row check {check.__name__} answered {wrong.dtype} of shape {wrong.shape}; it must answer bool of "
-                f"shape {rows.shape}, one for each row: whether it is wrong"
+                f"row check {check.__name__} returned {wrong.dtype} of shape {wrong.shape}; it must return bool of "
+                f"shape {rows.shape}, True for each row that is wrong"
             )
         if wrong.any():
-            yield Broken("", check.__name__, rows[wrong], _describe_check(check))
+            yield RowViolations("", check.__name__, rows[wrong], _describe_check(check))
 
 
 def _describe_check(check: RowCheck) -> Callable[[int], str]:
@@ -220,7 +220,7 @@ def _describe_check(check: RowCheck) -> Callable[[int], str]:
     return lambda i: about
 
 
-def _count(contract: Contract, values: Columns, broken: Sequence[Broken], rows: int) -> Tally:
+def _count(contract: Contract, values: Columns, broken: Sequence[RowViolations], rows: int) -> Tally:
     tally = Tally(rows)
     counted = np.zeros(rows, dtype=np.bool_)
     for found in broken:
@@ -235,7 +235,7 @@ def _count(contract: Contract, values: Columns, broken: Sequence[Broken], rows: 
 
 
 def row_name(contract: Contract, values: Columns, row: Any) -> str:
-    """What people find a row by: its key."""
+    """The row's key, by which people find it."""
     return "(" + ", ".join(_name(column, values[column.name][row]) for column in contract.key) + ")"
 
 
@@ -243,8 +243,8 @@ def _name(column: Column, value: Any) -> str:
     return f"{value:.15g}" if column.kind.is_numeric else str(value)
 
 
-def _reasons(broken: Sequence[Broken]) -> pa.Array:
-    """For each broken row, in ascending order, the list of all reasons."""
+def _reasons(broken: Sequence[RowViolations]) -> pa.Array:
+    """The list of all reasons for each rejected row, in ascending order of rows."""
     if not broken:
         return pa.array([], pa.list_(pa.string()))
     rows = np.concatenate([found.rows for found in broken])

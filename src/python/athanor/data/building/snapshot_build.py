@@ -1,4 +1,4 @@
-"""From raw tables to a snapshot."""
+"""Builds a snapshot: ingest, transform, validate, stage, commit."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from athanor.contract.contract import Contract
-from athanor.data.building.engine import Batch, Engine, Job, Reading, run_here
-from athanor.data.checks.dataset_checks import check_whole
+from athanor.data.building.engine import Engine, Job, ProcessedBatch, Reading, pandas_engine
+from athanor.data.checks.dataset_checks import check_dataset
 from athanor.data.checks.findings import Finding
 from athanor.data.checks.quarantine import Quarantine
-from athanor.data.checks.validation import Tally
+from athanor.data.checks.row_checks import Tally
 from athanor.data.dataset import Dataset
-from athanor.data.snapshots.merge import Merged, merge
+from athanor.data.snapshots.merge import MergeResult, merge
 from athanor.data.snapshots.snapshot import Origin, Snapshot, commit, latest_snapshot
 from athanor.data.snapshots.staging import Staged, Staging
 from athanor.data.sources.raw import Raw, keep_raw, read_record, record_time_range
@@ -28,19 +28,19 @@ from athanor.progress import Progress, Unwatched
 
 
 @dataclass(frozen=True)
-class Options:
+class BuildOptions:
     """How a dataset is built.
 
     Attributes:
-        engine: what runs the transform and the row rules; see `engine.py`.
-        why: why it is built, for the history.
-        as_of: an event after it has not happened; the present when not given.
-        is_full: all rows are read, where a source could read only what is new.
-        memory_bytes: how much of the accepted rows is held before it goes to disk.
-        quarantine: folder for rejected rows; that of the home when not given.
+        engine: runs the transform and the row rules; see `engine.py`.
+        why: reason for the build, for the history.
+        as_of: rows with a later event time are rejected; now if not given.
+        is_full: whether to read all rows from a source that could read only new ones.
+        memory_bytes: how many bytes of accepted rows to hold before spilling to disk.
+        quarantine: folder for rejected rows; the home's if not given.
     """
 
-    engine: Engine = run_here
+    engine: Engine = pandas_engine
     why: str = "data build"
     as_of: datetime | None = None
     is_full: bool = False
@@ -49,20 +49,20 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.as_of is not None and self.as_of.tzinfo is None:
-            raise SettingsError(f"as_of {self.as_of} has no time zone; give an instant")
+            raise SettingsError(f"as_of {self.as_of} has no time zone; add one")
 
 
-_DEFAULTS: Final = Options()
+_DEFAULTS: Final = BuildOptions()
 
 
 @dataclass(frozen=True)
-class Examined:
-    """Raw input after all checks, staged and not committed.
+class StagedBuild:
+    """A build after all checks, staged and not committed.
 
     Attributes:
-        findings: everything that is wrong; those that refuse first.
-        quarantine: where the rejected rows are, None where there are none.
-        based_on: the snapshot whose rows were carried over.
+        findings: all findings; those that refuse the dataset first.
+        quarantine: file of rejected rows, None if there are none.
+        based_on: the snapshot that rows were carried over from.
     """
 
     raw: Raw
@@ -76,8 +76,8 @@ class Examined:
     def is_refused(self) -> bool:
         return any(finding.refuses for finding in self.findings)
 
-    def demand(self) -> None:
-        """Raises DataError, naming everything, when the dataset is refused."""
+    def raise_if_refused(self) -> None:
+        """Raises DataError with all findings if the dataset is refused."""
         if not self.is_refused:
             return
         lines = [f"  - {finding}" for finding in self.findings if finding.refuses]
@@ -86,14 +86,14 @@ class Examined:
 
 
 @dataclass(frozen=True)
-class Built:
-    """A snapshot, and how it came about.
+class BuildResult:
+    """A snapshot, and how it was built.
 
     Attributes:
         is_new: whether it is a new version; unchanged data makes none.
-        is_raw_new: whether the raw input was not there already.
-        findings: rows that were set aside within the budget.
-        quarantine: where they are, None where there are none.
+        is_raw_new: whether the raw input was not stored before.
+        findings: rules broken by rows that were quarantined within the budget.
+        quarantine: file of those rows, None if there are none.
     """
 
     snapshot: Snapshot
@@ -104,34 +104,38 @@ class Built:
 
 
 def build_snapshot(
-    contract: Contract, dataset: Dataset, home: Home, progress: Progress | None = None, options: Options = _DEFAULTS
-) -> Built:
+    contract: Contract,
+    dataset: Dataset,
+    home: Home,
+    progress: Progress | None = None,
+    options: BuildOptions = _DEFAULTS,
+) -> BuildResult:
     """Ingests, transforms, validates and commits a project's data.
 
     Raises:
-        DataError: the data does not keep the contract; nothing was committed, and what was rejected is in quarantine.
-        NotFoundError: raw input is not there.
-        ConflictError: somebody else committed a version meanwhile; nothing was committed.
+        DataError: the data breaks the contract; nothing was committed, and the rejected rows are in quarantine.
+        NotFoundError: raw input does not exist.
+        ConflictError: another process committed a version meanwhile; nothing was committed.
     """
     progress = progress or Unwatched()
-    with examine(contract, dataset, home, progress, options) as examined:
-        examined.demand()
+    with stage_build(contract, dataset, home, progress, options) as staged:
+        staged.raise_if_refused()
         with progress.step("Commit the snapshot") as advance:
-            snapshot, is_new = commit(home.datasets, examined.staged, examined.origin, examined.based_on)
+            snapshot, is_new = commit(home.datasets, staged.staged, staged.origin, staged.based_on)
             advance(f"version {snapshot.version}, {'new' if is_new else 'unchanged'}")
-    return Built(snapshot, is_new, examined.raw.is_new, examined.findings, examined.quarantine)
+    return BuildResult(snapshot, is_new, staged.raw.is_new, staged.findings, staged.quarantine)
 
 
 @contextmanager
-def examine(
-    contract: Contract, dataset: Dataset, home: Home, progress: Progress, options: Options = _DEFAULTS
-) -> Iterator[Examined]:
-    """Does all that `build_snapshot` does but for verdict and commit. What is not committed within goes away."""
+def stage_build(
+    contract: Contract, dataset: Dataset, home: Home, progress: Progress, options: BuildOptions = _DEFAULTS
+) -> Iterator[StagedBuild]:
+    """Runs `build_snapshot` up to the commit. Leaving the context deletes the staged files, unless committed."""
     parent = _find_parent(contract, dataset, home, options)
     with progress.step("Ingest raw tables") as advance:
         raw = keep_raw(dataset.sources, home.raw / contract.name, _since(parent))
         if parent and not _joins_the_same(dataset, raw, home.raw / contract.name, parent):
-            # Rows that were carried over would not know of what they are joined with now.
+            # Carried rows were joined with the old tables: read all rows again.
             parent = None
             raw = keep_raw(dataset.sources, home.raw / contract.name)
         advance(f"{'new' if raw.is_new else 'unchanged'}, digest {raw.digest[:12]}")
@@ -140,43 +144,43 @@ def examine(
         Quarantine(options.quarantine or home.quarantine / contract.name) as quarantine,
     ):
         reading = options.engine(Job(contract, dataset, options.as_of or datetime.now(UTC)), raw)
-        read = _take_batches(reading, staging, quarantine, progress, is_whole=parent is None)
+        read = _take_batches(reading, staging, quarantine, progress, is_full=parent is None)
         merged = _merge(contract, home, parent, read, staging, progress)
         with progress.step("Sort, digest and write", staging.rows) as advance:
             staged = staging.stage(advance)
         with closing(staged):
             for repeated in (*merged.repeated, *staged.repeated):
                 quarantine.add(read.tally.reject_repeated(contract, repeated))
-            findings = [*read.tally.findings(contract), *check_whole(dataset, staged)]
-            place = quarantine.keep(raw.digest, contract.fingerprint)
+            findings = [*read.tally.findings(contract), *check_dataset(dataset, staged)]
+            rejected = quarantine.keep(raw.digest, contract.fingerprint)
             if staged.read_range:
                 record_time_range(raw, *map(_to_datetime, staged.read_range))
             origin = Origin(read.rows, raw.digest, options.why, read.rejected, merged.carried, merged.changes)
-            by_weight = sorted(findings, key=lambda finding: not finding.refuses)
-            yield Examined(raw, staged, origin, tuple(by_weight), place, parent)
+            refusing_first = sorted(findings, key=lambda finding: not finding.refuses)
+            yield StagedBuild(raw, staged, origin, tuple(refusing_first), rejected, parent)
 
 
 def _take_batches(
-    reading: Reading, staging: Staging, quarantine: Quarantine, progress: Progress, is_whole: bool
+    reading: Reading, staging: Staging, quarantine: Quarantine, progress: Progress, is_full: bool
 ) -> "_Read":
-    """Takes every batch; the accepted rows go to the staging, unless they wait for those of a parent."""
+    """Consumes every batch; stages accepted rows, or holds them for the merge with a parent."""
     read = _Read()
     with progress.step("Transform and validate", reading.size) as advance:
         for batch in reading.batches:
             read.add(batch)
-            quarantine.add(batch.judged.rejected)
-            if is_whole:
-                staging.add(batch.judged.kept)
+            quarantine.add(batch.validated.rejected)
+            if is_full:
+                staging.add(batch.validated.kept)
             else:
-                read.kept.append(batch.judged.kept)
+                read.kept.append(batch.validated.kept)
             advance(f"{read.rows:,} rows, {read.tally.rejected.total():,} set aside", batch.amount)
     return read
 
 
-def _find_parent(contract: Contract, dataset: Dataset, home: Home, options: Options) -> Snapshot | None:
-    """The snapshot whose rows an incremental ingest goes over; None where all rows are to be read.
+def _find_parent(contract: Contract, dataset: Dataset, home: Home, options: BuildOptions) -> Snapshot | None:
+    """The snapshot that an incremental ingest updates; None to read all rows.
 
-    Rows that were checked against another contract are read again.
+    Rows that were checked against a different contract are read again.
     """
     if not dataset.is_incremental or options.is_full:
         return None
@@ -185,7 +189,7 @@ def _find_parent(contract: Contract, dataset: Dataset, home: Home, options: Opti
 
 
 def _joins_the_same(dataset: Dataset, raw: Raw, folder: Path, parent: Snapshot) -> bool:
-    """Whether all raw tables but the main one are those that the parent was made of."""
+    """Whether all raw tables except the main one are the same as the parent's."""
     before, after = (
         {name: file for name, file in read_record(folder, digest).files.items() if name.split("/")[0] != dataset.main}
         for digest in (parent.raw, raw.digest)
@@ -206,7 +210,7 @@ class _Read:
     """What was read so far.
 
     Attributes:
-        kept: accepted rows that wait for the parent's.
+        kept: accepted rows to merge with the parent's.
     """
 
     rows: int = 0
@@ -214,21 +218,21 @@ class _Read:
     tally: Tally = field(default_factory=Tally)
     kept: list[pa.Table] = field(default_factory=list)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: ProcessedBatch) -> None:
         self.rows += batch.rows_in
         self.left_out.update(batch.left_out)
-        self.tally.add(batch.judged.tally)
+        self.tally.add(batch.validated.tally)
 
     @property
     def rejected(self) -> dict[str, int]:
-        """All rows that are not in the snapshot, by reason."""
+        """Number of rows that are not in the snapshot, by reason."""
         return dict(self.left_out + self.tally.rejected)
 
 
 def _merge(
     contract: Contract, home: Home, parent: Snapshot | None, read: _Read, staging: Staging, progress: Progress
-) -> Merged:
+) -> MergeResult:
     if parent is None:
-        return Merged()
+        return MergeResult()
     with progress.step(f"Merge with version {parent.version}", parent.rows_out) as advance:
         return merge(contract, home.datasets, parent, read.kept, staging, advance)
