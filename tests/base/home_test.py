@@ -13,11 +13,11 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
 
 
-def test_it_is_below_the_working_directory_unless_told_otherwise(tmp_path: Path) -> None:
+def test_it_is_below_the_working_directory_by_default(tmp_path: Path) -> None:
     assert Home.find().path == tmp_path / ".athanor"
 
 
-def test_the_variable_tells_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_names_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "elsewhere"))
     assert Home.find().path == tmp_path / "elsewhere"
 

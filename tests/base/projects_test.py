@@ -37,7 +37,7 @@ def test_a_project_is_found_only_by_modules_that_it_has(neighbour: Path) -> None
     assert "neighbour" not in find_projects("model")
 
 
-def test_projects_are_sorted_and_files_are_none(neighbour: Path) -> None:
+def test_projects_are_sorted_and_files_are_not_projects(neighbour: Path) -> None:
     (neighbour / "model.py").touch()
     (neighbour.parent / "stray.py").touch()
     found = find_projects("model")
@@ -46,12 +46,12 @@ def test_projects_are_sorted_and_files_are_none(neighbour: Path) -> None:
 
 
 def test_an_unknown_project_is_named_beside_the_known_ones() -> None:
-    with pytest.raises(NotFoundError, match=r"no project 'weather' with a model in this binary; it carries: .*flight"):
+    with pytest.raises(NotFoundError, match=r"no project 'weather' with a module model\.py; .* one: .*flight"):
         load("weather", "model", Model)
 
 
 @pytest.mark.parametrize("name", ["", "..", "flight_delay.model", "__init__", "flight-delay"])
-def test_what_is_no_project_name_is_not_found(name: str) -> None:
+def test_an_invalid_project_name_is_not_found(name: str) -> None:
     with pytest.raises(NotFoundError):
         load(name, "model", Model)
 

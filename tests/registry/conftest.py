@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.registries import MODEL, Place
+from support.registries import MODEL, Workspace
 
 from athanor.registry.registry import Registry
 from athanor.release.files import Release, read_release
@@ -18,52 +18,52 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Without a model; with the releases of `releases` as candidates."""
-    place = Place(tmp_path_factory.mktemp("empty"))
+    workspace = Workspace(tmp_path_factory.mktemp("empty"))
     changes: list[dict[str, Any]] = [{}, {"snapshot": "6" * 64}, {"snapshot": "6" * 64, "algorithm": "other"}]
     for changed in changes:
-        place.train(**changed)
-    place.open()
-    return place
+        workspace.train(**changed)
+    workspace.open()
+    return workspace
 
 
 @pytest.fixture(scope="session")
-def releases(empty: Place) -> list[Release]:
+def releases(empty: Workspace) -> list[Release]:
     """1.0.0, 1.0.1 with new data, 1.1.0 with another algorithm."""
     found = [read_release(folder) for folder in (empty.home.candidates / MODEL).iterdir()]
     return sorted(found, key=lambda release: (release.identity.algorithm == "other", release.identity.snapshot))
 
 
 @pytest.fixture(scope="session")
-def filled(tmp_path_factory: pytest.TempPathFactory, empty: Place, releases: list[Release]) -> Place:
+def filled(tmp_path_factory: pytest.TempPathFactory, empty: Workspace, releases: list[Release]) -> Workspace:
     """With all of `releases` registered."""
-    place = empty.copy(tmp_path_factory.mktemp("filled"))
-    registry = place.open()
+    workspace = empty.copy(tmp_path_factory.mktemp("filled"))
+    registry = workspace.open()
     for release in releases:
         registry.register(release)
-    return place
+    return workspace
 
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path, empty: Place) -> Place:
+def workspace(request: pytest.FixtureRequest, tmp_path: Path, empty: Workspace) -> Workspace:
     """A test's own: filled if it asks for a `registered` registry."""
-    made: Place = request.getfixturevalue("filled") if "registered" in request.fixturenames else empty
+    made: Workspace = request.getfixturevalue("filled") if "registered" in request.fixturenames else empty
     return made.copy(tmp_path)
 
 
 @pytest.fixture
-def store(place: Place) -> ReleaseStore:
-    return ReleaseStore(place.home.store)
+def store(workspace: Workspace) -> ReleaseStore:
+    return ReleaseStore(workspace.home.store)
 
 
 @pytest.fixture
-def registry(place: Place) -> Registry:
+def registry(workspace: Workspace) -> Registry:
     """Without a model."""
-    return place.open()
+    return workspace.open()
 
 
 @pytest.fixture
-def registered(place: Place) -> Registry:
+def registered(workspace: Workspace) -> Registry:
     """With all of `releases`."""
-    return place.open()
+    return workspace.open()

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
-from support.registries import BEGUN, DONE, FORKS, MODEL, Place, change, start
+from support.registries import BEGUN, DONE, FORKS, MODEL, Workspace, change, start
 
 from athanor.home import Home
 from athanor.registry.care.doctor import Finding, examine
@@ -21,7 +21,7 @@ _WHY: Final = "to see"
 
 
 def _measure(home: Home, what: str, argument: Any) -> float:
-    """How long a process that nobody kills takes, in seconds."""
+    """Duration of a process that is not killed, in seconds."""
     here, there = FORKS.Pipe(duplex=False)
     process = start(change, home, what, argument, there)
     begun, done = ((here.recv(), time.perf_counter())[1] for _ in (BEGUN, DONE))
@@ -44,11 +44,11 @@ def _delays(longest_s: float, kills: int = _KILLS) -> list[float]:
     return np.random.default_rng(0).permutation(np.linspace(0, 1.2 * longest_s, kills)).tolist()  # type: ignore[no-any-return]
 
 
-def _mend(registry: Registry, place: Place) -> list[Finding]:
-    """What was found and mended; that nothing is left, and that history, alias and traffic file are of one mind."""
-    found = examine(registry, place.home.candidates, mend=True)
+def _mend(registry: Registry, workspace: Workspace) -> list[Finding]:
+    """Mends, and returns the findings. Asserts that none is left, and that history, alias and traffic file agree."""
+    found = examine(registry, workspace.home.candidates, mend=True)
     assert all(finding.is_mended for finding in found), found
-    assert examine(registry, place.home.candidates) == []
+    assert examine(registry, workspace.home.candidates) == []
     moves = registry.list_moves(MODEL)
     aliases = {alias: version.digest for version in registry.list_versions(MODEL) for alias in version.aliases}
     served = moves[-1].traffic.served if moves else {}
@@ -58,14 +58,14 @@ def _mend(registry: Registry, place: Place) -> list[Finding]:
     return found
 
 
-def test_a_process_killed_while_it_registers_leaves_a_version_or_none(place: Place) -> None:
-    registry = place.open()
-    longest_s = _measure(place.home, "register", place.train(seed=10_000))
+def test_a_process_killed_while_it_registers_leaves_a_version_or_none(workspace: Workspace) -> None:
+    registry = workspace.open()
+    longest_s = _measure(workspace.home, "register", workspace.train(seed=10_000))
     seen: Counter[str] = Counter()
     for number, delay_s in enumerate(_delays(longest_s)):
-        folder = place.train(seed=number)
-        _kill(place.home, "register", folder, delay_s)
-        found = _mend(registry, place)
+        folder = workspace.train(seed=number)
+        _kill(workspace.home, "register", folder, delay_s)
+        found = _mend(registry, workspace)
         is_registered = folder.name in {version.digest for version in registry.list_versions(MODEL)}
         seen["mended" if found else "registered" if is_registered else "nothing"] += 1
         # As if nothing had happened.
@@ -79,17 +79,17 @@ def test_a_process_killed_while_it_registers_leaves_a_version_or_none(place: Pla
 
 @pytest.mark.parametrize("what", ["promote", "rollback"])
 def test_a_process_killed_while_it_moves_the_champion_leaves_a_move_or_none(
-    registered: Registry, place: Place, what: str
+    registered: Registry, workspace: Workspace, what: str
 ) -> None:
     # So that there is always one to go back to.
     for version in ("1.0.0", "1.1.0") * (_KILLS // 2 + 2):
         registered.promote(MODEL, version, _WHY)
-    longest_s = _measure(place.home, what, ("1.0.1",) if what == "promote" else ())
+    longest_s = _measure(workspace.home, what, ("1.0.1",) if what == "promote" else ())
     seen: Counter[int] = Counter()
     for number, delay_s in enumerate(_delays(longest_s)):
         before = registered.list_moves(MODEL)
-        _kill(place.home, what, (("1.0.0", "1.1.0")[number % 2],) if what == "promote" else (), delay_s)
-        _mend(registered, place)
+        _kill(workspace.home, what, (("1.0.0", "1.1.0")[number % 2],) if what == "promote" else (), delay_s)
+        _mend(registered, workspace)
         after = registered.list_moves(MODEL)
         assert after[: len(before)] == before
         seen[len(after) - len(before)] += 1
@@ -113,16 +113,16 @@ def _prepare(registry: Registry, what: str, number: int) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("what", ["challenge", "shadow", "withdraw", "promote"])
 def test_a_process_killed_while_it_moves_challenger_or_shadow_leaves_a_move_or_none(
-    registered: Registry, place: Place, what: str
+    registered: Registry, workspace: Workspace, what: str
 ) -> None:
     registered.promote(MODEL, "1.0.0", _WHY)
-    longest_s = _measure(place.home, what, _prepare(registered, what, _KILLS_OF_TRAFFIC))
+    longest_s = _measure(workspace.home, what, _prepare(registered, what, _KILLS_OF_TRAFFIC))
     seen: Counter[int] = Counter()
     for number, delay_s in enumerate(_delays(longest_s, _KILLS_OF_TRAFFIC)):
         arguments = _prepare(registered, what, number)
         before = registered.list_moves(MODEL)
-        _kill(place.home, what, arguments, delay_s)
-        _mend(registered, place)
+        _kill(workspace.home, what, arguments, delay_s)
+        _mend(registered, workspace)
         after = registered.list_moves(MODEL)
         assert after[: len(before)] == before
         seen[len(after) - len(before)] += 1
@@ -130,13 +130,13 @@ def test_a_process_killed_while_it_moves_challenger_or_shadow_leaves_a_move_or_n
 
 
 def test_a_process_killed_while_it_makes_the_database_leaves_it_whole_or_not_at_all(tmp_path: Path) -> None:
-    measured = Place(tmp_path / "measured")
+    measured = Workspace(tmp_path / "measured")
     longest_s = _measure(measured.home, "register", measured.train())
     for number, delay_s in enumerate(_delays(longest_s, _KILLS_OF_DATABASE)):
-        place = Place(tmp_path / str(number))
-        folder = place.train()
-        _kill(place.home, "register", folder, delay_s)
-        registry = place.open()
-        _mend(registry, place)
+        workspace = Workspace(tmp_path / str(number))
+        folder = workspace.train()
+        _kill(workspace.home, "register", folder, delay_s)
+        registry = workspace.open()
+        _mend(registry, workspace)
         version, _ = registry.register(read_release(folder))
         assert (version.semantic_version, len(registry.list_versions(MODEL))) == ("1.0.0", 1)

@@ -43,7 +43,7 @@ def test_what_made_them_metrics_and_libraries_are_compared(tmp_path: Path) -> No
     assert found.libraries == {"numpy": ("2.0.0", "2.1.0"), "onnx": ("1.0", ""), "ray": ("", "2.60")}
 
 
-def test_changes_of_the_contract_are_told_with_their_level(tmp_path: Path) -> None:
+def test_changes_of_the_contract_have_their_level(tmp_path: Path) -> None:
     def release(toy: Toy) -> bytes:
         return json.dumps(toy.read().promises).encode()
 

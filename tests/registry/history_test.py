@@ -1,10 +1,10 @@
-"""Records of moves: those of before there were challengers are read, and go on to hold."""
+"""Records of moves: records from before there were challengers are read, and stay valid."""
 
 import json
 from typing import Any, Final
 
 import pytest
-from support.registries import MODEL, Place
+from support.registries import MODEL, Workspace
 
 from athanor.errors import ServiceError
 from athanor.registry.care.doctor import examine
@@ -35,7 +35,7 @@ def _old_record(revision: int, kind: str, before: tuple[str, Release] | None, af
 
 
 @pytest.fixture
-def old(registered: Registry, place: Place, releases: list[Release]) -> Registry:
+def old(registered: Registry, workspace: Workspace, releases: list[Release]) -> Registry:
     """With moves of before: 1.0.0, 1.0.1, and back to 1.0.0."""
     first, second = ("1.0.0", releases[0]), ("1.0.1", releases[1])
     records = [
@@ -45,7 +45,7 @@ def old(registered: Registry, place: Place, releases: list[Release]) -> Registry
     ]
     for revision, record in enumerate(records, start=1):
         registered.client.set_registered_model_tag(MODEL, f"move.{revision:06d}", record)
-    examine(registered, place.home.candidates, mend=True)
+    examine(registered, workspace.home.candidates, mend=True)
     return registered
 
 
@@ -66,15 +66,15 @@ def test_an_old_record_tells_of_a_champion_alone(old: Registry, releases: list[R
     ]
 
 
-def test_an_old_history_agrees_and_goes_on(old: Registry, place: Place) -> None:
-    assert examine(old, place.home.candidates) == []
+def test_an_old_history_agrees_and_goes_on(old: Registry, workspace: Workspace) -> None:
+    assert examine(old, workspace.home.candidates) == []
     before = _tags(old)
     old.challenge(MODEL, "1.1.0", 0.1, _WHY)
     old.promote(MODEL, "1.0.1", _WHY)
     traffic = old.rollback(MODEL, _WHY)
     assert (traffic.revision, traffic.champion.semantic_version) == (6, "1.0.0")
     assert traffic.challenger is not None
-    assert examine(old, place.home.candidates) == []
+    assert examine(old, workspace.home.candidates) == []
     # Nothing that was recorded is rewritten, not even into the newer form.
     assert {name: _tags(old)[name] for name in before} == before
 
@@ -100,7 +100,7 @@ def test_what_is_no_record_is_named(old: Registry, whole: str, damaged: str, wor
     old.challenge(MODEL, "1.1.0", 0.3, _WHY)
     name, value = old.list_moves(MODEL)[-1].tag
     old.client.set_registered_model_tag(MODEL, name, value.replace(whole, damaged, 1))
-    with pytest.raises(ServiceError, match=rf"(?s)move\.000004 of flight_delay is no record of a move.*{words}"):
+    with pytest.raises(ServiceError, match=rf"(?s)move\.000004 of flight_delay is not a record of a move.*{words}"):
         old.list_moves(MODEL)
 
 

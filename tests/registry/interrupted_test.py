@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import pytest
-from support.registries import MODEL, Place
+from support.registries import MODEL, Workspace
 
 from athanor.errors import NotFoundError
 from athanor.registry.care.doctor import examine
@@ -36,15 +36,15 @@ class _EndedError(BaseException):
 
 
 @pytest.fixture(scope="module")
-def busy(filled: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def busy(filled: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """With champion 1.0.0, challenger 1.0.1, shadow 1.1.0, and 1.2.0 that takes no part."""
-    place = filled.copy(tmp_path_factory.mktemp("busy"))
-    registry = place.open()
-    registry.register(read_release(place.train(algorithm="a third")))
+    workspace = filled.copy(tmp_path_factory.mktemp("busy"))
+    registry = workspace.open()
+    registry.register(read_release(workspace.train(algorithm="a third")))
     registry.promote(MODEL, "1.0.0", _WHY)
     registry.challenge(MODEL, "1.0.1", 0.1, _WHY)
     registry.shadow(MODEL, "1.1.0", _WHY)
-    return place
+    return workspace
 
 
 @contextmanager
@@ -67,11 +67,11 @@ def _ends_before(registry: Registry, last: int) -> Iterator[None]:
         yield
 
 
-def _interrupted(busy: Place, folder: Path, move: _Move) -> Iterator[tuple[Place, Registry, int]]:
+def _interrupted(busy: Workspace, folder: Path, move: _Move) -> Iterator[tuple[Workspace, Registry, int]]:
     """A registry that was interrupted before the first write of a move, the second and so on, and which it was."""
     for last in count(1):
-        place = busy.copy(folder / str(last))
-        registry = place.open()
+        workspace = busy.copy(folder / str(last))
+        registry = workspace.open()
         with _ends_before(registry, last):
             try:
                 move(registry)
@@ -79,24 +79,24 @@ def _interrupted(busy: Place, folder: Path, move: _Move) -> Iterator[tuple[Place
                 pass
             else:
                 return
-        yield place, registry, last
+        yield workspace, registry, last
 
 
 @pytest.mark.parametrize("name", _MOVES)
-def test_the_doctor_ends_what_was_recorded_and_nothing_else(busy: Place, tmp_path: Path, name: str) -> None:
+def test_the_doctor_ends_what_was_recorded_and_nothing_else(busy: Workspace, tmp_path: Path, name: str) -> None:
     before = busy.open()
     moves, traffic = before.list_moves(MODEL), before.store.read_traffic(MODEL)
     moments = 0
-    for place, registry, last in _interrupted(busy, tmp_path, _MOVES[name]):
+    for workspace, registry, last in _interrupted(busy, tmp_path, _MOVES[name]):
         moments += 1
-        assert registry.store.read_traffic(MODEL) == traffic, "serving is told last"
+        assert registry.store.read_traffic(MODEL) == traffic, "the traffic file comes last"
         recorded = registry.list_moves(MODEL)
         assert recorded[: len(moves)] == moves
         assert len(recorded) - len(moves) == (last > 1), "the record comes first"
-        found = examine(registry, place.home.candidates, mend=True)
+        found = examine(registry, workspace.home.candidates, mend=True)
         assert bool(found) == (last > 1)
         assert all(finding.is_mended and finding.remedy for finding in found)
-        assert examine(registry, place.home.candidates) == []
+        assert examine(registry, workspace.home.candidates) == []
         assert registry.store.read_traffic(MODEL) == recorded[-1].traffic
         assert registry.list_moves(MODEL) == recorded
     # The record, the traffic file, and each alias that moved; a weight has no alias.
@@ -106,23 +106,23 @@ def test_the_doctor_ends_what_was_recorded_and_nothing_else(busy: Place, tmp_pat
 
 
 @pytest.mark.parametrize("name", _MOVES)
-def test_the_same_move_again_ends_it_as_well(busy: Place, tmp_path: Path, name: str) -> None:
+def test_the_same_move_again_ends_it_as_well(busy: Workspace, tmp_path: Path, name: str) -> None:
     before = len(busy.open().list_moves(MODEL))
-    for place, registry, _ in _interrupted(busy, tmp_path, _MOVES[name]):
+    for workspace, registry, _ in _interrupted(busy, tmp_path, _MOVES[name]):
         # Of one that was recorded, withdrawing finds nobody any more.
         with suppress(NotFoundError):
             _MOVES[name](registry)
-        assert examine(registry, place.home.candidates) == []
+        assert examine(registry, workspace.home.candidates) == []
         assert len(registry.list_moves(MODEL)) == before + 1
 
 
-def test_rolling_back_to_the_challenger_is_ended_too(busy: Place, tmp_path: Path) -> None:
-    place = busy.copy(tmp_path / "promoted")
-    registry = place.open()
+def test_rolling_back_to_the_challenger_is_ended_too(busy: Workspace, tmp_path: Path) -> None:
+    workspace = busy.copy(tmp_path / "promoted")
+    registry = workspace.open()
     registry.promote(MODEL, "1.2.0", _WHY)
     registry.challenge(MODEL, "1.0.0", 0.5, _WHY)
     moments = 0
-    for later, interrupted, last in _interrupted(place, tmp_path, lambda found: found.rollback(MODEL, _WHY)):
+    for later, interrupted, last in _interrupted(workspace, tmp_path, lambda found: found.rollback(MODEL, _WHY)):
         moments += 1
         examine(interrupted, later.home.candidates, mend=True)
         assert examine(interrupted, later.home.candidates) == []

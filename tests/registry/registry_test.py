@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from support.registries import MODEL, Place
+from support.registries import MODEL, Workspace
 from support.releases import make_release
 
 from athanor.errors import InputError, NotFoundError, ReleaseError
@@ -58,36 +58,36 @@ def test_registering_alone_takes_no_traffic(registered: Registry, store: Release
 
 
 def test_a_registered_release_whose_copy_was_removed_is_published_again(
-    registered: Registry, place: Place, store: ReleaseStore, releases: list[Release]
+    registered: Registry, workspace: Workspace, store: ReleaseStore, releases: list[Release]
 ) -> None:
-    shutil.rmtree(place.home.store / "releases" / MODEL / releases[0].digest)
+    shutil.rmtree(workspace.home.store / "releases" / MODEL / releases[0].digest)
     registered.register(releases[0])
     assert store.read(MODEL, releases[0].digest).files == releases[0].files
 
 
 def test_a_number_is_never_given_after_a_release_that_was_tampered_with(
-    registry: Registry, place: Place, releases: list[Release]
+    registry: Registry, workspace: Workspace, releases: list[Release]
 ) -> None:
     registry.register(releases[0])
-    (place.home.store / "releases" / MODEL / releases[0].digest / GRAPH).write_bytes(b"")
+    (workspace.home.store / "releases" / MODEL / releases[0].digest / GRAPH).write_bytes(b"")
     with pytest.raises(ReleaseError, match=GRAPH):
         registry.register(releases[1])
     assert _versions(registry) == ["1.0.0"]
 
 
-def test_what_was_registered_outlives_the_process(registered: Registry, place: Place) -> None:
+def test_what_was_registered_outlives_the_process(registered: Registry, workspace: Workspace) -> None:
     registered.promote(MODEL, "1.0.0", _WHY)
-    again = place.open()
+    again = workspace.open()
     assert again.list_versions(MODEL) == registered.list_versions(MODEL)
     assert again.list_moves(MODEL) == registered.list_moves(MODEL)
 
 
 def test_promoting_publishes_the_traffic_file(
-    registered: Registry, place: Place, store: ReleaseStore, releases: list[Release]
+    registered: Registry, workspace: Workspace, store: ReleaseStore, releases: list[Release]
 ) -> None:
     traffic = registered.promote(MODEL, "1.0.1", _WHY)
     assert store.read_traffic(MODEL) == traffic
-    written = json.loads((place.home.store / "traffic" / f"{MODEL}.json").read_text())
+    written = json.loads((workspace.home.store / "traffic" / f"{MODEL}.json").read_text())
     assert written == {
         "model": MODEL,
         "revision": 1,
@@ -111,11 +111,11 @@ def test_promoting_the_champion_is_no_move(registered: Registry) -> None:
 
 
 def test_promoting_the_champion_mends_a_lost_traffic_file(
-    registered: Registry, place: Place, store: ReleaseStore
+    registered: Registry, workspace: Workspace, store: ReleaseStore
 ) -> None:
     """As after a crash between the record and the file."""
     traffic = registered.promote(MODEL, "1.0.0", _WHY)
-    (place.home.store / "traffic" / f"{MODEL}.json").unlink()
+    (workspace.home.store / "traffic" / f"{MODEL}.json").unlink()
     registered.promote(MODEL, "1.0.0", _WHY)
     assert store.read_traffic(MODEL) == traffic
 
@@ -164,10 +164,10 @@ def test_a_version_is_also_found_by_how_its_digest_begins(registered: Registry, 
 
 
 def test_a_damaged_version_never_becomes_champion(
-    registered: Registry, place: Place, store: ReleaseStore, releases: list[Release]
+    registered: Registry, workspace: Workspace, store: ReleaseStore, releases: list[Release]
 ) -> None:
     traffic = registered.promote(MODEL, "1.0.0", _WHY)
-    (place.home.store / "releases" / MODEL / releases[1].digest / GRAPH).write_bytes(b"")
+    (workspace.home.store / "releases" / MODEL / releases[1].digest / GRAPH).write_bytes(b"")
     with pytest.raises(ReleaseError, match=GRAPH):
         registered.promote(MODEL, "1.0.1", _WHY)
     assert store.read_traffic(MODEL) == traffic
@@ -175,21 +175,23 @@ def test_a_damaged_version_never_becomes_champion(
 
 
 def test_a_release_of_what_was_not_committed_is_refused_and_says_what_to_do(
-    registry: Registry, place: Place, store: ReleaseStore
+    registry: Registry, workspace: Workspace, store: ReleaseStore
 ) -> None:
-    release = read_release(place.train(provenance={"is_clean": False}, seed=7))
-    with pytest.raises(InputError, match=r"in no commit.*[Cc]ommit them and train again, or .* --allow-dirty"):
+    release = read_release(workspace.train(provenance={"is_clean": False}, seed=7))
+    with pytest.raises(InputError, match=r"uncommitted changes.*[Cc]ommit them and train again, or .* --allow-dirty"):
         registry.register(release)
     assert registry.list_versions(MODEL) == []
     assert list(store.list_digests(MODEL)) == []
 
 
-def test_allowed_all_the_same_it_stays_marked(registry: Registry, place: Place, releases: list[Release]) -> None:
-    dirty = read_release(place.train(provenance={"is_clean": False}, seed=7))
+def test_allowed_all_the_same_it_stays_marked(
+    registry: Registry, workspace: Workspace, releases: list[Release]
+) -> None:
+    dirty = read_release(workspace.train(provenance={"is_clean": False}, seed=7))
     version, is_new = registry.register(dirty, allow_dirty=True)
     registry.register(releases[0], allow_dirty=True)
     assert (version.is_clean, is_new) == (False, True)
-    assert {v.digest: v.is_clean for v in place.open().list_versions(MODEL)} == {
+    assert {v.digest: v.is_clean for v in workspace.open().list_versions(MODEL)} == {
         dirty.digest: False,
         releases[0].digest: True,
     }
@@ -197,9 +199,9 @@ def test_allowed_all_the_same_it_stays_marked(registry: Registry, place: Place, 
 
 def test_a_release_that_does_not_tell_of_its_training_is_refused(registry: Registry, releases: list[Release]) -> None:
     files = {name: content for name, content in releases[0].files.items() if name != TRAINING}
-    with pytest.raises(ReleaseError, match=f"holds no {TRAINING}"):
+    with pytest.raises(ReleaseError, match=f"contains no {TRAINING}"):
         registry.register(replace(releases[0], files=files))
-    with pytest.raises(ReleaseError, match="is no record of a training"):
+    with pytest.raises(ReleaseError, match="is not a record of a training"):
         registry.register(replace(releases[0], files={**files, TRAINING: b"{}"}))
     assert registry.list_versions(MODEL) == []
 
@@ -269,7 +271,9 @@ def test_models_are_numbered_each_by_itself(registered: Registry, tmp_path: Path
     assert len(_versions(registered)) == 3
 
 
-def test_who_has_no_name_is_recorded_by_number(filled: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_has_no_name_is_recorded_by_number(
+    filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def find_nobody() -> str:
         raise KeyError("getpwuid(): uid not found")
 

@@ -1,4 +1,4 @@
-"""Any sequence of moves leaves the traffic that a simple model of it has, and a history that tells all of it."""
+"""Any sequence of moves leaves the traffic of a simple model, and a complete history."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.properties import SLOW_PROPERTY
-from support.registries import MODEL, Place
+from support.registries import MODEL, Workspace
 
 from athanor.errors import InputError
 from athanor.registry.care.doctor import examine
@@ -123,10 +123,10 @@ def _check_step(registry: Registry, step: _Step, now: _Expected) -> _Expected:
 @SLOW_PROPERTY
 @given(steps=st.lists(_STEPS, min_size=4, max_size=16))
 def test_the_traffic_is_what_the_moves_make_of_it(
-    filled: Place, tmp_path_factory: pytest.TempPathFactory, steps: list[_Step]
+    filled: Workspace, tmp_path_factory: pytest.TempPathFactory, steps: list[_Step]
 ) -> None:
-    place = filled.copy(tmp_path_factory.mktemp("moved"))
-    registry, now = place.open(), _Expected()
+    workspace = filled.copy(tmp_path_factory.mktemp("moved"))
+    registry, now = workspace.open(), _Expected()
     # The first two, so that most of what follows is allowed.
     for step in (_promote("1.0.0"), _promote("1.0.1"), *steps):
         recorded = registry.list_moves(MODEL)
@@ -134,5 +134,5 @@ def test_the_traffic_is_what_the_moves_make_of_it(
         moves = registry.list_moves(MODEL)
         assert moves[: len(recorded)] == recorded
         assert len(moves) == now.moves == registry.store.read_traffic(MODEL).revision
-    assert examine(registry, place.home.candidates) == []
-    assert examine(place.open(), place.home.candidates) == []
+    assert examine(registry, workspace.home.candidates) == []
+    assert examine(workspace.open(), workspace.home.candidates) == []

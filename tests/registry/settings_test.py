@@ -108,7 +108,7 @@ def test_a_file_that_is_not_a_database_is_an_error_at_start(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("artifacts_url", "nothing can be kept at nowhere://x"), ("store_url", "nowhere")],
+    [("artifacts_url", "artifacts cannot be stored at nowhere://x"), ("store_url", "nowhere")],
 )
 def test_an_unknown_scheme_is_an_error_at_start(tmp_path: Path, name: str, words: str) -> None:
     values = {"artifacts_url": str(tmp_path / "a"), "store_url": str(tmp_path / "s"), name: "nowhere://x"}

@@ -1,10 +1,10 @@
-"""Challenger and shadow: who may take part, what each move leaves, and what the history tells of it."""
+"""Challenger and shadow: allowed roles, the traffic after each move, and its history."""
 
 from pathlib import Path
 from typing import Final
 
 import pytest
-from support.registries import MODEL, Place
+from support.registries import MODEL, Workspace
 
 from athanor.errors import InputError, NotFoundError, ReleaseError
 from athanor.registry.care.doctor import examine
@@ -31,8 +31,8 @@ def _aliases(registry: Registry) -> dict[str, str]:
     return {alias: v.semantic_version for v in registry.list_versions(MODEL) for alias in v.aliases}
 
 
-def _damage(place: Place, release: Release) -> None:
-    (place.home.store / "releases" / MODEL / release.digest / GRAPH).write_bytes(b"")
+def _damage(workspace: Workspace, release: Release) -> None:
+    (workspace.home.store / "releases" / MODEL / release.digest / GRAPH).write_bytes(b"")
 
 
 def test_a_challenger_and_a_shadow_stand_beside_the_champion(
@@ -75,7 +75,7 @@ def test_every_move_is_recorded_with_the_traffic_after_it(promoted: Registry, re
     assert (moves[1].from_digest, moves[1].digest) == (releases[1].digest, releases[2].digest)
 
 
-def test_another_weight_is_a_move_and_the_same_is_none(promoted: Registry) -> None:
+def test_another_weight_is_a_move_and_the_same_weight_is_not(promoted: Registry) -> None:
     first = promoted.challenge(MODEL, "1.0.1", 0.1, _WHY)
     assert promoted.challenge(MODEL, "1.0.1", 0.1, "again") == first
     second = promoted.challenge(MODEL, "1.0.1", 0.2, "more")
@@ -90,7 +90,7 @@ def test_the_same_shadow_is_no_move(promoted: Registry) -> None:
 
 @pytest.mark.parametrize("weight", [0, 1, 0.0, 1.0, -0.1, 1.5, 10, float("nan"), float("inf"), float("-inf")])
 def test_a_weight_that_is_no_share_is_refused_with_what_is_allowed(promoted: Registry, weight: float) -> None:
-    with pytest.raises(InputError, match=rf"{weight} is no weight .*flight_delay; .* above 0 and below 1"):
+    with pytest.raises(InputError, match=rf"{weight} is not a valid weight .*flight_delay; .* above 0 and below 1"):
         promoted.challenge(MODEL, "1.0.1", weight, _WHY)
     assert len(promoted.list_moves(MODEL)) == 1
 
@@ -107,7 +107,7 @@ def test_a_weight_is_kept_to_the_last_bit(promoted: Registry, store: ReleaseStor
 def test_a_version_takes_one_part_at_a_time(promoted: Registry) -> None:
     with pytest.raises(InputError, match=r"1.0.0 .* is champion, and cannot be challenger .* promote another version"):
         promoted.challenge(MODEL, "1.0.0", 0.1, _WHY)
-    with pytest.raises(InputError, match=r"1.0.0 .* is champion, and cannot be shadow as well"):
+    with pytest.raises(InputError, match=r"1.0.0 .* is champion, and cannot be shadow too"):
         promoted.shadow(MODEL, "1.0.0", _WHY)
     promoted.challenge(MODEL, "1.0.1", 0.1, _WHY)
     with pytest.raises(InputError, match=r"1.0.1 .* is challenger, and cannot be shadow .* withdraw the challenger"):
@@ -131,8 +131,8 @@ def test_the_remedies_that_a_refusal_names_work(promoted: Registry) -> None:
     }
 
 
-def test_without_a_champion_nobody_stands_beside_it(registered: Registry, store: ReleaseStore) -> None:
-    words = "no champion that 1.0.1 could stand beside as {}; promote a version first"
+def test_without_a_champion_there_is_no_other_role(registered: Registry, store: ReleaseStore) -> None:
+    words = "no champion yet, so that 1.0.1 cannot be {}; promote a version first"
     with pytest.raises(NotFoundError, match=words.format("challenger")):
         registered.challenge(MODEL, "1.0.1", 0.1, _WHY)
     with pytest.raises(NotFoundError, match=words.format("shadow")):
@@ -162,7 +162,7 @@ def test_another_champion_keeps_challenger_and_shadow(promoted: Registry) -> Non
     assert _aliases(promoted) == {"champion": "1.0.1", "challenger": "1.1.0"}
 
 
-def test_promoting_the_champion_again_is_no_move_whoever_challenges(promoted: Registry) -> None:
+def test_promoting_the_champion_again_is_no_move_with_any_challenger(promoted: Registry) -> None:
     before = promoted.challenge(MODEL, "1.1.0", 0.3, _WHY)
     assert promoted.promote(MODEL, "1.0.0", _WHY) == before
     assert len(promoted.list_moves(MODEL)) == 2
@@ -199,7 +199,7 @@ def test_who_is_not_there_cannot_be_withdrawn(promoted: Registry, variant: str) 
 
 
 @pytest.mark.parametrize("why", ["", " \n"])
-def test_without_a_reason_nobody_moves(promoted: Registry, why: str) -> None:
+def test_a_move_needs_a_reason(promoted: Registry, why: str) -> None:
     with pytest.raises(InputError, match="a challenge of flight_delay needs a reason"):
         promoted.challenge(MODEL, "1.0.1", 0.1, why)
     with pytest.raises(InputError, match="a shadow of flight_delay needs a reason"):
@@ -217,8 +217,8 @@ def test_an_unknown_version_is_named_beside_the_known_ones(promoted: Registry) -
         promoted.shadow(MODEL, "2.0.0", _WHY)
 
 
-def test_a_damaged_version_never_takes_part(promoted: Registry, place: Place, releases: list[Release]) -> None:
-    _damage(place, releases[1])
+def test_a_damaged_version_never_takes_part(promoted: Registry, workspace: Workspace, releases: list[Release]) -> None:
+    _damage(workspace, releases[1])
     with pytest.raises(ReleaseError, match=GRAPH):
         promoted.challenge(MODEL, "1.0.1", 0.1, _WHY)
     with pytest.raises(ReleaseError, match=GRAPH):
@@ -228,16 +228,18 @@ def test_a_damaged_version_never_takes_part(promoted: Registry, place: Place, re
 
 
 def test_one_that_was_damaged_meanwhile_can_be_withdrawn(
-    promoted: Registry, place: Place, releases: list[Release]
+    promoted: Registry, workspace: Workspace, releases: list[Release]
 ) -> None:
     promoted.challenge(MODEL, "1.0.1", 0.1, _WHY)
-    _damage(place, releases[1])
+    _damage(workspace, releases[1])
     assert _tell(promoted.withdraw(MODEL, "challenger", "it cannot be read")) == {"champion": "1.0.0"}
 
 
-def test_withdrawing_again_tells_serving_what_it_was_not_told(promoted: Registry, place: Place) -> None:
+def test_withdrawing_again_writes_the_traffic_file_that_was_not_written(
+    promoted: Registry, workspace: Workspace
+) -> None:
     """As after a crash between the record and the file."""
-    file = Path(place.home.store) / "traffic" / f"{MODEL}.json"
+    file = Path(workspace.home.store) / "traffic" / f"{MODEL}.json"
     promoted.challenge(MODEL, "1.0.1", 0.1, _WHY)
     stale = file.read_bytes()
     traffic = promoted.withdraw(MODEL, "challenger", _WHY)
@@ -245,4 +247,4 @@ def test_withdrawing_again_tells_serving_what_it_was_not_told(promoted: Registry
     with pytest.raises(NotFoundError, match="no challenger to withdraw"):
         promoted.withdraw(MODEL, "challenger", _WHY)
     assert promoted.store.read_traffic(MODEL) == traffic
-    assert examine(promoted, place.home.candidates) == []
+    assert examine(promoted, workspace.home.candidates) == []

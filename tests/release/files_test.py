@@ -139,7 +139,7 @@ def test_a_link_to_nowhere_is_refused(folder: Path) -> None:
 
 
 def test_a_manifest_that_was_made_to_fit_other_files_is_refused(release: Release, folder: Path) -> None:
-    """Its digest is asked for by name: whoever changes the content changes the digest."""
+    """Its digest is requested by name: changing the content changes the digest."""
     forged = make_identity({**_FILES, GRAPH: b"another"})
     manifest = json.loads((folder / MANIFEST).read_bytes())
     manifest["identity"] = json.loads(forged.model_dump_json())

@@ -1,4 +1,4 @@
-"""The identity of a release: what its digest covers, and that it is one for all that are the same."""
+"""The identity of a release: what its digest covers, and equal digests for equal releases."""
 
 import hashlib
 import json

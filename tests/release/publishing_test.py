@@ -136,7 +136,7 @@ def test_a_store_that_keeps_a_file_otherwise_than_written_is_found_out(
     with monkeypatch.context() as patch:
         patch.setattr(DamagingFileSystem, "victim", victim)
         with pytest.raises(
-            ReleaseError, match=f"{_folder(release)}/{victim} was not kept .* is {kept}, written was {written}"
+            ReleaseError, match=f"{_folder(release)}/{victim} was stored damaged.* {kept}, but {written} was written"
         ):
             store.publish(release)
     assert store.list_digests("flight_delay") == []

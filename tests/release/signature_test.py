@@ -1,4 +1,4 @@
-"""Signatures: only whoever has the private key can make one, and only the release that was signed has it."""
+"""Signatures: only the private key makes a valid one, and only for the release that it signed."""
 
 import base64
 import hashlib
@@ -66,12 +66,12 @@ def test_a_pair_of_keys_is_made_and_only_its_owner_reads_the_private_one(tmp_pat
 @pytest.mark.parametrize("taken", ["key", "key.pub"])
 def test_a_key_is_never_replaced(tmp_path: Path, taken: str) -> None:
     (tmp_path / taken).write_bytes(b"dear to me")
-    with pytest.raises(SettingsError, match=f"{re.escape(str(tmp_path / taken))} is there already"):
+    with pytest.raises(SettingsError, match=f"{re.escape(str(tmp_path / taken))} exists already"):
         make_key(tmp_path / "key")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {taken: b"dear to me"}
 
 
-def test_a_key_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_key_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(SettingsError, match="file/key cannot be written"):
         make_key(tmp_path / "file" / "key")
@@ -101,7 +101,7 @@ def test_signing_twice_makes_the_same_signature(release: Release, key: Path) -> 
     assert sign(release, key).signature == sign(release, key).signature
 
 
-def test_it_is_proved_by_the_signature_of_the_key_among_those_of_others(
+def test_it_is_verified_by_the_signature_of_the_key_among_other_signatures(
     release: Release, key: Path, public: Path, tmp_path: Path
 ) -> None:
     make_key(tmp_path / "other")
@@ -109,8 +109,8 @@ def test_it_is_proved_by_the_signature_of_the_key_among_those_of_others(
     assert verify_signature(release, iter([other, mine]), public) == mine
 
 
-def test_a_release_that_nobody_signed_is_refused(release: Release, public: Path) -> None:
-    expected = f"release {release.digest} of flight_delay is not signed by key .* of {re.escape(str(public))}.*nobody"
+def test_an_unsigned_release_is_refused(release: Release, public: Path) -> None:
+    expected = f"release {release.digest} of flight_delay is not signed by key .* of {re.escape(str(public))}.*no key"
     with pytest.raises(ReleaseError, match=expected):
         verify_signature(release, [], public)
 
@@ -152,7 +152,7 @@ def test_a_damaged_signature_is_refused(
 
 
 def _resealed(release: Release, what: str) -> Release:
-    """The release after somebody changed a part and made the manifest fit."""
+    """The release after a part was changed, and the manifest adapted."""
     manifest, files = release.manifest, dict(release.files)
     provenance, documents = manifest.provenance, dict(manifest.documents)
     if what == "provenance":
@@ -187,41 +187,41 @@ def test_the_signature_of_another_release_does_not_fit(
 
 
 @pytest.mark.parametrize("content", [b"", b"no key", None])
-def test_what_is_no_key_is_told(release: Release, tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_without_a_key_is_refused(release: Release, tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "no key"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(SettingsError, match=f"{re.escape(str(path))} is no private key"):
+    with pytest.raises(SettingsError, match=f"{re.escape(str(path))} cannot be read as a private key"):
         sign(release, path)
-    with pytest.raises(SettingsError, match=f"{re.escape(str(path))} is no public key"):
+    with pytest.raises(SettingsError, match=f"{re.escape(str(path))} cannot be read as a public key"):
         verify_signature(release, [], path)
 
 
 def test_a_private_key_is_no_public_one_and_a_public_one_no_private_one(
     release: Release, key: Path, public: Path
 ) -> None:
-    with pytest.raises(SettingsError, match="is no private key"):
+    with pytest.raises(SettingsError, match="cannot be read as a private key"):
         sign(release, public)
-    with pytest.raises(SettingsError, match="is no public key"):
+    with pytest.raises(SettingsError, match="cannot be read as a public key"):
         verify_signature(release, [], key)
 
 
-def test_keys_of_another_kind_are_told(release: Release, tmp_path: Path) -> None:
+def test_keys_of_another_kind_are_refused(release: Release, tmp_path: Path) -> None:
     other = ec.generate_private_key(ec.SECP256R1())
     private, public = tmp_path / "ec", tmp_path / "ec.pub"
     private.write_bytes(other.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     public.write_bytes(other.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    with pytest.raises(SettingsError, match="PrivateKey; a release is signed with Ed25519"):
+    with pytest.raises(SettingsError, match="PrivateKey; releases need an Ed25519 key"):
         sign(release, private)
-    with pytest.raises(SettingsError, match="PublicKey; a release is signed with Ed25519"):
+    with pytest.raises(SettingsError, match="PublicKey; releases need an Ed25519 key"):
         verify_signature(release, [], public)
 
 
-def test_a_key_with_a_password_is_told(release: Release, key: Path, tmp_path: Path) -> None:
+def test_a_key_with_a_password_is_refused(release: Release, key: Path, tmp_path: Path) -> None:
     loaded = load_pem_private_key(key.read_bytes(), password=None)
     locked = tmp_path / "locked"
     locked.write_bytes(loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
-    with pytest.raises(SettingsError, match=r"locked is no private key that can be read: .*[Pp]assword"):
+    with pytest.raises(SettingsError, match=r"locked cannot be read as a private key: .*[Pp]assword"):
         sign(release, locked)
 
 
@@ -258,7 +258,7 @@ def test_a_file_that_is_no_signature_is_refused(tmp_path: Path, release: Release
     path = tmp_path / "signatures" / "flight_delay" / release.digest / "0123456789abcdef.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    with pytest.raises(ReleaseError, match=f"{re.escape(str(path))} is no signature"):
+    with pytest.raises(ReleaseError, match=f"{re.escape(str(path))} is not a signature"):
         ReleaseStore(tmp_path).read_signatures("flight_delay", release.digest)
 
 
@@ -269,7 +269,7 @@ def test_a_signature_is_closed(release: Release, key: Path, changed: dict[str, A
 
 
 def test_a_model_of_another_name_has_another_message(key: Path, public: Path, tmp_path: Path) -> None:
-    """The name is part of what is signed, so that no release answers in the name of another."""
+    """The signature covers the name, so that no release answers in the name of another."""
     one, other = (make_release(tmp_path / "candidates", model=name) for name in ("one", "other"))
     signature = _changed(
         sign(one, key), digest=other.digest, manifest=hashlib.sha256(other.manifest.content).hexdigest()

@@ -54,7 +54,7 @@ def test_a_release_that_was_never_published_is_not_found(store: ReleaseStore) ->
 def test_what_is_no_digest_names_no_release(local: ReleaseStore, release: Release, digest: str) -> None:
     local.publish(release)
     for ask in (local.read, local.remove):
-        with pytest.raises(NotFoundError, match="is no digest of a release"):
+        with pytest.raises(NotFoundError, match="is not a digest of a release"):
             ask("flight_delay", digest)
     assert local.list_digests("flight_delay") == [release.digest]
 
@@ -128,7 +128,7 @@ def test_a_file_that_is_no_traffic_file_is_refused(local: ReleaseStore, content:
     path = Path(local.location, "traffic", "flight_delay.json")
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    with pytest.raises(ReleaseError, match=f"{re.escape(str(path))} is no traffic file"):
+    with pytest.raises(ReleaseError, match=f"{re.escape(str(path))} is not a traffic file"):
         local.read_traffic("flight_delay")
 
 
@@ -143,9 +143,9 @@ def test_what_cannot_be_served_cannot_be_written(changed: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("s3://bucket/store", "nothing here knows URLs of s3://.*s3fs.*requirements and the lock"),
-        ("nosuch://x", "nothing here knows URLs of nosuch://.*add the library"),
-        ("file://host/store", "names no folder of this machine; give three slashes"),
+        ("s3://bucket/store", "no installed library handles s3:// URLs.*s3fs.*requirements and the lock"),
+        ("nosuch://x", "no installed library handles nosuch:// URLs.*add the library"),
+        ("file://host/store", "names no folder of this machine; write three slashes"),
         ("file://", "names no folder of this machine"),
     ],
 )
@@ -154,7 +154,7 @@ def test_a_url_that_nothing_here_knows_is_refused_with_what_to_do(url: str, mess
         ReleaseStore(url)
 
 
-def test_a_password_in_a_url_is_not_told() -> None:
+def test_a_password_in_a_url_is_masked() -> None:
     with pytest.raises(SettingsError) as caught:
         ReleaseStore("nosuch://me:secret@host/store")
     assert "secret" not in str(caught.value)

@@ -48,7 +48,7 @@ def commit_flights(folder: Path, rows: int, seed: int, phases: Connection) -> No
 def race(folders: Sequence[Path], rows: int, seed: int, barrier: Barrier, answers: Connection) -> None:
     """Commits flights to each folder, each time at once with all others at the barrier.
 
-    Answers each time with the snapshot, or with None where it was told of a conflict.
+    Sends the snapshot of each round, or None after a conflict.
     """
     for round_, folder in enumerate(folders):
         staged = stage_columns(_CONTRACT, make_columns(rows, seed + round_), folder)
@@ -66,7 +66,7 @@ def race_to_restore(folders: Sequence[Path], version: int, barrier: Barrier, ans
 
 
 def commit_all(folder: Path, rows: int, seeds: Sequence[int], barrier: Barrier, answers: Connection) -> None:
-    """Commits flights for each seed, again and again until nobody else was faster; answers how often it was told."""
+    """Commits flights for each seed, retrying after conflicts; sends the number of conflicts."""
     barrier.wait(_PATIENCE_S)
     conflicts = 0
     for seed in seeds:

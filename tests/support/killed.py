@@ -1,4 +1,4 @@
-"""What a process leaves that is killed in the middle of its work."""
+"""Leftovers of a process that is killed in the middle of its work."""
 
 import multiprocessing
 import os

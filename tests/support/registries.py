@@ -35,7 +35,7 @@ _PATIENCE_S: Final = 60.0
 
 
 @dataclass(frozen=True)
-class Place:
+class Workspace:
     """A home with a registry, its store and its candidates."""
 
     path: Path
@@ -52,9 +52,9 @@ class Place:
         folder = self.home.candidates / str(changed.get("model", MODEL))
         return folder / make_release(folder, **changed).digest
 
-    def copy(self, to: Path) -> "Place":
+    def copy(self, to: Path) -> "Workspace":
         """Making a database and registering take seconds, a copy none."""
-        return Place(shutil.copytree(self.path, to / "place"))
+        return Workspace(shutil.copytree(self.path, to / "workspace"))
 
 
 def start(target: Any, *arguments: Any) -> ForkServerProcess:
@@ -68,7 +68,7 @@ def start(target: Any, *arguments: Any) -> ForkServerProcess:
 def register_and_promote(
     settings: RegistrySettings, folders: Sequence[Path], barrier: Barrier, answers: Connection
 ) -> None:
-    """Registers releases and promotes each, at once with all others at the barrier; answers with their versions."""
+    """Registers releases and promotes each, at once with all others at the barrier; sends their versions."""
     barrier.wait(_PATIENCE_S)
     registry = Registry(settings)
     for folder in folders:
@@ -78,35 +78,37 @@ def register_and_promote(
 
 
 def race(settings: RegistrySettings, folders: Sequence[Sequence[Path]]) -> list[Registered]:
-    """Lets a process for each writer register and promote its releases, all at once; what they were told."""
+    """Lets a process per writer register and promote its releases, all at once; returns the versions that they got."""
     barrier = FORKS.Barrier(len(folders))
     pipes = [FORKS.Pipe(duplex=False) for _ in folders]
     processes = [
         start(register_and_promote, settings, of_writer, barrier, there)
         for of_writer, (_, there) in zip(folders, pipes, strict=True)
     ]
-    told = []
+    returned = []
     for of_writer, (here, _) in zip(folders, pipes, strict=True):
         for _folder in of_writer:
             assert here.poll(_PATIENCE_S)
-            told.append(here.recv())
+            returned.append(here.recv())
     for process in processes:
         process.join(_PATIENCE_S)
     assert [process.exitcode for process in processes] == [0] * len(processes)
-    return told
+    return returned
 
 
-def check_nothing_is_lost(registry: Registry, place: Place, told: Sequence[Registered], promotions: int) -> None:
-    """That what writers were told is there, once, that every promotion has its record, and that all agrees."""
+def check_nothing_is_lost(
+    registry: Registry, workspace: Workspace, returned: Sequence[Registered], promotions: int
+) -> None:
+    """Asserts that each returned version exists once, that each promotion has its record, and that all agrees."""
     versions = registry.list_versions(MODEL)
-    numbers = {version.digest: version.semantic_version for version in told}
+    numbers = {version.digest: version.semantic_version for version in returned}
     assert {version.digest: version.semantic_version for version in versions} == numbers
     assert [version.number for version in versions] == list(range(1, len(numbers) + 1))[::-1]
     assert len(set(numbers.values())) == len({version.run for version in versions}) == len(numbers)
     moves = registry.list_moves(MODEL)
     assert [move.revision for move in moves] == list(range(1, promotions + 1))
     assert all(move.why == f"process of {move.digest}" for move in moves)
-    assert examine(registry, place.home.candidates) == []
+    assert examine(registry, workspace.home.candidates) == []
 
 
 def change(home: Home, what: str, argument: Any, phases: Connection) -> None:
@@ -122,7 +124,7 @@ def change(home: Home, what: str, argument: Any, phases: Connection) -> None:
 
 
 def hold_lock(settings: RegistrySettings, talk: Connection) -> None:
-    """Holds the right to write until it is told to let go, and says so before it does."""
+    """Holds the right to write until a message comes, and sends one before it releases it."""
     with WriterLock(settings, _PATIENCE_S).held():
         talk.send("held")
         talk.recv()

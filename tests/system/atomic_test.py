@@ -1,13 +1,23 @@
 """Files and folders appear whole or not at all."""
 
 import os
+import stat
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from athanor.system.atomic import arriving_folder, place_folder, remove_abandoned, replace_file, settle
+from athanor.system.atomic import (
+    create_file,
+    create_folder,
+    open_temporary_file,
+    remove_abandoned,
+    rename_file,
+    rename_folder,
+    replace_file,
+    temporary_folder,
+)
 
 
 def _fill(folder: Path) -> None:
@@ -19,32 +29,32 @@ def _names(folder: Path) -> list[str]:
 
 
 def test_a_folder_appears_with_its_content(tmp_path: Path) -> None:
-    place_folder(tmp_path / "deep" / "final", _fill)
+    create_folder(tmp_path / "deep" / "final", _fill)
     assert (tmp_path / "deep" / "final" / "a").read_text() == "one"
     assert _names(tmp_path / "deep") == ["final"]
 
 
 def test_a_folder_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
-    place_folder(tmp_path / "final", _fill)
-    place_folder(tmp_path / "final", lambda folder: pytest.fail("it was filled again"))
+    create_folder(tmp_path / "final", _fill)
+    create_folder(tmp_path / "final", lambda folder: pytest.fail("it was filled again"))
     assert _names(tmp_path / "final") == ["a"]
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), ValueError("no"), KeyboardInterrupt()])
-def test_whoever_fails_while_filling_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+def test_a_failure_while_filling_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
     def fail(folder: Path) -> None:
         _fill(folder)
         raise error
 
     with pytest.raises(type(error)):
-        place_folder(tmp_path / "final", fail)
+        create_folder(tmp_path / "final", fail)
     assert _names(tmp_path) == []
 
 
 def test_what_a_killed_process_left_is_never_taken_for_the_folder(tmp_path: Path) -> None:
     (tmp_path / ".arriving-dead").mkdir()
     (tmp_path / ".arriving-dead" / "a").write_text("half")
-    place_folder(tmp_path / "final", _fill)
+    create_folder(tmp_path / "final", _fill)
     assert (tmp_path / "final" / "a").read_text() == "one"
 
 
@@ -59,7 +69,7 @@ def test_of_two_at_once_one_wins_and_neither_fails(tmp_path: Path) -> None:
 
     def place() -> None:
         try:
-            place_folder(tmp_path / "final", fill)
+            create_folder(tmp_path / "final", fill)
         except BaseException as error:  # noqa: BLE001 - a thread's error is lost otherwise
             failures.append(error)
 
@@ -73,24 +83,24 @@ def test_of_two_at_once_one_wins_and_neither_fails(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_filled_before_its_name_is_known(tmp_path: Path) -> None:
-    with arriving_folder(tmp_path / "deep") as arriving:
-        _fill(arriving)
-        assert settle(arriving, tmp_path / "deep" / "final")
+    with temporary_folder(tmp_path / "deep") as folder:
+        _fill(folder)
+        assert rename_folder(folder, tmp_path / "deep" / "final")
     assert _names(tmp_path / "deep") == ["final"]
 
 
-def test_a_folder_does_not_settle_where_one_is(tmp_path: Path) -> None:
-    place_folder(tmp_path / "final", _fill)
-    with arriving_folder(tmp_path) as arriving:
-        (arriving / "b").write_text("two")
-        assert not settle(arriving, tmp_path / "final")
+def test_a_folder_does_not_take_the_name_of_another(tmp_path: Path) -> None:
+    create_folder(tmp_path / "final", _fill)
+    with temporary_folder(tmp_path) as folder:
+        (folder / "b").write_text("two")
+        assert not rename_folder(folder, tmp_path / "final")
     assert _names(tmp_path) == ["final"]
     assert _names(tmp_path / "final") == ["a"]
 
 
-def test_a_folder_that_cannot_settle_says_so_and_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="gone"), arriving_folder(tmp_path) as arriving:
-        settle(arriving, tmp_path / "gone" / "final")
+def test_a_folder_that_cannot_be_renamed_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="gone"), temporary_folder(tmp_path) as folder:
+        rename_folder(folder, tmp_path / "gone" / "final")
     assert _names(tmp_path) == []
 
 
@@ -143,3 +153,29 @@ def test_readers_see_the_old_content_or_the_new(tmp_path: Path) -> None:
     is_done.set()
     reader.join()
     assert seen <= set(contents)
+
+
+def test_a_file_is_created_once_with_its_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file"
+    create_file(path, b"one", mode=0o644)
+    with pytest.raises(FileExistsError):
+        create_file(path, b"two")
+    assert path.read_bytes() == b"one"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert _names(path.parent) == ["file"]
+
+
+def test_a_file_that_is_written_takes_the_place_of_another(tmp_path: Path) -> None:
+    (tmp_path / "final").write_text("old")
+    with open_temporary_file(tmp_path) as file:
+        file.write(b"new")
+    rename_file(Path(file.name), tmp_path / "final")
+    assert (tmp_path / "final").read_text() == "new"
+    assert _names(tmp_path) == ["final"]
+
+
+def test_what_need_not_survive_a_power_failure_is_replaced_at_once_as_well(tmp_path: Path) -> None:
+    replace_file(tmp_path / "file", b"one", durable=False)
+    replace_file(tmp_path / "file", b"two", durable=False)
+    assert (tmp_path / "file").read_bytes() == b"two"
+    assert _names(tmp_path) == ["file"]

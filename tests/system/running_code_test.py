@@ -15,25 +15,29 @@ def test_a_process_has_what_itself_has() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "change", "told"),
+    ("field", "change", "words"),
     [
-        ("modules", {"athanor.system.running_code": "0" * 64}, "has another module athanor.system.running_code"),
+        (
+            "modules",
+            {"athanor.system.running_code": "0" * 64},
+            "has another version of module athanor.system.running_code",
+        ),
         ("modules", {"athanor.of_another_binary": "0" * 64}, "lacks module athanor.of_another_binary"),
-        ("libraries", {"pytest": "0.1"}, "has another library pytest"),
+        ("libraries", {"pytest": "0.1"}, "has another version of library pytest"),
         ("libraries", {"no-such-library": "1.0"}, "lacks library no-such-library"),
     ],
 )
-def test_what_differs_is_named(field: str, change: dict[str, str], told: str) -> None:
+def test_what_differs_is_named(field: str, change: dict[str, str], words: str) -> None:
     here = RunningCode.here()
     other = dataclasses.replace(here, **{field: {**getattr(here, field), **change}})
-    assert other.find_differences() == told
+    assert other.find_differences() == words
 
 
-def test_of_many_differences_three_are_named() -> None:
+def test_of_many_differences_three_are_listed() -> None:
     lacking = {f"athanor.m{number}": "0" * 64 for number in range(5)}
-    told = RunningCode(lacking, {}).find_differences()
-    assert told == "lacks module athanor.m0, athanor.m1, athanor.m2 and 2 more"
+    words = RunningCode(lacking, {}).find_differences()
+    assert words == "lacks module athanor.m0, athanor.m1, athanor.m2 and 2 more"
 
 
-def test_to_have_more_is_no_difference() -> None:
+def test_additional_code_is_no_difference() -> None:
     assert RunningCode({}, {}).find_differences() == ""

@@ -1,6 +1,9 @@
-"""Athanor takes a table to a running, trustworthy prediction service and can prove how.
+"""Athanor turns a table into a running, trustworthy prediction service, and can prove how.
 
-The modules beside this file know nothing of any layer and are for all of them: errors, the home, progress, projects,
-the version. The folders are the layers. None of their `__init__` imports anything: who imports a layer's module names
-it, so that a change affects only what uses that module, and a program loads only what it needs.
+Each folder is a layer: `system`, `cluster` and `pages` at the bottom; `contract`, `features`, `data`, `release`,
+`training`, `registry`, `serving` and `monitoring`; `client`; and `cli`, which composes them. The modules beside this
+file serve every layer and import none but `system`. `src/python/BUILD` says which layer may import which.
+
+No package's `__init__` imports anything. So a change affects only the users of the changed module, and a program loads
+only what it needs.
 """

@@ -1,26 +1,27 @@
-"""Every error that Athanor raises on purpose.
+"""Every error that Athanor raises deliberately.
 
     AthanorError                 exit status 1
-    ├── AbandonedError           a request whose caller went away before it was answered
-    ├── InputError               exit status 2: what came in is wrong, and whoever sent it can mend it
-    │   ├── ContractError        a .proto file or a table's columns do not make a contract
-    │   ├── DataError            a dataset breaks the contract beyond its budgets
+    ├── AbandonedError           the caller of a request went away before the answer
+    ├── InputError               exit status 2: the input is wrong, and its sender can correct it
+    │   ├── ContractError        a .proto file, a table or a project declares no valid contract
+    │   ├── DataError            a source or dataset is damaged, or breaks its contract beyond the budgets
     │   ├── InvalidRequestError  rows of a request break the contract
-    │   ├── ModelNotFoundError   a model or version that is not served
-    │   ├── NotFoundError        a project, snapshot or release that does not exist
-    │   ├── ReleaseError         a release that is corrupted, tampered with or not whole
-    │   ├── PermissionDeniedError    a token that may not do what it was sent for
-    │   ├── SettingsError        a setting that cannot be
-    │   ├── TooLargeError        a request with more rows or bytes than are allowed
-    │   └── UnauthenticatedError     no token, or none that is known
-    ├── ConflictError            somebody else wrote meanwhile; nothing was committed
-    ├── DeadlineExceededError    a request whose time was over before it was answered
-    ├── GateError                exit status 3: a gate said no
-    ├── OverloadedError          a service that has more requests than it may hold; says when to ask again
-    └── ServiceError             a service did not start, stop or answer
+    │   ├── ModelNotFoundError   the service does not serve this model or version
+    │   ├── NotFoundError        a project, file, snapshot or release does not exist
+    │   ├── ReleaseError         a release is damaged, was tampered with or is incomplete
+    │   ├── PermissionDeniedError    the token's scope does not allow the request
+    │   ├── SettingsError        a setting is invalid
+    │   ├── TooLargeError        a request has more rows or bytes than allowed
+    │   └── UnauthenticatedError     a request carries no valid token
+    ├── ConflictError            another process wrote first; nothing was committed
+    ├── DeadlineExceededError    the deadline of a request passed before the answer
+    ├── GateError                exit status 3: a gate failed
+    ├── OverloadedError          a service holds as many requests as it may; says when to retry
+    └── ServiceError             a service or database did not start, stop or respond
 
-`code` is stable and for machines; the text is for people: what, where, the value, the allowed, the remedy.
-Doors map these to gRPC and HTTP codes; nothing here knows of either. Each survives pickling, as Ray needs.
+`code` is stable, for machines. The text is for people: what, where, the value, what is allowed, the remedy.
+`serving.formats.problems` maps errors to gRPC and HTTP statuses; nothing here depends on either. Each error survives
+pickling, which Ray needs.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from typing import ClassVar
 
 
 class AthanorError(Exception):
-    """Base of all. `args` holds exactly the constructor's arguments, so that pickling calls it with them again."""
+    """Base of all. `args` holds exactly the constructor's arguments, so that unpickling can call it again."""
 
     code: ClassVar[str] = "FAILED"
     exit_status: ClassVar[int] = 1
@@ -56,12 +57,12 @@ class DataError(InputError):
 
 @dataclass(frozen=True)
 class FieldViolation:
-    """One rule that one value of a request breaks.
+    """A rule that a value of a request breaks.
 
     Attributes:
         field: path in the request, as protobuf names it: `flights[3].distance`.
-        rule: stable code of the rule, as `athanor.contract.Rule` names it.
-        description: what is wrong, with the value and what is allowed.
+        rule: stable code of the rule, a name of `athanor.contract.validation.Rule`.
+        description: what is wrong, the value and what is allowed.
     """
 
     field: str

@@ -1,4 +1,4 @@
-"""Where everything that Athanor writes lies: one folder, `.athanor` in the working directory unless told otherwise."""
+"""The one folder that Athanor writes to: `.athanor` in the working directory by default."""
 
 import os
 from dataclasses import dataclass
@@ -11,28 +11,28 @@ STORE_VARIABLE: Final = "ATHANOR_STORE_URL"
 
 @dataclass(frozen=True)
 class Home:
-    """The folders below a home. Asking for one creates nothing; whoever writes first makes it."""
+    """Folders below a home. Reading a path creates nothing; the first writer makes the folder."""
 
     path: Path
 
     @classmethod
     def find(cls, given: Path | None = None) -> "Home":
-        """The given folder, else that of the environment variable ATHANOR_HOME, else `.athanor` here. Absolute."""
+        """The given folder, else the environment variable ATHANOR_HOME, else `.athanor` here; as an absolute path."""
         return cls((given or Path(os.environ.get(VARIABLE) or ".athanor")).absolute())
 
     @property
     def raw(self) -> Path:
-        """Raw input as it came, by project and digest."""
+        """Raw input, unchanged, by project and digest."""
         return self.path / "raw"
 
     @property
     def datasets(self) -> Path:
-        """One Delta table for each project."""
+        """One Delta table per project."""
         return self.path / "datasets"
 
     @property
     def quarantine(self) -> Path:
-        """Rows that were set aside, by project."""
+        """Rejected rows, by project."""
         return self.path / "quarantine"
 
     @property
@@ -42,12 +42,12 @@ class Home:
 
     @property
     def searches(self) -> Path:
-        """What searches have found so far, by project: one that was interrupted goes on from there."""
+        """Results of searches so far, by project: an interrupted search resumes from them."""
         return self.path / "searches"
 
     @property
     def candidates(self) -> Path:
-        """Releases as training wrote them, before one is registered."""
+        """Releases that training wrote, before registration."""
         return self.path / "candidates"
 
     @property
@@ -57,17 +57,17 @@ class Home:
 
     @property
     def store(self) -> Path:
-        """The release store: what the registry published and serving reads."""
+        """The release store: the registry publishes to it, and serving reads from it."""
         return self.path / "store"
 
     @property
     def store_url(self) -> str:
-        """The release store that is used: that of the environment variable ATHANOR_STORE_URL, else `store`."""
+        """The release store in use: the environment variable ATHANOR_STORE_URL, else `store`."""
         return os.environ.get(STORE_VARIABLE) or str(self.store)
 
     @property
     def service(self) -> Path:
-        """Process number, endpoints and logs of the service that runs from this home."""
+        """State, settings, tokens and logs of the services that run from this home."""
         return self.path / "service"
 
 

@@ -1,4 +1,4 @@
-"""How long work tells how far it is, without knowing who watches."""
+"""How long-running work reports progress, whatever displays it."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -6,21 +6,21 @@ from typing import Protocol
 
 
 class Advance(Protocol):
-    """Called after some work."""
+    """Reports work that is done."""
 
     def __call__(self, words: str, amount: int = 1) -> None:
-        """Tells that `amount` units more are done, and in a few words how it stands ("" for none)."""
+        """Reports `amount` more units as done, with a few words on the state; "" for no words."""
 
 
 class Progress(Protocol):
-    """Somebody who watches."""
+    """Displays progress."""
 
     def step(self, description: str, total: int = 1) -> AbstractContextManager[Advance]:
-        """Opens a step of `total` units of work; leaving the context without an error completes it."""
+        """Opens a step of `total` units of work. Leaving the context without an error completes it."""
 
 
 class Unwatched:
-    """Nobody watches."""
+    """Displays nothing."""
 
     @contextmanager
     def step(self, description: str, total: int = 1) -> Iterator[Advance]:

@@ -1,7 +1,7 @@
-"""Which projects stand beside the layers, and what they declare.
+"""Projects in this binary, and what they declare.
 
 A project is a package below `projects` whose modules each declare one value: `recipe.py` the RECIPE, `model.py` the
-MODEL, and so on. A binary carries the modules it was built with: serving has the models and none of the recipes.
+MODEL, and so on. A binary carries the modules that it was built with: serving carries models and no recipes.
 """
 
 import importlib
@@ -15,7 +15,7 @@ Declared = TypeVar("Declared")
 
 
 def find_projects(module: str) -> tuple[str, ...]:
-    """Names of all projects in this binary that have the given module, sorted."""
+    """Names of the projects in this binary that have a module, sorted."""
     try:
         package = importlib.import_module("projects")
     except ModuleNotFoundError:
@@ -25,17 +25,22 @@ def find_projects(module: str) -> tuple[str, ...]:
 
 
 def load(project: str, module: str, declared: type[Declared]) -> Declared:
-    """Imports what `projects.<project>.<module>` declares under the module's name in capitals.
+    """Imports the value that `projects.<project>.<module>` declares under the module's name in capitals.
 
     Raises:
-        NotFoundError: this binary carries no such project.
+        NotFoundError: this binary carries no such project, or the project has no such module.
         ContractError: the module declares no such value.
     """
     projects = find_projects(module)
     if project not in projects:
         known = ", ".join(projects) or "none"
-        raise NotFoundError(f"no project {project!r} with a {module} in this binary; it carries: {known}")
+        raise NotFoundError(
+            f"this binary carries no project {project!r} with a module {module}.py; projects that have one: {known}"
+        )
     value = getattr(importlib.import_module(f"projects.{project}.{module}"), module.upper(), None)
     if not isinstance(value, declared):
-        raise ContractError(f"projects.{project}.{module} must declare {module.upper()} as a {declared.__name__}")
+        raise ContractError(
+            f"projects.{project}.{module} must declare {module.upper()} as a {declared.__name__}; "
+            f"it declares {'nothing by this name' if value is None else f'a {type(value).__name__}'}"
+        )
     return value

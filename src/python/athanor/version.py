@@ -1,4 +1,4 @@
-"""The version of the package: of what a person installs, whatever the commit it was built from."""
+"""Version of the package, whatever commit it was built from."""
 
 from typing import Final
 

@@ -140,3 +140,17 @@ def test_a_half_written_line_of_the_log_is_no_version(tmp_path: Path, content: s
         assert len(_check_versions(tmp_path)) == version
         _check_next(tmp_path, rows=30 + version, version=version)
         _check_versions(tmp_path)
+
+
+@pytest.mark.parametrize("emptied", [1, 2])
+def test_lines_of_the_log_that_a_power_failure_emptied_are_no_versions(tmp_path: Path, emptied: int) -> None:
+    commit_columns(_CONTRACT, make_columns(30, 0), tmp_path, raw="0")
+    before = list_snapshots(_NAME, tmp_path)
+    log = tmp_path / _NAME / "_delta_log"
+    for version in range(1, emptied + 1):
+        (log / f"{version:020}.json").touch()
+    assert list_snapshots(_NAME, tmp_path) == before
+    after, is_new = commit_columns(_CONTRACT, make_columns(30, 1), tmp_path, raw="1")
+    assert (after.version, is_new) == (1, True)
+    read_snapshot(_CONTRACT, tmp_path, before[0])
+    read_snapshot(_CONTRACT, tmp_path, after)

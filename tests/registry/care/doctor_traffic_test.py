@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import pytest
-from support.registries import MODEL, Place
+from support.registries import MODEL, Workspace
 
 from athanor.registry.care.doctor import Finding, examine
 from athanor.registry.history import Move
@@ -18,15 +18,15 @@ _WHY: Final = "to see"
 
 @pytest.fixture
 def busy(registered: Registry) -> Registry:
-    """Whose champion is 1.0.0, and was nobody before; challenger 1.0.1, shadow 1.1.0."""
+    """A registry whose first champion is 1.0.0, with challenger 1.0.1 and shadow 1.1.0."""
     registered.promote(MODEL, "1.0.0", _WHY)
     registered.challenge(MODEL, "1.0.1", 0.1, _WHY)
     registered.shadow(MODEL, "1.1.0", _WHY)
     return registered
 
 
-def _examine(registry: Registry, place: Place, mend: bool = False) -> list[Finding]:
-    return examine(registry, place.home.candidates, mend)
+def _examine(registry: Registry, workspace: Workspace, mend: bool = False) -> list[Finding]:
+    return examine(registry, workspace.home.candidates, mend)
 
 
 def _aliases(registry: Registry) -> dict[str, str]:
@@ -74,32 +74,32 @@ def _exchange_two_aliases(registry: Registry) -> None:
     ],
 )
 def test_what_differs_is_named_and_mended(
-    busy: Registry, place: Place, spoil: Callable[[Registry], None], words: str
+    busy: Registry, workspace: Workspace, spoil: Callable[[Registry], None], words: str
 ) -> None:
     traffic = busy.store.read_traffic(MODEL)
     spoil(busy)
-    (found,) = _examine(busy, place)
+    (found,) = _examine(busy, workspace)
     assert re.search(words, found.what), found.what
     assert not found.is_mended
-    (mended,) = _examine(busy, place, mend=True)
+    (mended,) = _examine(busy, workspace, mend=True)
     assert (mended.what, mended.is_mended) == (found.what, True)
-    assert _examine(busy, place) == []
+    assert _examine(busy, workspace) == []
     assert busy.store.read_traffic(MODEL) == traffic
     assert _aliases(busy) == {"champion": "1.0.0", "challenger": "1.0.1", "shadow": "1.1.0"}
 
 
 @pytest.mark.parametrize("alias", ["challenger", "shadow"])
-def test_an_alias_that_no_move_gave_is_taken_away(registered: Registry, place: Place, alias: str) -> None:
+def test_an_alias_that_no_move_gave_is_taken_away(registered: Registry, workspace: Workspace, alias: str) -> None:
     registered.client.set_registered_model_alias(MODEL, alias, "2")
-    (found,) = _examine(registered, place, mend=True)
-    assert found.what == f"1.0.1 is {alias}, and no move made it so"
+    (found,) = _examine(registered, workspace, mend=True)
+    assert found.what == f"1.0.1 is {alias} by its alias, and no move made it so"
     assert found.is_mended
     assert _aliases(registered) == {}
 
 
-def test_an_alias_of_somebody_else_is_left_alone(busy: Registry, place: Place) -> None:
+def test_an_alias_of_somebody_else_is_left_alone(busy: Registry, workspace: Workspace) -> None:
     busy.client.set_registered_model_alias(MODEL, "audited", "2")
-    assert _examine(busy, place, mend=True) == []
+    assert _examine(busy, workspace, mend=True) == []
     busy.withdraw(MODEL, "challenger", _WHY)
     assert _aliases(busy) == {"champion": "1.0.0", "audited": "1.0.1", "shadow": "1.1.0"}
 
@@ -118,23 +118,23 @@ def _with_weight(move: Move, weight: float) -> Traffic:
     ("revision", "rewrite", "words"),
     [
         # The last: what follows from it is mended as it says, and it is named all the same.
-        (3, lambda move: {"traffic": _without(move.traffic, "challenger")}, "move 3, a shadow, tells of a traffic"),
-        (3, lambda move: {"traffic": _without(move.traffic, "shadow")}, "move 3, a shadow, tells of a traffic"),
-        (3, lambda move: {"traffic": _with_weight(move, 0.2)}, "move 3, a shadow, tells of a traffic"),
+        (3, lambda move: {"traffic": _without(move.traffic, "challenger")}, "move 3, a shadow, records traffic"),
+        (3, lambda move: {"traffic": _without(move.traffic, "shadow")}, "move 3, a shadow, records traffic"),
+        (3, lambda move: {"traffic": _with_weight(move, 0.2)}, "move 3, a shadow, records traffic"),
         (3, lambda move: {"from_digest": "0" * 64, "from_version": "9.9.9"}, "move 3 starts from 9.9.9, which was not"),
-        (3, lambda move: {"kind": "withdraw"}, "move 3, a withdraw, tells of a traffic that it cannot have made"),
-        (2, lambda move: {"traffic": _without(move.traffic, "challenger")}, "move 2, a challenge, tells of a traffic"),
-        (1, lambda move: {"variant": "shadow"}, "move 1, a promote, tells of a traffic that it cannot have made"),
+        (3, lambda move: {"kind": "withdraw"}, "move 3, a withdraw, records traffic that does not follow"),
+        (2, lambda move: {"traffic": _without(move.traffic, "challenger")}, "move 2, a challenge, records traffic"),
+        (1, lambda move: {"variant": "shadow"}, "move 1, a promote, records traffic that does not follow"),
     ],
 )
 def test_a_history_that_was_rewritten_is_named_and_left_to_people(
-    busy: Registry, place: Place, revision: int, rewrite: Callable[[Move], dict[str, Any]], words: str
+    busy: Registry, workspace: Workspace, revision: int, rewrite: Callable[[Move], dict[str, Any]], words: str
 ) -> None:
     move = busy.list_moves(MODEL)[revision - 1]
     busy.client.set_registered_model_tag(MODEL, *replace(move, **rewrite(move)).tag)
-    found, *_ = _examine(busy, place, mend=True)
+    found, *_ = _examine(busy, workspace, mend=True)
     assert words in found.what
     assert (found.is_mended, found.remedy) == (False, "")
-    again, *rest = _examine(busy, place, mend=True)
+    again, *rest = _examine(busy, workspace, mend=True)
     assert words in again.what
     assert not any(finding.remedy for finding in rest)

@@ -1,4 +1,4 @@
-"""One writer at a time, and a lock that dies with whoever holds it."""
+"""One writer at a time, and a lock that dies with its holder."""
 
 import threading
 from multiprocessing.connection import Connection
@@ -27,7 +27,7 @@ def _receive(here: Connection) -> object:
     return here.recv()
 
 
-def test_whoever_waits_too_long_is_told_and_a_killed_holder_lets_go(settings: RegistrySettings) -> None:
+def test_a_wait_ends_with_an_error_and_a_killed_holder_releases_the_lock(settings: RegistrySettings) -> None:
     here, there = FORKS.Pipe()
     process = start(hold_lock, settings, there)
     assert _receive(here) == "held"
@@ -38,7 +38,7 @@ def test_whoever_waits_too_long_is_told_and_a_killed_holder_lets_go(settings: Re
         process.join()
 
 
-def test_whoever_waits_gets_it_when_it_is_let_go(settings: RegistrySettings) -> None:
+def test_a_waiter_gets_the_lock_when_it_is_released(settings: RegistrySettings) -> None:
     here, there = FORKS.Pipe()
     process = start(hold_lock, settings, there)
     assert _receive(here) == "held"
@@ -48,7 +48,7 @@ def test_whoever_waits_gets_it_when_it_is_let_go(settings: RegistrySettings) -> 
     process.join()
 
 
-def test_whoever_has_it_may_take_it_again(settings: RegistrySettings) -> None:
+def test_the_lock_is_reentrant(settings: RegistrySettings) -> None:
     lock = WriterLock(settings, patience_s=0)
     with lock.held():
         with lock.held():

@@ -9,7 +9,7 @@ from typing import Final
 
 import psycopg
 import pytest
-from support.registries import BEGUN, FORKS, MODEL, Place, change, check_nothing_is_lost, hold_lock, race, start
+from support.registries import BEGUN, FORKS, MODEL, Workspace, change, check_nothing_is_lost, hold_lock, race, start
 
 from athanor.errors import ConflictError, SettingsError
 from athanor.registry.care.doctor import examine
@@ -40,13 +40,13 @@ def database(monkeypatch: pytest.MonkeyPatch, _own_settings: None) -> Iterator[s
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "place")
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "workspace")
 
 
-def test_it_does_there_what_it_does_in_a_file(place: Place) -> None:
-    first, second = (read_release(place.train(seed=seed)) for seed in (1, 2))
-    registry = place.open()
+def test_it_does_there_what_it_does_in_a_file(workspace: Workspace) -> None:
+    first, second = (read_release(workspace.train(seed=seed)) for seed in (1, 2))
+    registry = workspace.open()
     assert [registry.register(release)[0].semantic_version for release in (first, second)] == ["1.0.0", "1.0.1"]
     assert registry.register(first)[1] is False
     registry.promote(MODEL, "1.0.0", "the first")
@@ -57,39 +57,39 @@ def test_it_does_there_what_it_does_in_a_file(place: Place) -> None:
     assert (tried.digest, tried.weight) == (second.digest, 0.1)
     registry.withdraw(MODEL, "challenger", "still worse")
     registry.shadow(MODEL, "1.0.1", "to compare")
-    again = place.open()
+    again = workspace.open()
     assert [move.why for move in again.list_moves(MODEL)] == [
         *("the first", "the second", "it was worse", "on fewer", "still worse", "to compare"),
     ]
     assert [version.aliases for version in again.list_versions(MODEL)] == [("shadow",), ("champion",)]
-    assert examine(again, place.home.candidates) == []
-    assert not place.home.registry.joinpath("mlflow.db").exists()
+    assert examine(again, workspace.home.candidates) == []
+    assert not workspace.home.registry.joinpath("mlflow.db").exists()
 
 
-def test_those_who_make_the_tables_register_and_promote_at_once_lose_nothing(place: Place) -> None:
-    folders = [[place.train(seed=number)] for number in range(_WRITERS)]
-    told = race(RegistrySettings.find(place.home), folders)
-    check_nothing_is_lost(place.open(), place, told, promotions=_WRITERS)
+def test_writers_that_make_the_tables_register_and_promote_at_once_lose_nothing(workspace: Workspace) -> None:
+    folders = [[workspace.train(seed=number)] for number in range(_WRITERS)]
+    registered = race(RegistrySettings.find(workspace.home), folders)
+    check_nothing_is_lost(workspace.open(), workspace, registered, promotions=_WRITERS)
 
 
-def test_a_killed_process_lets_go_and_the_doctor_mends_what_it_left(place: Place) -> None:
-    registry = place.open()
+def test_a_killed_process_lets_go_and_the_doctor_mends_what_it_left(workspace: Workspace) -> None:
+    registry = workspace.open()
     for number in range(_KILLS):
         here, there = FORKS.Pipe(duplex=False)
-        folder = place.train(seed=number)
-        process = start(change, place.home, "register", folder, there)
+        folder = workspace.train(seed=number)
+        process = start(change, workspace.home, "register", folder, there)
         assert here.recv() == BEGUN
         time.sleep(number * 0.1)
         process.kill()
         process.join()
-        assert all(finding.is_mended for finding in examine(registry, place.home.candidates, mend=True))
-        assert examine(registry, place.home.candidates) == []
+        assert all(finding.is_mended for finding in examine(registry, workspace.home.candidates, mend=True))
+        assert examine(registry, workspace.home.candidates) == []
         registry.register(read_release(folder))
     assert [version.number for version in registry.list_versions(MODEL)] == list(range(1, _KILLS + 1))[::-1]
 
 
-def test_one_writes_at_a_time_wherever_it_runs(place: Place) -> None:
-    settings = RegistrySettings.find(place.home)
+def test_one_writes_at_a_time_wherever_it_runs(workspace: Workspace) -> None:
+    settings = RegistrySettings.find(workspace.home)
     here, there = FORKS.Pipe()
     process = start(hold_lock, settings, there)
     assert here.poll(_PATIENCE_S)
@@ -102,11 +102,11 @@ def test_one_writes_at_a_time_wherever_it_runs(place: Place) -> None:
 
 
 @pytest.mark.parametrize("password", ["hunter2", "hunter2%25%40"])
-def test_a_wrong_password_is_told_at_start_and_not_shown(
-    place: Place, database: str, password: str, monkeypatch: pytest.MonkeyPatch
+def test_a_wrong_password_is_refused_at_start_and_not_shown(
+    workspace: Workspace, database: str, password: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user, _, host = database.partition("@")
     monkeypatch.setenv("ATHANOR_REGISTRY_URL", f"{user.rpartition(':')[0]}:{password}@{host}")
     with pytest.raises(SettingsError, match="password authentication failed") as error:
-        place.open()
+        workspace.open()
     assert "hunter2" not in str(error.value)

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from sqlalchemy import Connection, Engine, event
-from support.registries import MODEL, Place
+from support.registries import MODEL, Workspace
 from support.releases import make_files, make_identity, make_record
 
 from athanor.registry.registry import Registry
@@ -79,14 +79,14 @@ def test_each_trial_is_a_run_below(registry: Registry) -> None:
 
 
 def test_record_and_card_are_kept_whole_and_nothing_else_is_written(
-    registry: Registry, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     record = make_record()
     run = registry.record(record, card=_CARD)
-    folder = place.home.registry / "artifacts" / MODEL / run / "artifacts"
+    folder = workspace.home.registry / "artifacts" / MODEL / run / "artifacts"
     assert {path.name for path in folder.iterdir()} == {TRAINING, MODEL_CARD}
     assert (folder / MODEL_CARD).read_bytes() == _CARD
     assert TrainingRecord.model_validate_json((folder / TRAINING).read_bytes()) == record
@@ -181,21 +181,21 @@ def test_a_trial_costs_a_few_transactions_whatever_it_holds(registry: Registry) 
     assert (record(trials=20, parameters=10) - alone) / 20 <= _COMMITS_OF_A_TRIAL
 
 
-def test_a_home_that_was_copied_keeps_its_artifacts_with_it(place: Place, tmp_path: Path) -> None:
-    first = place.open().record(make_record(), card=_CARD)
-    copy = place.copy(tmp_path / "copy")
+def test_a_home_that_was_copied_keeps_its_artifacts_with_it(workspace: Workspace, tmp_path: Path) -> None:
+    first = workspace.open().record(make_record(), card=_CARD)
+    copy = workspace.copy(tmp_path / "copy")
     registry = copy.open()
     second = registry.record(make_record(), card=_CARD)
     for run in (first, second):
         folder = copy.home.registry / "artifacts" / MODEL / run / "artifacts"
         assert _run(registry, run).info.artifact_uri == folder.as_uri()
         assert (folder / MODEL_CARD).read_bytes() == _CARD
-    assert not (place.home.registry / "artifacts" / MODEL / second).exists()
-    assert _run(place.open(), first).info.artifact_uri.startswith(place.home.registry.as_uri())
+    assert not (workspace.home.registry / "artifacts" / MODEL / second).exists()
+    assert _run(workspace.open(), first).info.artifact_uri.startswith(workspace.home.registry.as_uri())
 
 
-def test_artifacts_that_were_kept_elsewhere_stay_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = place.open().record(make_record())
-    before = _run(place.open(), first).info.artifact_uri
-    monkeypatch.setenv("ATHANOR_ARTIFACTS_URL", str(place.path / "other"))
-    assert _run(place.open(), first).info.artifact_uri == before
+def test_artifacts_that_were_kept_elsewhere_stay_there(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = workspace.open().record(make_record())
+    before = _run(workspace.open(), first).info.artifact_uri
+    monkeypatch.setenv("ATHANOR_ARTIFACTS_URL", str(workspace.path / "other"))
+    assert _run(workspace.open(), first).info.artifact_uri == before

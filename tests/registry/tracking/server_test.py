@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 from support.commands import environment
 from support.processes import find_descendants, list_processes, nothing_survives, wait_until
-from support.registries import MODEL, Place
+from support.registries import MODEL, Workspace
 
 from athanor.errors import SettingsError
 from athanor.registry.settings import RegistrySettings
@@ -26,10 +26,10 @@ _END_S: Final = 20.0
 
 
 @contextmanager
-def _running(place: Place, port: int, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
+def _running(workspace: Workspace, port: int, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
     command = [sys.executable, "-m", "athanor.cli.app", "registry", "ui"]
-    options = ["--home", str(place.path), "--port", str(port)]
-    working = place.path / "working"
+    options = ["--home", str(workspace.path), "--port", str(port)]
+    working = workspace.path / "working"
     working.mkdir(exist_ok=True)
     with nothing_survives():
         server = subprocess.Popen([*command, *options], env={**environment(), **variables}, cwd=working)
@@ -65,14 +65,14 @@ def port() -> int:
 
 
 def test_it_shows_what_is_registered_and_stops_without_survivors(
-    place: Place, port: int, releases: list[Release], monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, port: int, releases: list[Release], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"sqlite:///{place.path}/hunter2.db"
+    url = f"sqlite:///{workspace.path}/hunter2.db"
     monkeypatch.setenv("ATHANOR_REGISTRY_URL", url)
-    registry = place.open()
+    registry = workspace.open()
     version, _ = registry.register(releases[0])
     registry.promote(MODEL, "1.0.0", "to see")
-    with _running(place, port, ATHANOR_REGISTRY_URL=url) as server:
+    with _running(workspace, port, ATHANOR_REGISTRY_URL=url) as server:
         assert wait_until(lambda: _answers(port), _START_S)
         assert b"<title>MLflow</title>" in _get(port, "")
         model = _ask(port, f"registered-models/get?name={MODEL}")["registered_model"]
@@ -89,30 +89,30 @@ def test_it_shows_what_is_registered_and_stops_without_survivors(
         assert server.wait(_END_S) == 0
         # Right now: it has said so by returning.
         assert not started & set(list_processes())
-    assert list((place.path / "working").iterdir()) == []
+    assert list((workspace.path / "working").iterdir()) == []
 
 
 def _find_mlflow(server: "subprocess.Popen[bytes]") -> list[int]:
     return [found.pid for found in find_descendants(server.pid) if "mlflow server" in found.command]
 
 
-def test_ctrl_c_ends_it_before_it_answers_too(place: Place, port: int) -> None:
-    with _running(place, port) as server:
+def test_ctrl_c_ends_it_before_it_answers_too(workspace: Workspace, port: int) -> None:
+    with _running(workspace, port) as server:
         assert wait_until(lambda: bool(_find_mlflow(server)), _START_S)
         server.send_signal(signal.SIGINT)
         assert server.wait(_END_S) == 0
 
 
-def test_a_server_that_ends_by_itself_is_told(place: Place, port: int) -> None:
-    with _running(place, port) as server:
+def test_a_server_that_exits_on_its_own_is_an_error(workspace: Workspace, port: int) -> None:
+    with _running(workspace, port) as server:
         assert wait_until(lambda: bool(_find_mlflow(server)), _START_S)
         os.kill(_find_mlflow(server)[0], signal.SIGKILL)
         assert server.wait(_END_S) == 1
 
 
-def test_a_port_that_is_taken_is_told(place: Place) -> None:
-    settings = RegistrySettings.find(place.home)
+def test_a_port_that_is_taken_is_an_error(workspace: Workspace) -> None:
+    settings = RegistrySettings.find(workspace.home)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(SettingsError, match=f"nobody can listen on 127.0.0.1:{port}: .* choose another --port"):
+        with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}: .* choose another --port"):
             serve(settings, "127.0.0.1", port)

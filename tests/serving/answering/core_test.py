@@ -203,7 +203,7 @@ def test_a_release_that_must_be_signed_is_not_loaded_before_that_is_proved(
     store.write_traffic(
         Traffic(model=MODEL.name, revision=2, champion=Served(digest=broken.digest, semantic_version="1.2.4"))
     )
-    with pytest.raises(ReleaseError, match="is no graph"):
+    with pytest.raises(ReleaseError, match="cannot be run"):
         Core(MODEL, store, max_rows=1)
     with pytest.raises(ReleaseError, match="is not signed by key"):
         Core(MODEL, store, max_rows=1, require_signature=public)

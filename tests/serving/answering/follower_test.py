@@ -121,7 +121,7 @@ def test_a_release_that_cannot_be_loaded_leaves_the_old_one_in_place(
     [
         ({"features": "0" * 64}, "was trained with features"),
         ({"contract": "0" * 64}, "was trained with contract"),
-        ({"files": make_files(model=b"no graph")}, "is no graph that can be run"),
+        ({"files": make_files(model=b"no graph")}, "cannot be run"),
         ({"files": make_files(model=make_graph(SECOND + 100))}, "with a difference of"),
     ],
 )
@@ -162,7 +162,7 @@ def test_a_traffic_file_that_is_damaged_is_told_and_the_old_one_stays(
     path.write_bytes(content)
     listener.wait(failed=1)
     store.wait_for_looks()
-    assert "is no traffic file" in str(listener.failed[0])
+    assert "is not a traffic file" in str(listener.failed[0])
     assert len(listener.failed) == 1
     assert _versions(core) == {"champion": "1.0.0"}
     path.write_bytes(whole)

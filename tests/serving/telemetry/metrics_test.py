@@ -244,7 +244,7 @@ def test_the_dead_are_not_counted_twice_if_the_replica_that_folds_them_is_killed
 def test_a_replica_that_cannot_write_loses_none_of_its_counts(
     metrics: Metrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, content: bytes) -> None:
+    def full(path: Path, content: bytes, *, durable: bool) -> None:
         raise OSError(28, "No space left on device")
 
     answer(metrics, 0.5)

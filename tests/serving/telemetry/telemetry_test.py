@@ -236,7 +236,7 @@ def test_metrics_that_cannot_be_shared_are_told_of_once_and_harm_nobody(
 ) -> None:
     tried = []
 
-    def full(path: Path, content: bytes) -> None:
+    def full(path: Path, content: bytes, *, durable: bool) -> None:
         tried.append(path)
         raise OSError(28, "No space left on device")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from athanor.errors import SettingsError
+from athanor.system.atomic import create_file
 
 VARIABLE: Final = "ATHANOR_RAY_TOKEN_FILE"
 _BYTES: Final = 32
@@ -14,8 +15,7 @@ _BYTES: Final = 32
 
 def write_ray_token(file: Path) -> None:
     """Makes a token, for its owner alone. Raises FileExistsError if there is a file already."""
-    file.touch(mode=0o600, exist_ok=False)
-    file.write_text(secrets.token_urlsafe(_BYTES))
+    create_file(file, secrets.token_urlsafe(_BYTES).encode())
 
 
 def read_ray_token(file: Path | None) -> Path:

@@ -1,7 +1,7 @@
-"""Layer `registry`: which releases there are, which of them answers, and how it came to that."""
+"""Layer `registry`: registered releases, which of them answer, and the history of both."""
 
 import os
 
-# Before mlflow is imported, wherever that is: it would report its use to its makers, and look for git.
+# Before any import of mlflow, which reports its use to its makers and looks for git by default.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")

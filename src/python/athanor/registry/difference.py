@@ -1,4 +1,4 @@
-"""What differs between two releases: contract, what made them, metrics, libraries."""
+"""Differences between two releases: contract, inputs of the training, metrics, libraries."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ _PARTS: Final = ("features", "recipe", "algorithm", "calibration", "seed", "snap
 
 @dataclass(frozen=True)
 class Difference:
-    """From one release to another.
+    """Differences from one release to another.
 
     Attributes:
         contract: changes, breaking ones first.
-        parts: what made them and differs, by name, old and new; "" where one of them has none.
-        metrics: of both, by name, old and new; None where one of them has none.
-        libraries: versions that differ, by name, old and new; "" where one of them had none.
+        parts: different inputs of the training: by name, old and new value; "" for an absent one.
+        metrics: all metrics: by name, old and new value; None for an absent one.
+        libraries: different versions: by name, old and new version; "" for an absent library.
     """
 
     contract: tuple[Change, ...]
@@ -51,8 +51,8 @@ def _pair(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str,
 
 
 def _differing(pairs: Iterator[tuple[str, tuple[Any, Any]]]) -> dict[str, tuple[str, str]]:
-    return {name: (_tell(old), _tell(new)) for name, (old, new) in pairs if old != new}
+    return {name: (_text(old), _text(new)) for name, (old, new) in pairs if old != new}
 
 
-def _tell(value: object) -> str:
+def _text(value: object) -> str:
     return "" if value is None else str(value)

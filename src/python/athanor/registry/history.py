@@ -1,4 +1,4 @@
-"""What the registry remembers of a model: its versions, and each move of champion, challenger and shadow."""
+"""Records of a model in the registry: its versions, and each move of champion, challenger and shadow."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -28,13 +28,13 @@ class Registered:
     """One registered version of a model.
 
     Attributes:
-        number: as MLflow counts, from 1.
-        aliases: `champion`, `challenger`, `shadow` or none.
-        is_clean: whether all that it was trained with was committed.
-        run: id of the record of its training.
-        by: user name of who registered it.
+        number: MLflow's, from 1.
+        aliases: any of `champion`, `challenger` and `shadow`.
+        is_clean: whether it was trained without uncommitted changes.
+        run: id of the MLflow run of its training.
+        by: name of the user who registered it.
         at: ISO 8601, UTC.
-        weight: share of the keys that it answers for, 0 to 1, by the last move; None where it takes no part.
+        weight: share of the keys that it answers, from 0 to 1, after the last move; None if it takes no traffic.
     """
 
     model: str
@@ -54,15 +54,15 @@ class Move:
     """One change of the traffic. Moves are only ever added.
 
     Attributes:
-        revision: from 1; that of the traffic file it published.
-        from_version, from_digest: of the release that was this variant before; None where there was none.
-        semantic_version, digest: of the release that became this variant, or was withdrawn.
-        by: user name of who did it.
+        revision: from 1; the revision of the traffic file that it published.
+        from_version, from_digest: of the release that had the role before; None if there was none.
+        semantic_version, digest: of the release that took the role, or was withdrawn.
+        by: name of the user who made it.
         at: ISO 8601, UTC.
-        why: the reason that was given.
-        gates: what the gates said of the release in its training: "5 of 5 passed"; "" where it was withdrawn.
-        variant: what changed; a champion that was challenger or shadow before is that no more.
-        traffic: all of it after the move.
+        why: the given reason.
+        gates: summary of the gates of the release: "5 of 5 passed"; "" for a withdrawal.
+        variant: the role that changed. A new champion loses its earlier role.
+        traffic: the whole traffic after the move.
     """
 
     revision: int
@@ -80,16 +80,16 @@ class Move:
 
     @property
     def tag(self) -> tuple[str, str]:
-        """Name and value of the tag that holds it. Names sort as revisions do."""
+        """Name and value of the MLflow tag that stores the move. Names sort like revisions."""
         record = {**asdict(self), "traffic": self.traffic.model_dump(mode="json")}
         return f"{_MOVE_TAG}{self.revision:06d}", json.dumps(record)
 
 
 def read_moves(model: RegisteredModel | None) -> list[Move]:
-    """All moves, oldest first; none of a model that is not there.
+    """All moves, oldest first; empty for None.
 
     Raises:
-        ServiceError: a record is none that was ever written.
+        ServiceError: a record is damaged.
     """
     tags = dict(model.tags) if model else {}
     return [_read_move(model.name, name, tags[name]) for name in sorted(tags) if model and name.startswith(_MOVE_TAG)]
@@ -98,23 +98,23 @@ def read_moves(model: RegisteredModel | None) -> list[Move]:
 def _read_move(model: str, name: str, content: str) -> Move:
     try:
         record = json.loads(content)
-        # Before there were challengers, a record named the champion, and there was nothing else.
+        # Records from before there were challengers name the champion alone.
         champion = {part: record[part] for part in ("digest", "semantic_version")}
         alone = {"model": model, "revision": record["revision"], "champion": champion}
         traffic = Traffic.model_validate(record.get("traffic", alone))
         return Move(**{"variant": CHAMPION, **record, "traffic": traffic})
     except (ValueError, TypeError, KeyError) as error:
         raise ServiceError(
-            f"{name} of {model} is no record of a move, and history is never rewritten: {error}. Restore the "
-            "registry's database from a copy"
+            f"{name} of {model} is not a record of a move: {error}. History is never rewritten: restore the registry's "
+            "database from a backup"
         ) from None
 
 
 def read_version(version: ModelVersion, aliases: Mapping[str, int], traffic: Traffic | None = None) -> Registered:
-    """A version as MLflow has it.
+    """Converts a version of MLflow's.
 
     Args:
-        aliases: those of its model, with the version that each names.
+        aliases: the aliases of its model, and the version number of each.
         traffic: after the last move.
     """
     at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds")
@@ -136,12 +136,12 @@ def read_version(version: ModelVersion, aliases: Mapping[str, int], traffic: Tra
 
 
 def now() -> str:
-    """ISO 8601, UTC."""
+    """The current time, ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def champion_before(moves: Iterable[Move]) -> Move | None:
-    """The move to undo to. Each rollback goes one further back, through promotions only."""
+    """The move to roll back to. Consecutive rollbacks go back through the promotions, one at a time."""
     stack: list[Move] = []
     for move in moves:
         if move.kind == "rollback":

@@ -1,7 +1,7 @@
-"""What each kind of move makes of the traffic. Nothing here reads or writes.
+"""Traffic after each kind of move. Pure functions: nothing here reads or writes.
 
-A release is champion, challenger or shadow, one at a time. Where the traffic is as it is wanted, it is given back
-unchanged: that is no move.
+A release has one role at a time: champion, challenger or shadow. Traffic that needs no change is returned unchanged,
+and there is no move.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from athanor.release.traffic import Challenger, Served, Traffic, Variant
 
 @dataclass(frozen=True)
 class Step:
-    """What is wanted.
+    """A requested change of the traffic.
 
     Attributes:
-        variant: that changes.
-        served: the release that becomes it, or is withdrawn.
+        variant: the role that changes.
+        served: the release that takes the role, or is withdrawn.
         weight: of a challenger.
     """
 
@@ -31,22 +31,22 @@ def take(before: Traffic | None, model: str, step: Step) -> Traffic:
     """The traffic after a step.
 
     Args:
-        before: None where nothing was promoted yet.
+        before: None before the first promotion.
 
     Raises:
-        NotFoundError: there is no champion, and the step makes none.
-        InputError: a challenger's weight is none, or the release takes another part.
+        NotFoundError: there is no champion yet, and the step makes none.
+        InputError: the weight is out of range, or the release has another role.
     """
     if step.variant == CHAMPION:
         return _make_champion(before, model, step.served)
     if before is None:
         raise NotFoundError(
-            f"{model} has no champion that {step.served.semantic_version} could stand beside as {step.variant}; "
+            f"{model} has no champion yet, so that {step.served.semantic_version} cannot be {step.variant}; "
             "promote a version first"
         )
     if step.kind == "withdraw":
         return _change(before, {step.variant: None})
-    _demand_no_other_part(before, step)
+    _require_no_other_role(before, step)
     if step.variant == SHADOW:
         return _change(before, {SHADOW: step.served})
     _check_weight(model, step.weight)
@@ -54,7 +54,7 @@ def take(before: Traffic | None, model: str, step: Step) -> Traffic:
 
 
 def follows(before: Traffic | None, move: Move) -> bool:
-    """Whether the traffic that a move recorded is what its step makes of the traffic before it."""
+    """Whether the recorded traffic of a move follows from the traffic before it."""
     served = Served(digest=move.digest, semantic_version=move.semantic_version)
     step = Step(move.kind, move.variant, served, move.traffic.weights.get(CHALLENGER, 0.0))
     try:
@@ -64,19 +64,19 @@ def follows(before: Traffic | None, move: Move) -> bool:
 
 
 def withdrawable(model: str, variant: str) -> Variant:
-    """The variant, if it is one that can be withdrawn; InputError if not."""
+    """Checks that a variant can be withdrawn, and returns it. Raises InputError if not."""
     if variant == CHALLENGER:
         return CHALLENGER
     if variant == SHADOW:
         return SHADOW
     raise InputError(
-        f"{variant!r} of {model} cannot be withdrawn; give {CHALLENGER} or {SHADOW}. Another champion is made by "
+        f"{variant!r} of {model} cannot be withdrawn; give {CHALLENGER} or {SHADOW}. To replace the champion, use "
         "`athanor registry promote` or `rollback`"
     )
 
 
 def _make_champion(before: Traffic | None, model: str, served: Served) -> Traffic:
-    """Where the release was challenger or shadow, that is over: it cannot be tried against itself."""
+    """Ends another role of the release: it cannot be compared with itself."""
     if before is None:
         return Traffic(model=model, revision=1, champion=served)
     over = {variant: None for variant, other in before.served.items() if other.digest == served.digest}
@@ -91,16 +91,16 @@ def _change(before: Traffic, parts: dict[Variant, Served | None]) -> Traffic:
 def _check_weight(model: str, weight: float) -> None:
     if not 0 < weight < 1:
         raise InputError(
-            f"{weight} is no weight of a challenger of {model}; it is the share of the keys that it answers for, "
+            f"{weight} is not a valid weight for a challenger of {model}; give the share of the keys that it answers, "
             "above 0 and below 1: 0.1 is one key in ten"
         )
 
 
-def _demand_no_other_part(before: Traffic, step: Step) -> None:
+def _require_no_other_role(before: Traffic, step: Step) -> None:
     for variant, other in before.served.items():
         if variant != step.variant and other.digest == step.served.digest:
             first = "promote another version" if variant == CHAMPION else f"withdraw the {variant}"
             raise InputError(
-                f"{other.semantic_version} of {before.model} is {variant}, and cannot be {step.variant} as well; "
+                f"{other.semantic_version} of {before.model} is {variant}, and cannot be {step.variant} too; "
                 f"{first} first"
             )

@@ -1,4 +1,4 @@
-"""The registry: MLflow remembers trainings, versions, aliases and moves, and the release store publishes them."""
+"""The registry: MLflow records trainings, versions, aliases and moves; the release store publishes them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from athanor.registry.history import (
 from athanor.registry.moves import Step, take, withdrawable
 from athanor.registry.reading import RegistryReader
 from athanor.registry.settings import RegistrySettings
-from athanor.registry.tracking.database import connect, told
+from athanor.registry.tracking.database import connect, database_errors
 from athanor.registry.tracking.lock import WriterLock
 from athanor.registry.tracking.runs import Runs, Training, describe_gates, read_training
 from athanor.registry.versioning import next_version
@@ -35,13 +35,13 @@ _PATIENCE_S: Final = 120.0
 
 
 class Registry(RegistryReader):
-    """Versions of models, and which of them answer. One process writes at a time; the others wait for it."""
+    """Versions of models, and which of them answer. One process writes at a time; other writers wait."""
 
     def __init__(self, settings: RegistrySettings, patience_s: float = _PATIENCE_S) -> None:
-        """Opens a registry, and makes its database if there is none.
+        """Opens a registry; makes its database if it does not exist.
 
         Args:
-            patience_s: how long to wait for another who writes, in seconds.
+            patience_s: how long to wait for another writer, in seconds.
 
         Raises:
             SettingsError: its database cannot be reached.
@@ -53,18 +53,18 @@ class Registry(RegistryReader):
 
     @classmethod
     def open(cls, home: Home) -> "Registry":
-        """That of the environment's settings, else that below a home."""
+        """Opens the registry of the environment's settings, by default the one below a home."""
         return cls(RegistrySettings.find(home))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """The right to write, for as long as the context lasts. Taken again inside, it is the same.
+        """Holds the right to write; reentrant.
 
         Raises:
-            ConflictError: somebody else wrote for longer than one wants to wait.
-            ServiceError: the database did not do what it was asked.
+            ConflictError: another process wrote for longer than `patience_s`.
+            ServiceError: the database failed.
         """
-        with told(self.settings), self._lock.held():
+        with database_errors(self.settings), self._lock.held():
             yield
 
     def record(
@@ -74,36 +74,36 @@ class Registry(RegistryReader):
         provenance: Provenance | None = None,
         card: bytes | None = None,
     ) -> str:
-        """Records a training, passed, refused or a search alone, and returns the id of its run.
+        """Records a training, be it passed, refused or a search alone, and returns the id of its run.
 
         Args:
-            identity: of the release that it made, or would have made. With it, a training is recorded once.
+            identity: of the release that it made, or would have made. With an identity, a training is recorded once.
             card: the model card, in HTML.
         """
         with self.writing():
             return self.runs.record(Training(record, identity, provenance, card))
 
     def register(self, release: Release, *, allow_dirty: bool = False) -> tuple[Registered, bool]:
-        """Publishes a release and gives it its semantic version.
+        """Publishes a release and assigns its semantic version.
 
         Args:
-            allow_dirty: also one that was trained with what is in no commit. It stays marked so.
+            allow_dirty: accept a release trained with uncommitted changes; it stays marked.
 
         Returns:
-            The version, and whether it is new: an identical release keeps the version it has.
+            The version, and whether it is new: an identical release keeps its version.
 
         Raises:
-            InputError: it was trained with what is in no commit.
+            InputError: it was trained with uncommitted changes.
         """
         model = release.identity.model
         if not (release.manifest.provenance.is_clean or allow_dirty):
             raise InputError(
-                f"release {release.digest[:12]} of {model} was trained with changes that are in no commit, and could "
-                "never be made again. Commit them and train again, or register it with --allow-dirty: it stays marked"
+                f"release {release.digest[:12]} of {model} was trained with uncommitted changes, and could not be made "
+                "again. Commit them and train again, or register it with --allow-dirty: it stays marked"
             )
         training = read_training(release)
         with self.writing():
-            # Before anything refers to it; and a known one again, for its copy may have been damaged and removed.
+            # Before anything refers to it. A known release too: its copy may have been damaged and removed.
             self.store.publish(release)
             versions = self.list_versions(model)
             known = next((version for version in versions if version.digest == release.digest), None)
@@ -130,17 +130,17 @@ class Registry(RegistryReader):
         return read_version(created, {})
 
     def promote(self, model: str, reference: str, why: str) -> Traffic:
-        """Makes a version champion and publishes the traffic file; is no move if it is champion.
+        """Makes a version champion and publishes the traffic file; records no move if it is champion already.
 
-        Challenger and shadow stay, but for the version itself.
+        Challenger and shadow stay, unless one is the version itself.
 
         Args:
-            reference: a semantic version, or how a digest begins.
+            reference: a semantic version, or the beginning of a digest.
             why: the reason, for the history.
 
         Raises:
             NotFoundError: there is no such version.
-            InputError: no reason was given.
+            InputError: the reason is empty.
             ReleaseError: its copy in the store is damaged.
         """
         with self.writing():
@@ -148,7 +148,7 @@ class Registry(RegistryReader):
             return self._move(version, Step("promote", "champion", _served(version)), why)
 
     def rollback(self, model: str, why: str) -> Traffic:
-        """Makes the version champion again that was before the present one. Challenger and shadow as `promote`.
+        """Makes the previous champion champion again. Challenger and shadow as in `promote`.
 
         Raises:
             NotFoundError: there was none before.
@@ -162,16 +162,16 @@ class Registry(RegistryReader):
             return self._move(version, Step("rollback", "champion", _served(version)), why)
 
     def challenge(self, model: str, reference: str, weight: float, why: str) -> Traffic:
-        """Makes a version challenger, in the place of the present one, or gives it another weight.
+        """Makes a version challenger, replacing the present one, or changes its weight.
 
-        It is no move if it is challenger with this weight.
+        Records no move if it is challenger with this weight already.
 
         Args:
-            weight: share of the keys that it answers for, above 0 and below 1.
+            weight: share of the keys that it answers, above 0 and below 1.
 
         Raises:
             NotFoundError: there is no such version, or no champion yet.
-            InputError: the weight is none, the version is champion or shadow, or no reason was given.
+            InputError: the weight is out of range, the version is champion or shadow, or the reason is empty.
             ReleaseError: its copy in the store is damaged.
         """
         with self.writing():
@@ -179,13 +179,13 @@ class Registry(RegistryReader):
             return self._move(version, Step("challenge", "challenger", _served(version), weight), why)
 
     def shadow(self, model: str, reference: str, why: str) -> Traffic:
-        """Makes a version shadow, in the place of the present one: it is asked as well, and never answers.
+        """Makes a version shadow, replacing the present one: it gets each request too, and its answers are never sent.
 
-        It is no move if it is shadow.
+        Records no move if it is shadow already.
 
         Raises:
             NotFoundError: there is no such version, or no champion yet.
-            InputError: the version is champion or challenger, or no reason was given.
+            InputError: the version is champion or challenger, or the reason is empty.
             ReleaseError: its copy in the store is damaged.
         """
         with self.writing():
@@ -193,14 +193,14 @@ class Registry(RegistryReader):
             return self._move(version, Step("shadow", "shadow", _served(version)), why)
 
     def withdraw(self, model: str, variant: str, why: str) -> Traffic:
-        """Takes the challenger or the shadow out of the traffic, however damaged its release is.
+        """Takes the challenger or the shadow out of the traffic, even if its release is damaged.
 
         Args:
             variant: "challenger" or "shadow".
 
         Raises:
-            NotFoundError: there is none.
-            InputError: the variant is another, or no reason was given.
+            NotFoundError: the traffic has no such variant.
+            InputError: the variant is another one, or the reason is empty.
         """
         part = withdrawable(model, variant)
         with self.writing():
@@ -209,12 +209,12 @@ class Registry(RegistryReader):
             if served:
                 return self._move(self.find_version(model, served.digest), Step("withdraw", part, served), why)
             if moves:
-                # Who recorded that it went may have died before serving was told.
+                # The process that recorded the withdrawal may have died before it wrote the traffic file.
                 self.publish(moves[-1])
-            raise NotFoundError(f"{model} has no {part} to withdraw; `athanor registry traffic {model}` tells who is")
+            raise NotFoundError(f"{model} has no {part} to withdraw; see `athanor registry traffic {model}`")
 
     def publish(self, move: Move) -> Traffic:
-        """Lets aliases and traffic file say what the last move says."""
+        """Sets the aliases and writes the traffic file as the last move says."""
         traffic = move.traffic
         versions = self.list_versions(traffic.model)
         for variant in VARIANTS:
@@ -229,10 +229,12 @@ class Registry(RegistryReader):
         return traffic
 
     def _move(self, version: Registered, step: Step, why: str) -> Traffic:
-        """Record, aliases, traffic file, in this order: serving never answers with a release that no record names."""
+        """Writes record, aliases and traffic file in this order: serving never answers with an unrecorded release."""
         if not why.strip():
-            raise InputError(f"a {step.kind} of {version.model} needs a reason, for its history; say why")
-        # What is withdrawn may be damaged: nobody will load it.
+            raise InputError(
+                f"a {step.kind} of {version.model} needs a reason, for its history; give one with --reason"
+            )
+        # A withdrawn release may be damaged: it is not loaded again.
         gates = "" if step.kind == "withdraw" else self._read_gates(version)
         moves = self.list_moves(version.model)
         last = moves[-1] if moves else None
@@ -257,7 +259,7 @@ class Registry(RegistryReader):
         return self.publish(last)
 
     def _read_gates(self, version: Registered) -> str:
-        """What they said of a release, which must be whole in the store."""
+        """Summary of the gates of a release. Raises ReleaseError if its copy in the store is damaged."""
         return describe_gates(read_training(self.store.read(version.model, version.digest)).record.gates)
 
 

@@ -1,19 +1,22 @@
-"""Semantic versions: what a release's number says about the one before it."""
+"""Semantic versions: how a release differs from the one before it."""
+
+from typing import Final
 
 from athanor.contract.compatibility import Level, compare
 from athanor.release.files import CONTRACT, Release
 
-FIRST = "1.0.0"
+FIRST: Final = "1.0.0"
+_MINOR: Final = ("contract", "features", "recipe", "algorithm")
 
 
 def next_version(latest: tuple[str, Release] | None, release: Release) -> str:
     """The semantic version of a release.
 
-    Major grows when the contract changed incompatibly; minor when contract, features, recipe or algorithm changed;
-    patch when the same recipe saw new data.
+    Major increases when the contract changed incompatibly; minor when contract, features, recipe or algorithm changed;
+    patch when the same recipe was trained on new data.
 
     Args:
-        latest: version and release that were registered last; None if there is none.
+        latest: version and release registered last; None for the first release.
     """
     if latest is None:
         return FIRST
@@ -25,6 +28,3 @@ def next_version(latest: tuple[str, Release] | None, release: Release) -> str:
     if any(getattr(before.identity, part) != getattr(release.identity, part) for part in _MINOR):
         return f"{major}.{minor + 1}.0"
     return f"{major}.{minor}.{patch + 1}"
-
-
-_MINOR = ("contract", "features", "recipe", "algorithm")

@@ -1,1 +1,1 @@
-"""Layer `release`: what training hands to serving. Write it, read it, verify it, run it."""
+"""Layer `release`: what training hands to serving. Write, read, verify, sign and run a release."""

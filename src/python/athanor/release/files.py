@@ -1,4 +1,4 @@
-"""A release on disk: written whole or not at all, and read only if every byte is the one that was written."""
+"""A release on disk: written whole or not at all, and read only if every byte is unchanged."""
 
 import hashlib
 import json
@@ -29,8 +29,8 @@ class Release:
     """A release whose files were verified against its manifest.
 
     Attributes:
-        location: the folder or URL where it was read.
-        files: contents by name, of all but the manifest.
+        location: the folder or URL that it was read from.
+        files: contents by name, without the manifest.
     """
 
     location: str
@@ -49,7 +49,7 @@ class Release:
         return json.loads(self.files[name])
 
     def check_files(self) -> None:
-        """Raises ReleaseError unless these are the files of the manifest."""
+        """Raises ReleaseError unless the files match the manifest."""
         expected, found = {**self.identity.files, **self.manifest.documents}, digests(self.files)
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
@@ -69,11 +69,11 @@ def write_release(
     files: Mapping[str, bytes],
     documents: Mapping[str, bytes],
 ) -> Release:
-    """Writes `folder/<digest>`; if that release is there already it is left as it is, with its first documents.
+    """Writes `folder/<digest>`. A release that exists already stays as it is, with its first documents.
 
     Args:
         identity: its `files` are the digests of `files`.
-        documents: files that tell about the release and are not part of what it is.
+        documents: files that describe the release and do not determine it.
     """
     manifest = Manifest.seal(identity, provenance, digests(documents))
     LocalStorage(folder).place(manifest.digest, {**files, **documents, MANIFEST: manifest.content})
@@ -84,11 +84,11 @@ def read_release(folder: Path, digest: str | None = None) -> Release:
     """Reads and verifies a release.
 
     Args:
-        digest: the one expected; the folder's name when not given.
+        digest: the expected one; the folder's name by default.
 
     Raises:
-        NotFoundError: there is no such folder.
-        ReleaseError: a file is absent, changed or unknown, or the release is another one. Names file and digests.
+        NotFoundError: the folder does not exist.
+        ReleaseError: a file is absent, changed or unknown, or the digest differs. Names file and digests.
     """
     digest = digest or folder.name
     if not folder.is_dir():
@@ -107,7 +107,7 @@ def verify_release(storage: Storage, folder: str, digest: str) -> Release:
 
 
 def read_manifest(storage: Storage, folder: str, digest: str) -> Manifest:
-    """Reads and verifies the manifest of a release, and none of its files. Raises as `verify_release` does."""
+    """Reads and verifies the manifest of a release without its other files. Raises ReleaseError as `read_release`."""
     content = _read(storage, f"{folder}/{MANIFEST}")
     try:
         manifest = Manifest.model_validate_json(content)
@@ -121,7 +121,7 @@ def read_manifest(storage: Storage, folder: str, digest: str) -> Manifest:
     as_written = Manifest.seal(manifest.identity, manifest.provenance, manifest.documents).content
     if content != as_written:
         found, expected = (hashlib.sha256(written).hexdigest() for written in (content, as_written))
-        _refuse(storage.name(folder), MANIFEST, f"its sha256 is {found}, what it says would be written with {expected}")
+        _refuse(storage.name(folder), MANIFEST, f"its sha256 is {found}, its values written anew have {expected}")
     return manifest
 
 

@@ -1,4 +1,4 @@
-"""The manifest: what a release is, in JSON, and what its digest covers."""
+"""The manifest: JSON that says what a release is, and what its digest covers."""
 
 import hashlib
 import json
@@ -30,19 +30,19 @@ class Calibration(_Frozen):
 
 
 class Identity(_Frozen):
-    """All that makes the model what it is. Two trainings that agree in it made the same release.
+    """Everything that determines the model. Trainings with equal identities make the same release.
 
     Attributes:
         contract: fingerprint of the contract.
         snapshot: content digest of the training data.
         features: digest of the feature code.
         recipe: digest of the recipe.
-        algorithm: name of the candidate that won.
-        parameters: those that the search gave it.
-        calibration: of the probabilities, part of the graph; None where it did not help.
+        algorithm: name of the winning candidate.
+        parameters: its parameters, as the search chose them.
+        calibration: of the probabilities, part of the graph; None if it did not help.
         metrics: on the later time slice, by name.
-        baseline: the same metrics of the baseline.
-        files: sha256 of every file that the model is made of or tried by, by name: all but the manifest's `documents`.
+        baseline: the baseline's metrics, by name.
+        files: sha256 by name of each file that makes or tests the model: all but the manifest's `documents`.
     """
 
     format: Literal[2] = 2
@@ -66,19 +66,19 @@ class Identity(_Frozen):
 
 
 class Provenance(_Frozen):
-    """How it came about. Recorded, and not part of the digest: another commit or machine may make the same release.
+    """How a release was made. Not part of its digest: another commit or machine may make the same release.
 
     Attributes:
-        snapshot_version: of the dataset in its table.
-        commit: of the repository, "" where there was none.
-        is_clean: whether all of the repository was committed.
-        lock: sha256 of the lock that the libraries come from.
-        pex: content digest of the binary that trained, "" where it was none.
-        trials: how many the search was allowed; None for all combinations.
-        engine: what ran the search, `local` or `ray`.
-        threads: cores that the search ran on; each fit has one.
-        cpu: family of the processor, as it names itself.
-        libraries: versions of all that were there, by name.
+        snapshot_version: version of the dataset's table.
+        commit: of the repository; "" without one.
+        is_clean: whether the repository had no uncommitted changes.
+        lock: sha256 of the lock file of the libraries.
+        pex: content digest of the binary that trained; "" when it ran from sources.
+        trials: the search's budget; None for all combinations.
+        engine: `local` or `ray`.
+        threads: cores that the search used; each fit uses one.
+        cpu: processor family, as the processor reports it.
+        libraries: versions of all installed libraries, by name.
         created_at: ISO 8601, UTC.
     """
 
@@ -104,9 +104,9 @@ class Manifest(_Frozen):
 
     Attributes:
         digest: of the identity.
-        documents: sha256 of the files that tell about the release and are not part of what it is, by name: the model
-            card, the record of its training. `digest` does not cover them.
-        provenance_digest: sha256 of the provenance, which `digest` does not cover: shows damage, and proves no origin.
+        documents: sha256 by name of files that describe the release and do not determine it, such as the model card and
+            the record of its training. `digest` does not cover them.
+        provenance_digest: sha256 of the provenance, which `digest` does not cover. Detects damage; proves no origin.
     """
 
     digest: str
@@ -127,5 +127,5 @@ class Manifest(_Frozen):
 
     @property
     def content(self) -> bytes:
-        """The one way to write it."""
+        """Bytes of the file: equal manifests have equal bytes."""
         return (self.model_dump_json(indent=2) + "\n").encode()

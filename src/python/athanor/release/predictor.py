@@ -1,4 +1,4 @@
-"""Runs a release: contract columns in, probabilities out. Loading one runs no code of its own."""
+"""Runs a release: contract columns in, probabilities out. Loading a release runs none of its code."""
 
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from athanor.features.features import FeatureArrays, Model
 from athanor.release.files import GRAPH, REFERENCE_ROWS, Release
 
 TOLERANCE: Final = 1e-6
-"""Largest allowed difference of two probabilities that should be the same."""
+"""Largest allowed difference between two probabilities that should be equal."""
 
 
 class Graph:
@@ -23,7 +23,7 @@ class Graph:
 
     def __init__(self, content: bytes) -> None:
         options = onnxruntime.SessionOptions()
-        # Replicas scale by processes; a session with threads of its own would make them compete.
+        # Replicas scale by processes, and would compete with the threads of a session.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -33,19 +33,19 @@ class Graph:
         """Probability of the positive class for each row; float64 of length n."""
         arrays: dict[str, NDArray[Any]] = {"numeric": features.numeric, "categorical": features.categorical}
         outputs = self._session.run(["probabilities"], {name: arrays[name] for name in self._inputs})
-        # A forest's float32 sum may end at 1.0000001.
+        # A forest's float32 sum may exceed 1 by 1e-7.
         return np.asarray(np.clip(outputs[0][:, 1], 0, 1), dtype=np.float64)
 
 
 class Predictor:
-    """A release together with the code that makes its features."""
+    """A release, with the code that makes its features."""
 
     def __init__(self, release: Release, model: Model) -> None:
-        """Makes ready to predict, and proves it on the release's reference rows.
+        """Loads the graph and verifies its answers to the release's reference rows.
 
         Raises:
-            ReleaseError: the release is for another contract or other features than this code has, its graph cannot
-                be read, or it does not answer its reference rows as it did when it was made.
+            ReleaseError: the release needs another contract or other features than this code has, its graph cannot be
+                loaded, or its answers to the reference rows differ from those recorded in training.
         """
         self.release = release
         self.model = model
@@ -53,12 +53,12 @@ class Predictor:
         try:
             self._graph = Graph(release.files[GRAPH])
             difference = self._measure_difference()
-        except Exception as error:  # noqa: BLE001 - onnxruntime has a class of its own for each way to be broken
-            raise ReleaseError(f"{release.location}/{GRAPH} is no graph that can be run: {error}") from None
+        except Exception as error:  # noqa: BLE001 - onnxruntime has a class for each kind of damage
+            raise ReleaseError(f"{release.location}/{GRAPH} cannot be run: {error}") from None
         if not np.all(difference <= TOLERANCE):
             raise ReleaseError(
                 f"release {release.digest} answers reference row {difference.argmax()} with a difference of "
-                f"{difference.max():.3g}, allowed are {TOLERANCE:g}"
+                f"{difference.max():.3g} from its answer in training; allowed is {TOLERANCE:g}"
             )
 
     def predict(self, columns: Columns) -> NDArray[np.float64]:
@@ -66,7 +66,7 @@ class Predictor:
         return self.answer(self.model.features(columns))
 
     def answer(self, features: FeatureArrays) -> NDArray[np.float64]:
-        """What `predict` answers, from the features of `n` rows."""
+        """Probabilities, as `predict`, from the features of `n` rows."""
         return self._graph.predict_probability(features)
 
     def _check_code(self) -> None:
@@ -78,12 +78,12 @@ class Predictor:
         ):
             if of_release != of_code:
                 raise ReleaseError(
-                    f"release {self.release.digest} was trained with {what} {of_release}, this binary has {of_code}; "
-                    "serve it with the binary of its commit, or train again"
+                    f"release {self.release.digest} was trained with {what} {of_release}; this binary has {of_code}. "
+                    "Serve it with the binary of its commit, or train again"
                 )
 
     def _measure_difference(self) -> NDArray[np.float64]:
-        """How far the answer to each reference row is from that of when the release was made."""
+        """Distance of the answer to each reference row from the recorded one."""
         reference = self.release.json(REFERENCE_ROWS)
         row_class = GetMessageClass(self.model.contract.row)
         rows = [json_format.ParseDict(row, row_class()) for row in reference["rows"]]

@@ -1,6 +1,6 @@
-"""The record of a training: what was tried, how good it is, and what the gates said. `training.json` of a release.
+"""The record of a training: its trials, metrics and gates. `training.json` of a release.
 
-Training writes it and the registry remembers it: they meet here and know nothing of each other.
+Training writes it and the registry keeps it: neither depends on the other.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ class Trial(_Frozen):
     """A candidate with one set of parameters.
 
     Attributes:
-        scores: one for each fold; None where it is no number.
-        fit_s: seconds that the fits of all folds took together.
+        scores: one per fold; None where the score is not finite.
+        fit_s: total duration of the fits of all folds, in seconds.
     """
 
     algorithm: str
@@ -38,11 +38,11 @@ class Estimate(_Frozen):
 
 
 class SliceResult(_Frozen):
-    """How good a model is on the rows of one slice.
+    """Metrics of a model on the rows of one slice.
 
     Attributes:
-        slice: what rows are told apart by: "carrier".
-        value: that of these rows: "UA".
+        slice: name of the slice: "carrier".
+        value: its value in these rows: "UA".
         metrics: by name; None where only one label occurs.
     """
 
@@ -54,13 +54,13 @@ class SliceResult(_Frozen):
 
 
 class GateResult(_Frozen):
-    """What a gate saw.
+    """Outcome of a gate.
 
     Attributes:
-        gate: its name, stable, for people and machines: "floor of roc_auc".
-        value: what it measured; None where there was nothing to measure.
-        wanted: what was wanted, in words: "at least 0.66".
-        explanation: in one sentence what it saw; names the slice, row or change that decided.
+        gate: its stable name: "floor of roc_auc".
+        value: the measured value; None if there was nothing to measure.
+        wanted: the requirement, in words: "at least 0.66".
+        explanation: one sentence on the outcome; names the slice, row or change that decided it.
     """
 
     gate: str
@@ -71,16 +71,16 @@ class GateResult(_Frozen):
 
 
 class TrainingRecord(_Frozen):
-    """All that a training saw.
+    """Everything recorded of a training.
 
     Attributes:
-        status: `passed`; `refused` where a gate said no; `tuned` where only a search was asked for.
-        scoring: the score that the search maximised.
-        trials: best first. The first one made the release.
-        rows_trained, rows_evaluated: how many rows.
-        label_rate: of the rows of the evaluation.
-        metrics, baseline: on the rows of the evaluation, by name.
-        seconds: how long each step took, by name.
+        status: `passed`; `refused` if a gate failed; `tuned` for a search alone.
+        scoring: name of the score that the search maximised.
+        trials: best first. The first made the release.
+        rows_trained, rows_evaluated: numbers of rows.
+        label_rate: share of positive labels in the evaluation.
+        metrics, baseline: metrics of model and baseline on the evaluation's rows, by name.
+        seconds: duration of each step, by name.
     """
 
     model: str

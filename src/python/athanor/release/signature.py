@@ -1,9 +1,8 @@
-"""Who stands for a release: Ed25519 signatures (RFC 8032) over its manifest, and with it over all its files."""
+"""Signatures of releases: Ed25519 (RFC 8032) over the manifest, and so over all files."""
 
 import base64
 import hashlib
 import json
-import os
 from binascii import Error as NoBase64
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -24,10 +23,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from athanor.errors import ReleaseError, SettingsError
 from athanor.release.files import Release
+from athanor.system.atomic import create_file
 from athanor.system.user import user_name
 
 _DOMAIN: Final = "athanor release 1"
-"""No signature of the same key over anything else can be taken for one over a release."""
+"""Keeps signatures of releases apart from all else that the same key signs."""
 
 _NO_KEY: Final = (OSError, ValueError, TypeError, UnsupportedAlgorithm)
 
@@ -40,7 +40,7 @@ class Signature(BaseModel):
         digest: of the release.
         manifest: sha256 of the bytes of its manifest.
         signature: 64 bytes, in base64.
-        by, at: who signed and when (ISO 8601, UTC), as told: not part of what is signed.
+        by, at: signer and time (ISO 8601, UTC), as the signer states them; not signed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,10 +54,10 @@ class Signature(BaseModel):
 
 
 def make_key(path: Path) -> Path:
-    """Makes a pair of keys, and returns the file of the public one, `<path>.pub`. Both are PEM.
+    """Makes a pair of keys as PEM files, and returns the path of the public one, `<path>.pub`.
 
     Raises:
-        SettingsError: one of them is there already, for a key is never replaced, or cannot be written.
+        SettingsError: a file exists already, because a key is never replaced, or cannot be written.
     """
     public_path = path.with_name(f"{path.name}.pub")
     if public_path.exists():
@@ -77,7 +77,7 @@ def sign(release: Release, key_path: Path) -> Signature:
         key_path: the private key, as `make_key` writes it.
 
     Raises:
-        SettingsError: the file is no such key.
+        SettingsError: the file is not such a key.
     """
     key = _read_private_key(key_path)
     return Signature(
@@ -91,48 +91,48 @@ def sign(release: Release, key_path: Path) -> Signature:
 
 
 def verify_signature(release: Release, signatures: Iterable[Signature], public_key_path: Path) -> Signature:
-    """Proves that one of the signatures is over this release and by this key, and returns it.
+    """Verifies that this key signed this release, and returns the signature.
 
     Raises:
-        SettingsError: the file is no public key.
-        ReleaseError: none is by this key, or that one is over another manifest or was not made by it.
+        SettingsError: the file is not a public key.
+        ReleaseError: the key has not signed the release, or its signature is over another manifest or forged.
     """
     key = _read_public_key(public_key_path)
     wanted, given = key_id(key), {signature.key_id: signature for signature in signatures}
     what = f"release {release.digest} of {release.identity.model}"
     if wanted not in given:
-        others = ", ".join(sorted(given)) or "nobody"
+        others = ", ".join(sorted(given)) or "no key"
         raise ReleaseError(
-            f"{what} is not signed by key {wanted} of {public_key_path}; signed by: {others}. Sign it by "
-            "`registry sign`, or demand another key"
+            f"{what} is not signed by key {wanted} of {public_key_path}; signed by: {others}. Sign it with "
+            "`registry sign`, or require another key"
         )
     found, manifest = given[wanted], _manifest_digest(release)
     if (found.digest, found.manifest) != (release.digest, manifest):
         raise ReleaseError(
             f"the signature of {what} by key {wanted} is over release {found.digest} with a manifest of sha256 "
-            f"{found.manifest}; this manifest has {manifest}. It was changed since, or made anew: look, and sign it"
+            f"{found.manifest}; this manifest has {manifest}. It was changed or made again since: review it and sign it"
         )
     try:
         key.verify(base64.b64decode(found.signature, validate=True), _message(release))
     except (InvalidSignature, NoBase64):
         raise ReleaseError(
-            f"the signature of {what} by key {wanted} is forged or damaged: that of {public_key_path} did not make it"
+            f"the signature of {what} by key {wanted} is forged or damaged: {public_key_path} does not verify it"
         ) from None
     return found
 
 
 def key_id(key: Ed25519PublicKey) -> str:
-    """A short name of a key. Names, and proves nothing."""
+    """Short name of a key. It proves nothing."""
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
 
 
 def _message(release: Release) -> bytes:
-    """What is signed: JSON, so that no model's name can pretend to be more than a name."""
+    """The signed bytes. JSON, so that the name of a model cannot imitate the other fields."""
     return json.dumps([_DOMAIN, release.identity.model, release.digest, _manifest_digest(release)]).encode()
 
 
 def _manifest_digest(release: Release) -> str:
-    """Of the bytes in the store: a manifest that was read is written in one way only."""
+    """Of the bytes in the store: a verified manifest has no other bytes."""
     return hashlib.sha256(release.manifest.content).hexdigest()
 
 
@@ -140,9 +140,9 @@ def _read_private_key(path: Path) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except _NO_KEY as error:
-        raise SettingsError(f"{path} is no private key that can be read: {error}") from None
+        raise SettingsError(f"{path} cannot be read as a private key: {error}") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise SettingsError(f"{path} is a {type(key).__name__}; a release is signed with Ed25519")
+        raise SettingsError(f"{path} is a {type(key).__name__}; releases need an Ed25519 key")
     return key
 
 
@@ -150,18 +150,15 @@ def _read_public_key(path: Path) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(path.read_bytes())
     except _NO_KEY as error:
-        raise SettingsError(f"{path} is no public key that can be read: {error}") from None
+        raise SettingsError(f"{path} cannot be read as a public key: {error}") from None
     if not isinstance(key, Ed25519PublicKey):
-        raise SettingsError(f"{path} is a {type(key).__name__}; a release is signed with Ed25519")
+        raise SettingsError(f"{path} is a {type(key).__name__}; releases need an Ed25519 key")
     return key
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
-    """Writes a file that is not there yet; never readable for more than `mode` says, not even for a moment."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(content)
+        create_file(path, content, mode)
     except OSError as error:
         if isinstance(error, FileExistsError) and path.exists():
             _refuse_to_replace(path)
@@ -169,4 +166,4 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
 
 
 def _refuse_to_replace(path: Path) -> NoReturn:
-    raise SettingsError(f"{path} is there already, and a key is never replaced; choose another name")
+    raise SettingsError(f"{path} exists already, and a key is never replaced; choose another name")

@@ -1,4 +1,4 @@
-"""The traffic file: which releases of a model answer, and how requests are shared among them."""
+"""The traffic file: which releases of a model answer, and how they share the requests."""
 
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -18,23 +18,23 @@ class Served(BaseModel):
 
 
 class Challenger(Served):
-    """The release that is tried against the champion.
+    """The release under test against the champion.
 
     Attributes:
-        weight: share of the keys that it answers for, above 0 and below 1.
+        weight: share of the keys that it answers, above 0 and below 1.
     """
 
     weight: float = Field(gt=0, lt=1, allow_inf_nan=False)
 
 
 class Traffic(BaseModel):
-    """How requests are shared.
+    """How the releases of a model share its requests.
 
     Attributes:
-        revision: grows by one with each change.
+        revision: increases by one with each change.
         champion: the release that answers.
-        challenger: the release that answers for a share of the keys, if one is tried.
-        shadow: a release that is asked as well, and whose answers are logged and never sent.
+        challenger: the release that answers a share of the keys, if any.
+        shadow: a release that also gets each request, if any; its answers are logged and never sent.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,14 +47,14 @@ class Traffic(BaseModel):
 
     @property
     def served(self) -> dict[Variant, Served]:
-        """The releases that take part."""
+        """The releases in the traffic, by variant."""
         found = {variant: getattr(self, variant) for variant in VARIANTS}
         return {variant: release for variant, release in found.items() if release is not None}
 
     @property
     def weights(self) -> dict[Variant, float]:
-        """The share of the keys that each answers for, 0 to 1; all of them are 1 together, and a shadow's is 0."""
-        tried = self.challenger.weight if self.challenger else 0.0
-        # The decimal that is meant: 1 - 0.9 is 0.09999999999999998.
-        shares: dict[Variant, float] = {"champion": round(1 - tried, 12), "challenger": tried, "shadow": 0.0}
+        """The share of the keys that each variant answers, from 0 to 1. They sum to 1, and a shadow has 0."""
+        challenged = self.challenger.weight if self.challenger else 0.0
+        # Rounded: 1 - 0.9 is 0.09999999999999998.
+        shares: dict[Variant, float] = {"champion": round(1 - challenged, 12), "challenger": challenged, "shadow": 0.0}
         return {variant: shares[variant] for variant in self.served}

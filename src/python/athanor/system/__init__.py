@@ -1,1 +1,1 @@
-"""Layer `system`: files that survive a crash, locks, the user, and which build is running."""
+"""Layer `system`: files that survive a power failure, locks, the user, and which build is running."""

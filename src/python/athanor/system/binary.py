@@ -1,4 +1,4 @@
-"""Which binary this process runs from, told by digests of what is in it."""
+"""Which binary this process runs from, as digests of its content."""
 
 import hashlib
 import json
@@ -11,10 +11,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Binary:
-    """What a PEX says it holds. The commit is not part of it: a commit without effect leaves the bytes alone.
+    """Content of a PEX. The commit is not part of it: a commit without effect leaves the bytes alone.
 
     Attributes:
-        code: digest of our modules and resources, as the pex tool makes it (SHA-1).
+        code: digest of our modules and resources, as the pex tool computes it (SHA-1).
         distributions: SHA-256 of the names and digests of the libraries.
     """
 
@@ -26,7 +26,7 @@ class Binary:
 
 
 def find_binary(environment: Path = Path(sys.prefix)) -> Binary | None:
-    """The binary whose environment this is; none when it runs from sources, under Pants' test runner for one."""
+    """The binary that this environment belongs to; None when it runs from sources, as under Pants' test runner."""
     file = environment / "PEX-INFO"
     if not file.is_file():
         return None
@@ -35,6 +35,6 @@ def find_binary(environment: Path = Path(sys.prefix)) -> Binary | None:
 
 
 def _describe(info: Mapping[str, Any]) -> Binary:
-    # build-support/binaries makes the same digest for the manifest: a test compares the two.
+    # build-support/binaries computes the same digest for the manifest: a test compares the two.
     lines = (f"{name} {digest}\n" for name, digest in sorted(info["distributions"].items()))
     return Binary(info["code_hash"], hashlib.sha256("".join(lines).encode()).hexdigest())

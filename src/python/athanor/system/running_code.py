@@ -1,6 +1,6 @@
-"""What this interpreter would run: the code of ours that it has loaded, and the libraries beside it.
+"""The code that this interpreter runs: loaded modules of ours, and the installed libraries.
 
-Processes of a cluster compute together only what each of them finds alike.
+Processes of a cluster work together only if all of them run the same code.
 """
 
 import hashlib
@@ -14,16 +14,16 @@ from typing import Final
 
 _OURS: Final = ("athanor", "projects")
 _GENERATED: Final = ("_pb2", "_pb2_grpc")
-_TOLD: Final = 3
+_LISTED: Final = 3
 
 
 @dataclass(frozen=True)
 class RunningCode:
-    """What a process finds.
+    """Modules and libraries of a process.
 
     Attributes:
-        modules: sha256 of the source of each loaded module of ours, by its name.
-        libraries: version of each installed library, by its name.
+        modules: sha256 of the source of each loaded module of ours, by name.
+        libraries: version of each installed library, by name.
     """
 
     modules: Mapping[str, str]
@@ -31,19 +31,19 @@ class RunningCode:
 
     @classmethod
     def here(cls) -> "RunningCode":
-        """That of this process."""
+        """The code of this process."""
         digests = {name: _digest(name) for name in _find_ours()}
         return cls({name: found for name, found in digests.items() if found}, _find_libraries())
 
     def find_differences(self) -> str:
-        """In what this process differs from the one that this was found in; "" if it has all of it. More is no harm."""
+        """What this process lacks or has in another version; "" if nothing. Additional code does no harm."""
         modules = {name: _digest(name) for name in self.modules}
         libraries = _find_libraries()
         return "; ".join((*_compare(self.modules, modules, "module"), *_compare(self.libraries, libraries, "library")))
 
 
 def _find_ours() -> Iterator[str]:
-    """Loaded modules of the layers and projects, and what was generated from protos of ours."""
+    """Loaded modules of the layers and projects, and modules generated from our protos."""
     foreign = metadata.packages_distributions()
     for name in sorted(sys.modules):
         top = name.partition(".")[0]
@@ -52,7 +52,7 @@ def _find_ours() -> Iterator[str]:
 
 
 def _digest(module: str) -> str:
-    """sha256 of a module's source; "" if there is none."""
+    """sha256 of a module's source; "" if it has no source."""
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
@@ -68,8 +68,8 @@ def _find_libraries() -> Mapping[str, str]:
 
 def _compare(wanted: Mapping[str, str], found: Mapping[str, str], kind: str) -> Iterator[str]:
     lacking = [name for name in wanted if not found.get(name)]
-    other = [name for name, is_so in wanted.items() if found.get(name) and found[name] != is_so]
-    for names, verb in ((lacking, "lacks"), (other, "has another")):
+    other = [name for name, version in wanted.items() if found.get(name) and found[name] != version]
+    for names, verb in ((lacking, "lacks"), (other, "has another version of")):
         if names:
-            more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
-            yield f"{verb} {kind} {', '.join(names[:_TOLD])}{more}"
+            more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+            yield f"{verb} {kind} {', '.join(names[:_LISTED])}{more}"

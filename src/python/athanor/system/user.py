@@ -1,11 +1,11 @@
-"""Who does it, for records."""
+"""The user that records name."""
 
 import getpass
 import os
 
 
 def user_name() -> str:
-    """The name of the user, or its number where it has none, as in a container."""
+    """Name of the current user; its number if it has no name, as in a container."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -230,7 +230,7 @@ def _write(report: "DataReport", folder: Path, name: str, progress: Any) -> Path
 
     with progress.step("Write the page") as advance:
         write_report(folder / f"{name}.html", report)
-        replace_file(folder / f"{name}.json", to_json(_plain(report)).encode())
+        replace_file(folder / f"{name}.json", to_json(_plain(report)).encode(), durable=False)
         advance(str(folder))
     return folder / f"{name}.html"
 

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 from athanor.client.batches import Predicted
 from athanor.errors import SettingsError
-from athanor.system.atomic import arriving_folder
+from athanor.system.atomic import rename_file, temporary_folder
 
 Record = Mapping[str, Any]
 Write = Callable[[Record], None]
@@ -48,11 +48,11 @@ def writing(path: Path) -> Iterator[Write]:
     """
     check_output(path)
     try:
-        with arriving_folder(path.parent) as folder:
-            arriving = folder / path.name
-            with arriving.open("w", encoding="utf-8", newline="") as stream:
+        with temporary_folder(path.parent) as folder:
+            temporary = folder / path.name
+            with temporary.open("w", encoding="utf-8", newline="") as stream:
                 yield _csv(stream) if path.suffix.lower() == ".csv" else _json_lines(stream)
-            arriving.replace(path)
+            rename_file(temporary, path)
     except OSError as error:
         raise SettingsError(f"{path} cannot be written: {error.strerror}") from None
 

@@ -1,6 +1,5 @@
 """Rejected rows with all their reasons: no row that was read is lost."""
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from athanor.data.checks.row_checks import REASONS
-from athanor.system.atomic import remove_abandoned
+from athanor.system.atomic import open_temporary_file, remove_abandoned, rename_file
 
-_PREFIX = ".arriving-"
 _ABANDONED_S = 86_400.0
 
 
@@ -61,9 +59,8 @@ class Quarantine:
         if not rejected.num_rows:
             return
         if self._writer is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
             remove_abandoned(self._folder, _ABANDONED_S)
-            with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=self._folder, delete=False) as file:
+            with open_temporary_file(self._folder) as file:
                 self._arriving = Path(file.name)
             self._writer = pq.ParquetWriter(self._arriving, rejected.schema, compression="zstd")
         self._writer.write_table(rejected)
@@ -79,7 +76,8 @@ class Quarantine:
         if self._arriving is None:
             path.unlink(missing_ok=True)
             return None
-        return self._arriving.replace(path)
+        rename_file(self._arriving, path)
+        return path
 
 
 def list_quarantined(folder: Path) -> Iterator[Quarantined]:

@@ -79,7 +79,7 @@ class DriftRow:
 
 def write_report(path: Path, report: DataReport) -> None:
     """Writes the page atomically."""
-    replace_file(path, render(report).encode())
+    replace_file(path, render(report).encode(), durable=False)
 
 
 def render(report: DataReport) -> str:

@@ -27,9 +27,11 @@ from athanor.data.snapshots.digest import content_digest, in_order
 from athanor.data.snapshots.staging import Staged, StagedFile
 from athanor.data.tables.tables import arrow_schema, from_arrow
 from athanor.errors import ConflictError, DataError, NotFoundError
+from athanor.system.durability import sync, sync_tree
 from athanor.system.user import user_name
 
 _METADATA_KEY = "athanor"
+_LOG = "_delta_log"
 # Releases refer to the history of a dataset: keep it forever; Delta's default is 30 days.
 _CONFIGURATION = {
     "delta.enableExpiredLogCleanup": "false",
@@ -119,16 +121,18 @@ def commit(folder: Path, staged: Staged, origin: Origin, based_on: Snapshot | No
     # From here on the log may name the files: they must not be deleted, whatever happens.
     staged.is_committed = True
     try:
+        # Before the log names them: no power failure may leave a version without its rows.
+        staged.sync()
         _write_log(folder / contract.name, table, staged, snapshot)
     except (DeltaError, OSError) as error:
         # A failure after the log's line was written, as of a checkpoint, leaves a committed version.
-        if snapshot in list_snapshots(contract.name, folder):
-            return snapshot, True
-        staged.is_committed = False
-        staged.close()
-        if _version(_open(folder / contract.name)) == _version(table):
-            raise
-        raise _conflict(contract.name) from error
+        if snapshot not in list_snapshots(contract.name, folder):
+            staged.is_committed = False
+            staged.close()
+            if _version(_open(folder / contract.name)) == _version(table):
+                raise
+            raise _conflict(contract.name) from error
+    sync_log(folder / contract.name)
     return snapshot, True
 
 
@@ -188,11 +192,30 @@ def _conflict(dataset: str) -> ConflictError:
     )
 
 
+def sync_log(table: Path) -> None:
+    """Flushes the log of a table: deltalake does not. All of it, in case another writer died before it could."""
+    sync_tree(table / _LOG)
+    sync(table)
+
+
 def _open(path: Path, version: int | None = None) -> DeltaTable | None:
+    _remove_unflushed(path / _LOG)
     try:
         return DeltaTable(path, version=version)
     except TableNotFoundError:
         return None
+
+
+def _remove_unflushed(log: Path) -> None:
+    """Removes lines that a power failure has emptied, before their writer could flush them and say that it is done.
+
+    deltalake writes a line before it names it, so that no living writer's is ever empty; it counts an empty one as a
+    version.
+    """
+    for path in sorted(log.glob("*.json"), reverse=True):
+        if path.stat().st_size:
+            return
+        path.unlink(missing_ok=True)
 
 
 def _version(table: DeltaTable | None) -> int:
@@ -386,4 +409,5 @@ def restore(contract_name: str, folder: Path, version: int, why: str) -> Snapsho
         table.restore(version, commit_properties=properties)
     except CommitFailedError as error:
         raise _conflict(contract_name) from error
+    sync_log(folder / contract_name)
     return restored

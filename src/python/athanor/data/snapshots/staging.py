@@ -24,6 +24,7 @@ from athanor.data.tables.keys import equals_neighbour, hash_keys, is_among, key_
 from athanor.data.tables.partitions import Partitions
 from athanor.data.tables.tables import arrow_schema, from_arrow
 from athanor.progress import Advance
+from athanor.system.durability import make_folder, sync
 
 # Large enough for vectorised work, small enough for memory.
 _CHUNK_ROWS: Final = 500_000
@@ -100,6 +101,11 @@ class Staged:
         parts = [from_arrow([column], pq.read_table(file.path, columns=[name]))[name] for file in self.files]
         return np.concatenate(parts) if parts else np.empty(0, column.kind.dtype)
 
+    def sync(self) -> None:
+        """Flushes the files: no power failure takes them."""
+        for path in (*(file.path for file in self.files), *{file.path.parent for file in self.files}):
+            sync(path)
+
     def close(self) -> None:
         """Deletes the files, unless they are part of a snapshot."""
         if not self.is_committed:
@@ -162,7 +168,7 @@ class Staging:
 
     def stage(self, advance: Advance) -> Staged:
         """Writes all rows except those that share their key with another; calls `advance` with the rows processed."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         read_range = (self._earliest, self._latest) if self._read else None
         staged = Staged(self._contract, read=self._read, read_range=read_range, disordered=self._disordered)
         stride = max(self.rows // _SAMPLE_ROWS, 1)

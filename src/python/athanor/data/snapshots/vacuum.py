@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
-from athanor.data.snapshots.snapshot import file_names, find_snapshot, list_snapshots
+from athanor.data.snapshots.snapshot import file_names, find_snapshot, list_snapshots, sync_log
 
 # A file without a version may belong to a running commit; after a day its process was killed.
 _LEAST_AGE_OF_ORPHANS = timedelta(days=1)
@@ -52,6 +52,7 @@ def vacuum(dataset: str, folder: Path, keep: timedelta, named: Collection[int], 
     if not dry_run:
         _remove(dataset, folder, keep, stay)
         _remove(dataset, folder, _LEAST_AGE_OF_ORPHANS, left, full=True)
+        sync_log(folder / dataset)
     kept = tuple(version for version in left if files[version] & by_age)
     return VacuumResult(versions, kept, len(sizes), sum(sizes))
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from athanor.data.sources.files import list_files, name_of
 from athanor.data.sources.source import Source
 from athanor.errors import DataError, NotFoundError, SettingsError
-from athanor.system.atomic import arriving_folder, remove_abandoned, replace_file, settle
+from athanor.system.atomic import remove_abandoned, rename_folder, replace_file, temporary_folder
 
 _DIGITS: Final = 16  # of the digest, in folder and record names
 _ABANDONED_S: Final = 86_400.0
@@ -89,12 +89,12 @@ def keep_raw(sources: Mapping[str, Source], folder: Path, since: datetime | None
     if since is not None and since.tzinfo is None:
         raise SettingsError(f"since {since} has no time zone; add one")
     remove_abandoned(folder, _ABANDONED_S)
-    with arriving_folder(folder) as arriving:
+    with temporary_folder(folder) as arriving:
         _fetch(sources, arriving, since)
         files = _describe(arriving)
         digest = _digest(files)
         kept = folder / digest[:_DIGITS]
-        is_new = settle(arriving, kept)
+        is_new = rename_folder(arriving, kept)
     if not _record_path(folder, digest).exists():
         _write_record(folder, RawRecord(digest, datetime.now(UTC), files))
     return Raw(digest, kept, is_new)

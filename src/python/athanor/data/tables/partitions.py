@@ -5,7 +5,6 @@ runs to disk, and reads one group after the other from all of them.
 """
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from athanor.system.atomic import remove_abandoned
+from athanor.system.atomic import make_temporary_folder, remove_abandoned
 
-_PREFIX = ".arriving-partitions-"
 _ABANDONED_S = 86_400.0
 _COMPRESSION = pa.ipc.IpcWriteOptions(compression="lz4")
 
@@ -108,9 +106,8 @@ class Partitions:
     def _write_run(self) -> None:
         table, groups = self._take_held()
         if self._folder is None:
-            self._parent.mkdir(parents=True, exist_ok=True)
             remove_abandoned(self._parent, _ABANDONED_S)
-            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
+            self._folder = make_temporary_folder(self._parent)
         path = self._folder / f"{len(self._runs):06}.arrow"
         ends = _ends(groups)
         rows = np.diff(ends, prepend=0)

@@ -1,7 +1,7 @@
-"""The doctor: whether database, aliases, history, release store and traffic file say the same, and how to mend it.
+"""The doctor: finds and mends differences between database, aliases, history, release store and traffic file.
 
-The history is what is true: a move was recorded before anything else changed. A release in the store without a version
-was being registered when its process died, and gets its version.
+The history is authoritative: a move is recorded before anything else changes. A release in the store without a version
+was being registered when its process died; mending registers it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,9 +23,9 @@ class Finding:
     """One difference.
 
     Attributes:
-        what: in a sentence.
-        remedy: what mending does or did; "" where only people can mend it.
-        is_mended: whether it is gone.
+        what: the difference, in a sentence.
+        remedy: what mending does or did; "" if only a person can mend it.
+        is_mended: whether it was mended.
     """
 
     model: str
@@ -36,7 +36,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Difference:
-    """One that was found, and how to mend it."""
+    """A difference, and how to mend it."""
 
     what: str
     remedy: str = ""
@@ -44,17 +44,17 @@ class _Difference:
 
 
 def examine(registry: Registry, candidates: Path, mend: bool = False) -> list[Finding]:
-    """Every difference; each is mended at once if wanted, so that those that follow from it are none any more.
+    """Finds every difference. With `mend`, mends each at once, so that its consequences are not reported.
 
     Args:
-        candidates: folder of releases as training wrote them, by model: what the store has lost may be there.
+        candidates: folder of the releases that training wrote, by model: a source for copies that the store lost.
 
     Raises:
-        ConflictError: somebody else is writing.
+        ConflictError: another process is writing.
     """
     with registry.writing():
         return [
-            _treat(model, difference, mend)
+            _report(model, difference, mend)
             for model in _list_models(registry)
             for difference in _examine(registry, model, candidates / model)
         ]
@@ -64,7 +64,7 @@ def _list_models(registry: Registry) -> list[str]:
     return sorted({*registry.list_models(), *registry.store.list_models(), *registry.runs.list_models()})
 
 
-def _treat(model: str, found: _Difference, mend: bool) -> Finding:
+def _report(model: str, found: _Difference, mend: bool) -> Finding:
     if not (mend and found.mend):
         return Finding(model, found.what, found.remedy)
     try:
@@ -75,7 +75,7 @@ def _treat(model: str, found: _Difference, mend: bool) -> Finding:
 
 
 def _examine(registry: Registry, model: str, candidates: Path) -> Iterator[_Difference]:
-    """One after the other: what comes later sees what was mended before."""
+    """In this order: each check sees what was mended before it."""
     yield from _examine_runs(registry, model)
     yield from _examine_unregistered(registry, model)
     recorded = registry.runs.list_recorded(model)
@@ -101,7 +101,7 @@ def _examine_unregistered(registry: Registry, model: str) -> Iterator[_Differenc
         yield _Difference(
             f"the store holds release {digest[:12]}, which has no version",
             "registers it; `registry gc` would remove it",
-            # Whoever began to register it was allowed to.
+            # Its registration was allowed when it began.
             lambda digest=digest: registry.register(registry.store.read(model, digest), allow_dirty=True),  # type: ignore[misc]
         )
 
@@ -114,15 +114,15 @@ def _examine_version(
     except (NotFoundError, ReleaseError) as error:
         again = _find_candidate(candidates / version.digest)
         yield _Difference(
-            f"the store has no whole copy of version {version.semantic_version}: {error}",
-            "publishes the one that training wrote" if again else "",
+            f"the store has no intact copy of version {version.semantic_version}: {error}",
+            "publishes the copy that training wrote" if again else "",
             (lambda: _publish_again(registry, again)) if again else None,
         )
         return
     if not is_recorded:
         yield _Difference(
             f"the training of version {version.semantic_version} is not recorded",
-            "records it, as the release tells it",
+            "records it from the release",
             lambda: registry.runs.record(read_training(release)),
         )
 
@@ -139,18 +139,18 @@ def _publish_again(registry: Registry, release: Release) -> None:
 
 
 def _examine_moves(moves: Sequence[Move], versions: Sequence[Registered]) -> Iterator[_Difference]:
-    """What was recorded is never rewritten: where it does not hold together, people must look."""
+    """Records are never rewritten: an inconsistent history is left to people."""
     registered = {version.digest for version in versions}
     before: Traffic | None = None
     for expected, move in enumerate(moves, start=1):
         if move.revision != expected:
-            yield _Difference(f"move {expected} is absent from the history, the next one is {move.revision}")
+            yield _Difference(f"move {expected} is missing from the history; the next one is {move.revision}")
             return
         replaced = before.served.get(move.variant) if before else None
         if move.from_digest != (replaced.digest if replaced else None):
             yield _Difference(f"move {expected} starts from {move.from_version}, which was not the {move.variant} then")
         elif not follows(before, move):
-            yield _Difference(f"move {expected}, a {move.kind}, tells of a traffic that it cannot have made")
+            yield _Difference(f"move {expected}, a {move.kind}, records traffic that does not follow from it")
         if move.digest not in registered:
             yield _Difference(f"move {expected} names version {move.semantic_version}, which is not registered")
         before = move.traffic
@@ -165,14 +165,15 @@ def _examine_traffic(registry: Registry, model: str, last: Move | None) -> Itera
     if found != wanted:
         different = [variant for variant in VARIANTS if found.get(variant) != wanted.get(variant)]
         yield _Difference(
-            f"by the last move, {last.revision}, {_tell(wanted, different)}; by the aliases {_tell(found, different)}",
+            f"by the last move, {last.revision}, {_describe(wanted, different)}; "
+            f"by the aliases {_describe(found, different)}",
             "sets the aliases and writes the traffic file as the history says",
             lambda: registry.publish(last),
         )
     traffic = _read_traffic(registry, model)
     if traffic != last.traffic:
         yield _Difference(
-            f"by the last move, {last.revision}, {_tell_traffic(last.traffic)}; {_tell_file(traffic)}",
+            f"by the last move, {last.revision}, {_describe_traffic(last.traffic)}; {_describe_file(traffic)}",
             "writes the traffic file as the history says",
             lambda: registry.publish(last),
         )
@@ -181,22 +182,22 @@ def _examine_traffic(registry: Registry, model: str, last: Move | None) -> Itera
 def _examine_unmoved(registry: Registry, model: str) -> Iterator[_Difference]:
     for variant, versions in _read_aliases(registry, model).items():
         yield _Difference(
-            f"{versions} is {variant}, and no move made it so",
-            "takes the alias away",
+            f"{versions} is {variant} by its alias, and no move made it so",
+            "removes the alias",
             lambda variant=variant: registry.client.delete_registered_model_alias(model, variant),  # type: ignore[misc]
         )
     if _read_traffic(registry, model) is not None:
-        yield _Difference("there is a traffic file, and no move published it; promote a version")
+        yield _Difference("there is a traffic file, but no move published it; promote a version")
 
 
 def _read_aliases(registry: Registry, model: str) -> dict[str, str]:
-    """The version that each alias of ours names."""
+    """The version of each alias."""
     versions = registry.list_versions(model)
     return {alias: v.semantic_version for v in versions for alias in v.aliases if alias in VARIANTS}
 
 
 def _read_traffic(registry: Registry, model: str) -> Traffic | str | None:
-    """The traffic file; what is wrong with it; None where it is not there."""
+    """The traffic file; a text if it is damaged; None if it does not exist."""
     try:
         return registry.store.read_traffic(model)
     except NotFoundError:
@@ -205,19 +206,19 @@ def _read_traffic(registry: Registry, model: str) -> Traffic | str | None:
         return str(error)
 
 
-def _tell(parts: Mapping[str, str], variants: Iterable[str]) -> str:
+def _describe(parts: Mapping[str, str], variants: Iterable[str]) -> str:
     return ", ".join(f"{variant} is {parts.get(variant, 'no version')}" for variant in variants)
 
 
-def _tell_file(traffic: Traffic | str | None) -> str:
+def _describe_file(traffic: Traffic | str | None) -> str:
     if traffic is None:
         return "there is no traffic file"
     if isinstance(traffic, str):
         return traffic
-    return f"by the traffic file, of revision {traffic.revision}, {_tell_traffic(traffic)}"
+    return f"by the traffic file, of revision {traffic.revision}, {_describe_traffic(traffic)}"
 
 
-def _tell_traffic(traffic: Traffic) -> str:
+def _describe_traffic(traffic: Traffic) -> str:
     parts = [f"{variant} is {served.semantic_version}" for variant, served in traffic.served.items()]
     weights = [f"with weight {traffic.challenger.weight:g}"] if traffic.challenger else []
     return ", ".join((*parts, *weights))

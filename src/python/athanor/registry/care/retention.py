@@ -1,4 +1,4 @@
-"""Retention: releases that nobody registered, and what killed processes left. A registered version always stays."""
+"""Retention: removes unregistered releases and leftovers of killed processes. A registered version always stays."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from athanor.system.atomic import remove_abandoned
 
 @dataclass(frozen=True)
 class Collected:
-    """What was removed, or would be. Digests.
+    """Digests of removed releases; in a dry run, of those it would remove.
 
     Attributes:
-        candidates: releases that training wrote and nobody registered.
-        published: releases of the store that have no version.
-        registered: how many versions stay.
+        candidates: unregistered releases that training wrote.
+        published: releases of the store without a version.
+        registered: number of versions, all of which stay.
     """
 
     candidates: tuple[str, ...]
@@ -29,15 +29,15 @@ class Collected:
 
 
 def collect(registry: Registry, home: Home, model: str, older_than: timedelta, dry_run: bool = False) -> Collected:
-    """Removes releases of a model that were never registered and are older, and what of uploads was never finished.
+    """Removes old releases of a model that were never registered, and old incomplete publications.
 
     Raises:
-        ConflictError: the traffic file names a release that has no version, so that this is not the registry of the
-            store, or it is damaged. Nothing was removed.
+        ConflictError: the traffic file names a release without a version: this is not the store's registry, or it is
+            damaged. Nothing was removed.
     """
     with registry.writing():
         registered = {version.digest for version in registry.list_versions(model)}
-        _demand_own_store(registry, model, registered)
+        _require_own_store(registry, model, registered)
         until = datetime.now(UTC) - older_than
         candidates = tuple(_find_candidates(home.candidates / model, registered, until))
         published = tuple(_find_published(registry, model, registered, until))
@@ -50,14 +50,14 @@ def collect(registry: Registry, home: Home, model: str, older_than: timedelta, d
         return Collected(candidates, published, len(registered))
 
 
-def _demand_own_store(registry: Registry, model: str, registered: set[str]) -> None:
+def _require_own_store(registry: Registry, model: str, registered: set[str]) -> None:
     with suppress(NotFoundError):
         for variant, served in registry.store.read_traffic(model).served.items():
             if served.digest not in registered:
                 raise ConflictError(
-                    f"the traffic file of {model} names release {served.digest[:12]} as {variant}, which "
-                    f"{registry.settings.name} does not know; nothing was removed. Is it the registry of this store? "
-                    "`registry doctor` says more"
+                    f"the traffic file of {model} names release {served.digest[:12]} as {variant}, which has no "
+                    f"version in {registry.settings.name}; nothing was removed. Check that this registry and "
+                    "this store belong together, and run `registry doctor`"
                 )
 
 
@@ -77,6 +77,6 @@ def _find_published(registry: Registry, model: str, registered: set[str], until:
 def _remove_unfinished(registry: Registry, home: Home, model: str, older_than: timedelta) -> None:
     remove_abandoned(home.candidates / model, older_than.total_seconds())
     registry.store.remove_abandoned(older_than.total_seconds())
-    # Of a database that was being made, whose maker would hold the lock.
+    # An unfinished database: its maker would hold the lock.
     if path := registry.settings.database_path:
         remove_abandoned(path.parent, older_than_s=0)

@@ -1,1 +1,1 @@
-"""What lies in MLflow and its database: tables, runs, the lock of their one writer, and MLflow's own pages."""
+"""MLflow and its database: tables, runs, the writer's lock, and MLflow's own pages."""

@@ -1,7 +1,7 @@
-"""The registry's database: MLflow's tables, made whole or not at all, and its errors told without secrets."""
+"""The registry's database: makes MLflow's tables whole or not at all, and reports errors without secrets."""
 
 import logging
-import tempfile
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,25 +22,26 @@ from sqlalchemy.pool import NullPool
 from athanor.errors import ServiceError, SettingsError
 from athanor.registry.settings import ARTIFACTS, DATABASE, RegistrySettings
 from athanor.registry.tracking.lock import WriterLock
+from athanor.system.atomic import rename_file, temporary_folder
 
 _CONNECT_TIMEOUT_S: Final = 10
-# The last table that is made on a server, in one transaction with all the others.
+# On a server, the last table of the one transaction that makes them all.
 _MIGRATED: Final = "alembic_version"
 _FOLDER: Final = "file://"
 
 
 def connect(settings: RegistrySettings, lock: WriterLock) -> MlflowClient:
-    """A client of MLflow on a database that has its tables; makes them, which takes some seconds, if there are none.
+    """A client of MLflow. Makes the database's tables if they are missing, which takes some seconds.
 
     Raises:
-        SettingsError: the database cannot be reached, or nothing can be kept where artifacts go.
-        ServiceError: it is of another version of MLflow.
+        SettingsError: the database cannot be reached, or no artifacts can be stored at their location.
+        ServiceError: another version of MLflow made the database.
     """
-    # Making or migrating tables is told on the terminal otherwise, line by line; what fails is told by what is raised.
+    # They log each step of a migration to the terminal; failures are raised anyway.
     for name, level in (("alembic", logging.WARNING), ("mlflow", logging.CRITICAL)):
         logging.getLogger(name).setLevel(level)
-    _demand_artifacts(settings)
-    with told(settings):
+    _require_artifacts(settings)
+    with database_errors(settings):
         if not _has_tables(settings):
             _make_tables(settings, lock)
         client = MlflowClient(tracking_uri=settings.connection_url, registry_uri=settings.connection_url)
@@ -48,25 +49,32 @@ def connect(settings: RegistrySettings, lock: WriterLock) -> MlflowClient:
         return client
 
 
-def _demand_artifacts(settings: RegistrySettings) -> None:
+def _require_artifacts(settings: RegistrySettings) -> None:
     try:
         get_artifact_repository(settings.artifacts_root)
     except (MlflowException, ImportError) as error:
-        raise SettingsError(f"{ARTIFACTS}: nothing can be kept at {settings.artifacts_root}: {error}") from None
+        raise SettingsError(f"{ARTIFACTS}: artifacts cannot be stored at {settings.artifacts_root}: {error}") from None
+
+
+@sqlalchemy.event.listens_for(sqlalchemy.Engine, "connect")
+def _commit_for_good(connection: object, _: object) -> None:
+    """SQLite commits by removing a journal. By default it does not flush that, and a power failure undoes it."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = EXTRA")
 
 
 @contextmanager
-def told(settings: RegistrySettings) -> Iterator[None]:
-    """What MLflow or the database say becomes a ServiceError, without secrets."""
+def database_errors(settings: RegistrySettings) -> Iterator[None]:
+    """Turns errors of MLflow and the database into ServiceError, without secrets."""
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
         words = settings.without_secrets(str(error)).split("\n(Background on this error", maxsplit=1)[0]
-        raise ServiceError(f"the registry {settings.name} did not do what it was asked: {words}") from None
+        raise ServiceError(f"the registry {settings.name} failed: {words}") from None
 
 
 def all_pages(search: Callable[[str | None], PagedList[Any]]) -> list[Any]:
-    """All that a search finds, which gives one page for each token."""
+    """All results of a paged search."""
     page = search(None)
     found = list(page)
     while page.token:
@@ -76,7 +84,7 @@ def all_pages(search: Callable[[str | None], PagedList[Any]]) -> list[Any]:
 
 
 def _has_tables(settings: RegistrySettings) -> bool:
-    """Asked here, for MLflow asks for minutes where nobody answers."""
+    """Connects with a time-out: MLflow tries for minutes to reach a server that is down."""
     path = settings.database_path
     if path and not path.is_file():
         return False
@@ -102,20 +110,19 @@ def _make_tables(settings: RegistrySettings, lock: WriterLock) -> None:
 
 
 def _make_file(path: Path, artifacts_root: str) -> None:
-    """SQLite's tables are made one by one: in another file, which gets its name when it has all of them."""
-    with tempfile.TemporaryDirectory(prefix=".arriving-", dir=path.parent) as folder:
-        arriving = Path(folder) / path.name
-        _migrate(f"sqlite:///{arriving}", artifacts_root)
-        arriving.replace(path)
+    """Makes SQLite's tables, one by one, in a temporary file, and renames it when it has all of them."""
+    with temporary_folder(path.parent) as folder:
+        _migrate(f"sqlite:///{folder / path.name}", artifacts_root)
+        rename_file(folder / path.name, path)
 
 
 def _migrate(url: str, artifacts_root: str) -> None:
-    """Makes MLflow's tables; does nothing where they are."""
+    """Makes MLflow's tables; does nothing if they exist."""
     SqlAlchemyStore(url, artifacts_root).engine.dispose()  # type: ignore[no-untyped-call]
 
 
 def _follow_artifacts(client: MlflowClient, settings: RegistrySettings, lock: WriterLock) -> None:
-    """MLflow remembers absolute folders: where a home was moved or copied, they are those of its artifacts again."""
+    """Corrects the absolute paths that MLflow stores, after a home was moved or copied."""
     root = settings.artifacts_root
     if settings.database_path is None or not root.startswith(_FOLDER):
         return
@@ -125,7 +132,7 @@ def _follow_artifacts(client: MlflowClient, settings: RegistrySettings, lock: Wr
         if found.artifact_location.startswith(_FOLDER) and found.artifact_location != f"{root}/{found.name}"
     }
     for before, now in moved.items():
-        # Else it is another setting that changed: what was kept stays where it is.
+        # Otherwise the setting changed, and the stored artifacts are still where they were.
         if Path(url2pathname(urlsplit(now).path)).is_dir():
             with lock.held():
                 _move_artifacts(settings, before, now)

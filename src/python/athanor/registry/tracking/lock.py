@@ -1,9 +1,6 @@
-"""One writer at a time. The lock is the kernel's or the server's: whoever dies, however, lets go of it."""
+"""One writer at a time. The kernel or the database server holds the lock, and releases it when its holder dies."""
 
-import fcntl
-import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +12,14 @@ from sqlalchemy.pool import NullPool
 
 from athanor.errors import ConflictError
 from athanor.registry.settings import RegistrySettings
+from athanor.system.locks import acquire
 
-_POLL_S: Final = 0.01
 # Any number, as long as it is the same in every process: "athanor" in ASCII.
 _ADVISORY_KEY: Final = int.from_bytes(b"athanor")
 
 
 class WriterLock:
-    """The right to write to a registry. Whoever has it in a thread may take it again."""
+    """The right to write to a registry; reentrant within a thread."""
 
     def __init__(self, settings: RegistrySettings, patience_s: float) -> None:
         self._settings = settings
@@ -32,7 +29,7 @@ class WriterLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Raises ConflictError when another process has it for longer than one wants to wait."""
+        """Holds the lock. Raises ConflictError if another process holds it for longer than `patience_s`."""
         with self._of_threads:
             if self._depth:
                 yield
@@ -47,17 +44,13 @@ class WriterLock:
 
     @contextmanager
     def _lock_file(self, path: Path) -> Iterator[None]:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            deadline = time.monotonic() + self._patience_s
-            while not _try_lock(descriptor):
-                if time.monotonic() > deadline:
-                    raise self._say_busy()
-                time.sleep(_POLL_S)
+            # Other users may share the database, and so its lock, as far as the umask allows.
+            lock = acquire(path, timeout_s=self._patience_s, mode=0o666)
+        except TimeoutError:
+            raise self._busy() from None
+        with lock:
             yield
-        finally:
-            os.close(descriptor)
 
     @contextmanager
     def _lock_server(self) -> Iterator[None]:
@@ -67,11 +60,11 @@ class WriterLock:
             try:
                 connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_KEY})
             except OperationalError:
-                raise self._say_busy() from None
-            # Ends with the connection.
+                raise self._busy() from None
+            # Released with the connection.
             yield
 
-    def _say_busy(self) -> ConflictError:
+    def _busy(self) -> ConflictError:
         return ConflictError(
             f"another process has been writing to the registry {self._settings.name} for {self._patience_s:g} s; "
             "nothing was changed. Try again when it is done"
@@ -80,11 +73,3 @@ class WriterLock:
 
 def _beside(database: Path) -> Path:
     return database.with_name(f"{database.name}.lock")
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

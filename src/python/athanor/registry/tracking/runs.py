@@ -1,13 +1,16 @@
-"""Trainings as runs of MLflow: parameters, metrics and gates, and below each a run for every trial."""
+"""Trainings as MLflow runs: parameters, metrics and gates, with a nested run per trial."""
 
 import hashlib
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, ViewType
@@ -20,18 +23,19 @@ from athanor.registry.tracking.database import all_pages
 from athanor.release.files import MODEL_CARD, TRAINING, Release
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import Estimate, GateResult, TrainingRecord, Trial
+from athanor.system.durability import make_folder, sync_tree
 
 _KIND: Final = "athanor.kind"
 _STATUS: Final = "athanor.status"
 _DIGEST: Final = "digest"
 _LONGEST_SUFFIX: Final = 8
-# MLflow makes one, for whoever names none.
+# MLflow makes it for runs without an experiment.
 _DEFAULT_EXPERIMENT: Final = "0"
 
 
 @dataclass(frozen=True)
 class Training:
-    """What is to be recorded of one training.
+    """A training to record.
 
     Attributes:
         identity: of the release that it made, or would have made; None for a search alone.
@@ -45,32 +49,32 @@ class Training:
 
 
 def read_training(release: Release) -> Training:
-    """The training that made a release. Raises ReleaseError if the release does not tell."""
+    """The training that made a release. Raises ReleaseError if the release has no valid record of it."""
     content = release.files.get(TRAINING)
     if content is None:
-        raise ReleaseError(f"release {release.digest} holds no {TRAINING}; train it again with this Athanor")
+        raise ReleaseError(f"release {release.digest} contains no {TRAINING}; train it again with this Athanor")
     try:
         record = TrainingRecord.model_validate_json(content)
     except ValidationError as error:
-        raise ReleaseError(f"{TRAINING} of release {release.digest} is no record of a training: {error}") from None
+        raise ReleaseError(f"{TRAINING} of release {release.digest} is not a record of a training: {error}") from None
     return Training(record, release.identity, release.manifest.provenance, release.files.get(MODEL_CARD))
 
 
 def describe_gates(gates: Iterable[GateResult]) -> str:
-    """In short: "4 of 5 passed"."""
+    """A summary: "4 of 5 passed"."""
     passed = [gate.passed for gate in gates]
     return f"{sum(passed)} of {len(passed)} passed"
 
 
 class Runs:
-    """The runs of a registry. Whoever writes holds the registry's lock."""
+    """The runs of a registry. Writers hold the registry's lock."""
 
     def __init__(self, client: MlflowClient, artifacts_root: str) -> None:
         self._client = client
         self._artifacts_root = artifacts_root
 
     def record(self, training: Training) -> str:
-        """Records a training, and returns the id of its run. What was recorded already is not recorded again."""
+        """Records a training, unless it is recorded already, and returns the id of its run."""
         model = training.record.model
         if training.identity and (known := self.find(model, training.identity.digest, training.record.status)):
             return known
@@ -81,33 +85,33 @@ class Runs:
         for rank, trial in enumerate(training.record.trials, start=1):
             self._record_trial(experiment, run_id, rank, trial)
         self._keep_documents(run_id, training)
-        # Last: a run that goes on for ever is one whose writer died.
+        # Last: a run that never finishes is one whose writer died.
         self._client.set_terminated(run_id)
         return run_id
 
     def find(self, model: str, digest: str, status: str = "passed") -> str | None:
-        """The id of the run that recorded a training to its end."""
+        """The id of the run of a completely recorded training; None if there is none."""
         conditions = {f"tags.{_DIGEST}": digest, f"tags.`{_STATUS}`": status, "attributes.status": "FINISHED"}
         found = self._search(model, conditions)
         return str(found[0].info.run_id) if found else None
 
     def list_recorded(self, model: str) -> set[str]:
-        """Digests of the releases whose training was recorded to its end."""
+        """Digests of the releases whose training is completely recorded."""
         runs = self._search(model, {f"tags.`{_STATUS}`": "passed", "attributes.status": "FINISHED"})
         return {str(run.data.tags[_DIGEST]) for run in runs if _DIGEST in run.data.tags}
 
     def list_models(self) -> list[str]:
-        """Those of which a training was recorded, or begun to be."""
+        """Models with a training, recorded completely or in part."""
         experiments = self._client.search_experiments(view_type=ViewType.ALL)
         return [found.name for found in experiments if found.experiment_id != _DEFAULT_EXPERIMENT]
 
     def list_unfinished(self, model: str) -> list[str]:
-        """Runs of trainings that were never recorded to their end. Nobody writes while one holds the lock."""
+        """Runs of incompletely recorded trainings. The caller holds the lock, so no writer is at work on them."""
         runs = self._search(model, {f"tags.`{_KIND}`": "training", "attributes.status": "RUNNING"})
         return [str(run.info.run_id) for run in runs]
 
     def remove(self, model: str, run_id: str) -> None:
-        """Removes a training with its trials, as MLflow removes: `mlflow gc` forgets them for good."""
+        """Marks a training and its trials as deleted; `mlflow gc` removes them for good."""
         for run in self._search(model, {f"tags.`{MLFLOW_PARENT_RUN_ID}`": run_id}):
             self._client.delete_run(run.info.run_id)
         self._client.delete_run(run_id)
@@ -122,7 +126,7 @@ class Runs:
     def _open_experiment(self, model: str) -> str:
         experiment = self._client.get_experiment_by_name(model)
         if experiment is None:
-            # Without a place of its own it would write to the working directory.
+            # By default, MLflow writes to the working directory.
             return str(self._client.create_experiment(model, artifact_location=f"{self._artifacts_root}/{model}"))
         if experiment.lifecycle_stage == "deleted":
             self._client.restore_experiment(experiment.experiment_id)
@@ -152,10 +156,22 @@ class Runs:
         documents = {TRAINING: training.record.model_dump_json(indent=2).encode()}
         if training.card is not None:
             documents[MODEL_CARD] = training.card
-        with TemporaryDirectory() as folder:
+        with TemporaryDirectory() as folder, self._durable_artifacts(run_id):
             for name, content in documents.items():
                 (Path(folder) / name).write_bytes(content)
             self._client.log_artifacts(run_id, folder)
+
+    @contextmanager
+    def _durable_artifacts(self, run_id: str) -> Iterator[None]:
+        """Flushes the artifacts of a run that are written within, if they are local files: MLflow does not."""
+        location = urlsplit(self._client.get_run(run_id).info.artifact_uri)
+        if location.scheme != "file":
+            yield
+            return
+        folder = Path(url2pathname(location.path))
+        make_folder(folder)
+        yield
+        sync_tree(folder)
 
 
 def _name_run(training: Training) -> str:
@@ -169,8 +185,8 @@ def _tags(training: Training) -> dict[str, str]:
     if identity:
         tags[_DIGEST] = identity.digest
     if provenance:
-        told = provenance.model_dump(mode="json", exclude={"libraries"})
-        tags.update({f"provenance.{name}": str(value) for name, value in told.items()})
+        values = provenance.model_dump(mode="json", exclude={"libraries"})
+        tags.update({f"provenance.{name}": str(value) for name, value in values.items()})
     for gate in record.gates:
         verdict = "passed" if gate.passed else "FAILED"
         tags[f"gate.{gate.gate}"] = f"{verdict}: {gate.explanation}; wanted: {gate.wanted}"
@@ -209,7 +225,7 @@ def _metrics(training: Training) -> Iterator[tuple[str, float, int]]:
 
 
 def _fit(texts: Mapping[str, str], longest: int) -> dict[str, str]:
-    """Names and values as MLflow takes them; training.json holds them whole. No two names become one."""
+    """Shortens names and values to MLflow's limits, and keeps names distinct; training.json has them in full."""
     fitted: dict[str, str] = {}
     for name, value in texts.items():
         clean = own = _clean(name)

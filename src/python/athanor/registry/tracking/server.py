@@ -24,32 +24,32 @@ def serve(settings: RegistrySettings, host: str, port: int) -> None:
     """Runs MLflow's server until SIGINT or SIGTERM; then neither it nor a child of it is left.
 
     Raises:
-        SettingsError: somebody else listens there, or nobody can.
-        ServiceError: the server ended by itself.
+        SettingsError: the address is taken or unusable.
+        ServiceError: the server exited on its own.
     """
-    _demand_free(host, port)
+    _require_free(host, port)
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
-    # Of the primitives that wait, the one that a signal handler may use.
+    # The one waiting primitive that a signal handler may use.
     endings: SimpleQueue[int | None] = SimpleQueue()
     with _on_signal(lambda: endings.put(None)):
-        # A session of its own: its processes can be ended together, and a terminal's Ctrl-C reaches only this one.
+        # In its own session, all its processes can be stopped together, and Ctrl-C reaches only this process.
         server = subprocess.Popen(command, env=_environment(settings), start_new_session=True)
         threading.Thread(target=lambda: endings.put(server.wait()), daemon=True).start()
         status = endings.get()
         _end(server)
     if status is not None:
-        raise ServiceError(f"MLflow's server ended with status {status}; what it said stands above")
+        raise ServiceError(f"MLflow's server exited with status {status}; its output is above")
 
 
-def _demand_free(host: str, port: int) -> None:
+def _require_free(host: str, port: int) -> None:
     try:
         socket.create_server((host, port)).close()
     except OSError as error:
-        raise SettingsError(f"nobody can listen on {host}:{port}: {error.strerror}; choose another --port") from None
+        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
 
 
 def _environment(settings: RegistrySettings) -> Mapping[str, str]:
-    """The database's URL is told here, for everybody can read a command line."""
+    """Passes the database's URL, a secret, in the environment: every user can read a command line."""
     paths = os.pathsep.join(path for path in sys.path if path)
     return {
         **os.environ,
@@ -58,14 +58,14 @@ def _environment(settings: RegistrySettings) -> Mapping[str, str]:
         "MLFLOW_REGISTRY_STORE_URI": settings.connection_url,
         "MLFLOW_DEFAULT_ARTIFACT_ROOT": settings.artifacts_root,
         "MLFLOW_ARTIFACTS_DESTINATION": settings.artifacts_root,
-        # It would start workers for jobs that nobody here gives it.
+        # It would start workers for jobs, and there are none.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
 
 
 @contextmanager
-def _on_signal(tell: Callable[[], None]) -> Iterator[None]:
-    before = {number: signal.signal(number, lambda *_: tell()) for number in _SIGNALS}
+def _on_signal(notify: Callable[[], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, lambda *_: notify()) for number in _SIGNALS}
     try:
         yield
     finally:
@@ -74,14 +74,14 @@ def _on_signal(tell: Callable[[], None]) -> Iterator[None]:
 
 
 def _end(server: "subprocess.Popen[bytes]") -> None:
-    """Ends its whole session, by force what does not end in time, and waits for it."""
+    """Stops all processes of its session, by force after a while, and waits for it."""
     with suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         server.wait(_GRACE_S)
     deadline = time.monotonic() + _GRACE_S
     with suppress(ProcessLookupError):
-        # Those that have ended and that nobody took notice of are there for ever.
+        # With a deadline: a zombie that is never reaped stays in the group.
         while time.monotonic() < deadline:
             os.killpg(server.pid, signal.SIGKILL)
             time.sleep(_POLL_S)

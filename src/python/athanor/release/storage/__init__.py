@@ -1,1 +1,1 @@
-"""Where the files of a release store are kept."""
+"""Storage of a release store: a folder of this machine, or any fsspec URL."""

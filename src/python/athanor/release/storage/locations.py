@@ -1,4 +1,4 @@
-"""Where storage is: a path of this machine, or whatever fsspec has a URL for."""
+"""Opens the storage at a path of this machine or at an fsspec URL."""
 
 import re
 from pathlib import Path
@@ -15,27 +15,27 @@ _OF_THIS_MACHINE: Final = ("file", "local")
 
 
 def is_url(location: str) -> bool:
-    """Whether it is a URL, `memory://store`, and no path."""
+    """Whether a location is a URL, such as `memory://store`, and not a path."""
     return _SCHEME.match(location) is not None
 
 
 def to_absolute(location: Path | str) -> str:
-    """A URL as it is, and a path as the one that it is from every working directory."""
+    """Makes a path absolute; leaves a URL as it is."""
     return location if isinstance(location, str) and is_url(location) else str(Path(location).absolute())
 
 
 def open_storage(location: Path | str) -> Storage:
-    """The storage at a path or URL. It need not be there yet.
+    """Opens the storage at a path or URL, which need not exist yet.
 
     Raises:
-        SettingsError: nothing here knows such a URL.
+        SettingsError: no installed library handles the URL.
     """
     scheme = None if isinstance(location, Path) else _SCHEME.match(location)
     if scheme is None:
         return LocalStorage(Path(location))
     if scheme[0].lower() in [f"{name}://" for name in _OF_THIS_MACHINE]:
         return LocalStorage(_to_path(str(location)))
-    from athanor.release.storage.remote import open_remote  # noqa: PLC0415 - fsspec takes 0.1 s that only URLs need
+    from athanor.release.storage.remote import open_remote  # noqa: PLC0415 - fsspec takes 0.1 s to import, and only URLs need it
 
     return open_remote(str(location), scheme[1])
 
@@ -43,5 +43,5 @@ def open_storage(location: Path | str) -> Storage:
 def _to_path(url: str) -> Path:
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost") or not parts.path:
-        raise SettingsError(f"{url} names no folder of this machine; give three slashes, file:///absolute/folder")
+        raise SettingsError(f"{url} names no folder of this machine; write three slashes: file:///absolute/folder")
     return Path(url2pathname(parts.path))

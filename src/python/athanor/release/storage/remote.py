@@ -1,4 +1,4 @@
-"""Storage that is no folder of this machine: whatever fsspec has a URL for."""
+"""Storage at an fsspec URL, such as an object store."""
 
 import math
 from typing import Any
@@ -10,20 +10,20 @@ from athanor.release.storage.storage import Storage
 
 
 def open_remote(url: str, scheme: str) -> "RemoteStorage":
-    """Raises SettingsError if the library that fsspec needs for such a URL is not there, or there is none."""
+    """Raises SettingsError if fsspec knows no such URL, or the library for it is not installed."""
     try:
         system, root = fsspec.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        # The URL itself may hold a password.
+        # The URL may contain a password.
         raise SettingsError(
-            f"nothing here knows URLs of {scheme}:// ({error}); use a folder, or add the library that fsspec needs "
-            "for them to the requirements and the lock"
+            f"no installed library handles {scheme}:// URLs ({error}); use a folder, or add the library that fsspec "
+            "needs to the requirements and the lock"
         ) from None
     return RemoteStorage(system, root)
 
 
 class RemoteStorage(Storage):
-    """A folder of an fsspec file system. It replaces a file at once if the file system does, as object stores do."""
+    """A folder of an fsspec file system. Replacing a file is as atomic as that system: object stores are."""
 
     def __init__(self, system: Any, root: str) -> None:
         self._system = system
@@ -34,13 +34,13 @@ class RemoteStorage(Storage):
 
     def list_names(self, folder: str) -> list[str]:
         path = self._at(folder)
-        # Others write too, and file systems remember what they have listed.
+        # Other processes write too, and file systems cache listings.
         self._system.invalidate_cache()
         try:
             found = self._system.ls(path, detail=False)
         except FileNotFoundError:
             return []
-        # Some list the folder itself, as an empty object.
+        # Some systems list the folder itself, as an empty object.
         return sorted({name for entry in found if (name := entry.rstrip("/").removeprefix(path).strip("/"))})
 
     def read(self, path: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Storage: folders and files of a release store, wherever they are kept."""
+"""Interface of a storage: the folders and files of a release store."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -8,42 +8,42 @@ from athanor.errors import ReleaseError
 
 
 class Storage(ABC):
-    """A folder with folders below it. Paths are relative to it, with slashes."""
+    """A tree of folders. Paths are relative to its root, with slashes."""
 
     @abstractmethod
     def name(self, path: str) -> str:
-        """What to call a file or folder in words for people."""
+        """Name of a file or folder in messages."""
 
     @abstractmethod
     def list_names(self, folder: str) -> list[str]:
-        """Names of what lies directly in a folder, in order; none where there is no such folder."""
+        """Names in a folder, sorted; empty if the folder does not exist."""
 
     @abstractmethod
     def read(self, path: str) -> bytes:
-        """Raises FileNotFoundError if the file is not there, OSError if it cannot be read."""
+        """Raises FileNotFoundError if the file does not exist, OSError if it cannot be read."""
 
     @abstractmethod
     def write(self, path: str, content: bytes) -> None:
-        """Writes a file, and the folders above it, or replaces it at once."""
+        """Writes or replaces a file atomically; makes the folders above it."""
 
     @abstractmethod
     def remove(self, path: str) -> None:
-        """Removes a file, or a folder with all that is below it; does nothing if it is not there."""
+        """Removes a file, or a folder and everything below it; does nothing if it does not exist."""
 
     @abstractmethod
     def is_file(self, path: str) -> bool:
-        """Whether there is such a file now."""
+        """Whether the file exists now."""
 
     @abstractmethod
     def last_written(self, folder: str) -> float:
-        """When the youngest file directly in a folder was written, in seconds since 1970.
+        """Time of the last write to a file directly in a folder, in seconds since 1970.
 
-        0 where none is; infinite where the storage does not know.
+        0 without files; infinity if the storage does not record it.
         """
 
     @abstractmethod
     def remove_abandoned(self, folder: str, older_than_s: float) -> None:
-        """Removes what writers that were killed have left in a folder under names of their own."""
+        """Removes temporary files of killed writers from a folder."""
 
     def read_if_there(self, path: str) -> bytes | None:
         try:
@@ -52,10 +52,10 @@ class Storage(ABC):
             return None
 
     def fill(self, folder: str, files: Mapping[str, bytes]) -> None:
-        """Makes a folder hold these files and nothing else, one after the other in the order given.
+        """Makes a folder contain exactly these files; writes them in the given order.
 
         Raises:
-            ReleaseError: what is read back is not what was written. Names the file and both digests.
+            ReleaseError: a file reads back with other content than was written. Names the file and both digests.
         """
         for name in self.list_names(folder):
             if name not in files:
@@ -69,11 +69,11 @@ class Storage(ABC):
         self.write(path, content)
         found = self.read_if_there(path)
         if found != content:
-            # Else the next reader would have to tell damage from a lie.
+            # A reader could not tell damage from tampering.
             self.remove(path)
             raise ReleaseError(
-                f"{self.name(path)} was not kept as it was written: its sha256 is {_tell(found)}, written was "
-                f"{_tell(content)}. It was removed; look after the store and publish again"
+                f"{self.name(path)} was stored damaged: its sha256 is {_describe(found)}, but "
+                f"{_describe(content)} was written. The file was removed; check the storage and publish again"
             )
 
 
@@ -81,5 +81,5 @@ def _join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-def _tell(content: bytes | None) -> str:
+def _describe(content: bytes | None) -> str:
     return "absent" if content is None else hashlib.sha256(content).hexdigest()

@@ -4,15 +4,13 @@ A token is 32 random bytes. They cannot be guessed, so that a plain hash keeps t
 each request time.
 """
 
-import fcntl
 import hashlib
 import hmac
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -23,6 +21,7 @@ from athanor.errors import NotFoundError, SettingsError
 from athanor.home import local_token_path
 from athanor.serving.access.scope import Scope
 from athanor.system.atomic import replace_file
+from athanor.system.locks import FileLock, acquire
 
 PREFIX: Final = "athn_"
 LOCAL_NAME: Final = "local"
@@ -190,13 +189,6 @@ def _read_private(path: Path) -> str | None:
         return None
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Hold the right to change a token file: one process or thread at a time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
+def _writing(path: Path) -> FileLock:
+    """Take the right to change a token file: one process or thread at a time."""
+    return acquire(path.with_name(f"{path.name}.lock"))

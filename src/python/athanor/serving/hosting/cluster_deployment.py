@@ -186,7 +186,6 @@ def _check_what_is_there(settings: ServingSettings) -> None:
 
 
 def _prepare(place: ServicePlace, settings: ServingSettings) -> None:
-    place.folder.mkdir(parents=True, exist_ok=True)
     if settings.project not in _applications_if_any():
         for left_by_the_last in (place.replicas, place.metrics):
             shutil.rmtree(left_by_the_last, ignore_errors=True)

@@ -4,7 +4,6 @@
 there is no service, whatever numbers processes have. When it answers, it writes its state beside the lock.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -40,6 +39,7 @@ from athanor.serving.setup.settings import (
     read_settings_file,
 )
 from athanor.system.atomic import replace_file
+from athanor.system.locks import acquire
 
 _START_TIMEOUT_S: Final = 120.0
 _STOP_TIMEOUT_S: Final = 60.0
@@ -69,7 +69,6 @@ def up(settings: ServingSettings, command: Sequence[str], progress: Progress) ->
             f"a service of {settings.project} runs from {place.folder} already; stop it by `serve down`"
         )
     _check_ports(settings)
-    place.folder.mkdir(parents=True, exist_ok=True)
     place.state.unlink(missing_ok=True)
     replace_file(place.settings, settings.model_dump_json(indent=2, exclude_none=True).encode())
     with progress.step("Start the service") as advance:
@@ -187,7 +186,6 @@ def run(settings: ServingSettings) -> None:
         SettingsError: a service of this project runs already.
     """
     place = ServicePlace.of(settings)
-    place.folder.mkdir(parents=True, exist_ok=True)
     _hold(place)
     for left_by_the_last in (place.replicas, place.metrics):
         shutil.rmtree(left_by_the_last, ignore_errors=True)
@@ -252,20 +250,12 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _hold(place: ServicePlace) -> None:
-    """Takes the lock. It is never closed: only the end of this process releases it."""
-    lock = os.open(place.lock, os.O_WRONLY | os.O_CREAT)
-    deadline = time.monotonic() + _LOOK_S
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            # Whoever only looks holds it for a moment.
-            if time.monotonic() < deadline:
-                time.sleep(_POLL_S)
-                continue
-            os.close(lock)
-            raise SettingsError(f"a service of {place.project} runs from {place.folder} already") from None
-        return
+    """Takes the lock for the life of this process."""
+    try:
+        # A process that looks whether it is held holds it for a moment.
+        acquire(place.lock, timeout_s=_LOOK_S)
+    except TimeoutError:
+        raise SettingsError(f"a service of {place.project} runs from {place.folder} already") from None
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What each replica of a service tells of itself: a file of its own, beside the service's state."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from athanor.release.traffic import Traffic
 from athanor.serving.answering.variants import LoadedTraffic
 from athanor.serving.setup.paths import node_name, process_name
 from athanor.system.atomic import replace_file
+from athanor.system.locks import FileLock, acquire, is_held
 
 _LOCK: Final = ".lock"
 
@@ -41,7 +41,7 @@ class StatusFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._lock: int | None = None
+        self._lock: FileLock | None = None
 
     def write(self, loaded: LoadedTraffic, failure: object = None) -> None:
         """Tells of this process."""
@@ -54,8 +54,9 @@ class StatusFolder:
         )
         path = self._path(process_name())
         if status.node is not None and self._lock is None:
-            self._lock = _hold(path.with_suffix(_LOCK))
-        replace_file(path, status.model_dump_json(indent=2).encode())
+            # Process numbers of another node say nothing here; a lock says that its holder lives.
+            self._lock = acquire(path.with_suffix(_LOCK))
+        replace_file(path, status.model_dump_json(indent=2).encode(), durable=False)
 
     def remove(self) -> None:
         """Forgets this process."""
@@ -63,7 +64,7 @@ class StatusFolder:
         path.unlink(missing_ok=True)
         if self._lock is not None:
             path.with_suffix(_LOCK).unlink(missing_ok=True)
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     def read(self) -> list[ReplicaStatus]:
@@ -85,22 +86,9 @@ class StatusFolder:
         return self._folder / f"{name}.json"
 
 
-def _hold(lock: Path) -> int:
-    """Takes a lock for the life of this process; of the numbers of another node's processes nothing can be told."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(held, fcntl.LOCK_EX)
-    return held
-
-
 def _lives(status: ReplicaStatus, path: Path) -> bool:
     """Raises ProcessLookupError or PermissionError for one of this machine that does not."""
     if status.node is None:
         os.kill(status.pid, 0)
         return True
-    with path.with_suffix(_LOCK).open("rb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return is_held(path.with_suffix(_LOCK))

@@ -1,6 +1,5 @@
 """Files of a service: where it answers, its log, its tokens."""
 
-import fcntl
 import json
 import os
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from athanor.errors import NotFoundError, SettingsError
 from athanor.home import local_token_path
 from athanor.serving.access.token_file import tokens_path
 from athanor.serving.setup.settings import ServingSettings
+from athanor.system.locks import is_held
 
 NODE_VARIABLE: Final = "ATHANOR_INNER_NODE"
 
@@ -97,14 +97,7 @@ class ServicePlace:
 
     def is_held(self) -> bool:
         """Whether a service runs or is starting."""
-        if not self.lock.exists():
-            return False
-        with self.lock.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
-        return False
+        return is_held(self.lock)
 
     def find(self) -> ServiceState:
         """The service that answers. Raises NotFoundError if there is none."""

@@ -4,17 +4,15 @@ A replica replaces its file as a whole and holds a lock for life. Totals of a de
 fall; its gauges are forgotten.
 """
 
-import fcntl
 import json
-import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from athanor.system.atomic import replace_file
+from athanor.system.locks import FileLock, acquire, is_held
 
 Key: TypeAlias = tuple[str, tuple[str, ...]]
 """A metric's name, and the values of its labels."""
@@ -66,33 +64,31 @@ class SnapshotFolder:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._name = secrets.token_hex(_NAME_BYTES)
-        self._lock: int | None = os.open(self._lock_path(self._name), os.O_WRONLY | os.O_CREAT, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        with self._holding(fcntl.LOCK_EX):
-            self._retire([name for name in self._names() if not self._is_alive(name)])
+        with self._locked():
+            # Within: a lock file that is not locked yet would be taken for a dead process's.
+            self._lock = acquire(self._lock_path(self._name))
+            self._retire([name for name in self._names() if not is_held(self._lock_path(name))])
 
     def write(self, snapshot: Snapshot) -> None:
         """Publish the counts of this process. Raises OSError if they cannot be written."""
-        replace_file(self._path(self._name), json.dumps(snapshot.to_json()).encode())
+        replace_file(self._path(self._name), json.dumps(snapshot.to_json()).encode(), durable=False)
 
     def read_others(self) -> tuple[list[Snapshot], list[Snapshot]]:
         """The snapshots of the other processes: of live ones, and of dead ones."""
         living: list[Snapshot] = []
         gone: list[Snapshot] = []
-        with self._holding(fcntl.LOCK_SH):
+        with self._locked(shared=True):
             retired, folded = self._read_retired()
             gone.append(retired)
             for name in self._names():
                 if name in folded or name == self._name:
                     continue
-                (living if self._is_alive(name) else gone).append(self._read(name))
+                (living if is_held(self._lock_path(name)) else gone).append(self._read(name))
         return living, gone
 
     def close(self) -> None:
         """Leave; what was written last stays counted."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.release()
 
     def _retire(self, dead: Sequence[str]) -> None:
         retired, folded = self._read_retired()
@@ -101,7 +97,7 @@ class SnapshotFolder:
             sums = sum_totals([retired, *(self._read(name) for name in fresh)])
             # Their names stand beside the sum: if this process is killed here, the next one does not add them again.
             content = {**Snapshot(sums).to_json(), "folded": sorted({*folded, *fresh})}
-            replace_file(self._path(_RETIRED), json.dumps(content).encode())
+            replace_file(self._path(_RETIRED), json.dumps(content).encode(), durable=False)
         for name in dead:
             self._path(name).unlink(missing_ok=True)
             self._lock_path(name).unlink(missing_ok=True)
@@ -122,27 +118,8 @@ class SnapshotFolder:
     def _names(self) -> list[str]:
         return sorted(path.stem for path in self._folder.glob("*.lock") if path.stem != _RETIRED)
 
-    def _is_alive(self, name: str) -> bool:
-        try:
-            lock = os.open(self._lock_path(name), os.O_RDONLY)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(lock)
-        return False
-
-    @contextmanager
-    def _holding(self, kind: int) -> Iterator[None]:
-        lock = os.open(self._lock_path(_RETIRED), os.O_RDONLY | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, kind)
-            yield
-        finally:
-            os.close(lock)
+    def _locked(self, *, shared: bool = False) -> FileLock:
+        return acquire(self._lock_path(_RETIRED), shared=shared)
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"

@@ -22,10 +22,9 @@ from athanor.contract.contract import Contract
 from athanor.errors import SettingsError
 from athanor.serving.telemetry.prediction_queue import EntryQueue, Limits
 from athanor.serving.telemetry.prediction_rows import Entry, EntryShape
-from athanor.system.atomic import remove_abandoned
+from athanor.system.atomic import open_temporary_file, remove_abandoned
 
 _ABANDONED_S: Final = 3_600.0
-_PREFIX: Final = ".arriving-"
 _ROW_GROUP: Final = 50_000
 # Maximum share of one processor's time that writing takes from the threads that answer.
 _MAX_SHARE: Final = 0.1
@@ -177,8 +176,7 @@ def _write_file(path: Path, schema: Schema, batches: Iterable[RecordBatch], paus
     Args:
         pause: called between parts of the work.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(prefix=_PREFIX, dir=path.parent, delete=False) as file:
+    with open_temporary_file(path.parent) as file:
         arriving = Path(file.name)
         try:
             reader = RecordBatchReader.from_batches(schema, _pause_between(batches, pause))

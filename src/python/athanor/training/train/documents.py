@@ -60,6 +60,6 @@ def raise_if_refused(record: TrainingRecord, documents: Mapping[str, bytes], fol
     if record.status != "refused":
         return
     page = folder / f"{REFUSED}-{digest[:12]}.html"
-    replace_file(page, documents[MODEL_CARD])
-    replace_file(page.with_suffix(".json"), documents[TRAINING])
+    replace_file(page, documents[MODEL_CARD], durable=False)
+    replace_file(page.with_suffix(".json"), documents[TRAINING], durable=False)
     raise_if_failed(record.gates, where=str(page))

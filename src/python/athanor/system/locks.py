@@ -1,0 +1,88 @@
+"""Locks between processes and threads: `flock` on a file, which the kernel releases when its holder dies.
+
+Not the library filelock: its `flock` has no shared mode, and it cannot say whether another process holds a lock.
+"""
+
+import fcntl
+import math
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from athanor.system.durability import make_folder
+
+_POLL_S: Final = 0.01
+
+
+class FileLock:
+    """A lock that this process holds: until `release`, the end of a `with`, or its own end if neither comes."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    def release(self) -> None:
+        """Does nothing the second time."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> "FileLock":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def acquire(path: Path, *, shared: bool = False, timeout_s: float = math.inf, mode: int = 0o600) -> FileLock:
+    """Takes a lock; makes its file, and the folders above it, if they are missing. The file stays.
+
+    Args:
+        shared: with other shared holders, and no exclusive one.
+        mode: permissions of a new file.
+
+    Raises:
+        TimeoutError: others held it for longer than `timeout_s`.
+    """
+    make_folder(path.parent)
+    lock = FileLock(descriptor := os.open(path, os.O_RDWR | os.O_CREAT, mode))
+    try:
+        _lock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, timeout_s)
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process, this one included, holds a lock exclusively. Looking makes others wait for a moment."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _try_lock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, kind: int, timeout_s: float) -> None:
+    if timeout_s == math.inf:
+        fcntl.flock(descriptor, kind)
+        return
+    deadline = time.monotonic() + timeout_s
+    while not _try_lock(descriptor, kind):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"a lock was held by others for {timeout_s:g} s")
+        time.sleep(_POLL_S)
+
+
+def _try_lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
