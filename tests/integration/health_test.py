@@ -1,5 +1,8 @@
-"""What a load balancer, an orchestrator and a curious client ask: health, readiness, reflection."""
+"""Health, readiness and reflection, as load balancers, orchestrators and generic clients ask for them."""
 
+import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -9,38 +12,77 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
+from integration.service import PROJECT, running_service
+from prepared.place import copy_prepared
+from support.commands import run
+from support.processes import nothing_survives
 
 _SERVICE = "flight_delay.v1.FlightDelayService"
 _REFLECTION_VERSIONS = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 _TIMEOUT_S = 60.0
+_SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
-def test_rest_tells_that_it_lives_and_is_ready(rest: httpx.Client, path: str) -> None:
+def test_rest_reports_that_it_lives_and_is_ready(rest: httpx.Client, path: str) -> None:
     response = rest.get(path)
     assert response.status_code == 200
     assert response.json() == {"status": "ok"}
 
 
 def _check(channel: grpc.Channel, name: str) -> Any:
-    stub: Any = health_pb2_grpc.HealthStub(channel)  # the stubs do not know its methods
+    stub: Any = health_pb2_grpc.HealthStub(channel)  # the type stubs lack its methods
     return stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=_TIMEOUT_S)
 
 
 @pytest.mark.parametrize("name", ["", _SERVICE])
-def test_grpc_tells_that_it_serves(channel: grpc.Channel, name: str) -> None:
+def test_grpc_reports_that_it_serves(channel: grpc.Channel, name: str) -> None:
     assert _check(channel, name).status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_of_a_service_it_does_not_know_grpc_tells_so(channel: grpc.Channel) -> None:
+def test_grpc_does_not_find_an_unknown_service(channel: grpc.Channel) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         _check(channel, "no.such.Service")
     error: Any = caught.value
     assert error.code() is grpc.StatusCode.NOT_FOUND
 
 
+class _Watch:
+    """Follows the health that one replica reports, until the stream ends."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        self._stream = stub.Watch(health_pb2.HealthCheckRequest())
+        self.statuses = [next(self._stream).status]
+        self._thread = threading.Thread(target=self._follow)
+        self._thread.start()
+
+    def _follow(self) -> None:
+        with suppress(grpc.RpcError):
+            self.statuses.extend(response.status for response in self._stream)
+
+    def close(self) -> None:
+        self._stream.cancel()
+        self._thread.join()
+
+
+def test_a_replica_reports_that_it_drains_before_it_stops(tmp_path: Path) -> None:
+    with nothing_survives(), running_service(copy_prepared(tmp_path / "home"), "--replicas", 2) as service:
+        with grpc.insecure_channel(service.grpc) as channel:
+            # HAProxy spreads the streams of a channel over both replicas.
+            watches = [_Watch(channel) for _ in range(8)]
+            scaled = run("serving", "scale", PROJECT, 1, "--home", service.home.path)
+            for watch in watches:
+                watch.close()
+            assert _check(channel, "").status == _SERVING
+        assert httpx.get(f"http://{service.http}/readyz", trust_env=False).status_code == 200
+    assert scaled.returncode == 0, scaled.stderr
+    found = {tuple(watch.statuses) for watch in watches}
+    assert found == {(_SERVING,), (_SERVING, health_pb2.HealthCheckResponse.NOT_SERVING)}
+
+
 def _reflect(channel: grpc.Channel, version: str, **asked: Any) -> reflection_pb2.ServerReflectionResponse:
-    """One question and its answer. The messages of v1 and v1alpha are the same but for their package."""
+    """One request and its response. Only the package differs between the messages of v1 and v1alpha."""
     ask: Any = channel.stream_stream(
         f"/{version}/ServerReflectionInfo",
         request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
@@ -52,7 +94,7 @@ def _reflect(channel: grpc.Channel, version: str, **asked: Any) -> reflection_pb
 
 
 @pytest.mark.parametrize("version", _REFLECTION_VERSIONS)
-def test_reflection_lists_what_is_offered(channel: grpc.Channel, version: str) -> None:
+def test_reflection_lists_every_service(channel: grpc.Channel, version: str) -> None:
     answer = _reflect(channel, version, list_services="")
     names = {service.name for service in answer.list_services_response.service}
     assert {_SERVICE, "grpc.health.v1.Health", *_REFLECTION_VERSIONS} <= names
@@ -60,8 +102,8 @@ def test_reflection_lists_what_is_offered(channel: grpc.Channel, version: str) -
 
 @pytest.mark.parametrize("version", _REFLECTION_VERSIONS)
 @pytest.mark.parametrize("symbol", [_SERVICE, "flight_delay.v1.PredictRequest", "flight_delay.v1.Flight.origin"])
-def test_reflection_finds_all_that_a_client_needs(channel: grpc.Channel, version: str, symbol: str) -> None:
-    """From what it gives, a client that knows nothing can build the messages."""
+def test_reflection_gives_all_files_that_a_client_needs(channel: grpc.Channel, version: str, symbol: str) -> None:
+    """A client without stubs can build the messages from them."""
     answer = _reflect(channel, version, file_containing_symbol=symbol)
     pool = DescriptorPool()
     wanted = [FileDescriptorProto.FromString(c) for c in answer.file_descriptor_response.file_descriptor_proto]
@@ -83,6 +125,6 @@ def _add(pool: DescriptorPool, files: dict[str, FileDescriptorProto], name: str)
 
 
 @pytest.mark.parametrize("version", _REFLECTION_VERSIONS)
-def test_reflection_tells_of_what_it_does_not_know(channel: grpc.Channel, version: str) -> None:
+def test_reflection_does_not_find_an_unknown_symbol(channel: grpc.Channel, version: str) -> None:
     answer = _reflect(channel, version, file_containing_symbol="no.such.Symbol")
     assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]

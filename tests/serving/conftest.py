@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.grpc_server import GrpcPlace, serve_grpc
-from support.receptions import Counter, open_counter
+from support.grpc_server import GrpcServer, serve_grpc
+from support.handlers import OpenHandler, open_handler
 from support.releases import make_release
 from support.serving import Stage
 
@@ -43,19 +43,19 @@ def stage(tmp_path: Path) -> Stage:
 
 
 @pytest.fixture
-def closed() -> Iterator[GrpcPlace]:
+def closed() -> Iterator[GrpcServer]:
     """A gRPC server whose doors were not opened yet."""
-    with serve_grpc() as place:
-        yield place
+    with serve_grpc() as server:
+        yield server
 
 
 @pytest.fixture
-def counter(core: Core, tmp_path: Path) -> Iterator[Counter]:
-    with open_counter(core, tmp_path / "service", max_message_bytes=20_000, max_in_flight=2) as counter:
-        yield counter
+def opened(core: Core, tmp_path: Path) -> Iterator[OpenHandler]:
+    with open_handler(core, tmp_path / "service", max_message_bytes=20_000, max_in_flight=2) as opened:
+        yield opened
 
 
 @pytest.fixture
-def place(closed: GrpcPlace, counter: Counter) -> GrpcPlace:
-    closed.open(counter)
+def server(closed: GrpcServer, opened: OpenHandler) -> GrpcServer:
+    closed.open(opened)
     return closed

@@ -1,4 +1,4 @@
-"""The gRPC doors on a server of the same process, as Serve would start it."""
+"""The gRPC doors on a server in the same process, as Serve starts it."""
 
 import asyncio
 import threading
@@ -7,17 +7,14 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import grpc
-from grpc_health.v1 import health_pb2
 from support.flights import make_columns, make_flight
-from support.receptions import Counter
+from support.handlers import OpenHandler
 from support.serving import make_request
 from support.tensors import to_request
 
 from athanor.inspection.v1 import inspection_pb2
-from athanor.serving.doors import grpc as grpc_doors
-from athanor.serving.doors.grpc import GrpcDoors, add_services, open_doors
+from athanor.serving.doors.grpc import add_services, close_doors, open_doors
 from inference import open_inference_pb2 as oip
-from projects.flight_delay.model import MODEL
 
 PREDICT: Final = "/flight_delay.v1.FlightDelayService/Predict"
 FEATURES: Final = "/athanor.inspection.v1.InspectionService/ComputeFeatures"
@@ -30,7 +27,7 @@ REQUEST: Final = make_request(make_flight(distance=1_000))
 INSPECTION: Final = inspection_pb2.ComputeFeaturesRequest(request=REQUEST.SerializeToString())
 TENSORS: Final = to_request(make_columns(3))
 QUESTIONS: Final = ((PREDICT, REQUEST), (FEATURES, INSPECTION), (f"{OIP}ModelInfer", TENSORS))
-TOLD: Final = (
+METADATA: Final = (
     (f"{OIP}ModelReady", oip.ModelReadyRequest(name="flight_delay")),
     (f"{OIP}ServerMetadata", oip.ServerMetadataRequest()),
     (f"{OIP}ModelMetadata", oip.ModelMetadataRequest(name="flight_delay")),
@@ -44,7 +41,7 @@ _PATIENCE_S: Final = 30.0
 
 
 class ServeServer:
-    """A grpc.aio server with what Serve's own has beside: it is told which services it shall not wrap."""
+    """A grpc.aio server with the one method that Serve's own adds: it names services that Serve must not wrap."""
 
     def __init__(self) -> None:
         self._server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
@@ -57,24 +54,26 @@ class ServeServer:
         return getattr(self._server, name)
 
 
-class GrpcPlace:
-    """A server that runs, and a channel to it. Its doors are closed until they are opened."""
+class GrpcServer:
+    """A running server, and a channel to it. Its doors are closed until a test opens them."""
 
     def __init__(self, channel: grpc.Channel, loop: asyncio.AbstractEventLoop, passthrough: set[str]) -> None:
         self.channel = channel
         self.passthrough = passthrough
         self._loop = loop
 
-    def open(self, counter: Counter) -> None:
-        doors = GrpcDoors(counter.reception, counter.settings)
-        self.run(open_doors(doors, MODEL.contract.service))
+    def open(self, opened: OpenHandler) -> None:
+        async def open_() -> None:
+            open_doors(opened.handler)
+
+        self.run(open_())
 
     def run(self, work: Any) -> Any:
-        """Waits for what the server's own loop does."""
+        """Runs a coroutine on the server's loop."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE_S)
 
     def call(self, method: str, request: Any, response_class: Any = None, **options: Any) -> Any:
-        """Returns response and call, of a method by its path; a request that is no message goes as it is."""
+        """Calls a method by its path, with a message or raw bytes. Returns response and call."""
         content = request if isinstance(request, bytes) else request.SerializeToString()
         deserialise = response_class.FromString if response_class else None
         options = {"timeout": _PATIENCE_S, **options}
@@ -83,7 +82,7 @@ class GrpcPlace:
 
 
 @contextmanager
-def serve_grpc() -> Iterator[GrpcPlace]:
+def serve_grpc() -> Iterator[GrpcServer]:
     """Runs a server on a free port, in a thread of its own."""
     ready, parts = threading.Event(), list[Any]()
     stop = threading.Event()
@@ -96,10 +95,7 @@ def serve_grpc() -> Iterator[GrpcPlace]:
         parts.extend((asyncio.get_running_loop(), port, server.passthrough))
         ready.set()
         await asyncio.to_thread(stop.wait)
-        # A process opens its doors once, and tests many times.
-        grpc_doors._open.clear()
-        for name in list(grpc_doors._health._server_status):
-            await grpc_doors._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        close_doors()
         await server.stop(None)
 
     thread = threading.Thread(target=lambda: asyncio.run(main()), name="grpc-server")
@@ -108,7 +104,7 @@ def serve_grpc() -> Iterator[GrpcPlace]:
         assert ready.wait(_PATIENCE_S)
         loop, port, passthrough = parts
         with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.max_receive_message_length", -1)]) as channel:
-            yield GrpcPlace(channel, loop, passthrough)
+            yield GrpcServer(channel, loop, passthrough)
     finally:
         stop.set()
         thread.join()

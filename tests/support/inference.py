@@ -1,4 +1,4 @@
-"""Asking by the JSON of the Open Inference Protocol, without the HTTP."""
+"""Requests in the JSON of the Open Inference Protocol, without HTTP."""
 
 import json
 from typing import Any, Final
@@ -15,7 +15,7 @@ TENSORS: Final = to_json(make_columns(2))["inputs"]
 
 
 def infer(core: Core, body: bytes, json_length: str | None = None) -> tuple[dict[str, Any], bytes]:
-    """The JSON of an answer, and what comes behind it."""
+    """The JSON of an answer, and the bytes after it."""
     request = parse(body, json_length)
     content, headers = to_body(core, core.answer(to_question(core, request, "", "")), request, "my request")
     length = int(headers.get(JSON_LENGTH, len(content)))
@@ -23,7 +23,7 @@ def infer(core: Core, body: bytes, json_length: str | None = None) -> tuple[dict
 
 
 def refuse(core: Core, body: bytes, json_length: str | None = None) -> InvalidRequestError:
-    """Asks what is refused, and then sees that the core lives on."""
+    """Sends a bad request, and checks that the core still answers others."""
     with pytest.raises(InvalidRequestError) as caught:
         core.answer(to_question(core, parse(body, json_length), "", ""))
     assert infer(core, json.dumps(to_json(make_columns(1))).encode())
@@ -31,6 +31,6 @@ def refuse(core: Core, body: bytes, json_length: str | None = None) -> InvalidRe
 
 
 def replace_tensor(name: str, datatype: str, data: Any, **fields: Any) -> list[Any]:
-    """The two rows that are right, with another tensor for one column."""
+    """The two valid rows, with another tensor for one column."""
     made = {"name": name, "datatype": datatype, "shape": [2], "data": data, **fields}
     return [made if tensor["name"] == name else tensor for tensor in TENSORS]

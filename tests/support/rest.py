@@ -1,21 +1,24 @@
-"""A caller of the REST doors in the same process."""
+"""A client of the REST doors in the same process."""
 
 import asyncio
 from typing import Any
 
 import httpx
 from starlette.applications import Starlette
-from support.receptions import Counter
+from support.handlers import OpenHandler
 
+from athanor.serving.doors.health import Health
 from athanor.serving.doors.rest import build_rest
 
 
 class RestClient:
-    """Asks an application as a server would let it be asked: what it raises is not seen, only what it answers."""
+    """Calls an application as a server does: the caller sees its response, and not what it raises."""
 
-    def __init__(self, counter: Counter) -> None:
-        self.counter = counter
-        self.app: Starlette = build_rest(counter.reception, counter.settings)
+    def __init__(self, opened: OpenHandler) -> None:
+        self.opened = opened
+        self.health = Health()
+        self.health.serve()
+        self.app: Starlette = build_rest(opened.handler, self.health)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         return asyncio.run(self.ask(method, path, **options))

@@ -1,4 +1,4 @@
-"""Questions, and a store whose traffic a test directs, for tests of what serves releases."""
+"""Questions, and a store whose traffic a test directs."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ from athanor.serving.formats import typed
 from flight_delay.v1 import flight_delay_pb2
 from projects.flight_delay.model import MODEL
 
-# Each release answers even at another distance, so that its answers tell which one it is.
+# Each release answers 0.5 at another distance, so that an answer identifies its release.
 VERSIONS: Final = {1_000.0: "1.0.0", 2_000.0: "2.0.0", 3_000.0: "3.0.0"}
 FIRST, SECOND, THIRD = VERSIONS
 
@@ -41,7 +41,7 @@ class Stage:
         weight: float = 0.5,
         shadow: float | None = None,
     ) -> Traffic:
-        """Writes the next traffic file; releases are named by where they answer even."""
+        """Writes the next traffic file. A release is named by the distance at which it answers 0.5."""
         self._revision += 1
         traffic = Traffic(
             model=MODEL.name,
@@ -65,7 +65,7 @@ class Stage:
 
 
 class WatchedPredictor(Predictor):
-    """Calls a test each time before it computes, with the number of rows; the test may wait there, or fail."""
+    """Calls a test before each run, with the number of rows; the test may wait there, or fail."""
 
     def __init__(self, predictor: Predictor, before: Callable[[int], object]) -> None:
         vars(self).update(vars(predictor))
@@ -77,7 +77,7 @@ class WatchedPredictor(Predictor):
 
 
 def watch_champion(core: Core, before: Callable[[int], object]) -> None:
-    """Has a test called before the champion computes."""
+    """Calls a test before each run of the champion."""
     champion = core.traffic.champion
     watched = replace(champion, predictor=WatchedPredictor(champion.predictor, before))
     core.traffic = replace(core.traffic, champion=watched)
@@ -88,11 +88,11 @@ def make_request(*flights: flight_delay_pb2.Flight, **fields: str) -> flight_del
 
 
 def ask(core: Core, *flights: flight_delay_pb2.Flight, **fields: str) -> Question:
-    """A question by the contract's own messages; of one valid flight where none is given."""
+    """A question about the contract's messages; about one valid flight by default."""
     return typed.to_question(core, make_request(*(flights or (make_flight(),)), **fields))
 
 
 def predict(core: Core, request: flight_delay_pb2.PredictRequest, request_id: str = "id") -> Any:
-    """What a typed door answers, without the door."""
+    """The response of a typed door, without the door."""
     question = typed.to_question(core, typed.parse(core, request.SerializeToString()))
     return typed.to_response(core, core.answer(question), request_id)

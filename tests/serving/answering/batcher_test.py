@@ -1,4 +1,4 @@
-"""Requests that wait are answered together, and none waits for another."""
+"""Requests that arrive together are answered in one batch, and none waits for others."""
 
 import asyncio
 import threading
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class CountingCore(Core):
-    """Remembers how many questions, and rows, were computed together, each time."""
+    """Records the number of questions, and of rows, of each batch."""
 
     def __init__(self, core: Core) -> None:
         vars(self).update(vars(core))
@@ -52,7 +52,7 @@ def batcher(counting: CountingCore) -> Iterator[Batcher]:
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """On a loop of its own, in at most a minute: who is never answered must not hang the tests."""
+    """Runs on a loop of its own, for at most a minute: a lost answer must not hang the tests."""
     return asyncio.run(asyncio.wait_for(work(), 60))
 
 
@@ -68,7 +68,7 @@ def _probability(computed: Computed) -> float:
     return float(computed.answer.probabilities[0])
 
 
-def test_what_waits_is_computed_together(batcher: Batcher, counting: CountingCore) -> None:
+def test_questions_that_arrive_together_are_one_batch(batcher: Batcher, counting: CountingCore) -> None:
     distances = [100.0 * number for number in range(1, 9)]
 
     async def work() -> list[Computed]:
@@ -79,7 +79,7 @@ def test_what_waits_is_computed_together(batcher: Batcher, counting: CountingCor
     assert counting.together == [8]
 
 
-def test_what_comes_alone_waits_for_nobody(batcher: Batcher, counting: CountingCore) -> None:
+def test_a_question_that_arrives_alone_does_not_wait(batcher: Batcher, counting: CountingCore) -> None:
     async def work() -> None:
         for _ in range(3):
             await batcher.ask(_ask(counting), _soon())
@@ -88,7 +88,7 @@ def test_what_comes_alone_waits_for_nobody(batcher: Batcher, counting: CountingC
     assert counting.together == [1, 1, 1]
 
 
-def test_what_arrives_while_others_are_taken_in_is_computed_with_them(batcher: Batcher, counting: CountingCore) -> None:
+def test_a_question_joins_the_batch_while_others_arrive(batcher: Batcher, counting: CountingCore) -> None:
     async def work() -> None:
         first = asyncio.create_task(batcher.ask(_ask(counting), _soon()))
         await asyncio.sleep(0)
@@ -105,9 +105,7 @@ async def _ask_after(batcher: Batcher, core: Core, turns: int) -> None:
     await batcher.ask(_ask(core), _soon())
 
 
-def test_after_company_others_are_waited_for_and_after_none_they_are_not(
-    batcher: Batcher, counting: CountingCore
-) -> None:
+def test_the_batcher_waits_for_others_only_after_a_shared_batch(batcher: Batcher, counting: CountingCore) -> None:
     async def ask_two(turns: int) -> None:
         await asyncio.gather(_ask_after(batcher, counting, 0), _ask_after(batcher, counting, turns))
 
@@ -125,7 +123,7 @@ def test_after_company_others_are_waited_for_and_after_none_they_are_not(
     assert set(counting.together[4:]) == {1}
 
 
-def test_the_rows_that_are_computed_at_a_time_are_bounded(counting: CountingCore) -> None:
+def test_the_rows_of_a_batch_are_bounded(counting: CountingCore) -> None:
     batcher = Batcher(counting, max_in_flight=100)
 
     async def work() -> None:
@@ -142,14 +140,12 @@ def test_the_rows_that_are_computed_at_a_time_are_bounded(counting: CountingCore
     assert max(counting.together) <= 4
 
 
-def test_beyond_the_most_that_are_held_it_refuses_at_once_and_lets_in_again_after(
-    batcher: Batcher, counting: CountingCore
-) -> None:
+def test_questions_beyond_the_limit_are_refused_until_there_is_room(batcher: Batcher, counting: CountingCore) -> None:
     async def work() -> None:
         held = [asyncio.create_task(batcher.ask(_ask(counting), _soon())) for _ in range(8)]
         await asyncio.sleep(0)
         assert batcher.in_flight == 8
-        with pytest.raises(OverloadedError, match="8 requests are being answered, which is the most") as caught:
+        with pytest.raises(OverloadedError, match="8 requests are in flight, the limit of a replica") as caught:
             await batcher.ask(_ask(counting), _soon())
         assert caught.value.retry_after_s > 0
         assert not any(task.done() for task in held)
@@ -161,7 +157,7 @@ def test_beyond_the_most_that_are_held_it_refuses_at_once_and_lets_in_again_afte
     assert counting.together == [8, 1]
 
 
-def test_large_ones_count_as_held_too(batcher: Batcher, counting: CountingCore) -> None:
+def test_large_questions_count_as_in_flight(batcher: Batcher, counting: CountingCore) -> None:
     go = threading.Event()
     watch_champion(counting, lambda rows: go.wait(60))
 
@@ -188,7 +184,7 @@ def test_after_its_deadline_a_question_is_not_computed(batcher: Batcher, countin
     assert counting.together == []
 
 
-def test_one_whose_deadline_passed_takes_no_other_with_it(batcher: Batcher, counting: CountingCore) -> None:
+def test_a_passed_deadline_does_not_affect_the_batch(batcher: Batcher, counting: CountingCore) -> None:
     async def work() -> list[Computed | BaseException]:
         asked = [batcher.ask(_ask(counting), deadline) for deadline in (_soon(), time.monotonic(), _soon())]
         return await asyncio.gather(*asked, return_exceptions=True)
@@ -197,7 +193,7 @@ def test_one_whose_deadline_passed_takes_no_other_with_it(batcher: Batcher, coun
     assert counting.together == [2]
 
 
-def test_a_caller_that_went_away_is_not_computed_and_frees_its_place(batcher: Batcher, counting: CountingCore) -> None:
+def test_a_cancelled_question_is_not_computed_and_makes_room(batcher: Batcher, counting: CountingCore) -> None:
     async def work() -> None:
         tasks = [asyncio.create_task(batcher.ask(_ask(counting), _soon())) for _ in range(8)]
         await asyncio.sleep(0)
@@ -212,7 +208,7 @@ def test_a_caller_that_went_away_is_not_computed_and_frees_its_place(batcher: Ba
     assert counting.together == [1, 1]
 
 
-def test_when_all_went_away_nothing_is_computed(batcher: Batcher, counting: CountingCore) -> None:
+def test_nothing_is_computed_if_every_caller_went_away(batcher: Batcher, counting: CountingCore) -> None:
     async def work() -> None:
         task = asyncio.create_task(batcher.ask(_ask(counting), _soon()))
         await asyncio.sleep(0)
@@ -226,7 +222,7 @@ def test_when_all_went_away_nothing_is_computed(batcher: Batcher, counting: Coun
     _run(work)
 
 
-def test_large_ones_do_not_make_small_ones_wait(batcher: Batcher, counting: CountingCore) -> None:
+def test_large_questions_do_not_delay_small_ones(batcher: Batcher, counting: CountingCore) -> None:
     small_is_done = threading.Event()
 
     def wait_for_small(rows: int) -> None:
@@ -251,7 +247,7 @@ def test_large_ones_do_not_make_small_ones_wait(batcher: Batcher, counting: Coun
     assert done == ["small"] * 3 + ["large"] * 2
 
 
-def test_small_ones_have_their_turn_while_a_large_one_is_read(batcher: Batcher, counting: CountingCore) -> None:
+def test_small_questions_are_answered_while_a_large_one_is_read(batcher: Batcher, counting: CountingCore) -> None:
     async def work() -> None:
         await asyncio.gather(batcher.ask(_ask(counting, rows=2_500), _soon()), batcher.ask(_ask(counting), _soon()))
 
@@ -259,7 +255,7 @@ def test_small_ones_have_their_turn_while_a_large_one_is_read(batcher: Batcher, 
     assert counting.rows == [1, 2_500]
 
 
-def test_a_large_one_is_answered_row_by_row_in_its_order(batcher: Batcher, counting: CountingCore) -> None:
+def test_a_large_question_keeps_the_order_of_its_rows(batcher: Batcher, counting: CountingCore) -> None:
     distances = [1.0 + row for row in range(1_300)]
 
     async def work() -> Computed:
@@ -270,7 +266,7 @@ def test_a_large_one_is_answered_row_by_row_in_its_order(batcher: Batcher, count
 
 
 @pytest.mark.parametrize("rows", [1, 300])
-def test_a_refusal_reaches_the_one_who_asked(batcher: Batcher, counting: CountingCore, rows: int) -> None:
+def test_a_refusal_reaches_its_caller_alone(batcher: Batcher, counting: CountingCore, rows: int) -> None:
     async def work() -> list[Computed | BaseException]:
         bad = ask(counting, *[make_flight(distance=-1)] * rows)
         unknown = ask(counting, *[make_flight()] * rows, semantic_version="9.9.9")
@@ -304,7 +300,7 @@ def test_an_unexpected_error_reaches_every_caller_and_the_next_are_answered(
 
 
 @pytest.mark.parametrize("rows", [1, 300])
-def test_it_tells_when_the_model_began_and_ended(batcher: Batcher, counting: CountingCore, rows: int) -> None:
+def test_it_records_when_the_model_started_and_ended(batcher: Batcher, counting: CountingCore, rows: int) -> None:
     async def work() -> Computed:
         return await batcher.ask(_ask(counting, rows=rows), _soon())
 

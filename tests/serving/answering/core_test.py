@@ -1,4 +1,4 @@
-"""The core that every door answers from."""
+"""The core behind every door."""
 
 import os
 import subprocess
@@ -73,7 +73,7 @@ def test_another_model_or_version_is_not_found(core: Core, fields: dict[str, str
         predict(core, make_request(make_flight(), **fields))
 
 
-def test_no_rows_are_no_request(core: Core) -> None:
+def test_a_request_without_rows_is_refused(core: Core) -> None:
     assert _refuse(core) == (FieldViolation("flights", "REQUIRED", "is required; give at least one"),)
 
 
@@ -84,7 +84,7 @@ def test_too_many_rows_are_refused_before_they_are_read(core: Core) -> None:
     )
 
 
-def test_every_violation_is_told_by_row_and_then_by_field(core: Core) -> None:
+def test_violations_are_ordered_by_row_and_then_by_field(core: Core) -> None:
     good = make_flight()
     bad = make_flight(distance=-1, carrier="united", flight_number=None, temperature=float("inf"))
     worse = make_flight(origin="LHR", scheduled_departure=Timestamp(seconds=2**62))
@@ -100,7 +100,7 @@ def test_every_violation_is_told_by_row_and_then_by_field(core: Core) -> None:
     assert found[5].description == "'LHR' is not allowed (CATEGORY); give one of EWR, JFK, LGA"
 
 
-def test_an_empty_row_lacks_all_that_is_required(core: Core) -> None:
+def test_an_empty_row_misses_every_required_column(core: Core) -> None:
     found = _refuse(core, flight_delay_pb2.Flight())
     assert {violation.rule for violation in found} == {"REQUIRED"}
     assert [violation.field.removeprefix("flights[0].") for violation in found] == [
@@ -108,16 +108,16 @@ def test_an_empty_row_lacks_all_that_is_required(core: Core) -> None:
     ]
 
 
-def test_what_is_optional_may_be_left_out_or_nan(core: Core) -> None:
+def test_optional_values_may_be_absent_or_nan(core: Core) -> None:
     predict(core, make_request(make_flight(temperature=None), make_flight(temperature=float("nan"))))
 
 
-def test_bytes_that_are_no_message_are_refused_with_what_they_should_be(core: Core) -> None:
-    with pytest.raises(InvalidRequestError, match=r"the bytes are no flight_delay\.v1\.PredictRequest: "):
+def test_malformed_bytes_are_refused_with_the_expected_message(core: Core) -> None:
+    with pytest.raises(InvalidRequestError, match=r"the bytes are not a valid flight_delay\.v1\.PredictRequest: "):
         typed.parse(core, b"\xff")
 
 
-def test_after_a_bad_request_a_good_one_is_answered(core: Core) -> None:
+def test_a_good_request_is_answered_after_a_bad_one(core: Core) -> None:
     for bad in (
         make_request(),
         make_request(make_flight(distance=-1)),
@@ -129,12 +129,12 @@ def test_after_a_bad_request_a_good_one_is_answered(core: Core) -> None:
         assert response.predictions[0].late_probability == pytest.approx(0.5)
 
 
-def test_without_traffic_it_does_not_start(store: ReleaseStore) -> None:
+def test_it_does_not_start_without_traffic(store: ReleaseStore) -> None:
     with pytest.raises(NotFoundError, match="no release of flight_delay takes traffic"):
         Core(MODEL, store, max_rows=1)
 
 
-def test_on_a_release_that_was_tampered_with_it_does_not_start(store: ReleaseStore, release: Release) -> None:
+def test_it_does_not_start_on_a_tampered_release(store: ReleaseStore, release: Release) -> None:
     path = Path(store.location, "releases", MODEL.name, release.digest, GRAPH)
     path.write_bytes(path.read_bytes().replace(b"Sigmoid", b"Softmax"))
     with pytest.raises(ReleaseError, match=f"{path.name} is corrupted or was tampered with"):
@@ -156,7 +156,7 @@ def _sign(store: ReleaseStore, release: Release, key: Path) -> None:
     store.write_signature(MODEL.name, release.digest, sign(release, key))
 
 
-def test_a_release_that_is_signed_is_served_where_that_is_demanded(
+def test_a_signed_release_is_served_where_signatures_are_required(
     store: ReleaseStore, release: Release, key: Path, public: Path
 ) -> None:
     _sign(store, release, key)
@@ -164,14 +164,14 @@ def test_a_release_that_is_signed_is_served_where_that_is_demanded(
     assert response.release_digest == release.digest
 
 
-def test_a_release_that_is_not_signed_is_not_served_where_that_is_demanded(
+def test_an_unsigned_release_is_refused_where_signatures_are_required(
     store: ReleaseStore, release: Release, public: Path
 ) -> None:
     with pytest.raises(ReleaseError, match=f"release {release.digest} of flight_delay is not signed by key"):
         Core(MODEL, store, max_rows=1, require_signature=public)
 
 
-def test_a_release_that_another_signed_is_not_served(
+def test_a_release_signed_by_another_key_is_refused(
     store: ReleaseStore, release: Release, public: Path, tmp_path: Path
 ) -> None:
     make_key(tmp_path / "other")
@@ -180,7 +180,7 @@ def test_a_release_that_another_signed_is_not_served(
         Core(MODEL, store, max_rows=1, require_signature=public)
 
 
-def test_a_release_whose_provenance_was_changed_since_is_served_only_where_no_signature_is_demanded(
+def test_a_changed_provenance_is_refused_only_where_signatures_are_required(
     store: ReleaseStore, release: Release, key: Path, public: Path
 ) -> None:
     _sign(store, release, key)
@@ -194,10 +194,10 @@ def test_a_release_whose_provenance_was_changed_since_is_served_only_where_no_si
         Core(MODEL, store, max_rows=1, require_signature=public)
 
 
-def test_a_release_that_must_be_signed_is_not_loaded_before_that_is_proved(
+def test_a_graph_is_not_loaded_before_its_signature_is_verified(
     store: ReleaseStore, tmp_path: Path, public: Path
 ) -> None:
-    """A graph is input of a stranger until then: nothing may parse it."""
+    """Until then a graph is untrusted input: nothing may parse it."""
     broken = make_release(tmp_path / "candidates", make_files(model=b"no graph"))
     store.publish(broken)
     store.write_traffic(
@@ -209,7 +209,7 @@ def test_a_release_that_must_be_signed_is_not_loaded_before_that_is_proved(
         Core(MODEL, store, max_rows=1, require_signature=public)
 
 
-def test_a_public_key_that_cannot_be_read_is_told(store: ReleaseStore, release: Release, tmp_path: Path) -> None:
+def test_an_unreadable_public_key_is_named(store: ReleaseStore, release: Release, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"absent\.pub is no public key that can be read"):
         Core(MODEL, store, max_rows=1, require_signature=tmp_path / "absent.pub")
 
@@ -220,9 +220,7 @@ def test_it_serves_from_a_store_at_a_url(release: Release, store: ReleaseStore) 
     assert response.release_digest == release.digest
 
 
-def test_who_demands_no_signature_and_gives_no_url_waits_for_neither_library(
-    store: ReleaseStore, release: Release
-) -> None:
+def test_libraries_for_signatures_and_urls_are_imported_only_if_needed(store: ReleaseStore, release: Release) -> None:
     program = (
         "import sys; from athanor.projects import load; from athanor.features.features import Model; "
         "from athanor.release.store import ReleaseStore; from athanor.serving.answering.core import Core; "

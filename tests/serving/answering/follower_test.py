@@ -1,4 +1,4 @@
-"""What the traffic file names takes the place of what answers, or the old stays."""
+"""The releases of a new traffic file replace the old ones, or the old ones stay."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ from projects.flight_delay.model import MODEL
 
 @pytest.fixture
 def following(stage: Stage) -> Iterator[Any]:
-    """A core that follows, from the first release on."""
+    """A core that follows the traffic file, from the first release on."""
     stage.direct(FIRST)
     with _follow(stage) as parts:
         yield parts
@@ -69,7 +69,7 @@ def test_a_change_is_followed(stage: Stage, following: Any, parts: Any, expected
     assert answer.probabilities == pytest.approx([expected_probability(500, champion)], abs=1e-6)
 
 
-def test_each_change_is_told_once_and_no_change_is_no_news(stage: Stage, following: Any) -> None:
+def test_each_change_is_reported_once(stage: Stage, following: Any) -> None:
     core, _, listener, store = following
     store.wait_for_looks()
     assert listener.loaded == []
@@ -81,7 +81,7 @@ def test_each_change_is_told_once_and_no_change_is_no_news(stage: Stage, followi
     assert _versions(core) == {"champion": "3.0.0"}
 
 
-def test_what_stays_is_not_loaded_again(stage: Stage, following: Any) -> None:
+def test_a_release_that_stays_is_not_loaded_again(stage: Stage, following: Any) -> None:
     core, _, listener, _ = following
     kept = core.traffic.champion.predictor
     stage.direct(FIRST, SECOND)
@@ -101,7 +101,7 @@ def _remove(stage: Stage) -> None:
     ("spoil", "message"),
     [(_tamper, "is corrupted or was tampered with"), (_remove, "there is no release")],
 )
-def test_a_release_that_cannot_be_loaded_leaves_the_old_one_in_place(
+def test_a_release_that_cannot_be_loaded_leaves_the_old_one(
     stage: Stage, following: Any, spoil: Callable[[Stage], None], message: str
 ) -> None:
     core, follower, listener, store = following
@@ -125,7 +125,7 @@ def test_a_release_that_cannot_be_loaded_leaves_the_old_one_in_place(
         ({"files": make_files(model=make_graph(SECOND + 100))}, "with a difference of"),
     ],
 )
-def test_a_release_that_this_code_cannot_answer_by_leaves_the_old_one_in_place(
+def test_a_release_that_does_not_fit_the_code_leaves_the_old_one(
     stage: Stage, following: Any, tmp_path: Path, changed: dict[str, Any], message: str
 ) -> None:
     core, _, listener, _ = following
@@ -138,7 +138,7 @@ def test_a_release_that_this_code_cannot_answer_by_leaves_the_old_one_in_place(
     assert _versions(core) == {"champion": "1.0.0"}
 
 
-def test_where_a_signature_is_demanded_what_is_not_signed_is_not_followed(stage: Stage, tmp_path: Path) -> None:
+def test_an_unsigned_release_is_not_followed_where_signatures_are_required(stage: Stage, tmp_path: Path) -> None:
     make_key(tmp_path / "key")
     stage.direct(FIRST)
     with _follow(stage, tmp_path / "key.pub") as (core, _, listener, _):
@@ -153,9 +153,7 @@ def test_where_a_signature_is_demanded_what_is_not_signed_is_not_followed(stage:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b'{"model": "flight_delay"}', b"\xff" * 100])
-def test_a_traffic_file_that_is_damaged_is_told_and_the_old_one_stays(
-    stage: Stage, following: Any, content: bytes
-) -> None:
+def test_a_damaged_traffic_file_is_reported_and_the_old_one_stays(stage: Stage, following: Any, content: bytes) -> None:
     core, follower, listener, store = following
     path = Path(stage.store.location, "traffic", f"{MODEL.name}.json")
     whole = path.read_bytes()
@@ -173,7 +171,7 @@ def test_a_traffic_file_that_is_damaged_is_told_and_the_old_one_stays(
     assert len(listener.loaded) == 1
 
 
-def test_a_traffic_file_that_is_gone_is_told_and_the_old_one_stays(stage: Stage, following: Any) -> None:
+def test_a_missing_traffic_file_is_reported_and_the_old_one_stays(stage: Stage, following: Any) -> None:
     core, _, listener, _ = following
     Path(stage.store.location, "traffic", f"{MODEL.name}.json").unlink()
     listener.wait(failed=1)
@@ -184,7 +182,7 @@ def test_a_traffic_file_that_is_gone_is_told_and_the_old_one_stays(stage: Stage,
     assert _versions(core) == {"champion": "2.0.0"}
 
 
-def test_each_distinct_failure_is_told(stage: Stage, following: Any) -> None:
+def test_each_distinct_failure_is_reported(stage: Stage, following: Any) -> None:
     _, _, listener, _ = following
     _tamper(stage)
     stage.direct(SECOND)
@@ -195,7 +193,7 @@ def test_each_distinct_failure_is_told(stage: Stage, following: Any) -> None:
     assert ["tampered" in str(error) for error in listener.failed] == [True, False]
 
 
-def test_what_failed_is_tried_again_and_followed_when_it_can_be(
+def test_a_failed_change_is_retried_until_it_loads(
     stage: Stage, following: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follower_module, "_RETRY_S", 0.01)
@@ -224,7 +222,7 @@ def test_after_a_failure_another_change_is_followed_at_once(
     assert _versions(core) == {"champion": "3.0.0"}
 
 
-def test_what_failed_is_not_loaded_again_at_every_look(
+def test_a_failed_change_is_not_retried_at_every_poll(
     stage: Stage, following: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follower_module, "_RETRY_S", 3_600)
@@ -240,11 +238,11 @@ def test_what_failed_is_not_loaded_again_at_every_look(
 
 
 @pytest.mark.parametrize("error", [OSError("the bucket is away"), KeyError("x"), MemoryError(), RuntimeError()])
-def test_whatever_the_store_raises_it_follows_on(stage: Stage, following: Any, error: BaseException) -> None:
+def test_it_survives_every_error_of_the_store(stage: Stage, following: Any, error: BaseException) -> None:
     core, follower, listener, store = following
     store.error = error
     listener.wait(failed=1)
-    assert "the traffic file cannot be followed" in str(listener.failed[0])
+    assert "cannot follow the traffic file" in str(listener.failed[0])
     store.wait_for_looks()
     assert follower.failure is not None
     store.error = None
@@ -253,7 +251,7 @@ def test_whatever_the_store_raises_it_follows_on(stage: Stage, following: Any, e
     assert _versions(core) == {"champion": "2.0.0"}
 
 
-def test_whoever_it_tells_may_fail_and_it_follows_on(stage: Stage) -> None:
+def test_it_survives_errors_of_its_callbacks(stage: Stage) -> None:
     stage.direct(FIRST)
     core, listener, store = stage.core(), Listener(), CountingStore(stage.store.location)
 
@@ -284,7 +282,7 @@ def test_it_ends_when_it_is_closed(stage: Stage, following: Any) -> None:
 
 
 def test_answers_in_flight_come_wholly_from_one_traffic_file(stage: Stage, following: Any) -> None:
-    """Whatever changes meanwhile: a batch is never answered by releases of two files."""
+    """A batch is never answered by the releases of two files, whatever changes meanwhile."""
     core, _, listener, _ = following
     together = [(FIRST, SECOND), (THIRD, FIRST)]
     allowed = [{VERSIONS[FIRST]}] + [{VERSIONS[champion], VERSIONS[challenger]} for champion, challenger in together]

@@ -1,4 +1,4 @@
-"""Questions that are answered together, each as if it had been asked alone."""
+"""Questions answered together, each as if asked alone."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -75,7 +75,7 @@ def _questions(draw: st.DrawFn) -> Callable[[Core], Question]:
 
 @PROPERTY
 @given(made=st.lists(_questions(), min_size=1, max_size=8))
-def test_each_is_answered_as_if_it_had_been_asked_alone(shared: Core, made: list[Callable[[Core], Question]]) -> None:
+def test_each_question_is_answered_as_if_asked_alone(shared: Core, made: list[Callable[[Core], Question]]) -> None:
     questions = [make(shared) for make in made]
     together = shared.answer_together(questions)
     assert len(together) == len(questions)
@@ -84,7 +84,7 @@ def test_each_is_answered_as_if_it_had_been_asked_alone(shared: Core, made: list
 
 
 @pytest.mark.parametrize("position", range(5))
-def test_a_bad_one_harms_no_other(shared: Core, position: int) -> None:
+def test_a_bad_question_does_not_affect_the_others(shared: Core, position: int) -> None:
     questions = [ask(shared, make_flight(distance=100.0 * row), semantic_version="1.0.0") for row in range(1, 5)]
     bad = ask(shared, make_flight(), make_flight(distance=-1), make_flight(origin="lga"))
     questions.insert(position, bad)
@@ -95,13 +95,13 @@ def test_a_bad_one_harms_no_other(shared: Core, position: int) -> None:
     assert all(isinstance(answer, Answer) for answer in answers)
 
 
-def test_one_that_asks_for_another_version_harms_no_other(shared: Core) -> None:
+def test_an_unknown_version_does_not_affect_the_others(shared: Core) -> None:
     asked = ["9.9.9", "1.0.0", "9.9.9", "2.0.0"]
     answers = shared.answer_together([ask(shared, semantic_version=version) for version in asked])
     assert [type(answer) for answer in answers] == [ModelNotFoundError, Answer, ModelNotFoundError, Answer]
 
 
-def test_all_can_be_bad_each_for_its_own_reason(shared: Core) -> None:
+def test_each_bad_question_gets_its_own_error(shared: Core) -> None:
     answers = shared.answer_together(
         [
             ask(shared, make_flight(distance=-1)),
@@ -125,7 +125,7 @@ def test_rows_come_back_in_the_order_of_each_question(shared: Core) -> None:
         assert answer.batch.columns["distance"][answer.first : answer.first + answer.count].tolist() == distances
 
 
-def test_a_violation_is_told_in_the_words_of_the_door_it_came_by(shared: Core) -> None:
+def test_a_violation_names_the_field_as_its_door_does(shared: Core) -> None:
     typed_error, tensor_error = shared.answer_together(
         [ask(shared, make_flight(distance=-1)), _ask_by_tensors(shared, 3, 5, "", "", bad=True)]
     )

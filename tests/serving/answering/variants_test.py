@@ -1,4 +1,4 @@
-"""Which release answers a request."""
+"""The variant that answers a request."""
 
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ def test_keys_are_spread_uniformly() -> None:
     assert stats.chisquare(counts).pvalue > 0.01
 
 
-def test_a_spread_that_is_not_uniform_would_be_found() -> None:
+def test_an_uneven_spread_fails_the_check() -> None:
     shares = np.array([share_of("flight_delay", key) for key in _KEYS]) ** 1.05
     assert stats.chisquare(np.histogram(shares, bins=100, range=(0, 1))[0]).pvalue < 0.01
 
@@ -47,7 +47,7 @@ def test_the_challenger_takes_its_share_of_the_keys(weight: float) -> None:
 
 
 def test_models_are_salted_apart() -> None:
-    """Who is tried upon by one model is tried upon by another no more often than anybody."""
+    """A key that gets one model's challenger gets another's no more often than any key."""
     here, there = ([share_of(model, key) < 0.5 for key in _KEYS] for model in ("flight_delay", "weather"))
     table = [[sum(h == a and t == b for h, t in zip(here, there, strict=True)) for a in (0, 1)] for b in (0, 1)]
     assert stats.chi2_contingency(table).pvalue > 0.01
@@ -63,7 +63,7 @@ def test_any_name_and_any_text_has_a_share() -> None:
     assert 0 <= share_of("m" * 1_000, "a") < 1
 
 
-def test_a_weight_that_grows_keeps_the_keys_that_it_had(stage: Stage) -> None:
+def test_a_growing_weight_keeps_its_keys(stage: Stage) -> None:
     numbers = range(1, 60)
     found: list[set[int]] = []
     for weight in (0.1, 0.3, 0.8):
@@ -73,7 +73,7 @@ def test_a_weight_that_grows_keeps_the_keys_that_it_had(stage: Stage) -> None:
     assert found[0] < found[1] < found[2] < set(numbers)
 
 
-def test_rows_of_one_key_stick_to_one_variant_whatever_else_they_say(stage: Stage) -> None:
+def test_rows_of_one_key_stick_to_one_variant(stage: Stage) -> None:
     stage.direct(FIRST, SECOND, 0.5)
     core = stage.core()
     for number in range(1, 30):
@@ -90,7 +90,7 @@ def test_every_part_of_the_key_counts(stage: Stage, changed: dict[str, Any]) -> 
     assert len(keys) == 2
 
 
-def test_the_company_in_a_batch_does_not_matter(stage: Stage) -> None:
+def test_the_rest_of_a_batch_does_not_change_the_variant(stage: Stage) -> None:
     stage.direct(FIRST, SECOND, 0.5)
     core = stage.core()
     questions = [ask(core, make_flight(flight_number=number)) for number in range(1, 41)]
@@ -101,7 +101,7 @@ def test_the_company_in_a_batch_does_not_matter(stage: Stage) -> None:
     assert set(alone) == {"champion", "challenger"}
 
 
-def test_a_request_is_answered_by_one_release_that_its_first_row_decides(stage: Stage) -> None:
+def test_the_first_row_chooses_the_variant_of_a_request(stage: Stage) -> None:
     stage.direct(FIRST, SECOND, 0.5)
     core = stage.core()
     flights = [make_flight(flight_number=number) for number in range(1, 41)]
@@ -109,7 +109,7 @@ def test_a_request_is_answered_by_one_release_that_its_first_row_decides(stage: 
     assert core.answer(ask(core, *flights[::-1])).variant.name == _variant(core, flight_number=40)
 
 
-def test_a_key_that_the_caller_gives_comes_before_that_of_the_row(stage: Stage) -> None:
+def test_a_sticky_key_overrides_the_key_of_the_row(stage: Stage) -> None:
     stage.direct(FIRST, SECOND, 0.5)
     core = stage.core()
     for key in ("a", "b", "c", "d", "飛", "\ud800"):
@@ -119,7 +119,7 @@ def test_a_key_that_the_caller_gives_comes_before_that_of_the_row(stage: Stage) 
 
 
 @pytest.mark.parametrize(("version", "middle"), [("1.0.0", FIRST), ("2.0.0", SECOND)])
-def test_a_version_that_is_named_answers_whatever_the_key_is(stage: Stage, version: str, middle: float) -> None:
+def test_a_named_version_answers_for_every_key(stage: Stage, version: str, middle: float) -> None:
     stage.direct(FIRST, SECOND, 0.5, THIRD)
     core = stage.core()
     for number in range(1, 20):
@@ -137,14 +137,14 @@ def test_the_shadow_never_answers(stage: Stage) -> None:
     assert found == {"1.0.0", "2.0.0"}
 
 
-def test_a_release_that_takes_two_parts_is_loaded_once(stage: Stage) -> None:
+def test_a_release_with_two_roles_is_loaded_once(stage: Stage) -> None:
     stage.direct(FIRST, FIRST, 0.5, FIRST)
     loaded = stage.core().traffic
     assert len({id(variant.predictor) for variant in loaded.variants}) == 1
     assert [variant.name for variant in loaded.variants] == ["champion", "challenger", "shadow"]
 
 
-def test_a_release_that_is_loaded_already_is_not_loaded_again(stage: Stage) -> None:
+def test_a_loaded_release_is_not_loaded_again(stage: Stage) -> None:
     first = load_traffic(MODEL, stage.store, stage.direct(FIRST))
     known = {first.champion.digest: first.champion.predictor}
     second = load_traffic(MODEL, stage.store, stage.direct(SECOND, FIRST), loaded=known)
@@ -154,21 +154,21 @@ def test_a_release_that_is_loaded_already_is_not_loaded_again(stage: Stage) -> N
 
 
 @pytest.mark.parametrize("part", ["challenger", "shadow"])
-def test_each_part_is_proved_before_it_takes_traffic(stage: Stage, part: str) -> None:
+def test_each_variant_is_proved_before_it_takes_traffic(stage: Stage, part: str) -> None:
     traffic = stage.direct(FIRST, **{part: SECOND})
     stage.path(SECOND, GRAPH).write_bytes(make_graph(THIRD))
     with pytest.raises(ReleaseError, match=f"{GRAPH} is corrupted or was tampered with"):
         load_traffic(MODEL, stage.store, traffic)
 
 
-def test_a_release_that_is_not_there_is_named(stage: Stage) -> None:
+def test_a_missing_release_is_named(stage: Stage) -> None:
     traffic = stage.direct(FIRST, SECOND)
     stage.store.remove(MODEL.name, stage.releases[SECOND].digest)
     with pytest.raises(NotFoundError, match=stage.releases[SECOND].digest):
         load_traffic(MODEL, stage.store, traffic)
 
 
-def test_the_parts_have_the_names_versions_and_digests_of_the_file(stage: Stage) -> None:
+def test_variants_have_the_versions_and_digests_of_the_file(stage: Stage) -> None:
     loaded = load_traffic(MODEL, stage.store, stage.direct(THIRD, SECOND, 0.5, FIRST))
     assert [(v.name, v.semantic_version, v.digest) for v in loaded.variants] == [
         (name, VERSIONS[middle], stage.releases[middle].digest)

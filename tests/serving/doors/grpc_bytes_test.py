@@ -1,4 +1,4 @@
-"""Bytes that are no messages, and what the gRPC doors stand on: health and reflection."""
+"""Malformed bytes at every gRPC method, health and reflection included."""
 
 import random
 from typing import Any, Final
@@ -7,8 +7,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
-from support.grpc_server import ALIVE, HEALTH, QUESTIONS, REFLECTIONS, SERVICES, TOLD, GrpcPlace
-from support.receptions import Counter
+from support.grpc_server import ALIVE, HEALTH, METADATA, QUESTIONS, REFLECTIONS, SERVICES, GrpcServer
+from support.handlers import OpenHandler
 
 
 def _code(error: Any) -> Any:
@@ -32,25 +32,25 @@ def _mutate(content: bytes, chance: random.Random) -> bytes:
     return bytes(changed)
 
 
-_UNARY: Final = (*QUESTIONS, *TOLD, *ALIVE, (HEALTH, health_pb2.HealthCheckRequest(service=SERVICES[0])))
+_UNARY: Final = (*QUESTIONS, *METADATA, *ALIVE, (HEALTH, health_pb2.HealthCheckRequest(service=SERVICES[0])))
 
 
 @pytest.mark.parametrize(("method", "request_"), _UNARY)
-def test_no_bytes_are_answered_as_a_failure_of_the_service(place: GrpcPlace, method: str, request_: Any) -> None:
+def test_malformed_bytes_are_the_callers_error(server: GrpcServer, method: str, request_: Any) -> None:
     chance = random.Random(f"bytes for {method}")  # noqa: S311 - the same on every run
     content = request_.SerializeToString()
     codes = {"OK"}
     for given in (b"\xff", b"\x0a\xff\xff\xff\xff\x0f", *(_mutate(content, chance) for _ in range(150))):
         try:
-            place.call(method, given)
+            server.call(method, given)
         except grpc.RpcError as error:
             codes.add(error.code().name)
     assert codes <= {"OK", "INVALID_ARGUMENT", "NOT_FOUND"}
 
 
 @pytest.mark.parametrize("service", REFLECTIONS)
-def test_reflection_names_every_service_and_refuses_what_is_no_message(place: GrpcPlace, service: str) -> None:
-    reflect: Any = place.channel.stream_stream(f"/{service}/ServerReflectionInfo", None, None)
+def test_reflection_names_every_service_and_refuses_malformed_bytes(server: GrpcServer, service: str) -> None:
+    reflect: Any = server.channel.stream_stream(f"/{service}/ServerReflectionInfo", None, None)
     asked = reflection_pb2.ServerReflectionRequest(list_services="").SerializeToString()
     (content,) = reflect(iter([asked]), timeout=30)
     response = reflection_pb2.ServerReflectionResponse.FromString(content)
@@ -64,15 +64,13 @@ def test_reflection_names_every_service_and_refuses_what_is_no_message(place: Gr
     assert _code(caught.value) is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_who_watches_health_sees_it_change_and_is_refused_what_is_no_message(
-    closed: GrpcPlace, counter: Counter
-) -> None:
+def test_a_health_watch_sees_changes_and_refuses_malformed_bytes(closed: GrpcServer, opened: OpenHandler) -> None:
     watch: Any = closed.channel.unary_stream(
         "/grpc.health.v1.Health/Watch", None, health_pb2.HealthCheckResponse.FromString
     )
     statuses = watch(b"", timeout=30)
     assert next(statuses).status == health_pb2.HealthCheckResponse.NOT_SERVING
-    closed.open(counter)
+    closed.open(opened)
     assert next(statuses).status == health_pb2.HealthCheckResponse.SERVING
     statuses.cancel()
     with pytest.raises(grpc.RpcError) as caught:

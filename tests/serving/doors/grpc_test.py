@@ -1,4 +1,4 @@
-"""The gRPC doors, on a real server of the same process."""
+"""The gRPC doors, on a real server in the same process."""
 
 import asyncio
 import threading
@@ -16,16 +16,16 @@ from support.grpc_server import (
     FEATURES,
     HEALTH,
     INSPECTION,
+    METADATA,
     OIP,
     PREDICT,
     QUESTIONS,
     REFLECTIONS,
     REQUEST,
     SERVICES,
-    TOLD,
-    GrpcPlace,
+    GrpcServer,
 )
-from support.receptions import Counter, open_counter
+from support.handlers import OpenHandler, open_handler
 from support.releases import expected_probability
 from support.serving import FIRST, SECOND, THIRD, Stage, make_request, watch_champion
 from support.tensors import to_request
@@ -37,14 +37,14 @@ from flight_delay.v1 import flight_delay_pb2
 from inference import open_inference_pb2 as oip
 
 
-def _refuse(place: GrpcPlace, method: str, request: Any, **options: Any) -> Any:
+def _refuse(server: GrpcServer, method: str, request: Any, **options: Any) -> Any:
     with pytest.raises(grpc.RpcError) as caught:
-        place.call(method, request, **options)
+        server.call(method, request, **options)
     return caught.value
 
 
 def _details(error: Any) -> dict[str, Any]:
-    """What a refusal tells beside its code, by the kind of it."""
+    """The details of a refusal, by message name."""
     status = status_pb2.Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
     assert (status.code, status.message) == (error.code().value[0], error.details())
     found = {}
@@ -56,13 +56,13 @@ def _details(error: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("method", "request_"), [*QUESTIONS, *TOLD, *ALIVE])
-def test_before_it_is_open_it_says_so(closed: GrpcPlace, method: str, request_: Any) -> None:
+@pytest.mark.parametrize(("method", "request_"), [*QUESTIONS, *METADATA, *ALIVE])
+def test_closed_doors_are_unavailable(closed: GrpcServer, method: str, request_: Any) -> None:
     assert _refuse(closed, method, request_).code() is grpc.StatusCode.UNAVAILABLE
 
 
 @pytest.mark.parametrize("service", ["", *SERVICES])
-def test_health_follows_the_doors(closed: GrpcPlace, counter: Counter, service: str) -> None:
+def test_health_follows_the_doors(closed: GrpcServer, opened: OpenHandler, service: str) -> None:
     def status() -> str:
         try:
             asked = health_pb2.HealthCheckRequest(service=service)
@@ -72,70 +72,72 @@ def test_health_follows_the_doors(closed: GrpcPlace, counter: Counter, service: 
         return health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
 
     assert status() in {"NOT_SERVING", "NOT_FOUND"}
-    closed.open(counter)
+    closed.open(opened)
     assert status() == "SERVING"
 
 
-def test_nothing_stands_between_a_service_and_its_callers(closed: GrpcPlace) -> None:
+def test_serve_wraps_no_service(closed: GrpcServer) -> None:
     assert closed.passthrough == {*SERVICES, "grpc.health.v1.Health", *REFLECTIONS}
 
 
-def test_flights_are_answered(place: GrpcPlace, release: Release) -> None:
+def test_flights_are_answered(server: GrpcServer, release: Release) -> None:
     flights = [make_flight(distance=distance) for distance in (100.0, 5_000.0)]
-    response, _ = place.call(PREDICT, make_request(*flights), flight_delay_pb2.PredictResponse)
+    response, _ = server.call(PREDICT, make_request(*flights), flight_delay_pb2.PredictResponse)
     found = [prediction.late_probability for prediction in response.predictions]
     assert found == pytest.approx([expected_probability(100), expected_probability(5_000)], abs=1e-6)
     assert (response.variant, response.release_digest) == ("champion", release.digest)
 
 
 @pytest.mark.parametrize("raw", [False, True])
-def test_tensors_are_answered(place: GrpcPlace, raw: bool) -> None:
+def test_tensors_are_answered(server: GrpcServer, raw: bool) -> None:
     columns = make_columns(3)
-    response, _ = place.call(f"{OIP}ModelInfer", to_request(columns, raw, id="mine"), oip.ModelInferResponse)
+    response, _ = server.call(f"{OIP}ModelInfer", to_request(columns, raw, id="mine"), oip.ModelInferResponse)
     assert (response.id, response.model_version, list(response.outputs[0].shape)) == ("mine", "1.2.3", [3])
     assert bool(response.raw_output_contents) is raw
 
 
-def test_features_are_shown(place: GrpcPlace) -> None:
-    response, _ = place.call(FEATURES, INSPECTION, inspection_pb2.ComputeFeaturesResponse)
+def test_features_are_answered(server: GrpcServer) -> None:
+    response, _ = server.call(FEATURES, INSPECTION, inspection_pb2.ComputeFeaturesResponse)
     assert len(response.rows) == 1
     assert response.rows[0].probability == pytest.approx(0.5)
 
 
-def test_what_the_server_and_the_model_are_is_told(place: GrpcPlace) -> None:
-    assert place.call(f"{OIP}ServerLive", oip.ServerLiveRequest(), oip.ServerLiveResponse)[0].live
-    assert place.call(f"{OIP}ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse)[0].ready
-    assert place.call(f"{OIP}ServerMetadata", oip.ServerMetadataRequest(), oip.ServerMetadataResponse)[0].name
+def test_metadata_describes_the_server_and_the_model(server: GrpcServer) -> None:
+    assert server.call(f"{OIP}ServerLive", oip.ServerLiveRequest(), oip.ServerLiveResponse)[0].live
+    assert server.call(f"{OIP}ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse)[0].ready
+    assert server.call(f"{OIP}ServerMetadata", oip.ServerMetadataRequest(), oip.ServerMetadataResponse)[0].name
     asked = oip.ModelMetadataRequest(name="flight_delay", version="1.2.3")
-    metadata, _ = place.call(f"{OIP}ModelMetadata", asked, oip.ModelMetadataResponse)
+    metadata, _ = server.call(f"{OIP}ModelMetadata", asked, oip.ModelMetadataResponse)
     assert (metadata.name, list(metadata.versions), len(metadata.inputs)) == ("flight_delay", ["1.2.3"], 18)
     for name, version, ready in (("flight_delay", "", True), ("flight_delay", "9.9.9", False), ("weather", "", False)):
         asked_ready = oip.ModelReadyRequest(name=name, version=version)
-        assert place.call(f"{OIP}ModelReady", asked_ready, oip.ModelReadyResponse)[0].ready is ready
-    error = _refuse(place, f"{OIP}ModelMetadata", oip.ModelMetadataRequest(name="weather"))
+        assert server.call(f"{OIP}ModelReady", asked_ready, oip.ModelReadyResponse)[0].ready is ready
+    error = _refuse(server, f"{OIP}ModelMetadata", oip.ModelMetadataRequest(name="weather"))
     assert error.code() is grpc.StatusCode.NOT_FOUND
 
 
 @pytest.mark.parametrize(("method", "request_"), QUESTIONS)
-def test_every_answer_says_who_gave_it(place: GrpcPlace, release: Release, method: str, request_: Any) -> None:
-    _, call = place.call(method, request_, metadata=(("x-request-id", "mine"),))
+def test_the_metadata_of_every_answer_name_request_and_release(
+    server: GrpcServer, release: Release, method: str, request_: Any
+) -> None:
+    _, call = server.call(method, request_, metadata=(("x-request-id", "mine"),))
     assert dict(call.trailing_metadata()) == {
         "x-request-id": "mine",
         "x-athanor-version": "1.2.3",
         "x-athanor-digest": release.digest,
         "x-athanor-variant": "champion",
     }
-    _, call = place.call(method, request_, metadata=(("x-request-id", "not mine"),))
+    _, call = server.call(method, request_, metadata=(("x-request-id", "not mine"),))
     assert len(dict(call.trailing_metadata())["x-request-id"]) == 32
 
 
 @pytest.mark.parametrize(("method", "request_"), QUESTIONS)
-def test_a_key_that_is_sent_decides_the_variant(
-    closed: GrpcPlace, stage: Stage, tmp_path: Path, method: str, request_: Any
+def test_a_sticky_key_chooses_the_variant(
+    closed: GrpcServer, stage: Stage, tmp_path: Path, method: str, request_: Any
 ) -> None:
     stage.direct(FIRST, SECOND, 0.5, THIRD)
-    with open_counter(stage.core(), tmp_path / "service") as counter:
-        closed.open(counter)
+    with open_handler(stage.core(), tmp_path / "service") as opened:
+        closed.open(opened)
         found = [
             {
                 dict(closed.call(method, request_, metadata=(("x-athanor-sticky-key", key),))[1].trailing_metadata())[
@@ -168,56 +170,56 @@ _BAD: Final = make_request(make_flight(), make_flight(distance=-1, origin="lga")
         (FEATURES, b"\xff", grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
     ],
 )
-def test_a_refusal_says_why_and_which_request_it_was(
-    place: GrpcPlace, method: str, request_: Any, code: grpc.StatusCode, reason: str
+def test_a_refusal_names_its_reason_and_the_request(
+    server: GrpcServer, method: str, request_: Any, code: grpc.StatusCode, reason: str
 ) -> None:
-    error = _refuse(place, method, request_, metadata=(("x-request-id", "mine"),))
+    error = _refuse(server, method, request_, metadata=(("x-request-id", "mine"),))
     assert error.code() is code
     assert _details(error)["ErrorInfo"].reason == reason
     assert dict(error.trailing_metadata())["x-request-id"] == "mine"
-    assert place.call(PREDICT, REQUEST)
+    assert server.call(PREDICT, REQUEST)
 
 
-def test_every_violation_is_in_the_details(place: GrpcPlace) -> None:
-    found = _details(_refuse(place, PREDICT, _BAD))["BadRequest"].field_violations
+def test_every_violation_is_in_the_details(server: GrpcServer) -> None:
+    found = _details(_refuse(server, PREDICT, _BAD))["BadRequest"].field_violations
     assert [violation.field for violation in found] == ["flights[1].origin", "flights[1].distance"]
 
 
 @pytest.fixture
-def guarded(closed: GrpcPlace, core: Core, tmp_path: Path) -> Iterator[tuple[GrpcPlace, Counter]]:
-    with open_counter(core, tmp_path / "service", insecure=False) as counter:
-        closed.open(counter)
-        yield closed, counter
+def guarded(closed: GrpcServer, core: Core, tmp_path: Path) -> Iterator[tuple[GrpcServer, OpenHandler]]:
+    with open_handler(core, tmp_path / "service", insecure=False) as opened:
+        closed.open(opened)
+        yield closed, opened
 
 
-@pytest.mark.parametrize(("method", "request_"), [*QUESTIONS, *TOLD])
-def test_without_a_token_nobody_is_let_in(guarded: tuple[GrpcPlace, Counter], method: str, request_: Any) -> None:
-    place, counter = guarded
+@pytest.mark.parametrize(("method", "request_"), [*QUESTIONS, *METADATA])
+def test_a_request_without_a_valid_token_is_refused(
+    guarded: tuple[GrpcServer, OpenHandler], method: str, request_: Any
+) -> None:
+    server, opened = guarded
     for sent in ((), (("authorization", "Bearer athn_x"),), (("authorization", "Basic eDp5"),)):
-        error = _refuse(place, method, request_, metadata=sent)
+        error = _refuse(server, method, request_, metadata=sent)
         assert error.code() is grpc.StatusCode.UNAUTHENTICATED
         assert _details(error)["ErrorInfo"].reason == "UNAUTHENTICATED"
-    for token in (counter.token, counter.admin):
-        assert place.call(method, request_, metadata=(("authorization", f"Bearer {token}"),))
+    for token in (opened.token, opened.admin):
+        assert server.call(method, request_, metadata=(("authorization", f"Bearer {token}"),))
 
 
-def test_whether_it_lives_is_told_to_anybody(guarded: tuple[GrpcPlace, Counter]) -> None:
+def test_health_needs_no_token(guarded: tuple[GrpcServer, OpenHandler]) -> None:
     for method, request_ in (*ALIVE, (HEALTH, health_pb2.HealthCheckRequest())):
         assert guarded[0].call(method, request_)
 
 
-def test_beyond_the_most_that_are_held_one_is_told_when_to_ask_again(
-    closed: GrpcPlace, core: Core, tmp_path: Path
-) -> None:
+def test_a_refusal_for_overload_says_when_to_retry(closed: GrpcServer, core: Core, tmp_path: Path) -> None:
     go = threading.Event()
     core.max_rows = 1_000
     large = make_request(*[make_flight()] * 300)
     watch_champion(core, lambda rows: go.wait(60))
-    with open_counter(core, tmp_path / "service", max_in_flight=2) as counter:
-        closed.open(counter)
+    with open_handler(core, tmp_path / "service", max_in_flight=2) as opened:
+        closed.open(opened)
         ask: Any = closed.channel.unary_unary(PREDICT, None, None)
         calls = [ask.future(large.SerializeToString(), timeout=60) for _ in range(2)]
-        closed.run(_wait_until_held(counter, 2))
+        closed.run(_wait_until_held(opened, 2))
         error = _refuse(closed, PREDICT, REQUEST)
         go.set()
         assert all(call.result() for call in calls)
@@ -228,14 +230,14 @@ def test_beyond_the_most_that_are_held_one_is_told_when_to_ask_again(
     assert (metadata["retry-after"], metadata["grpc-retry-pushback-ms"]) == ("1", "1000")
 
 
-async def _wait_until_held(counter: Counter, count: int) -> None:
-    while counter.batcher.in_flight < count:
+async def _wait_until_held(opened: OpenHandler, count: int) -> None:
+    while opened.batcher.in_flight < count:
         await asyncio.sleep(0.001)
 
 
-def test_after_its_deadline_nobody_waits(closed: GrpcPlace, core: Core, tmp_path: Path) -> None:
-    with open_counter(core, tmp_path / "service", max_deadline_s=1e-9) as counter:
-        closed.open(counter)
+def test_a_request_is_refused_after_its_deadline(closed: GrpcServer, core: Core, tmp_path: Path) -> None:
+    with open_handler(core, tmp_path / "service", max_deadline_s=1e-9) as opened:
+        closed.open(opened)
         error = _refuse(closed, PREDICT, REQUEST)
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert _details(error)["ErrorInfo"].reason == "DEADLINE_EXCEEDED"
@@ -246,12 +248,12 @@ def _fail(rows: int) -> None:
 
 
 @pytest.mark.parametrize(("method", "request_"), QUESTIONS)
-def test_an_error_that_nobody_thought_of_is_told_without_its_text(
-    closed: GrpcPlace, core: Core, tmp_path: Path, method: str, request_: Any
+def test_an_unexpected_error_is_reported_without_its_text(
+    closed: GrpcServer, core: Core, tmp_path: Path, method: str, request_: Any
 ) -> None:
     watch_champion(core, _fail)
-    with open_counter(core, tmp_path / "service") as counter:
-        closed.open(counter)
+    with open_handler(core, tmp_path / "service") as opened:
+        closed.open(opened)
         error = _refuse(closed, method, request_, metadata=(("x-request-id", "mine"),))
     assert error.code() is grpc.StatusCode.INTERNAL
     assert "secret" not in str(error)

@@ -1,4 +1,4 @@
-"""The REST doors: who is let in, how much, for how long, and what else they tell."""
+"""The REST doors: tokens, limits, time-outs, metadata and errors."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from google.protobuf import json_format
 from support.flights import make_columns, make_flight
-from support.receptions import open_counter
+from support.handlers import open_handler
 from support.releases import expected_probability
 from support.rest import RestClient
 from support.serving import FIRST, SECOND, THIRD, Stage, watch_champion
@@ -37,14 +37,14 @@ _OPEN: Final = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
 
 @pytest.fixture
 def client(core: Core, tmp_path: Path) -> Iterator[RestClient]:
-    with open_counter(core, tmp_path / "service", max_message_bytes=20_000, max_in_flight=2) as counter:
-        yield RestClient(counter)
+    with open_handler(core, tmp_path / "service", max_message_bytes=20_000, max_in_flight=2) as opened:
+        yield RestClient(opened)
 
 
 @pytest.fixture
 def guarded(core: Core, tmp_path: Path) -> Iterator[RestClient]:
-    with open_counter(core, tmp_path / "service", insecure=False, max_message_bytes=20_000) as counter:
-        yield RestClient(counter)
+    with open_handler(core, tmp_path / "service", insecure=False, max_message_bytes=20_000) as opened:
+        yield RestClient(opened)
 
 
 def _bearer(token: str) -> dict[str, str]:
@@ -63,7 +63,9 @@ def _is_problem(response: httpx.Response, status: int, code: str) -> dict[str, A
 
 
 @pytest.mark.parametrize(("path", "body"), _POSTS)
-def test_every_answer_says_who_gave_it(client: RestClient, release: Release, path: str, body: bytes) -> None:
+def test_the_headers_of_every_answer_name_request_and_release(
+    client: RestClient, release: Release, path: str, body: bytes
+) -> None:
     response = client.post(path, content=body, headers={"x-request-id": "mine"})
     assert response.status_code == 200, response.text
     assert {name: response.headers[f"x-{name}"] for name in ("request-id", "athanor-version", "athanor-variant")} == {
@@ -83,7 +85,7 @@ def test_tensors_are_answered(client: RestClient, path: str) -> None:
     assert answer["model_version"] == "1.2.3"
 
 
-def test_tensors_are_answered_in_bytes_where_they_are_wanted(client: RestClient) -> None:
+def test_tensors_are_answered_in_bytes_on_request(client: RestClient) -> None:
     body = json.dumps({**to_json(make_columns(3)), "parameters": {"binary_data_output": True}}).encode()
     response = client.post(_INFER, content=body, headers={JSON_LENGTH: str(len(body))})
     length = int(response.headers[JSON_LENGTH])
@@ -96,15 +98,15 @@ def test_tensors_are_answered_in_bytes_where_they_are_wanted(client: RestClient)
 @pytest.mark.parametrize(
     "path", ["/v2/models/weather/infer", "/v2/models/flight_delay/versions/9.9.9/infer", "/v2/models/%FF%00/infer"]
 )
-def test_tensors_for_another_model_or_version_find_nobody(client: RestClient, path: str) -> None:
+def test_tensors_for_another_model_or_version_are_refused(client: RestClient, path: str) -> None:
     _is_problem(client.post(path, content=_TENSORS), 404, "MODEL_NOT_FOUND")
 
 
 @pytest.mark.parametrize(("path", "body"), _POSTS)
-def test_a_key_that_is_sent_decides_the_variant(stage: Stage, tmp_path: Path, path: str, body: bytes) -> None:
+def test_a_sticky_key_chooses_the_variant(stage: Stage, tmp_path: Path, path: str, body: bytes) -> None:
     stage.direct(FIRST, SECOND, 0.5, THIRD)
-    with open_counter(stage.core(), tmp_path / "service") as counter:
-        client = RestClient(counter)
+    with open_handler(stage.core(), tmp_path / "service") as opened:
+        client = RestClient(opened)
         found = {
             key: {
                 client.post(path, content=body, headers={"x-athanor-sticky-key": key}).headers["x-athanor-variant"]
@@ -116,7 +118,7 @@ def test_a_key_that_is_sent_decides_the_variant(stage: Stage, tmp_path: Path, pa
     assert set.union(*found.values()) == {"champion", "challenger"}
 
 
-def test_what_the_server_and_the_model_are_is_told(client: RestClient) -> None:
+def test_metadata_describes_the_server_and_the_model(client: RestClient) -> None:
     assert client.get("/v2").json() == {"name": "athanor", "version": VERSION, "extensions": ["binary_tensor_data"]}
     for path in ("/v2/models/flight_delay", "/v2/models/flight_delay/versions/1.2.3"):
         metadata = client.get(path).json()
@@ -128,7 +130,7 @@ def test_what_the_server_and_the_model_are_is_told(client: RestClient) -> None:
         _is_problem(client.get(f"{path}/ready"), 404, "MODEL_NOT_FOUND")
 
 
-def test_the_document_and_the_page_and_the_metrics_are_told(client: RestClient) -> None:
+def test_openapi_the_page_and_the_metrics_are_answered(client: RestClient) -> None:
     assert client.post(_PREDICT, content=_BODY).status_code == 200
     assert client.get("/openapi.json").json()["openapi"].startswith("3.1")
     page = client.get("/docs")
@@ -147,7 +149,7 @@ def test_a_head_is_answered_as_a_get(client: RestClient, path: str) -> None:
 
 @pytest.mark.parametrize("path", [*_GETS, *(path for path, _ in _POSTS)])
 @pytest.mark.parametrize("sent", [{}, {"authorization": "Bearer athn_x"}, {"authorization": "Basic eDp5"}])
-def test_without_a_token_nobody_is_let_in(guarded: RestClient, path: str, sent: dict[str, str]) -> None:
+def test_a_request_without_a_valid_token_is_refused(guarded: RestClient, path: str, sent: dict[str, str]) -> None:
     method = "GET" if path in _GETS else "POST"
     response = guarded.request(method, path, headers=sent)
     _is_problem(response, 401, "UNAUTHENTICATED")
@@ -155,25 +157,25 @@ def test_without_a_token_nobody_is_let_in(guarded: RestClient, path: str, sent: 
 
 
 @pytest.mark.parametrize("path", _GETS)
-def test_with_a_token_of_either_scope_one_is_let_in(guarded: RestClient, path: str) -> None:
-    for token in (guarded.counter.token, guarded.counter.admin):
+def test_a_token_of_either_scope_opens_every_path(guarded: RestClient, path: str) -> None:
+    for token in (guarded.opened.token, guarded.opened.admin):
         assert guarded.get(path, headers=_bearer(token)).status_code == 200
 
 
 @pytest.mark.parametrize(("path", "body"), _POSTS)
-def test_with_a_token_one_is_answered(guarded: RestClient, path: str, body: bytes) -> None:
-    assert guarded.post(path, content=body, headers=_bearer(guarded.counter.token)).status_code == 200
+def test_a_request_with_a_token_is_answered(guarded: RestClient, path: str, body: bytes) -> None:
+    assert guarded.post(path, content=body, headers=_bearer(guarded.opened.token)).status_code == 200
 
 
 @pytest.mark.parametrize("path", _OPEN)
-def test_whether_it_lives_is_told_to_anybody_and_nothing_else(guarded: RestClient, path: str) -> None:
+def test_health_needs_no_token_and_says_nothing_else(guarded: RestClient, path: str) -> None:
     assert guarded.get(path).json() == {"status": "ok"}
 
 
 def test_a_request_without_a_token_is_not_read(guarded: RestClient) -> None:
     async def body() -> AsyncIterator[bytes]:
         for _ in range(1):
-            raise AssertionError("somebody read it")
+            raise AssertionError("the body was read")
         yield b""
 
     assert guarded.post(_PREDICT, content=body()).status_code == 401
@@ -184,21 +186,21 @@ def test_a_body_that_is_too_large_is_refused_before_the_rest_is_read(client: Res
     async def body() -> AsyncIterator[bytes]:
         yield bytes(15_000)
         yield bytes(15_000)
-        raise AssertionError("somebody read on")
+        raise AssertionError("the rest of the body was read")
 
     problem = _is_problem(client.post(path, content=body()), 413, "TOO_LARGE")
-    assert problem["detail"] == "the body has more than 20000 bytes, which is the most"
+    assert problem["detail"] == "the request has more than 20000 bytes, the most that a request may have"
     padded = _BODY + b" " * (20_000 - len(_BODY))
     assert client.post(_PREDICT, content=padded).status_code == 200
 
 
 @pytest.mark.parametrize("given", ["", "x", "0", "-1", "nan", "inf", "1e999", "1 s"])
-def test_a_timeout_that_is_none_is_refused(client: RestClient, given: str) -> None:
+def test_an_invalid_timeout_is_refused(client: RestClient, given: str) -> None:
     response = client.post(_PREDICT, content=_BODY, headers={"x-request-timeout-s": given})
     assert _is_problem(response, 400, "INVALID_REQUEST")["detail"].startswith("x-request-timeout-s is ")
 
 
-def test_after_its_timeout_a_request_is_not_answered(client: RestClient) -> None:
+def test_a_request_is_refused_after_its_timeout(client: RestClient) -> None:
     response = client.post(_PREDICT, content=_BODY, headers={"x-request-timeout-s": "1e-9"})
     _is_problem(response, 504, "DEADLINE_EXCEEDED")
     assert client.post(_PREDICT, content=_BODY, headers={"x-request-timeout-s": "10"}).status_code == 200
@@ -224,7 +226,7 @@ def test_a_request_id_that_would_end_a_line_never_comes_back(core: Core, tmp_pat
     async def receive() -> Any:
         return {"type": "http.request", "body": _BODY}
 
-    with open_counter(core, tmp_path / "service") as counter:
+    with open_handler(core, tmp_path / "service") as opened:
         scope = {
             "type": "http",
             "method": "POST",
@@ -232,7 +234,7 @@ def test_a_request_id_that_would_end_a_line_never_comes_back(core: Core, tmp_pat
             "query_string": b"",
             "headers": [(b"x-request-id", b"a\r\nset-cookie: b")],
         }
-        asyncio.run(RestClient(counter).app(scope, receive, send))
+        asyncio.run(RestClient(opened).app(scope, receive, send))
     assert sent[0]["status"] == 200
     assert not any(b"cookie" in value for _, value in sent[0]["headers"])
 
@@ -246,31 +248,33 @@ def test_a_refusal_names_the_request_as_the_log_does(client: RestClient, caplog:
 
 @pytest.mark.parametrize(("path", "body"), _POSTS)
 @pytest.mark.parametrize("error", [ZeroDivisionError("secret"), KeyError("secret"), MemoryError("secret")])
-def test_an_error_that_nobody_thought_of_is_a_problem_without_its_text(
+def test_an_unexpected_error_is_a_problem_without_its_text(
     core: Core, tmp_path: Path, path: str, body: bytes, error: Exception
 ) -> None:
     def fail(rows: int) -> None:
         raise error
 
     watch_champion(core, fail)
-    with open_counter(core, tmp_path / "service") as counter:
-        response = RestClient(counter).post(path, content=body)
+    with open_handler(core, tmp_path / "service") as opened:
+        response = RestClient(opened).post(path, content=body)
     problem = _is_problem(response, 500, "SERVICE_FAILED")
     assert "secret" not in response.text
     assert problem["request_id"] in problem["detail"]
 
 
-def test_an_error_outside_of_any_answer_is_a_problem_too(client: RestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_outside_predict_is_a_problem_too(
+    client: RestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail() -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr(client.counter.reception.telemetry, "render_metrics", fail)
+    monkeypatch.setattr(client.opened.handler.telemetry, "render_metrics", fail)
     response = client.get("/metrics")
     _is_problem(response, 500, "SERVICE_FAILED")
     assert "secret" not in response.text
 
 
-def test_beyond_the_most_that_are_held_one_is_told_when_to_ask_again(client: RestClient) -> None:
+def test_a_refusal_for_overload_says_when_to_retry(client: RestClient) -> None:
     async def ask_at_once() -> list[httpx.Response]:
         return list(await asyncio.gather(*(client.ask("POST", _PREDICT, content=_BODY) for _ in range(4))))
 
@@ -284,8 +288,8 @@ def test_beyond_the_most_that_are_held_one_is_told_when_to_ask_again(client: Res
 
 
 def test_each_kind_of_refusal_is_counted(client: RestClient) -> None:
-    count: Callable[[], int] = lambda: client.counter.metrics().count("athanor_")  # noqa: E731
+    count: Callable[[], int] = lambda: client.opened.metrics().count("athanor_")  # noqa: E731
     before = count()
     client.post(_PREDICT, content=json.dumps({"flights": [{**_FLIGHT, "distance": -1}]}))
     assert count() > before
-    assert "MINIMUM" in client.counter.metrics()
+    assert "MINIMUM" in client.opened.metrics()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from google.protobuf import json_format
 from support.flights import make_flight
-from support.receptions import open_counter
+from support.handlers import open_handler
 from support.releases import expected_probability
 from support.rest import RestClient
 
@@ -24,8 +24,8 @@ _FLIGHT: dict[str, Any] = json_format.MessageToDict(make_flight(distance=1_000))
 
 @pytest.fixture
 def client(core: Core, tmp_path: Path) -> Iterator[RestClient]:
-    with open_counter(core, tmp_path / "service") as counter:
-        yield RestClient(counter)
+    with open_handler(core, tmp_path / "service") as opened:
+        yield RestClient(opened)
 
 
 def _body(**changed: Any) -> bytes:
@@ -33,7 +33,7 @@ def _body(**changed: Any) -> bytes:
 
 
 def _refuse(client: RestClient, body: bytes) -> dict[str, Any]:
-    """Sends what is wrong, checks that it is refused, and that the service lives on."""
+    """Sends a bad request, and checks that the service refuses it and still answers others."""
     response = client.post(_PATH, content=body)
     assert response.status_code == 400, response.text
     assert response.headers["content-type"] == "application/problem+json"
@@ -86,9 +86,7 @@ def test_without_a_request_id_one_is_made(client: RestClient) -> None:
         ({"flightNumber": 10_000}, "flight_number", "MAXIMUM"),
     ],
 )
-def test_a_value_that_breaks_the_contract_is_told_by_field_and_rule(
-    client: RestClient, changed: dict[str, Any], field: str, rule: str
-) -> None:
+def test_a_violation_names_field_and_rule(client: RestClient, changed: dict[str, Any], field: str, rule: str) -> None:
     (violation,) = _refuse(client, _body(**changed))["violations"]
     assert (violation["field"], violation["rule"]) == (f"flights[0].{field}", rule)
     assert violation["description"].startswith(f"flights[0].{field} ")
@@ -98,14 +96,14 @@ def test_a_missing_value_may_be_nan(client: RestClient) -> None:
     assert client.post(_PATH, content=_body(temperature="NaN")).status_code == 200
 
 
-def test_every_violation_of_every_row_is_told(client: RestClient) -> None:
+def test_every_violation_of_every_row_is_named(client: RestClient) -> None:
     problem = _refuse(client, json.dumps({"flights": [{}] * 50}).encode())
     assert len(problem["violations"]) == 50 * 7
     assert problem["detail"] == "350 values in 50 of the rows break the contract"
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b'{"flights": []}', b'{"flights": null}'])
-def test_no_rows_are_no_request(client: RestClient, body: bytes) -> None:
+def test_a_request_without_rows_is_refused(client: RestClient, body: bytes) -> None:
     (violation,) = _refuse(client, body)["violations"]
     assert (violation["field"], violation["rule"]) == ("flights", "REQUIRED")
 
@@ -124,8 +122,8 @@ def test_no_rows_are_no_request(client: RestClient, body: bytes) -> None:
         pytest.param(b"[" * 100_000, id="deep arrays"),
         pytest.param(b'{"flights":' * 100_000, id="deep objects"),
         pytest.param(b'{"flights": [null]}', id="null row"),
-        pytest.param(b'{"flights": {}}', id="rows that are no array"),
-        pytest.param(b'{"flights": [1]}', id="row that is no object"),
+        pytest.param(b'{"flights": {}}', id="rows that are not an array"),
+        pytest.param(b'{"flights": [1]}', id="row that is not an object"),
         pytest.param(b'{"rows": []}', id="unknown field"),
         pytest.param(_body(arrivedLate=True), id="outcome"),
         pytest.param(b'{"flights": [], "flights": []}', id="field given twice"),
@@ -142,9 +140,9 @@ def test_no_rows_are_no_request(client: RestClient, body: bytes) -> None:
         pytest.param(_body(scheduledDeparture=5), id="number for an instant"),
     ],
 )
-def test_a_body_that_is_no_request_is_refused_with_what_it_should_be(client: RestClient, body: bytes) -> None:
+def test_a_malformed_body_is_refused_with_the_expected_message(client: RestClient, body: bytes) -> None:
     problem = _refuse(client, body)
-    assert problem["detail"].startswith("the body is no flight_delay.v1.PredictRequest in protobuf JSON: ")
+    assert problem["detail"].startswith("the body is not a valid flight_delay.v1.PredictRequest in protobuf JSON: ")
     assert "violations" not in problem
 
 
@@ -166,7 +164,7 @@ def test_another_model_or_version_is_not_found(client: RestClient, path: str, bo
     assert response.json()["code"] == "MODEL_NOT_FOUND"
 
 
-def test_the_path_names_the_model_whatever_the_body_says(client: RestClient) -> None:
+def test_the_model_in_the_path_overrides_the_body(client: RestClient) -> None:
     body = json.dumps({"flights": [_FLIGHT], "modelName": "weather"}).encode()
     assert client.post(_PATH, content=body).status_code == 200
 
@@ -196,7 +194,7 @@ def test_unknown_paths_and_methods_are_problems_too(client: RestClient, method: 
     assert problem["detail"].startswith(f"{method} {path}: ")
 
 
-def test_the_features_of_each_row_are_told_by_name_with_what_is_answered(client: RestClient, release: Release) -> None:
+def test_features_are_answered_by_name_with_the_prediction(client: RestClient, release: Release) -> None:
     response = client.post(_FEATURES_PATH, content=_body(temperature=None), headers={"x-request-id": "my-request"})
     assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
     answer = response.json()
@@ -220,7 +218,7 @@ def test_the_features_of_each_row_are_told_by_name_with_what_is_answered(client:
 @pytest.mark.parametrize(
     "value", [1 / 3 + 1, 1.1, 16_777_217 / 4_096, float(np.nextafter(np.float32(1), np.float32(2)))]
 )
-def test_a_feature_is_written_so_that_its_bits_come_back(client: RestClient, value: float) -> None:
+def test_a_feature_keeps_its_bits(client: RestClient, value: float) -> None:
     (row,) = client.post(_FEATURES_PATH, content=_body(distance=value)).json()["rows"]
     assert row["features"]["distance"] == float(np.float32(value))
 
@@ -236,7 +234,7 @@ def test_a_feature_is_written_so_that_its_bits_come_back(client: RestClient, val
         ("/v1/models/weather:features", _body(), 404),
     ],
 )
-def test_what_predict_refuses_has_no_features_for_the_same_reasons(
+def test_features_are_refused_for_the_same_reasons_as_predict(
     client: RestClient, path: str, body: bytes, status: int
 ) -> None:
     headers = {"x-request-id": "my-request"}

@@ -1,4 +1,4 @@
-"""Tensors behind the JSON of the Open Inference Protocol, as Triton's clients send them."""
+"""Binary tensors after the JSON of the Open Inference Protocol, as Triton's clients send them."""
 
 import json
 from typing import Any, Final
@@ -17,7 +17,7 @@ _DISTANCE: Final = [tensor["name"] for tensor in TENSORS].index("distance")
 
 
 def _with_binary(columns: Any, **parameters: Any) -> tuple[bytes, bytes]:
-    """The JSON, and what comes behind it: every other column, as tritonclient may send it."""
+    """The JSON, and the bytes after it: every other column is binary, as tritonclient may send it."""
     inputs, binary = to_json(columns)["inputs"], b""
     for tensor, (datatype, values) in list(zip(inputs, to_values(columns).values(), strict=True))[::2]:
         del tensor["data"]
@@ -28,7 +28,7 @@ def _with_binary(columns: Any, **parameters: Any) -> tuple[bytes, bytes]:
 
 
 @pytest.mark.parametrize("count", [1, 7, 50])
-def test_tensors_may_come_behind_the_json(core: Core, count: int) -> None:
+def test_tensors_may_follow_the_json(core: Core, count: int) -> None:
     columns = make_columns(count)
     text, binary = _with_binary(columns)
     answer, _ = infer(core, text + binary, str(len(text)))
@@ -47,9 +47,7 @@ def test_tensors_may_come_behind_the_json(core: Core, count: int) -> None:
         (None, 1, False),
     ],
 )
-def test_the_output_comes_as_bytes_where_they_are_wanted(
-    core: Core, of_all: object, of_output: object, is_binary: bool
-) -> None:
+def test_the_output_is_binary_on_request(core: Core, of_all: object, of_output: object, is_binary: bool) -> None:
     parameters = {} if of_all is None else {"binary_data_output": of_all}
     output = {"name": "late_probability", "parameters": {} if of_output is None else {"binary_data": of_output}}
     columns = make_columns(3)
@@ -66,7 +64,7 @@ def test_the_output_comes_as_bytes_where_they_are_wanted(
 
 
 @pytest.mark.parametrize("size", [-1, 17, 10**30, 1.0, "16", True, [16], {}])
-def test_a_binary_size_that_lies_is_refused(core: Core, size: object) -> None:
+def test_a_wrong_binary_size_is_refused(core: Core, size: object) -> None:
     tensors = replace_tensor("distance", "FP64", None, parameters={"binary_data_size": size})
     del tensors[_DISTANCE]["data"]
     text = json.dumps({"inputs": tensors}).encode()
@@ -76,10 +74,10 @@ def test_a_binary_size_that_lies_is_refused(core: Core, size: object) -> None:
     assert "16 bytes are left" in violation.description
 
 
-def test_bytes_that_are_no_tensors_are_refused(core: Core) -> None:
+def test_bytes_beyond_the_tensors_are_refused(core: Core) -> None:
     text, binary = _with_binary(make_columns(3))
     (violation,) = refuse(core, text + binary + b"123", str(len(text))).violations
-    assert violation.description == "leave 3 binary bytes that are no tensor's"
+    assert violation.description == "leave 3 binary bytes that belong to no tensor"
 
 
 def test_a_tensor_whose_bytes_are_cut_takes_none_of_the_next(core: Core) -> None:
@@ -88,7 +86,7 @@ def test_a_tensor_whose_bytes_are_cut_takes_none_of_the_next(core: Core) -> None
 
 
 @pytest.mark.parametrize("json_length", ["", "-1", "1.5", "x", "٣", "99999999", "0" * 12 + "9" * 5_000, "1e3", " 1"])
-def test_a_length_of_json_that_lies_is_refused(core: Core, json_length: str) -> None:
+def test_a_wrong_json_length_is_refused(core: Core, json_length: str) -> None:
     error = refuse(core, json.dumps(to_json(make_columns(1))).encode(), json_length)
     assert f"{JSON_LENGTH} is " in str(error)
     assert len(str(error)) < 300

@@ -47,13 +47,13 @@ def test_rows_are_answered_in_their_order(core: Core, release: Release) -> None:
     assert binary == b""
 
 
-def test_without_an_id_the_answer_has_that_of_the_request_to_the_door(core: Core) -> None:
+def test_without_an_id_the_answer_has_the_request_id(core: Core) -> None:
     assert infer(core, json.dumps(to_json(make_columns(1))).encode())[0]["id"] == "my request"
 
 
 @PROPERTY
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 40), upright=st.booleans())
-def test_columns_are_read_as_those_of_the_other_door(seed: int, count: int, upright: bool) -> None:
+def test_columns_equal_those_of_the_grpc_door(seed: int, count: int, upright: bool) -> None:
     core = Core.__new__(Core)
     core.model, core.max_rows = MODEL, 10_000
     columns = make_columns(count, seed)
@@ -73,14 +73,14 @@ def test_columns_are_read_as_those_of_the_other_door(seed: int, count: int, upri
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "the body is no JSON"),
-        (b"{", "the body is no JSON"),
-        (b"\xff", "the body is no JSON"),
-        (b"[" * 100_000, "the body is no JSON"),
-        (b'{"inputs":' * 100_000, "the body is no JSON"),
+        (b"", "the body is not valid JSON"),
+        (b"{", "the body is not valid JSON"),
+        (b"\xff", "the body is not valid JSON"),
+        (b"[" * 100_000, "the body is not valid JSON"),
+        (b'{"inputs":' * 100_000, "the body is not valid JSON"),
         (b'{"inputs": [], "id": NaN}', "id is nan; the protocol has text there"),
         (b'{"inputs": NaN}', "inputs is nan; the protocol has a list there"),
-        (b'{"inputs": ' + b"1" * 5_000 + b"}", "the body is no JSON"),
+        (b'{"inputs": ' + b"1" * 5_000 + b"}", "the body is not valid JSON"),
         (b"null", "the body is None; the protocol has an object there"),
         (b"[]", r"the body is \[\]; the protocol has an object there"),
         (b'{"inputs": {}}', r"inputs is {}; the protocol has a list there"),
@@ -98,7 +98,7 @@ def test_columns_are_read_as_those_of_the_other_door(seed: int, count: int, upri
         (b'{"parameters": 1}', "parameters is 1"),
     ],
 )
-def test_a_body_that_is_no_request_is_refused_with_what_it_should_be(core: Core, body: bytes, message: str) -> None:
+def test_a_malformed_body_is_refused_with_the_reason(core: Core, body: bytes, message: str) -> None:
     with pytest.raises(InvalidRequestError, match=message):
         parse(body, None)
     refuse(core, body)
@@ -109,30 +109,28 @@ def test_a_body_that_is_no_request_is_refused_with_what_it_should_be(core: Core,
     [
         ("FP64", None, "has data None; give a list"),
         ("FP64", "12", "has data '12'; give a list"),
-        ("FP64", [1, "2"], "has '2' as value 1, which is no float"),
-        ("FP64", [1, True], "has True as value 1, which is no float"),
+        ("FP64", [1, "2"], "has '2' as value 1; expected float"),
+        ("FP64", [1, True], "has True as value 1; expected float"),
         ("FP64", [[1, 2]], "has [1, 2] as value 0"),
         ("FP64", [[[1]], 2], "has [1] as value 0"),
         ("FP64", [[], 2], "has [] as value 0"),
         ("FP64", [1, {}], "has {} as value 1"),
         ("FP64", [1], "has 1 values; its shape wants 2"),
         ("FP64", [1, 2, 3], "has 3 values; its shape wants 2"),
-        ("INT64", [1, None], "has None as value 1, which is no int"),
-        ("INT64", [1, 1.5], "has 1.5 as value 1, which is no int"),
-        ("INT64", [1, 2**63], "has 9223372036854775808 as value 1, which is no INT64"),
-        ("INT8", [1, -129], "has -129 as value 1, which is no INT8"),
-        ("UINT8", [1, 256], "has 256 as value 1, which is no UINT8"),
-        ("UINT64", [1, -1], "has -1 as value 1, which is no UINT64"),
-        ("UINT32", [1, 10**4_000], "which is no UINT32"),
-        ("BOOL", [True, 1], "has 1 as value 1, which is no bool"),
-        ("BOOL", [True, None], "has None as value 1, which is no bool"),
-        ("FP8", [1, 2], "has a datatype 'FP8' that is not known"),
+        ("INT64", [1, None], "has None as value 1; expected int"),
+        ("INT64", [1, 1.5], "has 1.5 as value 1; expected int"),
+        ("INT64", [1, 2**63], "has 9223372036854775808 as value 1; expected INT64"),
+        ("INT8", [1, -129], "has -129 as value 1; expected INT8"),
+        ("UINT8", [1, 256], "has 256 as value 1; expected UINT8"),
+        ("UINT64", [1, -1], "has -1 as value 1; expected UINT64"),
+        ("UINT32", [1, 10**4_000], "; expected UINT32"),
+        ("BOOL", [True, 1], "has 1 as value 1; expected bool"),
+        ("BOOL", [True, None], "has None as value 1; expected bool"),
+        ("FP8", [1, 2], "has the unknown datatype 'FP8'"),
         ("BYTES", ["a", "b"], "has datatype 'BYTES'; give one of INT8"),
     ],
 )
-def test_data_that_is_not_of_its_datatype_is_refused_by_value(
-    core: Core, datatype: str, data: Any, message: str
-) -> None:
+def test_data_of_another_datatype_is_refused_by_value(core: Core, datatype: str, data: Any, message: str) -> None:
     (violation,) = _violations(core, replace_tensor("distance", datatype, data))
     assert violation.field == "inputs.'distance'"
     assert message in violation.description
@@ -152,22 +150,20 @@ def test_data_that_is_not_of_its_datatype_is_refused_by_value(
         ("scheduled_departure", "BYTES", ["2013-01-01T10:15:00Z", "2013-01-01T10:15:00"], "ENCODING"),
     ],
 )
-def test_a_value_that_cannot_be_is_told_by_column_and_row(
-    core: Core, name: str, datatype: str, data: list[Any], rule: str
-) -> None:
+def test_a_violation_names_column_and_row(core: Core, name: str, datatype: str, data: list[Any], rule: str) -> None:
     assert [(v.field, v.rule) for v in _violations(core, replace_tensor(name, datatype, data))] == [
         (f"inputs.{name}[1]", rule)
     ]
 
 
 @pytest.mark.parametrize("number", ["1e400", "Infinity", "-Infinity", "-1e400"])
-def test_a_number_beyond_all_numbers_is_infinite(core: Core, number: str) -> None:
+def test_an_overflowing_number_is_infinite(core: Core, number: str) -> None:
     text = json.dumps({"inputs": replace_tensor("distance", "FP64", [1, 2])}).replace("[1, 2]", f"[1, {number}]")
     assert [v.rule for v in refuse(core, text.encode()).violations] == ["FINITE"]
 
 
 def test_nan_is_a_missing_value_as_some_clients_write_it(core: Core) -> None:
-    """It is no JSON, but what Python's and tritonclient's make of one."""
+    """NaN is not JSON, but Python and tritonclient write it."""
     body = {"inputs": replace_tensor("temperature", "FP64", [39, float("nan")])}
     assert infer(core, json.dumps(body).encode())[0]["outputs"]
     body = {"inputs": replace_tensor("distance", "FP64", [39, float("nan")])}
@@ -175,12 +171,12 @@ def test_nan_is_a_missing_value_as_some_clients_write_it(core: Core) -> None:
 
 
 @pytest.mark.parametrize("datatype", ["INT64", "BOOL", "BYTES"])
-def test_nan_is_nothing_but_a_number(core: Core, datatype: str) -> None:
+def test_nan_is_refused_for_other_datatypes(core: Core, datatype: str) -> None:
     (violation,) = _violations(core, replace_tensor("temperature", datatype, [float("nan"), float("nan")]))
-    assert "has nan as value 0, which is no " in violation.description
+    assert "has nan as value 0; expected " in violation.description
 
 
-def test_null_is_a_missing_value_where_one_may_be(core: Core) -> None:
+def test_null_is_a_missing_value(core: Core) -> None:
     columns = make_columns(2)
     inputs = [tensor for tensor in to_json(columns)["inputs"] if tensor["name"] in _REQUIRED]
     named = [column.name for column in MODEL.contract.columns if column.may_be_missing and column.kind is not Kind.TEXT]
@@ -189,7 +185,7 @@ def test_null_is_a_missing_value_where_one_may_be(core: Core) -> None:
     assert found["outputs"] == infer(core, json.dumps({"inputs": inputs}).encode())[0]["outputs"]
 
 
-def test_everything_that_is_wrong_is_told_at_once(core: Core) -> None:
+def test_every_violation_is_named_at_once(core: Core) -> None:
     tensors = replace_tensor("distance", "FP64", ["x", 1])
     tensors[0] = {**tensors[0], "shape": [-1]}
     tensors.append(make_tensor("temperature", "FP8", [1, 2]))
@@ -210,7 +206,7 @@ def test_everything_that_is_wrong_is_told_at_once(core: Core) -> None:
         (lambda tensors: tensors[0].update(shape=[10**4_000]), "TOO_MANY"),
     ],
 )
-def test_tensors_that_make_no_rows_are_refused(core: Core, change: Callable[[list[Any]], Any], rule: str) -> None:
+def test_tensors_that_are_not_columns_are_refused(core: Core, change: Callable[[list[Any]], Any], rule: str) -> None:
     tensors = json.loads(json.dumps(TENSORS))
     change(tensors)
     assert [violation.rule for violation in _violations(core, tensors)] == [rule]
@@ -218,7 +214,7 @@ def test_tensors_that_make_no_rows_are_refused(core: Core, change: Callable[[lis
 
 def test_an_output_that_the_model_does_not_have_is_refused(core: Core) -> None:
     (violation,) = _violations(core, TENSORS, outputs=[{"name": "late_probability"}, {"name": "score"}])
-    assert violation == FieldViolation("outputs.'score'", "UNKNOWN", "is no output; the model has late_probability")
+    assert violation == FieldViolation("outputs.'score'", "UNKNOWN", "is not an output; the model has late_probability")
 
 
 _ANYTHING: Final = st.recursive(
@@ -238,7 +234,7 @@ _ANYTHING: Final = st.recursive(
         optional={"shape": st.just([2]) | _ANYTHING, "data": _ANYTHING, "parameters": _ANYTHING},
     )
 )
-def test_whatever_a_tensor_is_it_is_read_or_refused(tensor: Any) -> None:
+def test_any_tensor_is_read_or_refused(tensor: Any) -> None:
     core = Core.__new__(Core)
     core.model, core.max_rows = MODEL, 50
     body = json.dumps({"inputs": [*TENSORS[:_DISTANCE], tensor]}).encode()

@@ -18,9 +18,8 @@ from athanor.contract.messages import to_messages
 from athanor.errors import FieldViolation, InvalidRequestError, ModelNotFoundError
 from athanor.release.files import Release
 from athanor.serving.answering.core import Core
+from athanor.serving.formats.inference import describe, is_ready
 from athanor.serving.formats.inference_messages import (
-    describe,
-    is_ready,
     to_model_metadata,
     to_question,
     to_response,
@@ -64,13 +63,13 @@ def test_rows_are_answered_in_their_order(core: Core, release: Release, raw: boo
     }
 
 
-def test_without_an_id_the_answer_has_that_of_the_request_to_the_door(core: Core) -> None:
+def test_without_an_id_the_answer_has_the_request_id(core: Core) -> None:
     assert _infer(core, to_request(make_columns(1))).id == "my request"
 
 
 @PROPERTY
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 40), raw=st.booleans())
-def test_columns_come_back_as_they_were_and_equal_to_those_of_messages(seed: int, count: int, raw: bool) -> None:
+def test_columns_keep_their_values_and_equal_those_of_messages(seed: int, count: int, raw: bool) -> None:
     core = _reading_core()
     columns = make_columns(count, seed)
     by_tensors = to_question(core, to_request(columns, raw), "").columns
@@ -84,7 +83,7 @@ def test_columns_come_back_as_they_were_and_equal_to_those_of_messages(seed: int
 
 
 def _reading_core() -> Core:
-    """A core that only reads: nothing is loaded, so that nothing could answer."""
+    """A core that only reads requests: it loads no release."""
     core = Core.__new__(Core)
     core.model, core.max_rows = MODEL, 10_000
     return core
@@ -95,7 +94,7 @@ _SPECIAL: Final = st.sampled_from([float("nan"), float("inf"), float("-inf"), -0
 
 @PROPERTY
 @given(data=st.data(), raw=st.booleans())
-def test_values_that_no_contract_allows_are_read_as_those_of_messages(data: st.DataObject, raw: bool) -> None:
+def test_invalid_values_are_read_as_those_of_messages(data: st.DataObject, raw: bool) -> None:
     count = data.draw(st.integers(1, 9))
     columns = make_columns(count)
     for column in _COLUMNS:
@@ -117,7 +116,7 @@ def test_a_column_that_may_be_missing_needs_no_tensor(core: Core) -> None:
     assert len(_infer(core, to_request(make_columns(3), names=names)).outputs[0].contents.fp64_contents) == 3
 
 
-def test_a_required_column_without_a_tensor_is_told_for_every_row(core: Core) -> None:
+def test_a_required_column_without_a_tensor_is_a_violation_in_every_row(core: Core) -> None:
     found = _refuse(core, to_request(make_columns(2), names=[name for name in _NAMES if name != "origin"]))
     assert [(v.field, v.rule) for v in found] == [("inputs.origin[0]", "REQUIRED"), ("inputs.origin[1]", "REQUIRED")]
 
@@ -150,13 +149,17 @@ def _break(change: Callable[[ModelInferRequest], Any], raw: bool = False) -> Mod
         (_break(lambda r: r.inputs[6].contents.ClearField("fp64_contents")), "inputs.'distance'", "has 0 values"),
         (_break(lambda r: r.inputs[6].contents.int_contents.append(1)), "inputs.'distance'", "has contents of another"),
         (_break(lambda r: setattr(r.inputs[6], "datatype", "FP32")), "inputs.'distance'", "FP32 are in fp32_contents"),
-        (_break(lambda r: setattr(r.inputs[6], "datatype", "FP16")), "inputs.'distance'", "'FP16' without contents"),
-        (_break(lambda r: setattr(r.inputs[6], "datatype", "")), "inputs.'distance'", "has a datatype ''"),
+        (
+            _break(lambda r: setattr(r.inputs[6], "datatype", "FP16")),
+            "inputs.'distance'",
+            "'FP16', which has no contents",
+        ),
+        (_break(lambda r: setattr(r.inputs[6], "datatype", "")), "inputs.'distance'", "has the datatype ''"),
         (_break(lambda r: r.inputs[6].shape.append(2)), "inputs.'distance'", "has shape [2, 2]; give [2] or [2, 1]"),
         (_break(lambda r: r.inputs[6].shape.insert(0, -1)), "inputs.'distance'", "has a shape with -1 in it"),
         (_break(lambda r: r.inputs[6].shape.pop()), "inputs.'distance'", "has shape []"),
-        (_break(lambda r: setattr(r.inputs[6], "name", "Distance")), "inputs.'Distance'", "is no column"),
-        (_break(lambda r: setattr(r.inputs[6], "name", "origin")), "inputs.'origin'", "is given twice"),
+        (_break(lambda r: setattr(r.inputs[6], "name", "Distance")), "inputs.'Distance'", "is not a column"),
+        (_break(lambda r: setattr(r.inputs[6], "name", "origin")), "inputs.'origin'", "appears twice"),
         (
             _break(lambda r: r.raw_input_contents.__setitem__(6, b"12345678"), raw=True),
             "inputs.'distance'",
@@ -171,11 +174,11 @@ def _break(change: Callable[[ModelInferRequest], Any], raw: bool = False) -> Mod
         (
             _break(lambda r: r.outputs.add(name="score")),
             "outputs.'score'",
-            "is no output; the model has late_probability",
+            "is not an output; the model has late_probability",
         ),
     ],
 )
-def test_tensors_that_make_no_rows_are_refused_by_name(
+def test_tensors_that_are_not_columns_are_refused_by_name(
     core: Core, request_: ModelInferRequest, field: str, message: str
 ) -> None:
     (violation,) = _refuse(core, request_)
@@ -184,7 +187,7 @@ def test_tensors_that_make_no_rows_are_refused_by_name(
     assert _infer(core, to_request(make_columns(1))).outputs
 
 
-def test_several_tensors_that_cannot_be_read_are_told_at_once(core: Core) -> None:
+def test_all_unreadable_tensors_are_named_at_once(core: Core) -> None:
     request = to_request(make_columns(2), raw=True)
     request.raw_input_contents[6] = b"1"
     request.raw_input_contents[1] = b"\xff"
@@ -196,7 +199,7 @@ def test_several_tensors_that_cannot_be_read_are_told_at_once(core: Core) -> Non
     ]
 
 
-def test_a_value_that_breaks_the_contract_is_told_by_column_and_row(core: Core) -> None:
+def test_a_violation_names_column_and_row(core: Core) -> None:
     columns = make_columns(3)
     columns["distance"][2], columns["origin"][1] = -1, "LHR"
     found = _refuse(core, to_request(columns))
@@ -213,7 +216,7 @@ def test_no_rows_and_too_many_are_refused(core: Core, raw: bool) -> None:
 
 
 def test_a_long_tensor_is_refused_before_the_columns_it_leaves_out_are_made(core: Core) -> None:
-    """A byte for each row would else become a hundred of them."""
+    """Otherwise one byte for each row would become a hundred."""
     request = ModelInferRequest(raw_input_contents=[bytes(1_000_000)])
     request.inputs.add(name="distance", datatype="BOOL", shape=[1_000_000])
     assert [v.rule for v in _refuse(core, request)] == ["TOO_MANY"]
@@ -236,7 +239,7 @@ def test_typed_contents_and_messages_are_answered_alike(core: Core) -> None:
     assert list(_infer(core, to_request(columns)).outputs[0].contents.fp64_contents) == expected
 
 
-def test_metadata_tells_the_columns_and_the_versions_that_answer(stage: Stage) -> None:
+def test_metadata_names_columns_and_answering_versions(stage: Stage) -> None:
     stage.direct(SECOND, FIRST, 0.5, THIRD)
     core = stage.core()
     metadata = to_model_metadata(core, "flight_delay", "")
@@ -262,7 +265,7 @@ def test_metadata_tells_the_columns_and_the_versions_that_answer(stage: Stage) -
         ("", "", False),
     ],
 )
-def test_what_answers_is_ready(stage: Stage, name: str, version: str, ready: bool) -> None:
+def test_answering_versions_are_ready(stage: Stage, name: str, version: str, ready: bool) -> None:
     stage.direct(FIRST, SECOND, 0.5, THIRD)
     assert is_ready(stage.core(), name, version) is ready
 

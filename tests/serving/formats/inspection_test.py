@@ -1,4 +1,4 @@
-"""What a model sees of rows, in the words of each door."""
+"""The features of rows, for gRPC and for REST."""
 
 import json
 from typing import Any, Final
@@ -95,17 +95,19 @@ def test_the_model_within_the_bytes_must_be_served_as_well(core: Core) -> None:
             _ask(core, request=make_request(make_flight(), **fields).SerializeToString())
 
 
-def test_two_versions_at_once_are_not_asked_for(core: Core) -> None:
+def test_two_versions_at_once_are_refused(core: Core) -> None:
     request = make_request(make_flight(), semantic_version="1.2.3").SerializeToString()
     assert _ask(core, request=request, semantic_version="1.2.3").semantic_version == "1.2.3"
-    with pytest.raises(InvalidRequestError, match=r"two semantic versions are asked for: '9\.9\.9' and, .* '1\.2\.3'"):
+    with pytest.raises(
+        InvalidRequestError, match=r"the request names two semantic versions: '9\.9\.9' and, .* '1\.2\.3'"
+    ):
         _ask(core, request=request, semantic_version="9.9.9")
 
 
 @pytest.mark.parametrize(
     ("version", "variant", "middle"), [("1.0.0", "champion", FIRST), ("2.0.0", "challenger", SECOND)]
 )
-def test_the_variant_that_is_named_is_shown(stage: Stage, version: str, variant: str, middle: float) -> None:
+def test_the_named_variant_answers(stage: Stage, version: str, variant: str, middle: float) -> None:
     stage.direct(FIRST, SECOND, 0.5, THIRD)
     inspection = _ask(stage.core(), make_flight(distance=500), semantic_version=version)
     assert (inspection.variant, inspection.semantic_version) == (variant, version)
@@ -131,8 +133,8 @@ def test_rows_of_a_batch_with_others_are_shown_alone(core: Core) -> None:
         assert inspect(core, answer, "id").features.numeric[:, position].tolist() == distances
 
 
-def test_bytes_that_are_no_message_are_refused_with_what_they_should_be(core: Core) -> None:
-    with pytest.raises(InvalidRequestError, match=r"no flight_delay\.v1\.PredictRequest: "):
+def test_malformed_bytes_are_refused_with_the_expected_message(core: Core) -> None:
+    with pytest.raises(InvalidRequestError, match=r"not a valid flight_delay\.v1\.PredictRequest: "):
         _ask(core, request=b"\xff")
 
 

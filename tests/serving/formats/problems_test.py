@@ -1,4 +1,4 @@
-"""Our errors as gRPC and HTTP say them."""
+"""Our errors as gRPC statuses and HTTP problems."""
 
 import base64
 import json
@@ -47,7 +47,7 @@ def _bad_request(status: status_pb2.Status) -> error_details_pb2.BadRequest:
 
 
 def _metadata_bytes(status: status_pb2.Status) -> int:
-    """What goes over the wire of it: the message percent-encoded, the details in base 64."""
+    """Its bytes on the wire: the message percent-encoded, the details in base 64."""
     readable = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
     details = base64.b64encode(status.SerializeToString())
     return (
@@ -93,11 +93,11 @@ def test_every_error_has_a_code_and_a_status_that_agree(kind: type[AthanorError]
         (AthanorError, 500),
     ],
 )
-def test_each_error_has_the_status_that_says_whose_it_is(kind: type[AthanorError], status: int) -> None:
+def test_each_error_has_the_status_of_its_side(kind: type[AthanorError], status: int) -> None:
     assert to_http_status(kind("what")) == status
 
 
-def test_grpc_tells_the_reason_and_every_violation() -> None:
+def test_grpc_names_the_reason_and_every_violation() -> None:
     status = to_rpc_status(_ERROR)
     assert (status.code, status.message) == (grpc.StatusCode.INVALID_ARGUMENT.value[0], "2 values break the contract")
     info = error_details_pb2.ErrorInfo()
@@ -111,7 +111,7 @@ def test_grpc_tells_the_reason_and_every_violation() -> None:
 
 
 @pytest.mark.parametrize("retry_after_s", [0.25, 1.0, 90.5])
-def test_who_is_refused_for_others_is_told_when_to_ask_again(retry_after_s: float) -> None:
+def test_a_refusal_for_overload_says_when_to_retry(retry_after_s: float) -> None:
     status = to_rpc_status(OverloadedError("256 requests are being answered", retry_after_s))
     retry = error_details_pb2.RetryInfo()
     assert [detail.Unpack(retry) for detail in status.details] == [False, True]
@@ -139,14 +139,14 @@ def test_more_violations_than_fit_are_cut_and_counted(letter: str, count: int) -
 @pytest.mark.parametrize("letter", ["x", "\U0001f6eb", "%"])
 @pytest.mark.parametrize("kind", [ModelNotFoundError, InvalidRequestError])
 def test_a_message_that_does_not_fit_is_cut(kind: type[AthanorError], letter: str) -> None:
-    """A caller who names a model of a million letters is told NOT_FOUND too."""
+    """A caller that names a model of a million letters gets NOT_FOUND too."""
     status = to_rpc_status(kind(f"model {letter * 1_000_000!r} is not served here"))
     assert status.message.startswith("model '")
     assert status.message.endswith("…")
     assert _metadata_bytes(status) < 8_000
 
 
-def test_rest_tells_all_of_it_as_problem_details() -> None:
+def test_rest_answers_problem_details() -> None:
     problem = to_problem(_ERROR, "my request")
     assert json.loads(json.dumps(problem)) == {
         "type": "urn:athanor:error:INVALID_REQUEST",
@@ -173,7 +173,7 @@ def test_rest_names_every_violation_however_many() -> None:
     assert "violations" not in to_problem(NotFoundError("gone"), "id")
 
 
-def test_both_doors_say_the_same_of_each_violation() -> None:
+def test_grpc_and_rest_describe_violations_alike() -> None:
     problem, status = to_problem(_ERROR, "id"), to_rpc_status(_ERROR)
     assert [v["description"] for v in problem["violations"]] == [
         v.description for v in _bad_request(status).field_violations

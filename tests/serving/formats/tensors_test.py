@@ -1,4 +1,4 @@
-"""Tensors: from what a client writes to the contract's columns."""
+"""Tensors, read into the contract's columns."""
 
 import struct
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def test_whole_numbers_of_every_size_are_read_with_their_extremes(datatype: str)
 
 
 @pytest.mark.parametrize(("datatype", "letter"), [("FP16", "e"), ("FP32", "f"), ("FP64", "d")])
-def test_numbers_are_read_with_what_is_no_number(datatype: str, letter: str) -> None:
+def test_numbers_are_read_with_nan_and_infinity(datatype: str, letter: str) -> None:
     values = [0.0, -0.0, 1.5, float("inf"), float("-inf"), float("nan")]
     found = _read(Tensor("amount", datatype, (6,), read_raw(datatype, struct.pack(f"<6{letter}", *values))))["amount"]
     np.testing.assert_array_equal(found, values)
@@ -109,7 +109,7 @@ def test_any_bytes_come_back(values: list[bytes]) -> None:
 
 @PROPERTY
 @given(st.binary(max_size=64))
-def test_bytes_that_nobody_packed_are_split_whole_or_refused(raw: bytes) -> None:
+def test_arbitrary_bytes_are_split_whole_or_refused(raw: bytes) -> None:
     try:
         values = split_bytes(raw)
     except MalformedTensorError:
@@ -120,16 +120,16 @@ def test_bytes_that_nobody_packed_are_split_whole_or_refused(raw: bytes) -> None
 @pytest.mark.parametrize(
     ("datatype", "raw", "message"),
     [
-        ("FP64", b"1234567", "has 7 bytes, which are no FP64 of 8 bytes each"),
-        ("INT16", b"1", "has 1 bytes, which are no INT16 of 2 bytes each"),
+        ("FP64", b"1234567", "has 7 bytes; FP64 takes 8 for each value"),
+        ("INT16", b"1", "has 1 bytes; INT16 takes 2 for each value"),
         (BYTES, b"\x01", "ends within the length of value 0"),
         (BYTES, b"\x02\x00\x00\x00a", "ends within value 0, which should have 2 bytes"),
         (BYTES, b"\x01\x00\x00\x00a\x01\x00\x00", "ends within the length of value 1"),
         (BYTES, b"\xff\xff\xff\xffa", "ends within value 0, which should have 4294967295 bytes"),
         (BYTES, b"\x02\x00\x00\x00ab\x03\x00\x00\x00ab", "ends within value 1, which should have 3 bytes"),
-        ("FP8", b"", "has a datatype 'FP8' that is not known"),
-        ("", b"", "has a datatype '' that is not known"),
-        ("fp64", b"", "has a datatype 'fp64' that is not known"),
+        ("FP8", b"", "has the unknown datatype 'FP8'"),
+        ("", b"", "has the unknown datatype ''"),
+        ("fp64", b"", "has the unknown datatype 'fp64'"),
     ],
 )
 def test_raw_contents_that_are_cut_or_unknown_are_refused(datatype: str, raw: bytes, message: str) -> None:
@@ -154,13 +154,13 @@ def test_a_shape_that_promises_another_count_is_refused(count: int) -> None:
     assert _refuse(_tensor("amount", "FP64", [1, 2], (count,))) == [("inputs.'amount'", "CONTENTS")]
 
 
-def test_a_shape_of_any_length_is_told_in_few_words() -> None:
+def test_a_long_shape_is_shortened_in_the_error() -> None:
     (violation,) = _violations(_tensor("id", "INT32", [1]), _tensor("amount", "FP64", [1], (1,) * 100_000))
     assert violation.rule == "SHAPE"
     assert len(violation.description) < 300
 
 
-def test_what_has_no_tensor_is_missing_in_every_row() -> None:
+def test_a_column_without_a_tensor_is_missing_in_every_row() -> None:
     found = _read(_tensor("id", "INT32", [1, 2]))
     assert {name: (len(array), array.dtype) for name, array in found.items()} == {
         column.name: (2, column.kind.dtype) for column in _TOY.columns
@@ -175,12 +175,12 @@ def test_no_tensors_are_no_rows() -> None:
     assert all(len(array) == 0 for array in _read().values())
 
 
-def test_the_first_tensor_says_how_many_rows_there_are() -> None:
+def test_the_first_tensor_sets_the_number_of_rows() -> None:
     assert count_rows([_tensor("id", "INT32", [1, 2]), _tensor("amount", "FP64", [1])]) == 2
     assert count_rows([_tensor("id", "INT32", [1], ())]) == 0
 
 
-def test_everything_that_is_wrong_is_told_at_once() -> None:
+def test_every_violation_is_named_at_once() -> None:
     found = _refuse(
         _tensor("id", "INT32", [1, 2]),
         _tensor("weight", "FP64", [1, 2]),
@@ -247,23 +247,23 @@ def test_a_time_may_be_text_with_its_zone(text: str, instant: str) -> None:
     [
         ("2013-01-01T10:15:00", "has no time zone; give RFC 3339, 2013-01-01T10:15:00Z"),
         ("2013-01-01", "has no time zone"),
-        ("yesterday", "'yesterday' is no time; give RFC 3339"),
-        ("2013-13-01T10:15:00Z", "is no time"),
-        ("10000-01-01T00:00:00Z", "is no time"),
-        ("2013-01-01T10:15:00+25:00", "is no time"),
-        ("\x00", "is no time"),
-        ("\ud800", "is no UTF-8"),
-        ("x" * 1_000, "… is no time"),
+        ("yesterday", "'yesterday' is not a time; give RFC 3339"),
+        ("2013-13-01T10:15:00Z", "is not a time"),
+        ("10000-01-01T00:00:00Z", "is not a time"),
+        ("2013-01-01T10:15:00+25:00", "is not a time"),
+        ("\x00", "is not a time"),
+        ("\ud800", "is not valid UTF-8"),
+        ("x" * 1_000, "… is not a time"),
     ],
 )
-def test_text_that_is_no_instant_is_told_with_what_it_should_be(text: str, message: str) -> None:
+def test_text_that_is_not_a_time_is_refused_with_the_format(text: str, message: str) -> None:
     (violation,) = _violations(Tensor("at", BYTES, (1,), [text]))
     assert (violation.field, violation.rule) == ("inputs.at[0]", "ENCODING")
     assert message in violation.description
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
-def test_an_instant_beyond_all_years_is_out_of_range(text: str) -> None:
+def test_a_time_beyond_the_last_year_is_out_of_range(text: str) -> None:
     found = _read(Tensor("at", BYTES, (1,), [text]))["at"]
     assert found.astype(np.int64).tolist() == [OUT_OF_RANGE_US]
 
@@ -279,12 +279,12 @@ def test_microseconds_out_of_range_are_named_so_and_never_wrap(us: int) -> None:
 @pytest.mark.parametrize(
     "value", [b"\xff", b"\xc3", b"\xed\xa0\x80", "\ud800", "a\udfff"], ids=["byte", "cut", "surrogate", "half", "tail"]
 )
-def test_text_that_is_no_text_is_refused(value: bytes | str) -> None:
+def test_text_that_is_not_utf_8_is_refused(value: bytes | str) -> None:
     (violation,) = _violations(Tensor("color", BYTES, (2,), ["red", value]))
-    assert violation == FieldViolation("inputs.color[1]", "ENCODING", "is no UTF-8")
+    assert violation == FieldViolation("inputs.color[1]", "ENCODING", "is not valid UTF-8")
 
 
-def test_metadata_tells_a_datatype_that_can_say_missing_where_a_value_may_be() -> None:
+def test_a_column_that_may_be_missing_has_a_datatype_with_nan() -> None:
     told = {column.name: datatype_of(column) for column in _TOY.columns}
     assert told == {
         "at": "INT64",
@@ -299,7 +299,7 @@ def test_metadata_tells_a_datatype_that_can_say_missing_where_a_value_may_be() -
 
 
 @pytest.mark.parametrize("given", [[-1], [True], [1.0], ["1"], [None], [[1]], [2, -1]])
-def test_a_shape_is_of_whole_numbers_from_zero(given: list[Any]) -> None:
+def test_a_shape_holds_integers_from_zero(given: list[Any]) -> None:
     assert shape_of([0, 2]) == (0, 2)
     with pytest.raises(MalformedTensorError, match="give whole numbers from 0"):
         shape_of(given)

@@ -1,4 +1,4 @@
-"""Where a service keeps what others find it by, and what its replicas tell of themselves."""
+"""The files by which a service is found, and the statuses of its replicas."""
 
 import fcntl
 import json
@@ -35,7 +35,7 @@ def _held(place: ServicePlace) -> Iterator[None]:
 
 
 def _ended() -> int:
-    """The number of a process that was."""
+    """The ID of a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
@@ -46,7 +46,7 @@ def _write(folder: Path, status: ReplicaStatus) -> None:
     (folder / f"{status.pid}.json").write_text(status.model_dump_json())
 
 
-def test_a_replica_tells_what_it_answers_by(stage: Stage, tmp_path: Path) -> None:
+def test_a_status_names_the_traffic_of_its_replica(stage: Stage, tmp_path: Path) -> None:
     traffic = stage.direct(FIRST, SECOND, 0.25, THIRD)
     folder = StatusFolder(tmp_path / "replicas")
     before = datetime.now(UTC)
@@ -56,7 +56,7 @@ def test_a_replica_tells_what_it_answers_by(stage: Stage, tmp_path: Path) -> Non
     assert before <= status.changed_at <= datetime.now(UTC)
 
 
-def test_a_replica_tells_why_it_does_not_follow_and_when_that_is_over(stage: Stage, tmp_path: Path) -> None:
+def test_a_status_names_a_failure_to_load_until_it_is_over(stage: Stage, tmp_path: Path) -> None:
     stage.direct(FIRST)
     folder, loaded = StatusFolder(tmp_path / "replicas"), stage.core().traffic
     folder.write(loaded, ReleaseError("the release is damaged"))
@@ -65,7 +65,7 @@ def test_a_replica_tells_why_it_does_not_follow_and_when_that_is_over(stage: Sta
     assert [status.failure for status in folder.read()] == [None]
 
 
-def test_those_that_are_gone_are_left_out(stage: Stage, tmp_path: Path) -> None:
+def test_dead_replicas_are_left_out(stage: Stage, tmp_path: Path) -> None:
     folder = tmp_path / "replicas"
     status = ReplicaStatus(pid=os.getppid(), traffic=stage.direct(FIRST), changed_at=datetime.now(UTC))
     _write(folder, status)
@@ -75,7 +75,7 @@ def test_those_that_are_gone_are_left_out(stage: Stage, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b'{"pid": 1}', b"\xff"])
-def test_what_is_no_status_is_left_out(stage: Stage, tmp_path: Path, content: bytes) -> None:
+def test_a_malformed_status_is_left_out(stage: Stage, tmp_path: Path, content: bytes) -> None:
     folder = StatusFolder(tmp_path / "replicas")
     stage.direct(FIRST)
     folder.write(stage.core().traffic)
@@ -83,7 +83,7 @@ def test_what_is_no_status_is_left_out(stage: Stage, tmp_path: Path, content: by
     assert [status.pid for status in folder.read()] == [os.getpid()]
 
 
-def test_one_that_ends_forgets_itself_alone(stage: Stage, tmp_path: Path) -> None:
+def test_a_replica_removes_only_its_own_status(stage: Stage, tmp_path: Path) -> None:
     folder = StatusFolder(tmp_path / "replicas")
     status = ReplicaStatus(pid=os.getppid(), traffic=stage.direct(FIRST), changed_at=datetime.now(UTC))
     _write(tmp_path / "replicas", status)
@@ -93,7 +93,7 @@ def test_one_that_ends_forgets_itself_alone(stage: Stage, tmp_path: Path) -> Non
     assert [found.pid for found in folder.read()] == [os.getppid()]
 
 
-def test_where_no_replica_was_there_is_none(tmp_path: Path) -> None:
+def test_an_absent_folder_has_no_statuses(tmp_path: Path) -> None:
     assert StatusFolder(tmp_path / "absent").read() == []
 
 

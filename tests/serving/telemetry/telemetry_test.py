@@ -4,16 +4,22 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import numpy as np
 import pyarrow.dataset as ds
 import pytest
+from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 from support.collector import Collector, collecting
 from support.flights import make_columns
 
 from athanor.errors import FieldViolation, InvalidRequestError, ServiceError, SettingsError
+from athanor.features.features import FeatureArrays
+from athanor.serving.answering.batcher import Computed
+from athanor.serving.answering.core import Answer, Batch
+from athanor.serving.answering.variants import Variant
 from athanor.serving.setup.paths import ServicePlace
 from athanor.serving.setup.settings import ServingSettings, make_settings
 from athanor.serving.telemetry.telemetry import Observation, Telemetry
@@ -38,7 +44,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 
 
 def make(folder: Path, **ratios: float) -> ServingSettings:
-    """Settings with everything on, and all of it sampled, but for what is given."""
+    """Settings with everything on, and all of it sampled except for the given ratios."""
     names = ("trace_ratio", "access_log_ratio", "prediction_log_ratio")
     return make_settings(
         project="flight_delay",
@@ -53,9 +59,18 @@ def start(settings: ServingSettings) -> Telemetry:
     return Telemetry(settings, MODEL.contract)
 
 
-def answer(observation: Observation, columns: Any = _COLUMNS) -> None:
+def make_answer(name: str, version: str, digest: str, probabilities: NDArray[np.float64]) -> Answer:
+    predictor: Any = SimpleNamespace(release=SimpleNamespace(digest=digest))
+    features = FeatureArrays(np.empty((3, 0), np.float32), np.empty((3, 0), object))
+    return Answer(Variant(name, version, predictor), probabilities, Batch(_COLUMNS, features), 0)
+
+
+_ANSWER: Final = make_answer("champion", "1.2.3", "d1", _PROBABILITIES)
+
+
+def answer(observation: Observation) -> None:
     now = time.time_ns()
-    observation.answered("champion", "1.2.3", "d1", columns, 0, 3, _PROBABILITIES, now - 2_000, now - 1_000)
+    observation.answered(Computed(_ANSWER, now - 2_000, now - 1_000))
 
 
 def log_lines(settings: ServingSettings) -> list[dict[str, Any]]:
@@ -74,7 +89,7 @@ def value(telemetry: Telemetry, name: str, **labels: str) -> float:
     return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
 
 
-def test_an_answer_is_counted_traced_logged_and_kept_under_one_request_and_trace_id(
+def test_an_answer_is_counted_traced_and_logged_under_one_request_and_trace_id(
     tmp_path: Path, collector: Collector
 ) -> None:
     settings = make(tmp_path)
@@ -95,7 +110,7 @@ def test_an_answer_is_counted_traced_logged_and_kept_under_one_request_and_trace
     assert [row["late_probability"] for row in predictions(settings)] == _PROBABILITIES.tolist()
 
 
-def test_a_refusal_is_counted_traced_and_logged_but_not_kept(tmp_path: Path, collector: Collector) -> None:
+def test_a_refusal_is_counted_traced_and_logged_without_predictions(tmp_path: Path, collector: Collector) -> None:
     settings = make(tmp_path, access_log_ratio=0)
     telemetry = start(settings)
     violation = FieldViolation("flights[0].distance", "MINIMUM", "-777 is too small")
@@ -109,7 +124,7 @@ def test_a_refusal_is_counted_traced_and_logged_but_not_kept(tmp_path: Path, col
     assert not list(Path(str(settings.prediction_log)).rglob("*.parquet"))
 
 
-def test_what_fails_is_an_error_in_log_and_trace(tmp_path: Path, collector: Collector) -> None:
+def test_a_failure_is_an_error_in_log_and_trace(tmp_path: Path, collector: Collector) -> None:
     settings = make(tmp_path)
     telemetry = start(settings)
     telemetry.begin("grpc", "r", None).refused(ServiceError("failed"))
@@ -129,7 +144,7 @@ def test_what_fails_is_an_error_in_log_and_trace(tmp_path: Path, collector: Coll
         ("00-x", 1, True),
     ],
 )
-def test_a_caller_decides_whether_it_is_traced_and_the_ratio_for_those_who_do_not(
+def test_the_caller_decides_whether_it_is_traced_and_else_the_ratio(
     tmp_path: Path, collector: Collector, traceparent: str | None, ratio: float, is_traced: bool
 ) -> None:
     settings = make(tmp_path, trace_ratio=ratio)
@@ -139,11 +154,11 @@ def test_a_caller_decides_whether_it_is_traced_and_the_ratio_for_those_who_do_no
     answer(observation)
     telemetry.close()
     assert bool(collector.spans) == is_traced
-    # Where the caller has a trace, the log names it all the same.
+    # The log names the caller's trace even if the replica does not trace.
     assert ("trace_id" in log_lines(settings)[0]) == (is_traced or traceparent == _UNSAMPLED)
 
 
-def test_nothing_is_traced_where_nobody_collects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_traced_without_a_collector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
     telemetry = start(make(tmp_path))
     observation = telemetry.begin("grpc", "r", _SAMPLED)
@@ -153,7 +168,7 @@ def test_nothing_is_traced_where_nobody_collects(tmp_path: Path, monkeypatch: py
     telemetry.close()
 
 
-def test_ratios_sample_so_many_and_what_is_in_the_smaller_sample_is_in_the_larger(tmp_path: Path) -> None:
+def test_a_smaller_sample_is_a_part_of_a_larger_one(tmp_path: Path) -> None:
     random.seed(0)
     settings = make(tmp_path, trace_ratio=0, access_log_ratio=0.02, prediction_log_ratio=0.25)
     telemetry = start(settings)
@@ -179,21 +194,12 @@ def test_ratios_of_zero_leave_metrics_alone(tmp_path: Path, collector: Collector
     assert not list(Path(str(settings.prediction_log)).rglob("*.parquet"))
 
 
-def test_rows_that_are_not_given_are_not_kept(tmp_path: Path) -> None:
-    settings = make(tmp_path)
-    telemetry = start(settings)
-    answer(telemetry.begin("grpc", "r", None), None)
-    assert value(telemetry, "athanor_rows_total") == 3
-    telemetry.close()
-    assert not list(Path(str(settings.prediction_log)).rglob("*.parquet"))
-
-
-def test_a_shadow_is_kept_beside_the_answer_and_compared_with_it(tmp_path: Path) -> None:
+def test_a_shadows_answer_is_logged_beside_the_answer_and_compared_with_it(tmp_path: Path) -> None:
     settings = make(tmp_path)
     telemetry = start(settings)
     observation = telemetry.begin("grpc", "r", None)
     answer(observation)
-    observation.shadowed("2.0.0", "d2", _COLUMNS, 0, 3, _PROBABILITIES + 0.1)
+    observation.shadowed(_ANSWER, make_answer("shadow", "2.0.0", "d2", _PROBABILITIES + 0.1))
     assert value(telemetry, "athanor_shadow_difference_count", semantic_version="2.0.0") == 3
     assert value(telemetry, "athanor_shadow_difference_sum") == pytest.approx(0.3)
     telemetry.close()
@@ -204,10 +210,10 @@ def test_a_shadow_is_kept_beside_the_answer_and_compared_with_it(tmp_path: Path)
     }
 
 
-def test_loads_and_failed_loads_are_told(tmp_path: Path) -> None:
+def test_loads_and_failed_loads_are_counted(tmp_path: Path) -> None:
     telemetry = start(make(tmp_path))
     telemetry.loaded("champion", "1.2.3", "d1", 0.4, 5)
-    telemetry.load_failed(5, ServiceError("no such release"))
+    telemetry.load_failed()
     telemetry.shadow_dropped()
     assert value(telemetry, "athanor_traffic_revision") == 5
     assert value(telemetry, "athanor_model_info", semantic_version="1.2.3", digest="d1") == 1
@@ -216,7 +222,7 @@ def test_loads_and_failed_loads_are_told(tmp_path: Path) -> None:
     telemetry.close()
 
 
-def test_nothing_is_lost_when_it_closes_and_the_next_replica_knows_it(tmp_path: Path) -> None:
+def test_closing_loses_nothing_and_the_next_replica_reads_the_counts(tmp_path: Path) -> None:
     settings = make(tmp_path)
     first = start(settings)
     for _ in range(10):
@@ -231,7 +237,7 @@ def test_nothing_is_lost_when_it_closes_and_the_next_replica_knows_it(tmp_path: 
     assert len(predictions(settings)) == 30
 
 
-def test_metrics_that_cannot_be_shared_are_told_of_once_and_harm_nobody(
+def test_metrics_that_cannot_be_shared_are_logged_once_and_still_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = []
@@ -250,12 +256,12 @@ def test_metrics_that_cannot_be_shared_are_told_of_once_and_harm_nobody(
         time.sleep(0.01)
     assert value(telemetry, "athanor_rows_total") == 3
     telemetry.close()
-    told = [line for line in log_lines(settings) if "are not shared" in line["message"]]
+    shown = [line for line in log_lines(settings) if "cannot share metrics" in line["message"]]
     assert len(tried) >= 3
-    assert len(told) == 1
+    assert len(shown) == 1
 
 
-def test_a_prediction_log_that_cannot_be_written_is_no_setting(tmp_path: Path) -> None:
+def test_a_prediction_log_that_cannot_be_written_fails_the_start(tmp_path: Path) -> None:
     (tmp_path / "predictions").write_text("in its place")
     with pytest.raises(SettingsError, match="prediction_log"):
         start(make(tmp_path))

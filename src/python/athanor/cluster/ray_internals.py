@@ -172,3 +172,27 @@ def keep_running(api_class: Any) -> None:
     api_class._start_and_wait_for_haproxy = start_and_watch
     api_class._graceful_reload = reload_running
     api_class.stop = stop_for_good
+
+
+def call_when_draining(on_draining: Callable[[], None]) -> None:
+    """Calls back when Serve starts to drain this process's replica, which still takes requests then.
+
+    Serve tells a replica's own code nothing before it has closed the servers: the ASGI lifespan ends after that.
+    """
+    from ray.serve._private.replica import Replica
+
+    drain: Any = Replica.perform_graceful_shutdown
+
+    async def report_and_drain(self: Any) -> None:
+        on_draining()
+        await drain(self)
+
+    Replica.perform_graceful_shutdown = report_and_drain  # type: ignore[method-assign]
+
+
+def set_version(deployment: Any, version: str) -> None:
+    """Gives a deployment a version. Serve replaces its replicas only if that changes.
+
+    Serve has removed its public option, and makes up a new version at each deployment.
+    """
+    deployment._version = version

@@ -1,4 +1,4 @@
-"""Requests that wait are answered together: the busier a replica, the less each costs. None waits for another."""
+"""Answers requests that arrive together in one batch: the busier a replica, the less each costs."""
 
 import asyncio
 import time
@@ -13,19 +13,23 @@ from athanor.contract.messages import to_columns
 from athanor.errors import AthanorError, DeadlineExceededError, OverloadedError
 from athanor.serving.answering.core import Answer, Core, Question
 
-# Larger ones would make the small ones wait that came meanwhile.
+# A larger question runs in a thread: in the event loop it would hold up the small ones that arrive meanwhile.
 _LARGE_ROWS: Final = 256
 _GRAPHS_AT_A_TIME: Final = 2
-# Rows that are computed at a time in the event loop, which hears of nothing else meanwhile.
-_MOST_ROWS: Final = 512
-# Turns of the event loop in which nobody comes, after which nobody else is expected. gRPC takes in one request in some
-# four turns. At 8, 32 callers are answered about twice as fast as at 0, and from 16 on a single one waits longer.
+# Rows computed at a time in the event loop, which does nothing else meanwhile.
+_BATCH_ROWS: Final = 512
+# Quiet turns of the event loop before a batch is computed. gRPC takes in a request in about four turns. At 8, 32
+# callers are answered about twice as fast as at 0; from 16 on, a single caller waits longer.
 _PATIENCE: Final = 8
+# Limits of what a replica holds, in rows and in received bytes. Without them, 256 of the largest requests took 1.9 GB
+# for their rows, and up to 4 GiB for bodies that arrive slowly. 200,000 rows take 145 MB and two seconds to answer.
+_MOST_HELD_ROWS: Final = 200_000
+_MOST_HELD_BYTES: Final = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """An answer, and when the model began and ended to compute it: nanoseconds since 1970."""
+    """An answer, and when the model started and ended computing it: nanoseconds since 1970."""
 
     answer: Answer
     started_ns: int
@@ -33,99 +37,129 @@ class Computed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Pending:
     question: Question
     deadline: float
     computed: "asyncio.Future[Computed]"
 
 
 class Batcher:
-    """Answers from a core, on the event loop of a replica.
+    """Answers questions from a core, on the event loop of a replica.
 
-    A question is held until the event loop has taken in what else has arrived; then all that are held are computed
-    together. Where questions come one at a time, that costs one turn of the event loop.
+    A question waits until the event loop has read the other requests that have arrived; then all are computed in one
+    batch. To a question that arrives alone this adds one turn of the event loop.
+
+    Attributes:
+        in_flight: number of questions that wait or are being computed.
+        held_bytes: bytes reserved by requests, from their arrival until they are answered.
     """
 
     def __init__(self, core: Core, max_in_flight: int) -> None:
-        """Args: max_in_flight: questions that may be held, or be computed, at a time."""
         self._core = core
         self._max_in_flight = max_in_flight
-        self._waiting: list[_Waiting] = []
-        self._rows = 0
+        self._pending: list[_Pending] = []
+        self._pending_rows = 0
+        self._held_rows = 0
         self._patience = 0
         self._threads = ThreadPoolExecutor(_GRAPHS_AT_A_TIME, "graphs")
         self.in_flight = 0
+        self.held_bytes = 0
+
+    def reserve(self, size_bytes: int) -> None:
+        """Counts bytes of a request as held until they are released. Raises OverloadedError if they are too many."""
+        if self.held_bytes and self.held_bytes + size_bytes > _MOST_HELD_BYTES:
+            raise OverloadedError(
+                f"the replica holds {self.held_bytes} bytes of requests; with {size_bytes} more it would pass its"
+                f" limit of {_MOST_HELD_BYTES}; retry later"
+            )
+        self.held_bytes += size_bytes
+
+    def release(self, size_bytes: int) -> None:
+        self.held_bytes -= size_bytes
 
     async def ask(self, question: Question, deadline: float) -> Computed:
         """Answers a question.
 
         Args:
-            deadline: until when an answer is of use, by `time.monotonic`.
+            deadline: until when the answer is of use, by `time.monotonic`.
 
         Raises:
-            OverloadedError: too many are held already.
-            DeadlineExceededError: its time was over before its turn came.
+            OverloadedError: too many questions, or rows, are in flight.
+            DeadlineExceededError: the deadline passed before the question's turn came.
             ModelNotFoundError, InvalidRequestError: as `Core.answer`.
         """
-        if self.in_flight >= self._max_in_flight:
-            raise OverloadedError(f"{self.in_flight} requests are being answered, which is the most; ask again")
+        self._check_room(question.count)
         loop = asyncio.get_running_loop()
         self.in_flight += 1
+        self._held_rows += question.count
         try:
             if question.count >= _LARGE_ROWS:
                 return await self._ask_alone(question, deadline)
             computed: asyncio.Future[Computed] = loop.create_future()
-            if not self._waiting:
+            if not self._pending:
                 loop.call_soon(self._gather, 0, 0)
-            self._waiting.append(_Waiting(question, deadline, computed))
-            self._rows += question.count
+            self._pending.append(_Pending(question, deadline, computed))
+            self._pending_rows += question.count
             return await computed
         finally:
             self.in_flight -= 1
+            self._held_rows -= question.count
 
     def close(self) -> None:
         self._threads.shutdown()
 
+    def _check_room(self, rows: int) -> None:
+        if self.in_flight >= self._max_in_flight:
+            raise OverloadedError(f"{self.in_flight} requests are in flight, the limit of a replica; retry later")
+        # A single question always has room: `max_rows` may be above the limit.
+        if self._held_rows and self._held_rows + rows > _MOST_HELD_ROWS:
+            raise OverloadedError(
+                f"the replica holds {self._held_rows} rows; with {rows} more it would pass its limit of"
+                f" {_MOST_HELD_ROWS}; retry later"
+            )
+
     def _gather(self, seen: int, quiet: int) -> None:
-        """Computes what waits, unless others are on their way.
+        """Computes the pending questions, unless others are likely to follow.
 
         Args:
-            seen: how many waited in the turn before.
-            quiet: turns since one came.
+            seen: number of pending questions in the turn before.
+            quiet: number of turns since a question arrived.
         """
-        quiet = quiet + 1 if len(self._waiting) == seen else 0
-        if quiet <= self._patience and self._rows < _MOST_ROWS:
-            asyncio.get_running_loop().call_soon(self._gather, len(self._waiting), quiet)
+        quiet = quiet + 1 if len(self._pending) == seen else 0
+        if quiet <= self._patience and self._pending_rows < _BATCH_ROWS:
+            asyncio.get_running_loop().call_soon(self._gather, len(self._pending), quiet)
             return
-        # Who came in company is likely to be followed by others; who comes alone, again and again, is not.
-        self._patience = _PATIENCE if len(self._waiting) > 1 else max(0, self._patience - 1)
-        waiting, self._waiting, self._rows = self._waiting, [], 0
-        # Whose caller has gone away, or waits no longer, is not computed.
+        # Questions that arrive together are likely to be followed by others; one that arrives alone is not.
+        self._patience = _PATIENCE if len(self._pending) > 1 else max(0, self._patience - 1)
+        pending, self._pending, self._pending_rows = self._pending, [], 0
         now = time.monotonic()
-        for late in (w for w in waiting if w.deadline <= now and not w.computed.done()):
-            late.computed.set_exception(_too_late())
-        self._compute([w for w in waiting if not w.computed.done()])
+        for expired in (p for p in pending if p.deadline <= now and not p.computed.done()):
+            expired.computed.set_exception(_deadline_exceeded())
+        # Cancelled ones are done too: their callers went away.
+        self._compute([p for p in pending if not p.computed.done()])
 
-    def _compute(self, waiting: Sequence[_Waiting]) -> None:
-        if not waiting:
+    def _compute(self, pending: Sequence[_Pending]) -> None:
+        if not pending:
             return
+        started_ns = time.time_ns()
         try:
-            answers, started_ns, ended_ns = self._time([w.question for w in waiting])
-        except Exception as error:  # noqa: BLE001 - whatever it is, each of them has to hear of it
-            for w in waiting:
-                w.computed.set_exception(error)
+            answers = self._core.answer_together([p.question for p in pending])
+        except Exception as error:  # noqa: BLE001 - whatever it is, each caller must get it
+            for p in pending:
+                p.computed.set_exception(error)
             return
-        for w, answer in zip(waiting, answers, strict=True):
+        ended_ns = time.time_ns()
+        for p, answer in zip(pending, answers, strict=True):
             if isinstance(answer, AthanorError):
-                w.computed.set_exception(answer)
+                p.computed.set_exception(answer)
             else:
-                w.computed.set_result(Computed(answer, started_ns, ended_ns))
+                p.computed.set_result(Computed(answer, started_ns, ended_ns))
 
     async def _ask_alone(self, question: Question, deadline: float) -> Computed:
-        """Answers a large one: others have their turn between parts of its rows, and while its graph runs."""
+        """Answers a large question. The event loop serves others between parts of its rows and while its graph runs."""
         read = await self._read_in_turns(question)
         if time.monotonic() >= deadline:
-            raise _too_late()
+            raise _deadline_exceeded()
         started_ns = time.time_ns()
         prepared = self._core.prepare([read])
         if isinstance(prepared, AthanorError):
@@ -139,17 +173,12 @@ class Batcher:
         if question.columns is not None:
             return question
         columns, parts = self._core.contract.columns, []
-        for first in range(0, question.count, _MOST_ROWS):
-            parts.append(to_columns(columns, question.messages[first : first + _MOST_ROWS]))
+        for first in range(0, question.count, _BATCH_ROWS):
+            parts.append(to_columns(columns, question.messages[first : first + _BATCH_ROWS]))
             await asyncio.sleep(0)
         together = {column.name: np.concatenate([part[column.name] for part in parts]) for column in columns}
         return replace(question, columns=together, messages=())
 
-    def _time(self, questions: Sequence[Question]) -> tuple[list[Answer | AthanorError], int, int]:
-        started_ns = time.time_ns()
-        answers = self._core.answer_together(questions)
-        return answers, started_ns, time.time_ns()
 
-
-def _too_late() -> DeadlineExceededError:
-    return DeadlineExceededError("the deadline passed before the request's turn came; ask with a longer one")
+def _deadline_exceeded() -> DeadlineExceededError:
+    return DeadlineExceededError("the deadline passed before the request's turn came; retry with a longer one")

@@ -1,4 +1,4 @@
-"""The core that every door answers from: rows in, probabilities out, knowing no protocol."""
+"""The core behind every door: rows in, probabilities out, independent of protocols."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ from athanor.serving.answering.variants import LoadedTraffic, Variant, load_traf
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Rows that a door asks about, as columns or, where there are none, as messages.
+    """Rows to predict, as columns or, if `columns` is None, as messages.
 
     Attributes:
         count: number of rows, at least one.
-        locate: names a value for whoever sent it, by row and column: `flights[3].distance`.
-        semantic_version: the version to ask; "" for whichever takes the traffic.
-        sticky_key: what the request sticks to a variant by; "" for the key columns of its first row.
+        locate: names a value for the caller, by row and column: `flights[3].distance`.
+        semantic_version: version to ask; "" to choose by traffic.
+        sticky_key: key that chooses the variant; "" for the key columns of the first row.
     """
 
     count: int
@@ -42,7 +42,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows that were computed together, of one question or of several."""
+    """Rows computed together, of one question or of several."""
 
     columns: Columns
     features: FeatureArrays
@@ -50,11 +50,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one question was answered.
+    """The answer to one question.
 
     Attributes:
         probabilities: of the positive class, float64 of shape (count,), in the order of the rows.
-        batch, first: where its rows were computed, and the first of them there.
+        batch, first: the batch that the rows are in, and the index of the first one there.
     """
 
     variant: Variant
@@ -74,13 +74,13 @@ class Answer:
 
 
 class Core:
-    """Answers questions about one model, from the releases that take traffic."""
+    """Answers questions about one model, by the releases that take traffic."""
 
     def __init__(self, model: Model, store: ReleaseStore, max_rows: int, require_signature: Path | None = None) -> None:
         """Loads and proves what takes traffic.
 
         Args:
-            require_signature: public key that must have signed it; None where no signature is demanded.
+            require_signature: public key of the required signature; None to require none.
 
         Raises:
             NotFoundError: nothing takes traffic.
@@ -90,7 +90,7 @@ class Core:
         self.request_class = GetMessageClass(model.contract.predict.input_type)
         self.response_class = GetMessageClass(model.contract.predict.output_type)
         self.max_rows = max_rows
-        # Replaced as a whole: an answer comes from one traffic file, never from parts of two.
+        # Replaced as a whole, so that an answer never mixes two traffic files.
         self.traffic: LoadedTraffic = load_traffic(model, store, store.read_traffic(model.name), require_signature)
 
     @property
@@ -100,10 +100,10 @@ class Core:
     def ask_by_messages(
         self, messages: Sequence[Message], model_name: str = "", semantic_version: str = "", sticky_key: str = ""
     ) -> Question:
-        """A question about rows that are messages of the contract.
+        """A question about messages of the contract.
 
         Raises:
-            ModelNotFoundError: another model is asked for.
+            ModelNotFoundError: the request names another model.
             InvalidRequestError: there are no rows, or too many.
         """
         field = self.contract.rows_field.name
@@ -118,7 +118,7 @@ class Core:
         )
 
     def check_model(self, name: str) -> None:
-        """Raises ModelNotFoundError if another model is asked for than is served."""
+        """Raises ModelNotFoundError if a request names another model."""
         if name and name != self.contract.name:
             raise ModelNotFoundError(f"model {name!r} is not served here; {self.contract.name!r} is")
 
@@ -135,7 +135,7 @@ class Core:
         """Answers one question.
 
         Raises:
-            ModelNotFoundError: a version is asked for that does not answer.
+            ModelNotFoundError: the version of the question does not answer.
             InvalidRequestError: rows break the contract; names every violation.
         """
         (answer,) = self.answer_together([question])
@@ -144,7 +144,7 @@ class Core:
         return answer
 
     def answer_together(self, questions: Sequence[Question]) -> list[Answer | AthanorError]:
-        """Answers several questions at the price of little more than one; each as if it had been asked alone.
+        """Answers several questions for little more than the cost of one, each as if asked alone.
 
         Returns:
             For each question its answer, or the error that `answer` would raise.
@@ -157,11 +157,10 @@ class Core:
         return [answer for question in questions for answer in self.answer_together([question])]
 
     def prepare(self, questions: Sequence[Question]) -> "Prepared | InvalidRequestError":
-        """All of `answer_together` but the graphs.
+        """Does everything of `answer_together` except running the graphs.
 
         Returns:
-            What is ready to be computed, or, if any row breaks the contract, the refusal of the first question as if it
-            had been asked alone.
+            Questions ready to compute; or, if a row breaks the contract, an error that fits a single question only.
         """
         traffic = self.traffic
         columns = self._read(questions)
@@ -174,7 +173,7 @@ class Core:
         return Prepared(Batch(columns, self.model.features(columns)), firsts, chosen)
 
     def _read(self, questions: Sequence[Question]) -> Columns:
-        """The rows of all questions, one after another."""
+        """The rows of all questions, in their order."""
         columns = self.contract.columns
         if all(question.columns is None for question in questions):
             alone = len(questions) == 1
@@ -208,11 +207,11 @@ def _chain(questions: Sequence[Question]) -> list[Message]:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Questions whose rows have been read, checked and made features.
+    """Questions with valid rows, and their features.
 
     Attributes:
         firsts: the first row of each question in the batch, and the number of all rows.
-        chosen: which variant answers each question, or why none does.
+        chosen: the variant that answers each question, or the error if its version does not answer.
     """
 
     batch: Batch
@@ -220,7 +219,7 @@ class Prepared:
     chosen: Sequence[Variant | ModelNotFoundError]
 
     def predict(self) -> list[Answer | AthanorError]:
-        """Runs each variant once, on all rows that it answers for. Hardly holds the interpreter's lock."""
+        """Runs each variant once, on all rows that it answers. Releases the interpreter's lock most of the time."""
         answers: dict[int, Answer | AthanorError] = {
             position: c for position, c in enumerate(self.chosen) if isinstance(c, AthanorError)
         }

@@ -1,4 +1,4 @@
-"""Follows the traffic file: what it names is loaded and proved beside what answers, then takes its place at once."""
+"""Follows the traffic file: loads and proves its releases while the old ones answer, then switches at once."""
 
 import logging
 import threading
@@ -13,19 +13,19 @@ from athanor.release.traffic import Traffic
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.variants import LoadedTraffic, load_traffic
 
-# After so long a failed change is tried again: a store may have been away for a moment.
+# Seconds until a failed change is retried: the store may have been unavailable for a moment.
 _RETRY_S: Final = 5.0
 
 _logger = logging.getLogger(__name__)
 
 
 class Follower:
-    """Keeps a core at what the traffic file says, in a thread of its own.
+    """Keeps a core up to date with the traffic file, in a thread of its own.
 
-    Where the new cannot be loaded, or does not answer its reference rows as it should, the old stays and answers on.
+    If a new release cannot be loaded, or answers its reference rows differently, the old ones stay.
 
     Attributes:
-        failure: why the last change was not followed; None when it was.
+        failure: why the last change was not loaded; None if it was.
     """
 
     def __init__(
@@ -40,8 +40,8 @@ class Follower:
         """Starts to follow.
 
         Args:
-            on_loaded: told of each change that was followed, and the seconds that loading took.
-            on_failed: told of each that was not; once for as long as it fails in the same way.
+            on_loaded: called for each loaded change, with the seconds that loading took.
+            on_failed: called for each change that fails to load; once while it fails for the same reason.
         """
         self.failure: AthanorError | None = None
         self._core = core
@@ -66,7 +66,7 @@ class Follower:
                 traffic = self._store.read_traffic(self._core.contract.name)
                 if traffic == self._core.traffic.traffic:
                     if self.failure:
-                        # Back at what answers: there is nothing to load, and the failure that was told is over.
+                        # The file is back at what answers: nothing to load, and the reported failure is over.
                         self._on_loaded(self._core.traffic, 0.0)
                     self.failure = refused = None
                 elif traffic != refused or time.monotonic() >= again_at:
@@ -76,9 +76,9 @@ class Follower:
             except AthanorError as error:
                 self._fail(error)
             except Exception as error:
-                # A bucket's library may raise anything. This thread must outlive it.
-                _logger.exception("the traffic file cannot be followed")
-                self._fail(AthanorError(f"the traffic file cannot be followed: {error}"))
+                # A bucket's library may raise anything; this thread must survive it.
+                _logger.exception("cannot follow the traffic file")
+                self._fail(AthanorError(f"cannot follow the traffic file: {error}"))
 
     def _load(self, traffic: Traffic) -> None:
         started = time.monotonic()
@@ -94,5 +94,5 @@ class Follower:
             try:
                 self._on_failed(error)
             except Exception:
-                # Such as a disk that is full, when the failure is written down.
-                _logger.exception("a failure cannot be told: %s", error)
+                # For example, a full disk prevents writing the status.
+                _logger.exception("cannot report a failure: %s", error)

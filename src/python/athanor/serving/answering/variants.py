@@ -1,4 +1,4 @@
-"""Which release answers a request: the traffic file, with its releases loaded."""
+"""The releases of a traffic file, loaded and proved, and which of them answers a request."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _LONGEST_BLAKE_KEY = 64
 
 @dataclass(frozen=True)
 class Variant:
-    """A release that takes part in the traffic.
+    """A release with its role in the traffic.
 
     Attributes:
         name: "champion", "challenger" or "shadow".
@@ -34,7 +34,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class LoadedTraffic:
-    """The releases of a traffic file, proved and ready to answer."""
+    """A traffic file with its releases, proved and ready to answer."""
 
     traffic: Traffic
     champion: Variant
@@ -47,18 +47,18 @@ class LoadedTraffic:
 
     @property
     def answering(self) -> tuple[Variant, ...]:
-        """Those whose answers are sent."""
+        """The variants whose answers are sent."""
         return tuple(variant for variant in (self.champion, self.challenger) if variant)
 
     def choose(self, semantic_version: str, read_key: Callable[[], str]) -> Variant:
         """The variant that answers a request.
 
         Args:
-            semantic_version: that the request asks for; "" for whichever takes its traffic.
-            read_key: gives what requests stick to a variant by; asked only where two share the traffic.
+            semantic_version: version that the request names; "" to choose by traffic.
+            read_key: returns the sticky key; called only if two variants share the traffic.
 
         Raises:
-            ModelNotFoundError: no such version answers.
+            ModelNotFoundError: that version does not answer.
         """
         if semantic_version:
             return self.find(semantic_version)
@@ -68,7 +68,7 @@ class LoadedTraffic:
         return self.challenger if takes else self.champion
 
     def find(self, semantic_version: str) -> Variant:
-        """Raises ModelNotFoundError if no such version answers."""
+        """Raises ModelNotFoundError if that version does not answer."""
         for variant in self.answering:
             if variant.semantic_version == semantic_version:
                 return variant
@@ -77,13 +77,23 @@ class LoadedTraffic:
 
 
 def share_of(model: str, key: str) -> float:
-    """Where a key stands among all keys of a model: from 0 to 1, uniformly, and always at the same place.
+    """The fixed position of a key among all keys of a model, uniform from 0 to 1.
 
-    A weight that grows keeps the keys that it had. Models are salted apart, so that no key is always tried upon.
+    A growing weight keeps its keys. Each model has its own salt, so that no key gets every challenger.
     """
     salt = model.encode()[:_LONGEST_BLAKE_KEY]
     digest = blake2b(key.encode(errors="surrogatepass"), digest_size=8, key=salt).digest()
     return int.from_bytes(digest, "big") / 2.0**64
+
+
+def prove_releases(model: Model, store: ReleaseStore, public_key: Path | None = None) -> None:
+    """Loads and proves what takes traffic, as a replica does when it starts.
+
+    Raises:
+        NotFoundError: nothing takes traffic.
+        ReleaseError, SettingsError: as `load_traffic`.
+    """
+    load_traffic(model, store, store.read_traffic(model.name), public_key)
 
 
 def load_traffic(
@@ -93,16 +103,16 @@ def load_traffic(
     public_key: Path | None = None,
     loaded: Mapping[str, Predictor] | None = None,
 ) -> LoadedTraffic:
-    """Loads and proves what a traffic file names.
+    """Loads and proves the releases that a traffic file names.
 
     Args:
-        public_key: that must have signed each release; None where no signature is demanded.
-        loaded: predictors that need not be loaded again, by digest.
+        public_key: key of the required signature; None to require none.
+        loaded: predictors to reuse, by digest.
 
     Raises:
-        NotFoundError: a release is not in the store.
-        ReleaseError: a release is corrupted, tampered with, not signed, does not answer its reference rows as it did,
-            or does not belong to this binary's code.
+        NotFoundError: the store lacks a release.
+        ReleaseError: a release is corrupted, tampered with or not signed, answers its reference rows differently, or
+            does not fit this binary's code.
         SettingsError: the public key cannot be read.
     """
     predictors = dict(loaded or {})
@@ -121,7 +131,7 @@ def load_traffic(
 
 
 def _read_release(store: ReleaseStore, model: str, digest: str, public_key: Path | None) -> Release:
-    """A release that may be loaded."""
+    """A verified release."""
     release = store.read(model, digest)
     if public_key:
         from athanor.release.signature import verify_signature  # noqa: PLC0415 - else nothing needs cryptography

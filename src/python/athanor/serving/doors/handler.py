@@ -1,25 +1,35 @@
-"""What a request passes whichever door it came by: who asks, whether there is room, and what is remembered of it."""
+"""The one way of a request through a replica, whichever door it arrives at: admit, read, answer, write, record."""
 
-import asyncio
+import math
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Final
 
-from athanor.errors import AbandonedError, AthanorError, ServiceError
+from athanor.errors import (
+    AbandonedError,
+    AthanorError,
+    InvalidRequestError,
+    ServiceError,
+    TooLargeError,
+)
 from athanor.serving.access.authentication import Authenticator
 from athanor.serving.access.scope import Scope
-from athanor.serving.answering.batcher import Batcher
+from athanor.serving.answering.batcher import Batcher, Computed
 from athanor.serving.answering.core import Answer, Core, Question
 from athanor.serving.doors.shadow import Shadow
+from athanor.serving.setup.settings import ServingSettings
 from athanor.serving.telemetry.telemetry import Telemetry
 
 REQUEST_ID: Final = "x-request-id"
 STICKY_KEY: Final = "x-athanor-sticky-key"
-# Goes into headers, logs and files: nothing that could end a line.
+TIMEOUT: Final = "x-request-timeout-s"
+# It goes into headers, logs and files: no character that could end a line.
 _REQUEST_ID_PATTERN: Final = re.compile(r"[!-~]{1,128}")
+_MOST_SHOWN: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +37,8 @@ class Call:
     """What a request says beside its rows.
 
     Attributes:
-        deadline: until when an answer is of use, by `time.monotonic`.
+        timeout: how many seconds the caller waits, as its header says; None without one.
+        time_remaining_s: how many seconds the protocol itself leaves, as gRPC's deadline does.
     """
 
     door: str
@@ -35,86 +46,140 @@ class Call:
     authorization: str | None
     sticky_key: str
     traceparent: str | None
-    deadline: float
+    timeout: str | None
+    time_remaining_s: float | None
 
     @classmethod
-    def read(cls, door: str, headers: Mapping[str, str], timeout_s: float) -> "Call":
-        """Args: headers: by names in lower case, of HTTP or of gRPC."""
+    def read(cls, door: str, headers: Mapping[str, str], time_remaining_s: float | None = None) -> "Call":
+        """Args: headers: HTTP headers or gRPC metadata, by names in lower case."""
         return cls(
             door,
             make_request_id(headers.get(REQUEST_ID)),
             headers.get("authorization"),
             headers.get(STICKY_KEY, ""),
             headers.get("traceparent"),
-            time.monotonic() + timeout_s,
+            headers.get(TIMEOUT),
+            time_remaining_s,
         )
+
+    def timeout_s(self, max_deadline_s: float) -> float:
+        """Seconds until the answer is of no more use. Raises InvalidRequestError if the caller's header is invalid."""
+        timeout_s = max_deadline_s if self.time_remaining_s is None else min(self.time_remaining_s, max_deadline_s)
+        return timeout_s if self.timeout is None else min(_parse_timeout(self.timeout), timeout_s)
 
 
 def make_request_id(given: str | None) -> str:
-    """The caller's, or a new one where there is none that can go into a header."""
+    """The caller's, or a new one if the caller sent none that fits into a header."""
     return given if given and _REQUEST_ID_PATTERN.fullmatch(given) else uuid.uuid4().hex
 
 
-class Reception:
-    """Takes questions from all doors of a replica."""
+def _parse_timeout(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise InvalidRequestError(f"{TIMEOUT} is {text[:_MOST_SHOWN]!r}; give seconds above 0")
+    return seconds
 
-    def __init__(
-        self, core: Core, batcher: Batcher, shadow: Shadow, tokens: Authenticator | None, telemetry: Telemetry
+
+@dataclass(frozen=True)
+class RequestHandler:
+    """Handles the requests of all doors of a replica.
+
+    Attributes:
+        tokens: None lets everyone in.
+    """
+
+    core: Core
+    batcher: Batcher
+    shadow: Shadow
+    tokens: Authenticator | None
+    telemetry: Telemetry
+    settings: ServingSettings
+
+    def require_token(self, authorization: str | None) -> None:
+        """Raises UnauthenticatedError or PermissionDeniedError if the caller may not ask for predictions."""
+        if self.tokens:
+            self.tokens.require(authorization, Scope.PREDICT)
+
+    def admit(self, call: Call) -> "Exchange":
+        """Begins a request: read, answer and write it within the `with` block of what this returns."""
+        return Exchange(self, call)
+
+
+class Exchange:
+    """A request and its answer, from the token to the last byte written: a context manager.
+
+    Entering compares the caller's token, before anything is read. Leaving records how the request ended: answered if
+    the block ends without an error, else refused. Errors leave the block as AthanorErrors: the text of any other error
+    may quote the request, and stays in this process.
+    """
+
+    __slots__ = ("_call", "_computed", "_deadline", "_handler", "_observation", "_received_bytes")
+
+    _computed: Computed
+
+    def __init__(self, handler: RequestHandler, call: Call) -> None:
+        self._handler = handler
+        self._call = call
+        self._received_bytes = 0
+
+    def __enter__(self) -> "Exchange":
+        call, handler = self._call, self._handler
+        self._observation = handler.telemetry.begin(call.door, call.request_id, call.traceparent)
+        try:
+            handler.require_token(call.authorization)
+            self._deadline = time.monotonic() + call.timeout_s(handler.settings.max_deadline_s)
+        except Exception as error:
+            self._refuse(error)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Args: tokens: None lets anybody in."""
-        self.core = core
-        self.telemetry = telemetry
-        self._batcher = batcher
-        self._shadow = shadow
-        self._tokens = tokens
+        self._handler.batcher.release(self._received_bytes)
+        if error is not None:
+            self._refuse(error)
+            return
+        self._observation.answered(self._computed)
+        self._handler.shadow.ask(self._computed.answer, self._observation)
 
-    def require(self, authorization: str | None, scope: Scope) -> None:
-        """Raises UnauthenticatedError or PermissionDeniedError if a caller may not do this."""
-        if self._tokens:
-            self._tokens.require(authorization, scope)
+    def _refuse(self, error: BaseException) -> None:
+        """Records an error. Raises a ServiceError in the place of one that is not for the caller."""
+        if isinstance(error, AthanorError):
+            self._observation.refused(error)
+        elif isinstance(error, Exception):
+            failure = ServiceError(f"the service failed at request {self._call.request_id}; its log has the cause")
+            failure.__cause__ = error
+            self._observation.refused(failure)
+            raise failure
+        else:
+            # The door's task was cancelled.
+            self._observation.refused(AbandonedError("the caller went away before it was answered"))
 
-    async def answer(self, call: Call, read: Callable[[], Awaitable[Question]]) -> Answer:
-        """Answers a request.
-
-        Args:
-            read: takes in the request's body and makes the question of it; called once the caller is known.
+    def receive(self, size_bytes: int) -> None:
+        """Counts bytes of the request; call it before they are parsed, for each part of a body that arrives in parts.
 
         Raises:
-            AthanorError: it is refused; everything else is told to nobody but the log.
+            TooLargeError: the request is larger than the setting `max_message_bytes`.
+            OverloadedError: the replica holds too many bytes already.
         """
-        observation = self.telemetry.begin(call.door, call.request_id, call.traceparent)
-        try:
-            self.require(call.authorization, Scope.PREDICT)
-            computed = await self._batcher.ask(await read(), call.deadline)
-        except AthanorError as error:
-            observation.refused(error)
-            raise
-        except asyncio.CancelledError:
-            observation.refused(AbandonedError("the caller went away before it was answered"))
-            raise
-        except Exception as error:
-            failure = ServiceError(f"the service failed; its log tells more about request {call.request_id}")
-            failure.__cause__ = error
-            observation.refused(failure)
-            raise failure from error
-        answer = computed.answer
-        observation.answered(
-            answer.variant.name,
-            answer.variant.semantic_version,
-            answer.variant.digest,
-            answer.batch.columns,
-            answer.first,
-            answer.count,
-            answer.probabilities,
-            computed.started_ns,
-            computed.ended_ns,
-        )
-        self._shadow.ask(answer, observation)
-        return answer
+        most = self._handler.settings.max_message_bytes
+        if self._received_bytes + size_bytes > most:
+            raise TooLargeError(f"the request has more than {most} bytes, the most that a request may have")
+        self._handler.batcher.reserve(size_bytes)
+        self._received_bytes += size_bytes
+
+    async def answer(self, question: Question) -> Answer:
+        """Answers the request's question. Raises AthanorError as `Batcher.ask`."""
+        self._computed = await self._handler.batcher.ask(question, self._deadline)
+        return self._computed.answer
 
 
 def headers_of(answer: Answer, request_id: str) -> tuple[tuple[str, str], ...]:
-    """What every answer carries, whichever door it leaves by."""
+    """The headers of every answer, or its gRPC metadata."""
     variant = answer.variant
     return (
         (REQUEST_ID, request_id),

@@ -1,6 +1,6 @@
-"""The Open Inference Protocol over REST: JSON, with binary tensors behind it where a client sends or wants them.
+"""The Open Inference Protocol over REST: JSON, followed by binary tensors where a client sends or wants them.
 
-The binary extension is Triton's: the JSON comes first, as long as a header says, and then the contents of those tensors
+The binary extension is Triton's: a header gives the length of the JSON, and after it come the contents of the tensors
 whose `parameters` have a `binary_data_size`.
 """
 
@@ -15,8 +15,7 @@ import numpy as np
 from athanor.contract.validation import shown
 from athanor.errors import FieldViolation, InvalidRequestError
 from athanor.serving.answering.core import Answer, Core, Question
-from athanor.serving.formats import tensors
-from athanor.serving.formats.inference_messages import ask_by_tensors, check_outputs, read_tensors
+from athanor.serving.formats import inference, tensors
 from athanor.serving.formats.tensors import BYTES, DTYPES, MalformedTensorError, Tensor
 
 JSON_LENGTH: Final = "inference-header-content-length"
@@ -25,10 +24,11 @@ _LENGTH_PATTERN: Final = re.compile("[0-9]{1,12}")
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """A request as its JSON has it.
+    """A request.
 
     Attributes:
-        binary: what came behind the JSON.
+        body: its JSON.
+        binary: the bytes after the JSON.
     """
 
     body: Mapping[str, Any]
@@ -36,20 +36,20 @@ class InferenceRequest:
 
     @property
     def wants_binary(self) -> bool:
-        """Whether the client asked for the output as bytes: what it says of the output comes before what of all."""
+        """Whether the client wants the output as bytes. The output's own parameter overrides the request's."""
         outputs = self.body.get("outputs") or [{}]
-        of_all = _parameters(self.body).get("binary_data_output")
-        return _parameters(outputs[0]).get("binary_data", of_all) is True
+        default = _parameters(self.body).get("binary_data_output")
+        return _parameters(outputs[0]).get("binary_data", default) is True
 
 
 def parse(body: bytes, json_length: str | None) -> InferenceRequest:
     """Reads a body.
 
     Args:
-        json_length: bytes of JSON before the binary part; None where all is JSON.
+        json_length: value of the header `JSON_LENGTH`; None if the whole body is JSON.
 
     Raises:
-        InvalidRequestError: it is no JSON object, or its parts are not of the types that they should be.
+        InvalidRequestError: it is no JSON object, or a part of it has the wrong type.
     """
     length = len(body)
     if json_length is not None:
@@ -59,7 +59,7 @@ def parse(body: bytes, json_length: str | None) -> InferenceRequest:
     try:
         parsed = json.loads(body[:length])
     except (ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"the body is no JSON: {error}") from None
+        raise InvalidRequestError(f"the body is not valid JSON: {error}") from None
     for path, value, kind in _typed_parts(parsed):
         if not isinstance(value, kind):
             raise InvalidRequestError(f"{path} is {shown(value)}; the protocol has {_NAMES[kind]} there")
@@ -90,9 +90,9 @@ def _parameters(given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def to_question(core: Core, request: InferenceRequest, version: str, sticky_key: str) -> Question:
-    """What a request asks. Raises InvalidRequestError as that of the messages does."""
-    check_outputs(core, [output["name"] for output in request.body.get("outputs", [])])
-    return ask_by_tensors(core, read_tensors(_read_tensors(request)), version, sticky_key)
+    """The question in a request. Raises InvalidRequestError as `inference.to_question`."""
+    outputs = [output["name"] for output in request.body.get("outputs", [])]
+    return inference.to_question(core, _read_tensors(request), outputs, version, sticky_key)
 
 
 def _read_tensors(request: InferenceRequest) -> Iterator[Tensor | FieldViolation]:
@@ -114,11 +114,11 @@ def _read_tensors(request: InferenceRequest) -> Iterator[Tensor | FieldViolation
             yield FieldViolation(f"inputs.{shown(given['name'])}", "CONTENTS", str(error))
     if at < len(request.binary):
         left = len(request.binary) - at
-        yield FieldViolation("inputs", "CONTENTS", f"leave {left} binary bytes that are no tensor's")
+        yield FieldViolation("inputs", "CONTENTS", f"leave {left} binary bytes that belong to no tensor")
 
 
 def _read_data(given: Mapping[str, Any]) -> Any:
-    """The values of a tensor in JSON, flat or nested as its shape says. null is a missing value."""
+    """The values of a tensor in JSON, flat or nested by its shape; null for a missing value."""
     data = given.get("data")
     if not isinstance(data, list):
         raise MalformedTensorError(f"has data {shown(data)}; give a list")
@@ -127,7 +127,7 @@ def _read_data(given: Mapping[str, Any]) -> Any:
     if datatype == BYTES:
         return ["" if value is None else _check(value, str, row) for row, value in enumerate(values)]
     if datatype not in DTYPES:
-        raise MalformedTensorError(f"has a datatype {shown(datatype)} that is not known")
+        raise MalformedTensorError(f"has the unknown datatype {shown(datatype)}")
     if datatype == "BOOL":
         return np.array([_check(value, bool, row) for row, value in enumerate(values)], dtype=np.bool_)
     if datatype.startswith("FP"):
@@ -137,7 +137,7 @@ def _read_data(given: Mapping[str, Any]) -> Any:
 
 def _check(value: Any, kind: type, row: int) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise MalformedTensorError(f"has {shown(value)} as value {row}, which is no {kind.__name__}")
+        raise MalformedTensorError(f"has {shown(value)} as value {row}; expected {kind.__name__}")
     return value
 
 
@@ -154,12 +154,12 @@ def _whole(datatype: str, values: list[int]) -> Any:
     limits = np.iinfo(DTYPES[datatype].str)
     for row, value in enumerate(values):
         if not limits.min <= value <= limits.max:
-            raise MalformedTensorError(f"has {shown(value)} as value {row}, which is no {datatype}")
+            raise MalformedTensorError(f"has {shown(value)} as value {row}; expected {datatype}")
     return np.array(values, dtype=DTYPES[datatype])
 
 
 def to_body(core: Core, answer: Answer, request: InferenceRequest, request_id: str) -> tuple[bytes, dict[str, str]]:
-    """The body of an answer, and the headers that belong to it."""
+    """The body of an answer, and its headers. Raises ValueError for a number that JSON does not have."""
     variant = answer.variant
     output: dict[str, Any] = {"name": core.contract.prediction.name, "datatype": "FP64", "shape": [answer.count]}
     binary = b""
@@ -175,6 +175,7 @@ def to_body(core: Core, answer: Answer, request: InferenceRequest, request_id: s
             "id": request.body.get("id") or request_id,
             "parameters": {"release_digest": variant.digest, "variant": variant.name, "request_id": request_id},
             "outputs": [output],
-        }
+        },
+        allow_nan=False,
     ).encode()
     return text + binary, {JSON_LENGTH: str(len(text))} if binary else {}

@@ -1,4 +1,4 @@
-"""What a model sees of rows, in the words of each door."""
+"""The features that a model computed from rows, for gRPC and for REST."""
 
 import math
 from dataclasses import dataclass, replace
@@ -16,10 +16,10 @@ from athanor.serving.formats import typed
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a model sees of `n` rows, and what it answers.
+    """The features and the predictions of `n` rows.
 
     Attributes:
-        numeric_names, categorical_names: of the features, in the order of `features`.
+        numeric_names, categorical_names: names of the features, in the order of `features`.
         probabilities: of the positive class, shape (n,).
     """
 
@@ -35,7 +35,7 @@ class Inspection:
 
 
 def to_question(core: Core, request: inspection_pb2.ComputeFeaturesRequest, sticky_key: str = "") -> Question:
-    """What is asked, with the request of the model's own Predict that it holds.
+    """The question in the Predict request within.
 
     Raises:
         ModelNotFoundError, InvalidRequestError: as `typed.parse` and `typed.to_question`.
@@ -44,12 +44,12 @@ def to_question(core: Core, request: inspection_pb2.ComputeFeaturesRequest, stic
     question = typed.to_question(core, typed.parse(core, request.request), sticky_key)
     if question.semantic_version and request.semantic_version not in ("", question.semantic_version):
         both = f"{request.semantic_version!r} and, in the request, {question.semantic_version!r}"
-        raise InvalidRequestError(f"two semantic versions are asked for: {both}; ask for one")
+        raise InvalidRequestError(f"the request names two semantic versions: {both}; name one")
     return replace(question, semantic_version=request.semantic_version or question.semantic_version)
 
 
 def inspect(core: Core, answer: Answer, request_id: str) -> Inspection:
-    """What the model saw when it answered."""
+    """The features behind an answer."""
     features = core.model.features
     return Inspection(
         numeric_names=features.numeric,
@@ -83,10 +83,10 @@ def to_message(inspection: Inspection) -> inspection_pb2.ComputeFeaturesResponse
 
 
 def to_json(inspection: Inspection) -> dict[str, Any]:
-    """The same as JSON values, with the features of a row by name.
+    """As JSON values, with the features of a row by name.
 
-    A float32 is written as the float64 of the same value: whoever reads it and rounds it has the same bits. A missing
-    number is null; an infinite one is text, as protobuf writes it, since JSON has no number for it.
+    A float32 becomes the float64 of the same value, so that rounding restores its bits. A missing number is null; an
+    infinite one is text, as protobuf writes it, because JSON has no number for it.
     """
     features = inspection.features
     numbers = ([_to_number(value) for value in row] for row in features.numeric.tolist())

@@ -9,7 +9,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from athanor.error_codes import DOMAIN, find_status
 from athanor.errors import AthanorError, FieldViolation, InvalidRequestError, OverloadedError
 
-# gRPC clients accept 8 KiB of metadata unless told otherwise. REST's body has no such limit and names all.
+# gRPC clients accept 8 KiB of metadata by default. A REST body has no such limit and names every violation.
 _MOST_DETAIL_BYTES: Final = 5_000
 # A character may take twelve bytes there. What comes with violations is short; the rest may quote what was asked for.
 _LONGEST_MESSAGE: Final = 300
@@ -69,7 +69,7 @@ def to_problem(error: AthanorError, request_id: str) -> dict[str, Any]:
         "title": error.code.replace("_", " ").capitalize(),
         "status": to_http_status(error),
         "detail": str(error),
-        # Where the Open Inference Protocol's clients look.
+        # Clients of the Open Inference Protocol read this key.
         "error": str(error),
         "code": error.code,
         "request_id": request_id,

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's tensors: a column each, as messages, as raw bytes or as JSON.
+"""The Open Inference Protocol's tensors: each is a column, as a message, as raw bytes or as JSON.
 
 Standard: https://github.com/open-inference/open-inference-protocol
 """
@@ -18,7 +18,7 @@ from athanor.contract.messages import OUT_OF_RANGE_US
 from athanor.contract.validation import shown
 from athanor.errors import FieldViolation, InvalidRequestError
 
-# How the values of each datatype lie in raw bytes. BYTES has none: each value has its own length before it.
+# Layout of each datatype in raw bytes. BYTES has no fixed one: a length precedes each value.
 DTYPES: Final = {
     "BOOL": np.dtype(np.bool_),
     "INT8": np.dtype("<i1"),
@@ -49,7 +49,7 @@ _LENGTH: Final = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One input, as a door has read it.
+    """One input, decoded by a door.
 
     Attributes:
         values: an array of `DTYPES[datatype]`; or, for BYTES, a list of `bytes` or `str`. One-dimensional.
@@ -62,11 +62,11 @@ class Tensor:
 
 
 class MalformedTensorError(ValueError):
-    """The contents of one tensor are not what its datatype says."""
+    """The contents of a tensor do not match its datatype."""
 
 
 def datatype_of(column: Column) -> str:
-    """The datatype that metadata tells of a column. Where a number may be missing it must be able to say NaN."""
+    """The datatype of a column in the metadata. A number that may be missing needs one with NaN."""
     if column.kind is Kind.TEXT:
         return BYTES
     if column.kind is Kind.TIMESTAMP:
@@ -95,7 +95,7 @@ def split_bytes(raw: bytes) -> list[bytes]:
 
 
 def _split_equal(raw: bytes) -> list[bytes]:
-    """The same at once where all values are equally long, as codes are; empty where they are not."""
+    """Splits values of equal length, as codes have, all at once; returns [] if the lengths differ."""
     if len(raw) < _LENGTH.size:
         return []
     (length,) = _LENGTH.unpack_from(raw)
@@ -124,24 +124,24 @@ def read_raw(datatype: str, raw: bytes) -> Any:
         return split_bytes(raw)
     dtype = DTYPES.get(datatype)
     if dtype is None:
-        raise MalformedTensorError(f"has a datatype {shown(datatype)} that is not known")
+        raise MalformedTensorError(f"has the unknown datatype {shown(datatype)}")
     if len(raw) % dtype.itemsize:
-        raise MalformedTensorError(f"has {len(raw)} bytes, which are no {datatype} of {dtype.itemsize} bytes each")
+        raise MalformedTensorError(f"has {len(raw)} bytes; {datatype} takes {dtype.itemsize} for each value")
     return np.frombuffer(raw, dtype)
 
 
 def count_rows(tensors: Sequence[Tensor]) -> int:
-    """As many as the first input says; whether the others agree, `to_columns` tells."""
+    """The number of rows in the first input. `to_columns` checks that the others agree."""
     return tensors[0].shape[0] if tensors and tensors[0].shape else 0
 
 
 def to_columns(contract: Contract, tensors: Sequence[Tensor]) -> Columns:
-    """Reads inputs into the contract's columns, as many rows as `count_rows` says.
+    """Reads inputs into the contract's columns, of `count_rows` rows.
 
-    A column without an input is missing in every row. Values are taken as they are, valid or not.
+    A column without an input is missing in every row. Values may break the contract; they are not checked here.
 
     Raises:
-        InvalidRequestError: the inputs are no columns of equal length; names every one that is wrong.
+        InvalidRequestError: an input is not a column of the first one's length; names every such input.
     """
     known = {column.name: column for column in contract.columns}
     violations: list[FieldViolation] = []
@@ -157,7 +157,7 @@ def to_columns(contract: Contract, tensors: Sequence[Tensor]) -> Columns:
             violations += broken
     if violations:
         names = ", ".join(known)
-        raise InvalidRequestError(f"the inputs make no rows; the columns are {names}", tuple(violations))
+        raise InvalidRequestError(f"the inputs cannot be read as rows; the columns are {names}", tuple(violations))
     for column in contract.columns:
         if column.name not in read:
             read[column.name] = _missing(column, count)
@@ -165,11 +165,11 @@ def to_columns(contract: Contract, tensors: Sequence[Tensor]) -> Columns:
 
 
 def _find_problem(tensor: Tensor, column: Column | None, count: int, is_twice: bool) -> tuple[str, str] | None:
-    """Rule and description of what keeps a tensor from being a column of `count` rows."""
+    """Why a tensor is not a column of `count` rows: rule and description; None if it is one."""
     if column is None:
-        return "UNKNOWN", "is no column"
+        return "UNKNOWN", "is not a column"
     if is_twice:
-        return "DUPLICATE", "is given twice"
+        return "DUPLICATE", "appears twice"
     if tensor.datatype not in _ALLOWED[column.kind]:
         allowed = ", ".join(_ALLOWED[column.kind])
         return "DATATYPE", f"has datatype {shown(tensor.datatype)}; give one of {allowed}"
@@ -196,7 +196,7 @@ def _to_array(column: Column, tensor: Tensor) -> tuple[NDArray[Any], Sequence[Fi
 
 
 def _bound(instants: NDArray[np.int64]) -> NDArray[Any]:
-    """Microseconds since 1970 as times. The least integer is what numpy writes for a missing one."""
+    """Microseconds since 1970 as times. The smallest integer is numpy's missing time."""
     return np.minimum(instants, OUT_OF_RANGE_US).view("M8[us]")
 
 
@@ -217,10 +217,10 @@ def _to_text(value: bytes | str) -> str:
     try:
         if isinstance(value, bytes):
             return value.decode()
-        # JSON can say half of a surrogate pair, which is no character.
+        # JSON can carry half of a surrogate pair, which is not a character.
         value.encode()
     except UnicodeError:
-        raise ValueError("is no UTF-8") from None
+        raise ValueError("is not valid UTF-8") from None
     return value
 
 
@@ -231,7 +231,7 @@ def _to_instant(value: bytes | str) -> Any:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{shown(text)} is no time; give RFC 3339, 2013-01-01T10:15:00Z") from None
+        raise ValueError(f"{shown(text)} is not a time; give RFC 3339, 2013-01-01T10:15:00Z") from None
     if instant.tzinfo is None:
         raise ValueError(f"{shown(text)} has no time zone; give RFC 3339, 2013-01-01T10:15:00Z")
     try:
@@ -241,12 +241,12 @@ def _to_instant(value: bytes | str) -> Any:
 
 
 def locate(row: int, column: str) -> str:
-    """Names a value for whoever sent it."""
+    """Names a value for the caller."""
     return f"inputs.{column}[{row}]"
 
 
 def shape_of(given: Iterable[Any]) -> tuple[int, ...]:
-    """A shape as it was given: numbers, none negative. Raises MalformedTensorError if it is none."""
+    """Checks a shape: integers from 0. Raises MalformedTensorError for any other value."""
     return tuple(_check_sizes(given))
 
 

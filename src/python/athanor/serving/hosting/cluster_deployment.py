@@ -19,7 +19,7 @@ from athanor.progress import Progress
 from athanor.projects import load
 from athanor.release.store import ReleaseStore
 from athanor.serving.access.token_file import local_token
-from athanor.serving.answering.core import Core
+from athanor.serving.answering.variants import prove_releases
 from athanor.serving.hosting import local_ray
 from athanor.serving.setup.paths import ServicePlace, ServiceState
 from athanor.serving.setup.settings import ServingSettings
@@ -46,12 +46,7 @@ def deploy(settings: ServingSettings, address: str, token: Path | None, progress
     place, found = ServicePlace.of(settings), Address.parse(address)
     if place.is_held():
         raise SettingsError(f"a service of {settings.project} runs from {place.folder}; stop it by `serve down`")
-    Core(
-        load(settings.project, "model", Model),
-        ReleaseStore(settings.store),
-        settings.max_rows,
-        settings.require_signature,
-    )
+    prove_releases(load(settings.project, "model", Model), ReleaseStore(settings.store), settings.require_signature)
     with progress.step("Deploy") as advance, connected(found, token) as ray:
         _check_what_is_there(settings)
         _prepare(place, settings)

@@ -26,7 +26,7 @@ from athanor.progress import Progress
 from athanor.projects import load
 from athanor.release.store import ReleaseStore
 from athanor.serving.access.token_file import local_token
-from athanor.serving.answering.core import Core
+from athanor.serving.answering.variants import prove_releases
 from athanor.serving.hosting.local_ray import deploy, local_ray, undeploy
 from athanor.serving.replica.status import StatusFolder
 from athanor.serving.setup.paths import ServicePlace, ServiceState
@@ -111,7 +111,7 @@ def _check_ports(settings: ServingSettings) -> None:
 
 def _check_traffic(settings: ServingSettings) -> None:
     model, store = load(settings.project, "model", Model), ReleaseStore(settings.store)
-    Core(model, store, settings.max_rows, settings.require_signature)
+    prove_releases(model, store, settings.require_signature)
 
 
 def _wait_until_answering(place: ServicePlace, process: "subprocess.Popen[bytes]") -> ServiceState:

@@ -1,4 +1,4 @@
-"""What each replica of a service tells of itself: a file of its own, beside the service's state."""
+"""The status of each replica, in a file of its own beside the service's state."""
 
 import os
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ class ReplicaStatus(BaseModel):
     """One replica.
 
     Attributes:
-        node: of the cluster; None for a service on one machine.
-        traffic: what it answers by.
-        failure: why it does not answer by a newer traffic file; None when there is none.
-        changed_at: when it last loaded or failed to, in UTC.
+        node: name of its node in the cluster; None for a service on one machine.
+        traffic: traffic file that it serves.
+        failure: why it cannot load a newer traffic file; None if it serves the newest.
+        changed_at: time of the last load, or of the last failure to load, in UTC.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,14 +37,14 @@ class ReplicaStatus(BaseModel):
 
 
 class StatusFolder:
-    """The statuses of a service's replicas, of all nodes of a cluster."""
+    """The statuses of a service's replicas, on all nodes of a cluster."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock: FileLock | None = None
 
     def write(self, loaded: LoadedTraffic, failure: object = None) -> None:
-        """Tells of this process."""
+        """Writes the status of this process."""
         status = ReplicaStatus(
             pid=os.getpid(),
             node=node_name(),
@@ -59,7 +59,7 @@ class StatusFolder:
         replace_file(path, status.model_dump_json(indent=2).encode(), durable=False)
 
     def remove(self) -> None:
-        """Forgets this process."""
+        """Removes the status of this process. A second call does nothing."""
         path = self._path(process_name())
         path.unlink(missing_ok=True)
         if self._lock is not None:
@@ -68,7 +68,7 @@ class StatusFolder:
             self._lock = None
 
     def read(self) -> list[ReplicaStatus]:
-        """Those of all replicas that live, by node and process number."""
+        """The statuses of all live replicas, by node and process ID."""
         return sorted(self._read_living(), key=lambda status: (status.node or "", status.pid))
 
     def _read_living(self) -> Iterator[ReplicaStatus]:
@@ -78,7 +78,7 @@ class StatusFolder:
                 if not _lives(status, path):
                     continue
             except (FileNotFoundError, ValidationError, ProcessLookupError, PermissionError):
-                # Gone meanwhile, or killed before it could remove its own; its number may be another user's by now.
+                # Removed meanwhile, or left by a killed replica, whose process ID may belong to another user by now.
                 continue
             yield status
 
@@ -87,7 +87,7 @@ class StatusFolder:
 
 
 def _lives(status: ReplicaStatus, path: Path) -> bool:
-    """Raises ProcessLookupError or PermissionError for one of this machine that does not."""
+    """Raises ProcessLookupError or PermissionError for a dead replica of this machine."""
     if status.node is None:
         os.kill(status.pid, 0)
         return True

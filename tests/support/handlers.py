@@ -1,16 +1,19 @@
-"""A reception with all its real parts, for doors of the same process."""
+"""A request handler with all its real parts, for doors in the same process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
 
 from athanor.serving.access.authentication import Authenticator
 from athanor.serving.access.scope import Scope
 from athanor.serving.access.token_file import make_token
 from athanor.serving.answering.batcher import Batcher
 from athanor.serving.answering.core import Core
-from athanor.serving.doors.handler import Reception
+from athanor.serving.doors.handler import RequestHandler
 from athanor.serving.doors.shadow import Shadow
 from athanor.serving.setup.paths import ServicePlace
 from athanor.serving.setup.settings import ServingSettings, make_settings
@@ -19,36 +22,47 @@ from projects.flight_delay.model import MODEL
 
 
 @dataclass(frozen=True)
-class Counter:
-    """Where requests are received.
+class OpenHandler:
+    """A handler that takes requests.
 
     Attributes:
-        token, admin: of the scopes `predict` and `admin`; of no use where anybody is let in.
+        token, admin: of the scopes `predict` and `admin`; not needed where the handler lets everyone in.
     """
 
-    reception: Reception
+    handler: RequestHandler
     settings: ServingSettings
-    batcher: Batcher
     token: str
     admin: str
 
+    @property
+    def batcher(self) -> Batcher:
+        return self.handler.batcher
+
     def metrics(self) -> str:
-        return self.reception.telemetry.render_metrics()[0].decode()
+        return self.handler.telemetry.render_metrics()[0].decode()
+
+    def close(self) -> None:
+        """Records everything that waits."""
+        for part in (self.handler.shadow, self.handler.batcher, self.handler.telemetry):
+            part.close()
+
+    def predictions(self) -> list[dict[str, Any]]:
+        """The rows of the prediction log."""
+        found: list[dict[str, Any]] = ds.dataset(self.settings.prediction_log, format="parquet").to_table().to_pylist()
+        return found
 
 
 @contextmanager
-def open_counter(core: Core, folder: Path, insecure: bool = True, **settings: object) -> Iterator[Counter]:
-    """A reception, open until the context ends."""
+def open_handler(core: Core, folder: Path, insecure: bool = True, **settings: object) -> Iterator[OpenHandler]:
     made = make_settings(project=MODEL.name, store=folder / "store", folder=folder, insecure=insecure, **settings)
     place = ServicePlace.of(made)
     folder.mkdir(parents=True, exist_ok=True)
     token, admin = (make_token(place.tokens, scope.value, scope) for scope in (Scope.PREDICT, Scope.ADMIN))
     telemetry = Telemetry(made, core.contract)
     batcher, shadow = Batcher(core, made.max_in_flight), Shadow(core, telemetry.shadow_dropped)
-    reception = Reception(core, batcher, shadow, None if insecure else Authenticator(place.tokens), telemetry)
+    tokens = None if insecure else Authenticator(place.tokens)
+    opened = OpenHandler(RequestHandler(core, batcher, shadow, tokens, telemetry, made), made, token, admin)
     try:
-        yield Counter(reception, made, batcher, token, admin)
+        yield opened
     finally:
-        shadow.close()
-        batcher.close()
-        telemetry.close()
+        opened.close()

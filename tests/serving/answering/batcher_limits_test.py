@@ -1,0 +1,95 @@
+"""The limits of what a batcher holds: questions, rows and bytes."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+from support.flights import make_flight
+from support.serving import ask, watch_champion
+
+from athanor.errors import OverloadedError
+from athanor.serving.answering import batcher as batcher_module
+from athanor.serving.answering.batcher import Batcher, Computed
+from athanor.serving.answering.core import Core, Question
+
+_NEVER = float("inf")
+
+
+@pytest.fixture
+def go(core: Core) -> Iterator[threading.Event]:
+    """The champion computes when it is set."""
+    go = threading.Event()
+    watch_champion(core, lambda rows: go.wait(60))
+    yield go
+    go.set()
+
+
+@pytest.fixture
+def batcher(core: Core) -> Iterator[Batcher]:
+    core.max_rows = 10_000
+    made = Batcher(core, max_in_flight=8)
+    yield made
+    made.close()
+
+
+def _rows(core: Core, count: int) -> Question:
+    return ask(core, *[make_flight()] * count)
+
+
+@pytest.mark.parametrize("rows", [1, 100, 300])
+def test_rows_beyond_the_limit_are_refused_until_there_is_room(
+    batcher: Batcher, core: Core, go: threading.Event, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr(batcher_module, "_MOST_HELD_ROWS", 600 + rows)
+
+    async def work() -> Computed:
+        held = [asyncio.create_task(batcher.ask(_rows(core, 300), _NEVER)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError, match=f"holds 600 rows; with {rows + 1} more it would pass its limit"):
+            await batcher.ask(_rows(core, rows + 1), _NEVER)
+        assert batcher.in_flight == 2
+        go.set()
+        await asyncio.gather(*held)
+        return await batcher.ask(_rows(core, rows + 1), _NEVER)
+
+    assert asyncio.run(asyncio.wait_for(work(), 60)).answer.count == rows + 1
+
+
+def test_one_question_above_the_limit_is_answered_alone(
+    batcher: Batcher, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batcher_module, "_MOST_HELD_ROWS", 100)
+    computed = asyncio.run(asyncio.wait_for(batcher.ask(_rows(core, 300), _NEVER), 60))
+    assert computed.answer.count == 300
+
+
+def test_rows_of_a_caller_that_went_away_make_room(
+    batcher: Batcher, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batcher_module, "_MOST_HELD_ROWS", 10)
+
+    async def work() -> None:
+        gone = asyncio.create_task(batcher.ask(_rows(core, 10), _NEVER))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        await batcher.ask(_rows(core, 10), _NEVER)
+
+    asyncio.run(asyncio.wait_for(work(), 60))
+
+
+def test_bytes_beyond_the_limit_are_refused_until_others_are_released(
+    batcher: Batcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batcher_module, "_MOST_HELD_BYTES", 100)
+    # One request alone always has room: `max_message_bytes` may be above the limit.
+    batcher.reserve(150)
+    with pytest.raises(
+        OverloadedError, match="holds 150 bytes of requests; with 1 more it would pass its limit of 100"
+    ):
+        batcher.reserve(1)
+    batcher.release(150)
+    batcher.reserve(60)
+    batcher.reserve(40)
+    assert batcher.held_bytes == 100

@@ -1,0 +1,121 @@
+"""What every request passes: the order of its checks, its time-out, and what it holds meanwhile."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from support.handlers import OpenHandler, open_handler
+from support.serving import ask
+
+from athanor.errors import (
+    DeadlineExceededError,
+    InvalidRequestError,
+    OverloadedError,
+    ServiceError,
+    TooLargeError,
+    UnauthenticatedError,
+)
+from athanor.serving.answering import batcher as batcher_module
+from athanor.serving.answering.core import Core
+from athanor.serving.doors.handler import TIMEOUT, Call, Exchange
+
+_DOORS: Final = ("grpc", "oip-grpc", "rest", "oip-rest", "inspection")
+
+
+@pytest.fixture
+def guarded(core: Core, tmp_path: Path) -> Iterator[OpenHandler]:
+    with open_handler(core, tmp_path / "guarded", insecure=False) as opened:
+        yield opened
+
+
+def _call(**headers: str) -> Call:
+    return Call.read("rest", {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def _handle(opened: OpenHandler, call: Call, *steps: Callable[[Exchange], object]) -> None:
+    with opened.handler.admit(call) as exchange:
+        for step in steps:
+            step(exchange)
+
+
+def _fail(error: BaseException) -> Callable[[Exchange], object]:
+    def fail(exchange: Exchange) -> None:
+        raise error
+
+    return fail
+
+
+def _receive(size_bytes: int) -> Callable[[Exchange], object]:
+    return lambda exchange: exchange.receive(size_bytes)
+
+
+@pytest.mark.parametrize("door", _DOORS)
+@pytest.mark.parametrize(
+    ("header", "remaining_s", "expected_s"),
+    [(None, None, 30), ("5", None, 5), ("60", None, 30), (None, 4, 4), ("5", 4, 4), ("3", 4, 3), (None, 60, 30)],
+)
+def test_the_shortest_time_out_counts_at_every_door(
+    door: str, header: str | None, remaining_s: float | None, expected_s: float
+) -> None:
+    headers = {} if header is None else {TIMEOUT: header}
+    assert Call.read(door, headers, remaining_s).timeout_s(30) == expected_s
+
+
+@pytest.mark.parametrize("given", ["", "x", "0", "-1", "nan", "inf"])
+def test_an_invalid_time_out_is_refused_with_its_value(given: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        Call.read("grpc", {TIMEOUT: given}).timeout_s(30)
+    assert str(caught.value) == f"x-request-timeout-s is {given!r}; give seconds above 0"
+
+
+def test_a_caller_without_a_token_learns_nothing_about_its_request(guarded: OpenHandler) -> None:
+    for call in (_call(), _call(x_request_timeout_s="x"), _call(authorization="Bearer athn_x")):
+        with pytest.raises(UnauthenticatedError):
+            _handle(guarded, call, _fail(AssertionError("the request was read")))
+    assert 'code="UNAUTHENTICATED"' in guarded.metrics()
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("secret"), KeyError("secret"), MemoryError("secret")])
+def test_an_unexpected_error_leaves_as_a_failure_without_its_text(opened: OpenHandler, error: Exception) -> None:
+    with pytest.raises(ServiceError) as caught:
+        _handle(opened, _call(x_request_id="mine"), _fail(error))
+    assert str(caught.value) == "the service failed at request mine; its log has the cause"
+    assert caught.value.__cause__ is error
+
+
+def test_a_cancelled_request_is_recorded_as_abandoned(opened: OpenHandler) -> None:
+    with pytest.raises(asyncio.CancelledError):
+        _handle(opened, _call(), _receive(10), _fail(asyncio.CancelledError()))
+    assert 'code="ABANDONED"' in opened.metrics()
+    assert opened.batcher.held_bytes == 0
+
+
+def test_bytes_are_held_until_the_request_ends(opened: OpenHandler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batcher_module, "_MOST_HELD_BYTES", 25_000)
+    handler = opened.handler
+    with handler.admit(_call()) as first:
+        first.receive(15_000)
+        with pytest.raises(OverloadedError):
+            _handle(opened, _call(), _receive(9_000), _receive(9_000))
+        assert opened.batcher.held_bytes == 15_000
+        asyncio.run(first.answer(ask(handler.core)))
+    assert opened.batcher.held_bytes == 0
+
+
+def test_a_request_of_too_many_bytes_is_refused(opened: OpenHandler) -> None:
+    with pytest.raises(TooLargeError, match="more than 20000 bytes"):
+        _handle(opened, _call(), _receive(20_000), _receive(1))
+
+
+def test_the_deadline_counts_from_the_arrival(opened: OpenHandler) -> None:
+    question = ask(opened.handler.core)
+    with pytest.raises(DeadlineExceededError):
+        _handle(
+            opened,
+            _call(x_request_timeout_s="0.01"),
+            lambda exchange: time.sleep(0.02),
+            lambda exchange: asyncio.run(exchange.answer(question)),
+        )
