@@ -11,11 +11,11 @@ Engine: TypeAlias = Literal["local", "ray"]
 
 @contextmanager
 def on_engine(engine: Engine) -> Iterator[None]:
-    """Sends what joblib runs to an engine for as long as the context lasts. For `ray`, Ray must be running."""
+    """Runs joblib's tasks on an engine until the context ends. For `ray`, Ray must be running."""
     if engine == "local":
         yield
         return
-    # Ray reads the environment when it is imported: whoever starts it has set it.
+    # Only now: Ray reads the environment when it is imported, and `athanor.cluster` sets it first.
     from ray.util.joblib import register_ray
 
     register_ray()  # type: ignore[no-untyped-call]
