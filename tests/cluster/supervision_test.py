@@ -39,13 +39,12 @@ class HAProxy:
 
 def count_starts(scenario: Any) -> int:
     """How many processes a supervised HAProxy has started at the end of a scenario."""
-    Supervised = type(
-        "Supervised", (HAProxy,), {name: method for name, method in vars(HAProxy).items() if callable(method)}
-    )
-    ray_internals.supervise(Supervised)
+    methods = {name: method for name, method in vars(HAProxy).items() if callable(method)}
+    supervised: Any = type("Supervised", (HAProxy,), methods)
+    ray_internals.supervise(supervised)
 
     async def play() -> int:
-        haproxy = Supervised()
+        haproxy: HAProxy = supervised()
         await haproxy.start()
         await scenario(haproxy)
         await haproxy.stop()
