@@ -21,7 +21,7 @@ def require_same_code(shared: Path) -> None:
     """
     import ray
 
-    if not ray.cluster_resources().get("CPU"):
+    if not ray.cluster_resources().get("CPU"):  # type: ignore[no-untyped-call]
         raise ServiceError("the cluster offers no processors; join nodes that have some")
     shared.mkdir(parents=True, exist_ok=True)
     mark = shared / f".cluster-{secrets.token_hex(8)}"

@@ -92,7 +92,7 @@ def undeploy(place: ServicePlace, address: str, token: Path | None, progress: Pr
 def _count_nodes() -> int:
     import ray
 
-    return sum(node["Alive"] for node in ray.nodes())
+    return sum(node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
 
 
 def most_on_a_node(settings: ServingSettings, hosts: int) -> int | None:
