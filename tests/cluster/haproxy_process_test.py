@@ -121,4 +121,4 @@ def test_it_does_not_start_with_a_configuration_that_it_does_not_know(tmp_path: 
     assert result.returncode == 1
     assert result.stderr.startswith("HAProxy is not started: section renamed would listen at port 1")
     assert str(path) in result.stderr
-    assert "renamed" in path.read_text(), "what Ray wrote stays for whoever looks"
+    assert "renamed" in path.read_text(), "what Ray wrote stays, to be read"

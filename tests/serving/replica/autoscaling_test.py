@@ -1,4 +1,4 @@
-"""As many replicas as keep each at work for a target share of its time."""
+"""As many replicas as keep each busy for a target share of its time."""
 
 import time
 from dataclasses import dataclass, field
@@ -17,14 +17,14 @@ from athanor.serving.setup.settings import ServingSettings, make_settings
 
 @dataclass
 class Context:
-    """What of Serve's context a policy looks at."""
+    """The part of Serve's context that a policy reads."""
 
     target_num_replicas: int = 3
     aggregated_metrics: dict[str, dict[str, float]] | None = field(default_factory=dict)
 
 
 def _decide(context: Context, target: float = 0.7) -> int:
-    number, state = ScaleByUtilisation(target)(context)  # type: ignore[arg-type]  # it has what is looked at
+    number, state = ScaleByUtilisation(target)(context)  # type: ignore[arg-type]  # it has what is read
     assert state == {}
     return number
 
@@ -45,7 +45,7 @@ def _decide(context: Context, target: float = 0.7) -> int:
         (4.0, 0.5, 8),
     ],
 )
-def test_there_are_as_many_as_the_work_needs(work: float, target: float, replicas: int) -> None:
+def test_the_number_of_replicas_follows_the_work(work: float, target: float, replicas: int) -> None:
     assert replicas_for(work, target) == replicas
 
 
@@ -58,7 +58,7 @@ def test_more_work_never_asks_for_fewer(less: float, more: float, target: float)
 
 @PROPERTY
 @given(st.floats(0, 64), st.floats(0.01, 1))
-def test_each_works_about_its_target_and_no_replica_is_in_vain(work: float, target: float) -> None:
+def test_each_is_busy_for_about_its_target_and_no_replica_is_superfluous(work: float, target: float) -> None:
     replicas = replicas_for(work, target)
     assert work / replicas <= target * 1.05 + 1e-9
     assert replicas == 1 or work / (replicas - 1) > target
@@ -69,11 +69,11 @@ def test_work_is_summed_over_replicas() -> None:
 
 
 @pytest.mark.parametrize("metrics", [None, {}, {"utilisation": {}}, {"queue": {"a": 9.0}}])
-def test_without_figures_the_number_stays(metrics: dict[str, dict[str, float]] | None) -> None:
+def test_without_metrics_the_number_stays(metrics: dict[str, dict[str, float]] | None) -> None:
     assert _decide(Context(5, metrics)) == 5
 
 
-def test_a_thread_that_works_is_told_from_one_that_waits() -> None:
+def test_a_busy_thread_differs_from_a_waiting_one() -> None:
     utilisation = Utilisation()
     time.sleep(0.2)
     waited = utilisation.measure()["utilisation"]
@@ -84,7 +84,7 @@ def test_a_thread_that_works_is_told_from_one_that_waits() -> None:
     assert 0 <= waited < worked <= 1
 
 
-def test_a_share_is_of_the_time_since_it_was_last_asked() -> None:
+def test_the_share_is_of_the_time_since_the_last_call() -> None:
     end = time.thread_time() + 0.05
     utilisation = Utilisation()
     while time.thread_time() < end:
@@ -99,11 +99,11 @@ def _settings(tmp_path: Path, **changed: Any) -> ServingSettings:
 
 
 @pytest.mark.parametrize("changed", [{}, {"replicas": 4}, {"replicas": 4, "max_replicas": 4}])
-def test_a_number_that_is_fixed_does_not_scale(tmp_path: Path, changed: dict[str, int]) -> None:
+def test_a_fixed_number_does_not_scale(tmp_path: Path, changed: dict[str, int]) -> None:
     assert autoscaling_config(_settings(tmp_path, **changed)) is None
 
 
-def test_what_serve_is_told_is_what_serve_takes(tmp_path: Path) -> None:
+def test_serve_accepts_the_configuration(tmp_path: Path) -> None:
     settings = _settings(
         tmp_path,
         replicas=2,

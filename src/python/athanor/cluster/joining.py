@@ -112,7 +112,7 @@ def _connect(address: Address, node: str, namespace: str | None) -> None:
     try:
         ray_internals.connect(address, node, namespace)
     except ConnectionError as error:
-        # Ray looks for the node among the processes that it sees: not those of another container.
+        # Ray looks for the node among the processes that it sees, and sees none of another container.
         raise SettingsError(
             f"the processes of node {node} of the cluster {address} cannot be seen from here: {error}; run the command "
             "where the node runs, in a container with its processes and its /tmp"

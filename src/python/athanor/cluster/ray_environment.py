@@ -116,7 +116,7 @@ def node(host: str, token: Path) -> dict[str, str]:
 
 
 def authentication(token: Path) -> dict[str, str]:
-    """Ray's token authentication, which it documents: whoever has no token may ask nothing."""
+    """Ray's token authentication, which it documents: without the token, every call is refused."""
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
 
 

@@ -55,8 +55,8 @@ _ADDED: Final = {
     "global": (),
     "defaults": (
         "    option dontlog-normal",
-        # A machine that loses power leaves its connections open. Its kernel then acknowledges nothing, while that of a
-        # busy replica does: health checks instead would end what a slow replica is about to answer.
+        # A machine that loses power leaves its connections open. Its kernel then acknowledges nothing, while a busy
+        # replica's kernel does: health checks instead would end what a slow replica is about to answer.
         "    option srvtcpka",
         "    srvtcpka-idle 1s",
         "    srvtcpka-intvl 1s",
