@@ -10,7 +10,6 @@ from typing import Any, Final
 import grpc
 import pytest
 import ray
-import ray.data
 from grpc import _server as threaded
 from ray._private import node, parameter, ray_constants, worker
 from ray.serve import context
@@ -18,6 +17,7 @@ from ray.serve._private import client, constants, grpc_util, haproxy, http_util,
 from ray.serve.schema import LoggingConfig
 
 from athanor.cluster import ray_environment, ray_internals
+from athanor.cluster.local import local_ray
 from athanor.cluster.ray_internals import ALLOW_VARIABLE, RAY_VERSION
 from athanor.errors import SettingsError
 
@@ -80,6 +80,13 @@ def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch, allowed: st
         ray_internals.require_known_version()
     with pytest.raises(SettingsError, match="is installed"):
         ray_internals.prepare_worker()
+
+
+def test_no_ray_of_another_version_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(metadata, "version", lambda name: "9.9.9")
+    with pytest.raises(SettingsError, match=r"Ray 9\.9\.9 is installed"), local_ray(tmp_path, {}):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_version_runs_if_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +160,19 @@ def test_a_worker_without_one_of_its_changes_does_not_run(
     monkeypatch.delattr(owner, name)
     with pytest.raises(SettingsError, match=f"defines no {name}, which athanor.cluster.ray_internals replaces"):
         ray_internals.prepare_worker()
+
+
+def test_haproxy_asks_a_replica_of_its_own_node_where_it_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ray_environment.HOST_VARIABLE, "10.0.0.7")
+    for owner, name in _FIXED:
+        monkeypatch.setattr(owner, name, vars(owner)[name])
+    manager: Any = SimpleNamespace(_node_ip_address="10.0.0.7", _generate_server_name=lambda target: target.name)
+    replica_here: Any = SimpleNamespace(ip="10.0.0.7", port=40_000, name="replica")
+    # Ray wraps the methods of an actor's class.
+    to_server: Any = inspect.unwrap(haproxy.HAProxyManager._target_to_server)
+    assert to_server(manager, replica_here).host == "127.0.0.1"
+    ray_internals._bind_http_inside()
+    assert to_server(manager, replica_here).host == "10.0.0.7"
 
 
 def _readers() -> bytes:
