@@ -1,5 +1,6 @@
 """The installed Ray is as `athanor.cluster` needs it: after an upgrade, this names what has moved."""
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from importlib import metadata
@@ -11,6 +12,8 @@ import grpc
 import pytest
 import ray
 from grpc import _server as threaded
+from grpc_health.v1 import health, health_pb2
+from ray import serve
 from ray._private import node, parameter, ray_constants, worker
 from ray.serve import context
 from ray.serve._private import client, constants, grpc_util, haproxy, http_util, proxy, replica
@@ -126,6 +129,16 @@ def test_each_place_that_starts_a_server_is_known() -> None:
 def test_what_is_read_of_private_objects_is_there() -> None:
     assert "_proc" in inspect.getsource(haproxy.HAProxyApi.__init__)
     assert isinstance(client.ServeControllerClient.http_config, property)
+
+
+def test_what_is_set_on_private_attributes_is_what_the_libraries_read() -> None:
+    deployment: Any = serve.deployment(name="x")(dict)
+    ray_internals.set_version(deployment, "7")
+    assert deployment.version == deployment.options(num_replicas=2).version == "7"
+    servicer = health.aio.HealthServicer()  # type: ignore[attr-defined,unused-ignore]  # the stubs know no aio
+    ray_internals.preset_health(servicer, health_pb2.HealthCheckResponse.NOT_SERVING)
+    answer = asyncio.run(servicer.Check(health_pb2.HealthCheckRequest(), None))
+    assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @pytest.mark.parametrize("owner", [http_util, haproxy.HAProxyApi, SimpleNamespace(__name__="x")])

@@ -190,6 +190,16 @@ def find_doors() -> Address | None:
     return Address(client.http_config.host, client.http_config.port) if client else None
 
 
+def set_version(deployment: Any, version: str) -> None:
+    """Serve replaces replicas of another version, and makes one up for each deploy. Its API no longer takes one."""
+    deployment._version = version
+
+
+def preset_health(servicer: Any, status: Any) -> None:
+    """Sets the server's status before an event loop runs: it starts as SERVING, and `HealthServicer.set` is async."""
+    servicer._server_status[""] = status
+
+
 def prepare_worker() -> None:
     """Changes this process before it does anything; Ray runs it in each worker, and ends a worker in which it fails."""
     require_known_version()
