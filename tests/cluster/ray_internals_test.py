@@ -1,7 +1,7 @@
-"""What Ray's workers are made to be before they do anything."""
+"""What Ray's workers become before they do anything, and what they refuse to do with another Ray."""
 
-import asyncio
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,7 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
-from athanor.cluster import ray_internals as listening
+from athanor.cluster import ray_environment, ray_internals
+from athanor.errors import SettingsError
 
 
 def _answers(port: int) -> bool:
@@ -24,20 +25,37 @@ def _answers(port: int) -> bool:
     [
         ("[::]:0", "127.0.0.1:0"),
         ("0.0.0.0:80", "127.0.0.1:80"),
+        (":80", "127.0.0.1:80"),
         ("127.0.0.1:80", "127.0.0.1:80"),
         ("[::1]:80", "[::1]:80"),
         ("unix:/x", "unix:/x"),
     ],
 )
-def test_what_is_on_all_interfaces_comes_to_be_on_this_machine_alone(asked: str, given: str) -> None:
-    assert listening.to_loopback(asked) == given
+def test_a_server_on_all_interfaces_listens_on_loopback_instead(asked: str, given: str) -> None:
+    assert ray_internals.to_inside(asked) == given
+
+
+@pytest.mark.parametrize("asked", ["10.0.0.1:80", "host:80", "[::]:http", "vsock:1:2", "dns:///x:1"])
+def test_a_server_at_an_unknown_address_is_refused(asked: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(f"would listen at {asked};")):
+        ray_internals.to_inside(asked)
+
+
+def test_on_a_cluster_the_ports_of_replicas_are_at_the_address_of_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ray_environment.HOST_VARIABLE, "10.0.0.7")
+    # Ray's defaults: a pod sets none.
+    hosts = {port: ray_internals.find_host(port) for port in (29_999, 30_000, 31_000, 40_000, 41_000, 41_001)}
+    inner, at_node = "127.0.0.1", "10.0.0.7"
+    assert hosts == {29_999: inner, 30_000: at_node, 31_000: at_node, 40_000: at_node, 41_000: at_node, 41_001: inner}
+    assert ray_internals.to_inside("[::]:40000") == "10.0.0.7:40000"
+    assert ray_internals.to_inside("10.0.0.7:40000") == "10.0.0.7:40000"
 
 
 _PREPARED = """
 import asyncio, sys
-from athanor.cluster import ray_internals as listening
+from athanor.cluster import ray_internals
 if sys.argv[1] == "prepared":
-    listening.prepare_worker()
+    ray_internals.prepare_worker()
 import grpc
 from concurrent import futures
 from ray.serve._private.constants import DEFAULT_GRPC_SERVER_OPTIONS
@@ -61,8 +79,8 @@ asyncio.run(serve())
 
 @pytest.fixture(scope="module", params=["prepared", "as_ray_has_it"])
 def worker(request: pytest.FixtureRequest) -> Iterator[tuple[str, list[int]]]:
-    """A process with two gRPC servers as Ray starts them: kind, and ports."""
-    environment_ = {**os.environ, listening.MAX_MESSAGE_VARIABLE: "2048", "RAY_SERVE_ENABLE_HA_PROXY": "1"}
+    """A process with two gRPC servers as Ray starts them: its kind and their ports."""
+    environment_ = {**os.environ, ray_environment.MAX_MESSAGE_VARIABLE: "2048", "RAY_SERVE_ENABLE_HA_PROXY": "1"}
     environment_["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     command = [sys.executable, "-c", _PREPARED, request.param]
     with subprocess.Popen(
@@ -88,7 +106,7 @@ def test_a_prepared_worker_refuses_a_message_that_is_far_too_large_before_it_is_
     kind, (port, _) = worker
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         echo: Any = channel.unary_unary("/t.T/Echo", None, None)
-        # Near the limit the doors answer, with an error of their own; and answers may be larger.
+        # Near the limit the handlers answer, with an error of their own; and responses may be larger.
         assert len(echo(bytes(2048 + 60_000), timeout=10)) == 3 * (2048 + 60_000)
         too_large = bytes(2048 + 70_000)
         if kind == "prepared":
@@ -97,100 +115,3 @@ def test_a_prepared_worker_refuses_a_message_that_is_far_too_large_before_it_is_
             assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         else:
             assert len(echo(too_large, timeout=10)) == 3 * len(too_large)
-
-
-class Keeper:
-    """Starts a real process as Ray's class starts HAProxy."""
-
-    def __init__(self) -> None:
-        self._proc: asyncio.subprocess.Process | None = None
-        self.starts = 0
-
-    async def start(self) -> None:
-        self._proc = await self._start_and_wait_for_haproxy()
-
-    async def _start_and_wait_for_haproxy(self) -> asyncio.subprocess.Process:
-        self.starts += 1
-        process = await asyncio.create_subprocess_exec("sleep", "60")
-        await asyncio.sleep(0.05)
-        return process
-
-    async def _graceful_reload(self) -> None:
-        assert self._proc is not None
-        assert self._proc.returncode is None
-        old = self._proc
-        new = self._start_and_wait_for_haproxy()
-        old.terminate()
-        self._proc = await new
-
-    async def stop(self) -> None:
-        assert self._proc is not None
-        if self._proc.returncode is None:
-            self._proc.kill()
-            await self._proc.wait()
-
-
-def run_keeper(scenario: Any) -> int:
-    """How many processes a kept one has started."""
-
-    class Kept(Keeper):
-        pass
-
-    listening.keep_running(Kept)
-
-    async def play() -> int:
-        keeper = Kept()
-        await keeper.start()
-        await scenario(keeper)
-        await keeper.stop()
-        await asyncio.sleep(0.2)
-        assert keeper._proc is not None
-        assert keeper._proc.returncode is not None
-        return keeper.starts
-
-    return asyncio.run(asyncio.wait_for(play(), 20))
-
-
-async def kill(keeper: Keeper) -> asyncio.subprocess.Process:
-    killed = keeper._proc
-    assert killed is not None
-    killed.kill()
-    await killed.wait()
-    return killed
-
-
-def test_haproxy_that_was_killed_is_started_again_and_again() -> None:
-    async def scenario(keeper: Keeper) -> None:
-        for _ in range(2):
-            killed = await kill(keeper)
-            while keeper._proc is killed:
-                await asyncio.sleep(0.01)
-
-    assert run_keeper(scenario) == 3
-
-
-def test_haproxy_that_was_stopped_or_replaced_is_not_started_again() -> None:
-    async def scenario(keeper: Keeper) -> None:
-        await keeper._graceful_reload()
-        await asyncio.sleep(0.1)
-
-    assert run_keeper(scenario) == 2
-
-
-def test_a_reload_of_haproxy_that_was_killed_waits_for_the_one_that_follows() -> None:
-    async def scenario(keeper: Keeper) -> None:
-        await kill(keeper)
-        await keeper._graceful_reload()
-
-    assert run_keeper(scenario) == 3
-
-
-def test_without_the_watch_one_that_was_killed_stays_away() -> None:
-    async def play() -> int:
-        keeper = Keeper()
-        await keeper.start()
-        await kill(keeper)
-        await asyncio.sleep(0.2)
-        return keeper.starts
-
-    assert asyncio.run(play()) == 1

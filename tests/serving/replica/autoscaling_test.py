@@ -1,4 +1,4 @@
-"""The number of replicas that keeps each at its target utilisation."""
+"""As many replicas as keep each busy for a target share of its time."""
 
 import time
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Context:
 
 
 def _decide(context: Context, target: float = 0.7) -> int:
-    number, state = ScaleByUtilisation(target)(context)  # type: ignore[arg-type]  # it has what is looked at
+    number, state = ScaleByUtilisation(target)(context)  # type: ignore[arg-type]  # it has what is read
     assert state == {}
     return number
 
@@ -58,7 +58,7 @@ def test_more_work_never_asks_for_fewer(less: float, more: float, target: float)
 
 @PROPERTY
 @given(st.floats(0, 64), st.floats(0.01, 1))
-def test_each_replica_works_about_its_target_and_all_are_needed(work: float, target: float) -> None:
+def test_each_is_busy_for_about_its_target_and_no_replica_is_superfluous(work: float, target: float) -> None:
     replicas = replicas_for(work, target)
     assert work / replicas <= target * 1.05 + 1e-9
     assert replicas == 1 or work / (replicas - 1) > target
@@ -73,7 +73,7 @@ def test_without_metrics_the_number_stays(metrics: dict[str, dict[str, float]] |
     assert _decide(Context(5, metrics)) == 5
 
 
-def test_a_busy_thread_measures_higher_than_an_idle_one() -> None:
+def test_a_busy_thread_differs_from_a_waiting_one() -> None:
     utilisation = Utilisation()
     time.sleep(0.2)
     waited = utilisation.measure()["utilisation"]
@@ -84,7 +84,7 @@ def test_a_busy_thread_measures_higher_than_an_idle_one() -> None:
     assert 0 <= waited < worked <= 1
 
 
-def test_utilisation_covers_the_time_since_the_last_measurement() -> None:
+def test_the_share_is_of_the_time_since_the_last_call() -> None:
     end = time.thread_time() + 0.05
     utilisation = Utilisation()
     while time.thread_time() < end:

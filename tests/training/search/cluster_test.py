@@ -1,4 +1,4 @@
-"""A running cluster gives the same result as this machine, and requires its token."""
+"""A cluster that runs already makes what this machine makes, and asks for its token."""
 
 import subprocess
 import sys
@@ -46,35 +46,35 @@ def test_a_cluster_gives_the_same_result_as_this_machine(tmp_path: Path, head: R
 
 
 @pytest.mark.parametrize("command", [("training", "train"), ("data", "build")])
-def test_a_wrong_token_is_refused_in_words(tmp_path: Path, head: RayHead, command: tuple[str, str]) -> None:
+def test_a_wrong_token_is_refused_with_its_file(tmp_path: Path, head: RayHead, command: tuple[str, str]) -> None:
     wrong = tmp_path / "token"
     wrong.write_text("not-the-token-of-this-cluster-at-all")
     app, name = command
     cluster = ("--engine", "ray", "--address", head.address, "--ray-token-file", wrong)
     done = commands.run(app, name, "flight_delay", "--home", tmp_path / "home", *cluster)
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == 2, done.stderr
     # A terminal of another width breaks lines elsewhere.
-    assert "has another token than the one in --ray-token-file" in " ".join(done.stderr.split())
+    assert f"refuses the token in {wrong}" in " ".join(done.stderr.split())
 
 
-def test_without_a_token_joining_a_cluster_is_refused(tmp_path: Path, head: RayHead) -> None:
+def test_without_a_token_no_cluster_is_asked(tmp_path: Path, head: RayHead) -> None:
     done = _train(tmp_path, "--address", head.address)
     assert done.returncode == 2, done.stderr
     assert "--ray-token-file" in done.stderr
 
 
-def test_a_head_that_is_not_there_is_missed_at_once(tmp_path: Path, head: RayHead) -> None:
+def test_a_head_that_does_not_listen_is_reported_at_once(tmp_path: Path, head: RayHead) -> None:
     nowhere = f"127.0.0.1:{find_free_ports(1)}"
     done = _train(tmp_path, "--address", nowhere, "--ray-token-file", head.token)
     assert done.returncode == 1, done.stderr
-    assert f"no Ray head answers at {nowhere}" in " ".join(done.stderr.split())
+    assert f"no Ray head listens at {nowhere}" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", ":6379", "127.0.0.1:0", "127.0.0.1:many", "127.0.0.1:65536"])
-def test_an_invalid_address_is_refused(tmp_path: Path, head: RayHead, address: str) -> None:
+def test_what_is_not_an_address_is_refused(tmp_path: Path, head: RayHead, address: str) -> None:
     done = _train(tmp_path, "--address", address, "--ray-token-file", head.token)
     assert done.returncode == 2, done.stderr
-    assert "is no address of a Ray head" in " ".join(done.stderr.split())
+    assert "is not the address of a Ray head" in " ".join(done.stderr.split())
 
 
 def test_a_cluster_without_our_code_is_refused(tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_a_cluster_without_our_code_is_refused(tmp_path: Path) -> None:
     with nothing_survives(), run_ray_head(variables={"PYTHONPATH": ""}) as stranger:
         done = _train(tmp_path, "--address", stranger.address, "--ray-token-file", stranger.token)
     assert done.returncode == 1, done.stderr
-    told = " ".join(done.stderr.split())
-    assert "cannot compute what this program would: 127.0.0.1" in told
-    assert "start them from the same binary" in told
+    message = " ".join(done.stderr.split())
+    assert "cannot compute what this program would: 127.0.0.1" in message
+    assert "start them from the same binary" in message
 
 
 def test_a_cluster_without_processors_is_refused(tmp_path: Path) -> None:

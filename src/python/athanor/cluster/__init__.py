@@ -1,1 +1,1 @@
-"""Layer `cluster`: joining Ray, its tokens and addresses, and the one place that touches its private names."""
+"""Layer `cluster`: starting and joining Ray, its tokens and addresses, and all that is private to Ray and Serve."""

@@ -1,62 +1,66 @@
-"""Where a cluster is found, whether it lets this machine in, and by which address this machine is reached."""
+"""Addresses: where the head of a cluster listens, and which addresses are this machine's."""
 
 import ipaddress
-import os
 import socket
-import time
 from dataclasses import dataclass
 from typing import Final
 
-from athanor.cluster.serve_haproxy import LOOPBACK
-from athanor.errors import ServiceError, SettingsError
+from athanor.errors import SettingsError
 
 DEFAULT_PORT: Final = 6379
-
-_ANSWER_S: Final = 60.0
-_POLL_S: Final = 0.5
-_CONNECT_S: Final = 2.0
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a cluster is found."""
+    """Where the head of a cluster listens.
+
+    Attributes:
+        host: IPv4 or IPv6 address.
+    """
 
     host: str
     port: int
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """Raises SettingsError unless it is HOST:PORT."""
+        """Reads `HOST:PORT` or `[IPV6]:PORT`. Raises SettingsError if it is neither, or if the host has no address."""
         host, _, port = text.rpartition(":")
-        if not host or not port.isdigit() or not 1 <= int(port) <= 65_535:
-            raise SettingsError(f"{text!r} is no address of a cluster; give HOST:PORT, such as 10.0.0.1:{DEFAULT_PORT}")
-        return cls(resolve(host), int(port))
+        is_bracketed = host.startswith("[") and host.endswith("]")
+        if not (host and port.isdecimal() and 0 < int(port) < 2**16 and is_bracketed == (":" in host)):
+            raise SettingsError(
+                f"{text!r} is not the address of a Ray head; give HOST:PORT or [IPV6]:PORT, such as "
+                f"10.0.0.1:{DEFAULT_PORT}"
+            )
+        return cls(resolve(host[1:-1] if is_bracketed else host), int(port))
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def resolve(host: str) -> str:
-    """The IPv4 address of a host. Raises SettingsError if it has none, or if it is that of all interfaces."""
+    """Returns a host's address: IPv4 where it has one, as Ray's nodes do, else IPv6.
+
+    Raises:
+        SettingsError: it has none, or it stands for all interfaces, by which no other machine reaches this one.
+    """
     try:
-        found = socket.gethostbyname(host)
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
         raise SettingsError(f"{host} has no address: {error}; give one, such as 10.0.0.1") from None
-    if ipaddress.ip_address(found).is_unspecified:
-        raise SettingsError(f"{host} is no address by which others reach this machine; give one, such as 10.0.0.1")
-    return found
+    address = str(min(found, key=lambda each: each[0] != socket.AF_INET)[4][0])
+    if ipaddress.ip_address(address).is_unspecified:
+        raise SettingsError(f"{host} stands for all interfaces; give an address that others reach, such as 10.0.0.1")
+    return address
 
 
-def require_own(host: str) -> str:
-    """Raises SettingsError if an address is not of this machine."""
-    if not is_own(host):
-        raise SettingsError(f"{host} is no address of this machine; give by --host one that the other nodes reach")
-    return host
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine alone."""
+    return ipaddress.ip_address(host).is_loopback
 
 
-def is_own(host: str) -> bool:
-    """Whether an address is one of this machine's."""
-    with socket.socket() as probe:
+def is_local(host: str) -> bool:
+    """Whether an address belongs to this machine."""
+    with socket.socket(_family(host)) as probe:
         try:
             probe.bind((host, 0))
         except OSError:
@@ -64,55 +68,23 @@ def is_own(host: str) -> bool:
     return True
 
 
-def find_own_address(cluster: Address) -> str:
-    """The address by which this machine reaches a cluster. Raises SettingsError if there is no way there."""
-    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+def require_local(host: str) -> str:
+    """Raises SettingsError unless an address belongs to this machine; returns it."""
+    if not is_local(host):
+        raise SettingsError(f"{host} is not an address of this machine; give one by --host that the other nodes reach")
+    return host
+
+
+def find_local_address(peer: Address) -> str:
+    """Returns the address by which this machine reaches a peer. Raises SettingsError if there is no route."""
+    with socket.socket(_family(peer.host), socket.SOCK_DGRAM) as probe:
         try:
-            # Sends nothing: the kernel only looks for the way.
-            probe.connect((cluster.host, cluster.port))
+            # Sends nothing: the kernel only chooses the route.
+            probe.connect((peer.host, peer.port))
         except OSError as error:
-            raise SettingsError(f"there is no way from here to {cluster}: {error}") from None
+            raise SettingsError(f"no route leads from this machine to {peer}: {error}") from None
         return str(probe.getsockname()[0])
 
 
-def require_cluster(address: Address, wait_s: float = 0.0) -> None:
-    """Returns if a cluster answers there and takes the token that the environment says. Imports Ray.
-
-    Args:
-        wait_s: how long it may take to come up.
-
-    Raises:
-        ServiceError: nobody answers.
-        SettingsError: the token is not the cluster's.
-    """
-    _wait_until_somebody_listens(address, wait_s)
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
-    from ray.exceptions import AuthenticationError
-
-    try:
-        GcsClient(address=str(address)).internal_kv_keys(b"", b"serve", timeout=_ANSWER_S)
-    except AuthenticationError:
-        token = os.environ["RAY_AUTH_TOKEN_PATH"]
-        raise SettingsError(
-            f"the cluster {address} refuses the token in {token}; copy the head's file of its token there"
-        ) from None
-    except Exception as error:
-        raise ServiceError(f"the cluster {address} does not answer as Ray does: {error}") from error
-
-
-def _wait_until_somebody_listens(address: Address, wait_s: float) -> None:
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            socket.create_connection((address.host, address.port), _CONNECT_S).close()
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise ServiceError(f"no cluster is at {address}: {error}; start its head by `node --head`") from None
-            time.sleep(_POLL_S)
-        else:
-            return
-
-
-def loopback_environment(host: str) -> dict[str, str]:
-    """Ray takes 127.0.0.1 for another address, and listens on all, unless it is told that there is no other machine."""
-    return {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"} if host == LOOPBACK else {}
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

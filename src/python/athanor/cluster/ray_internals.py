@@ -1,175 +1,347 @@
-"""What Ray's worker processes do before anything else: they listen to this machine alone, and keep HAProxy running.
+"""Every private name of Ray, Ray Serve and gRPC that we use or replace: what to look at when Ray is upgraded.
+
+Environment variables are in `ray_environment`, HAProxy's configuration in `serve_haproxy`. Beside each use stands why,
+and the public API that would replace it. All were read in Ray `RAY_VERSION`: another version is refused, and so is one
+in which a name is not where it was. `tests/cluster` reads the installed Ray, and names what has moved.
 
 Ray binds the gRPC servers of its replicas and of its fallback proxy to all interfaces, whatever the node's address is.
-On a cluster, HAProxy asks replicas of other nodes: there, and only there, the two ports of each replica at which it
-asks for tokens itself are bound to the node's address. Serve's inner servers ask for none, and stay inside.
-Ray runs `prepare_worker` in every worker that it starts, and ends the worker if that fails.
+`prepare_worker` keeps them on loopback. On a cluster, HAProxy asks replicas of other nodes: there, and only there, the
+two ports of each replica that ask for callers' tokens are bound to the node's address. Serve's inner servers ask for no
+token, and stay on loopback.
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from grpc import _server as threaded
 from grpc.aio import _server as asynchronous
 
+from athanor.cluster.addresses import Address
+from athanor.cluster.ray_environment import HOST_VARIABLE, MAX_MESSAGE_VARIABLE
 from athanor.cluster.serve_haproxy import LOOPBACK
+from athanor.errors import ServiceError, SettingsError
 
-HOOK: Final = f"{__name__}.prepare_worker"
-MAX_MESSAGE_VARIABLE: Final = "ATHANOR_INNER_MAX_MESSAGE_BYTES"
-# Where the replicas of a node of a cluster wait for HAProxy.
-HOST_VARIABLE: Final = "ATHANOR_INNER_HOST"
+RAY_VERSION: Final = "2.60.0"
+ALLOW_VARIABLE: Final = "ATHANOR_ALLOW_RAY_VERSION"
 
-# The doors say more clearly what is too large: gRPC refuses only what is far beyond it, before it is read whole.
+# The command `ray` as a module, since binaries of ours have no console scripts.
+RAY_PROGRAM: Final = "ray.scripts.scripts"
+
+# A node's ports from its first on: node manager, object manager, four agents; then workers.
+PORTS_OF_A_NODE: Final = 200
+_FIRST_WORKER: Final = 10
+# `GcsNodeInfo.state` of a node that is alive.
+_ALIVE: Final = 0
+
+# The handlers of requests say more clearly what is too large: gRPC refuses, unread, only what is far beyond it.
 _ROOM_BYTES: Final = 64 * 1024
-_EVERYWHERE: Final = ("[::]:", "0.0.0.0:", "*:")
+_ALL_INTERFACES: Final = ("[::]", "0.0.0.0", "*", "")  # noqa: S104 - what is looked for
 
 
-def max_received_bytes(max_message_bytes: int) -> int:
-    """The bytes of a message beyond which gRPC itself refuses it."""
-    return max_message_bytes + _ROOM_BYTES
+def require_known_version() -> None:
+    """Raises SettingsError if Ray is not the version that this module was written for, unless a variable allows it."""
+    installed = metadata.version("ray")
+    if installed not in (RAY_VERSION, os.environ.get(ALLOW_VARIABLE)):
+        raise SettingsError(
+            f"Ray {installed} is installed, but athanor.cluster was written for Ray {RAY_VERSION}: what it keeps on "
+            f"loopback and hides from strangers may have moved; install {RAY_VERSION}, or run tests/cluster and "
+            f"tests/integration with {installed} and set {ALLOW_VARIABLE}={installed}"
+        )
+
+
+def find(owner: Any, name: str) -> Any:
+    """Returns what a module or class itself defines, to be replaced.
+
+    Raises:
+        SettingsError: it is not there. To start without the replacement could open a port to strangers.
+    """
+    if name not in vars(owner):
+        module = getattr(owner, "__module__", None)
+        raise SettingsError(
+            f"{f'{module}.' if module else ''}{owner.__name__} defines no {name}, which athanor.cluster.ray_internals "
+            f"replaces; it was written for Ray {RAY_VERSION}, and Ray {metadata.version('ray')} is installed"
+        )
+    return vars(owner)[name]
+
+
+def start_local(scratch: Path, object_store_bytes: int, num_cpus: int | None, namespace: str | None) -> None:
+    """Starts a Ray of one node. Its folder is a private argument of `ray.init`; `ray start` has it as `--temp-dir`."""
+    import ray
+
+    _skip_unused_processes()
+    ray.init(
+        address="local",
+        namespace=namespace,
+        num_cpus=num_cpus,
+        object_store_memory=object_store_bytes,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _temp_dir=str(scratch / "r"),
+    )
+
+
+def connect(address: Address, node_host: str, namespace: str | None) -> None:
+    """Connects to a cluster by a node that runs here. `ray.init` finds it by itself only where no other node runs."""
+    import ray
+
+    ray.init(
+        address=str(address),
+        namespace=namespace,
+        log_to_driver=False,
+        # What goes wrong is raised as well.
+        logging_level=logging.CRITICAL,
+        _node_ip_address=node_host,
+    )
+
+
+class ClusterNode(NamedTuple):
+    """A node that is alive."""
+
+    host: str
+    is_head: bool
+
+
+def find_nodes(address: Address, timeout_s: float) -> list[ClusterNode]:
+    """Asks the head for its nodes, before Ray is connected: `ray.nodes` and `ray.util.state` need a node of one's own.
+
+    Raises:
+        ray.exceptions.AuthenticationError: the head refuses the token.
+        Exception: whatever Ray's client says of a head that does not answer.
+    """
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    nodes = GcsClient(address=str(address)).get_all_node_info(timeout=timeout_s).values()
+    return [ClusterNode(node.node_manager_address, node.is_head_node) for node in nodes if node.state == _ALIVE]
+
+
+class RunningNode:
+    """A node of a cluster, whose processes end with this one. `ray start --block` fixes fewer ports than this does."""
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+
+    def find_ended(self) -> list[str]:
+        """Returns the kinds of processes that ended."""
+        return [kind for kind, _ in self._node.dead_processes()]
+
+    def stop(self, *, graceful: bool) -> None:
+        self._node.kill_all_processes(check_alive=False, allow_graceful=graceful, wait=True)
+
+
+def start_node(
+    host: str, name: str, cluster: Address, first_port: int, object_store_bytes: int, scratch: Path, *, is_head: bool
+) -> RunningNode:
+    """Starts a node of a cluster. Raises ServiceError if Ray does not start it."""
+    from ray._private.node import Node
+    from ray._private.parameter import RayParams
+
+    _skip_unused_processes()
+    parameters = RayParams(
+        node_ip_address=host,
+        node_name=name,
+        node_manager_port=first_port,
+        object_manager_port=first_port + 1,
+        runtime_env_agent_port=first_port + 2,
+        metrics_agent_port=first_port + 3,
+        metrics_export_port=first_port + 4,
+        dashboard_agent_listen_port=first_port + 5,
+        min_worker_port=first_port + _FIRST_WORKER,
+        max_worker_port=first_port + PORTS_OF_A_NODE - 1,
+        object_store_memory=object_store_bytes,
+        include_dashboard=False,
+        temp_dir=str(scratch / "r"),
+        gcs_server_port=cluster.port if is_head else None,
+        gcs_address=None if is_head else str(cluster),
+    )
+    try:
+        return RunningNode(Node(parameters, head=is_head, shutdown_at_exit=True, spawn_reaper=True))
+    except Exception as error:
+        raise ServiceError(f"node {host} does not start: {error}") from error
+
+
+def _skip_unused_processes() -> None:
+    """Each costs a second of the start and a port: the autoscaler of nodes, the reader of logs, the dashboard.
+
+    `include_dashboard=False` alone starts the dashboard's process without its pages; the others have no switch.
+    """
+    from ray._private.node import Node
+
+    def start_nothing(self: Node, **options: object) -> None:
+        pass
+
+    for name in ("start_monitor", "start_log_monitor", "start_api_server"):
+        find(Node, name)
+        setattr(Node, name, start_nothing)
+
+
+def find_doors() -> Address | None:
+    """Returns where the running Serve listens for HTTP; None if it does not run. `serve.status` does not say it."""
+    from ray.serve.context import _get_global_client
+
+    client = _get_global_client(raise_if_no_controller_running=False)
+    return Address(client.http_config.host, client.http_config.port) if client else None
+
+
+def set_version(deployment: Any, version: str) -> None:
+    """Serve replaces replicas of another version, and makes one up for each deploy. Its API no longer takes one."""
+    deployment._version = version
 
 
 def prepare_worker() -> None:
-    """Changes this process, and none but those that Ray starts."""
-    _listen_inside()
+    """Changes this process before it does anything; Ray runs it in each worker, and ends a worker in which it fails."""
+    require_known_version()
+    _bind_inside()
     limit_messages(int(os.environ[MAX_MESSAGE_VARIABLE]))
-    _keep_haproxy_running()
+    _supervise_haproxy()
 
 
-def to_loopback(address: str) -> str:
-    """An address of a server, on this machine alone if it was on all interfaces."""
-    for everywhere in _EVERYWHERE:
-        if address.startswith(everywhere):
-            return f"{LOOPBACK}:{address[len(everywhere) :]}"
-    return address
+def limit_messages(max_message_bytes: int) -> None:
+    """Has gRPC servers that this process will start refuse what is far too large. `gRPCOptions` has no such limit."""
+    from ray.serve._private import constants
+
+    # In place, since other modules have imported the list by name. Responses are ours, and may have any size.
+    find(constants, "DEFAULT_GRPC_SERVER_OPTIONS")[:] = [
+        ("grpc.max_receive_message_length", max_message_bytes + _ROOM_BYTES),
+        ("grpc.max_send_message_length", -1),
+    ]
+
+
+def to_inside(address: str) -> str:
+    """The address at which a server of Ray's listens instead of the one that Ray chose.
+
+    Raises:
+        SettingsError: it is neither on all interfaces nor on one that is known to be guarded.
+    """
+    host, _, port = address.rpartition(":")
+    if host in _ALL_INTERFACES and port.isdecimal():
+        return f"{find_host(int(port))}:{port}"
+    if address.startswith("unix:") or host in (LOOPBACK, "[::1]", "localhost", os.environ.get(HOST_VARIABLE)):
+        return address
+    raise SettingsError(
+        f"a server of Ray's would listen at {address}; athanor.cluster.ray_internals allows loopback and the node's "
+        "address, and replaces all interfaces by one of them"
+    )
 
 
 def find_host(port: int) -> str:
     """Where a port of this process belongs: a replica's to HAProxy, wherever that runs, all others to this machine."""
+    if HOST_VARIABLE not in os.environ:
+        return LOOPBACK
+    from ray.serve._private import constants
+
     is_replicas = any(
-        int(os.environ[f"RAY_SERVE_DIRECT_INGRESS_MIN_{protocol}_PORT"])
+        find(constants, f"RAY_SERVE_DIRECT_INGRESS_MIN_{protocol}_PORT")
         <= port
-        <= int(os.environ[f"RAY_SERVE_DIRECT_INGRESS_MAX_{protocol}_PORT"])
+        <= find(constants, f"RAY_SERVE_DIRECT_INGRESS_MAX_{protocol}_PORT")
         for protocol in ("HTTP", "GRPC")
     )
     return os.environ[HOST_VARIABLE] if is_replicas else LOOPBACK
 
 
-def _to_inside(address: str) -> str:
-    inside = to_loopback(address)
-    if inside == address or HOST_VARIABLE not in os.environ:
-        return inside
-    port = int(inside.rpartition(":")[2])
-    return f"{find_host(port)}:{port}"
-
-
-def _listen_inside() -> None:
-    """All of Ray's servers of gRPC in Python are of this class, or of one below it."""
+def _bind_inside() -> None:
+    """Each gRPC server of Ray's in Python is one of these. Serve has no option for the address of its inner servers."""
     for server in (asynchronous.Server, threaded._Server):
-        _wrap(server, "add_insecure_port", _to_inside)
+        _bind_server_inside(server)
     if HOST_VARIABLE in os.environ:
-        _listen_inside_for_http()
+        _bind_http_inside()
 
 
-def _listen_inside_for_http() -> None:
-    """Ray has one host for the doors and for all that stands behind them."""
-    from ray.serve._private import proxy, replica
+def _bind_server_inside(server: Any) -> None:
+    bind = find(server, "add_insecure_port")
 
-    start: Any = vars(replica)["start_asgi_http_server"]
+    def bind_inside(self: Any, address: str) -> Any:
+        return bind(self, to_inside(address))
+
+    server.add_insecure_port = bind_inside
+
+
+def _bind_http_inside() -> None:
+    """Serve's `HTTPOptions` have one host for HAProxy, the replicas behind it and the fallback proxy."""
+    from ray.serve._private import haproxy, proxy, replica
+
+    start = find(replica, "start_asgi_http_server")
 
     async def start_inside(app: Any, http_options: Any, **options: Any) -> Any:
         inside = http_options.model_copy(update={"host": find_host(http_options.port)})
         return await start(app, inside, **options)
 
     for module in (proxy, replica):
+        find(module, "start_asgi_http_server")
         setattr(module, "start_asgi_http_server", start_inside)  # noqa: B010 - what a type checker should not hold to
-
-
-def _wrap(server: Any, name: str, change: Callable[[str], str]) -> None:
-    bind = getattr(server, name)
-
-    def bind_changed(self: Any, address: str) -> Any:
-        return bind(self, change(address))
-
-    setattr(server, name, bind_changed)
-
-
-def limit_messages(max_message_bytes: int) -> None:
-    """Has the servers that this process is going to start refuse what is far too large; see `max_received_bytes`."""
-    from ray.serve._private import constants
-
-    # In place: modules have imported the list by name. Answers are ours, and may be as large as they are.
-    constants.DEFAULT_GRPC_SERVER_OPTIONS[:] = [
-        ("grpc.max_receive_message_length", max_received_bytes(max_message_bytes)),
-        ("grpc.max_send_message_length", -1),
-    ]
+    # HAProxy asks replicas of its own node at this address, and they listen at another.
+    find(haproxy, "get_localhost_ip")
+    setattr(haproxy, "get_localhost_ip", lambda: os.environ[HOST_VARIABLE])  # noqa: B010
 
 
 @dataclass
-class _Watch:
+class _Supervision:
     """What is known of one HAProxy.
 
     Attributes:
-        starting: held while a process starts: only then it is known which one is current.
-        reviving: held by whoever puts another in the place of one that ended.
+        starting: held while a process starts, since only then it is clear which one is current.
+        restarting: held while a process that ended is replaced.
     """
 
     starting: asyncio.Lock = field(default_factory=asyncio.Lock)
-    reviving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    restarting: asyncio.Lock = field(default_factory=asyncio.Lock)
     is_stopped: bool = False
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
 
-def _keep_haproxy_running() -> None:
-    """Starts HAProxy again as soon as it ends by itself. Ray would notice after three failed checks of its health."""
+def _supervise_haproxy() -> None:
+    """Starts HAProxy again as soon as it ends by itself. Ray notices only after three failed health checks."""
     from ray.serve._private.haproxy import HAProxyApi
 
-    keep_running(HAProxyApi)
+    supervise(HAProxyApi)
 
 
-def keep_running(api_class: Any) -> None:
+def supervise(api_class: Any) -> None:
     """Changes a class that has `_proc`, `_start_and_wait_for_haproxy`, `_graceful_reload` and `stop` as Ray's has."""
-    watches: WeakKeyDictionary[Any, _Watch] = WeakKeyDictionary()
-    start: Callable[..., Awaitable[Any]] = api_class._start_and_wait_for_haproxy
-    reload: Callable[..., Awaitable[None]] = api_class._graceful_reload
-    stop: Callable[..., Awaitable[None]] = api_class.stop
+    supervisions: WeakKeyDictionary[Any, _Supervision] = WeakKeyDictionary()
+    start: Callable[..., Awaitable[Any]] = find(api_class, "_start_and_wait_for_haproxy")
+    reload: Callable[..., Awaitable[None]] = find(api_class, "_graceful_reload")
+    stop: Callable[..., Awaitable[None]] = find(api_class, "stop")
 
-    async def start_and_watch(self: Any, *arguments: str, **options: Any) -> Any:
-        watch = watches.setdefault(self, _Watch())
-        async with watch.starting:
+    async def start_supervised(self: Any, *arguments: str, **options: Any) -> Any:
+        supervision = supervisions.setdefault(self, _Supervision())
+        async with supervision.starting:
             process = await start(self, *arguments, **options)
-        task = asyncio.create_task(revive_when_ended(self, process))
-        watch.tasks.add(task)
-        task.add_done_callback(watch.tasks.discard)
+        task = asyncio.create_task(restart_when_ended(self, process))
+        supervision.tasks.add(task)
+        task.add_done_callback(supervision.tasks.discard)
         return process
 
-    async def revive_when_ended(self: Any, process: Any) -> None:
+    async def restart_when_ended(self: Any, process: Any) -> None:
         await process.wait()
-        await revive(self, process)
+        await restart(self, process)
 
-    async def revive(self: Any, process: Any) -> None:
-        watch = watches[self]
-        async with watch.reviving:
-            # One that another is about to replace has been told to end.
-            async with watch.starting:
+    async def restart(self: Any, process: Any) -> None:
+        supervision = supervisions[self]
+        async with supervision.restarting:
+            # A reload ends the process that it is about to replace.
+            async with supervision.starting:
                 is_replaced = self._proc is not process
-            if not is_replaced and not watch.is_stopped:
+            if not is_replaced and not supervision.is_stopped:
                 self._proc = await self._start_and_wait_for_haproxy()
 
     async def reload_running(self: Any) -> None:
         if self._proc is not None and self._proc.returncode is not None:
-            await revive(self, self._proc)
+            await restart(self, self._proc)
         await reload(self)
 
     async def stop_for_good(self: Any) -> None:
-        watches.setdefault(self, _Watch()).is_stopped = True
+        supervisions.setdefault(self, _Supervision()).is_stopped = True
         await stop(self)
 
-    api_class._start_and_wait_for_haproxy = start_and_watch
+    api_class._start_and_wait_for_haproxy = start_supervised
     api_class._graceful_reload = reload_running
     api_class.stop = stop_for_good
 
@@ -181,18 +353,10 @@ def call_when_draining(on_draining: Callable[[], None]) -> None:
     """
     from ray.serve._private.replica import Replica
 
-    drain: Any = Replica.perform_graceful_shutdown
+    drain: Callable[..., Awaitable[None]] = find(Replica, "perform_graceful_shutdown")
 
     async def report_and_drain(self: Any) -> None:
         on_draining()
         await drain(self)
 
     Replica.perform_graceful_shutdown = report_and_drain  # type: ignore[method-assign]
-
-
-def set_version(deployment: Any, version: str) -> None:
-    """Gives a deployment a version. Serve replaces its replicas only if that changes.
-
-    Serve has removed its public option, and makes up a new version at each deployment.
-    """
-    deployment._version = version

@@ -1,8 +1,7 @@
-"""The token of a Ray cluster: whoever has it may run anything there. It lies in a file: an argument could be seen."""
+"""The token of a Ray cluster. Its bearer may run any code there, so it lies in a file: others see arguments."""
 
 import os
 import secrets
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,32 +12,28 @@ VARIABLE: Final = "ATHANOR_RAY_TOKEN_FILE"
 _BYTES: Final = 32
 
 
-def write_ray_token(file: Path) -> None:
-    """Makes a token, for its owner alone. Raises FileExistsError if there is a file already."""
+def write_ray_token(file: Path) -> Path:
+    """Makes a token, for its owner alone. Raises FileExistsError if the file is there already; returns it."""
     create_file(file, secrets.token_urlsafe(_BYTES).encode())
+    return file
 
 
-def read_ray_token(file: Path | None) -> Path:
-    """The absolute path of the file with the token.
+def find_ray_token(file: Path | None) -> Path:
+    """Returns the absolute path of the file that holds the token.
 
     Args:
-        file: with nothing but the token; that of the environment variable ATHANOR_RAY_TOKEN_FILE when not given.
+        file: holds the token and nothing else; by default the file that ATHANOR_RAY_TOKEN_FILE names.
 
     Raises:
-        SettingsError: there is no file, or nothing in it.
+        SettingsError: neither names a file, or the file cannot be read or is empty.
     """
     found = file or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
     if found is None:
-        raise SettingsError(f"a Ray cluster lets nobody in without its token; give --ray-token-file, or set {VARIABLE}")
+        raise SettingsError(f"a Ray cluster asks for its token; give --ray-token-file, or set {VARIABLE}")
     try:
         is_empty = not found.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{found} cannot be read: {error}; copy the head's file of its token there") from None
+        raise SettingsError(f"{found} cannot be read: {error}; copy the head's token file there") from None
     if is_empty:
-        raise SettingsError(f"{found} is empty; copy the head's file of its token there")
+        raise SettingsError(f"{found} is empty; copy the head's token file there")
     return found.absolute()
-
-
-def ray_authentication(file: Path | None) -> Mapping[str, str]:
-    """What Ray reads of its token when it is imported, as environment variables. Raises as `read_ray_token` does."""
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(read_ray_token(file))}

@@ -1,4 +1,4 @@
-"""Commands for Kubernetes: the manifest of a service, and what its pods run."""
+"""Commands for Kubernetes: the manifest of a service."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from athanor.cli.serving.settings import read_settings, settings_command
 from athanor.cli.shared.terminal import HomeOption, ProjectArgument
 from athanor.home import Home
 
-# Without a name: its commands become those of the app that it is added to.
+# Without a name: the app that it is added to takes its commands.
 app = typer.Typer()
 
 ImageOption = Annotated[str, typer.Option(help="Image of the component serving, by digest for real use.")]

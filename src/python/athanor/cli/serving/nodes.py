@@ -1,4 +1,4 @@
-"""Commands of a cluster: its nodes, and what is deployed on them."""
+"""Commands of a cluster: its nodes, and the service deployed on them."""
 
 from typing import Annotated, Any
 
@@ -10,23 +10,27 @@ from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument,
 from athanor.errors import SettingsError
 from athanor.home import Home
 
-# Without a name: its commands become those of the app that it is added to.
+# Without a name: the app that it is added to takes its commands.
 app = typer.Typer()
 
-AddressOption = Annotated[str, typer.Option("--address", metavar="HOST:PORT", help="Of the cluster's head.")]
+AddressOption = Annotated[str, typer.Option("--address", metavar="HOST:PORT", help="Address of the cluster's head.")]
 
 
 @app.command()
 def node(
-    head: Annotated[bool, typer.Option("--head", help="Begin a cluster; makes the token, if there is none.")] = False,
-    join: Annotated[str | None, typer.Option("--join", metavar="HOST:PORT", help="Join the cluster there.")] = None,
+    head: Annotated[
+        bool, typer.Option("--head", help="Begin a cluster; makes the token if its file is not there.")
+    ] = False,
+    join: Annotated[
+        str | None, typer.Option("--join", metavar="HOST:PORT", help="Join the cluster whose head listens there.")
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address by which the other nodes reach this one.")] = None,
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="Where the head is found.")] = 6379,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the head.")] = 6379,
     ray_token_file: RayTokenOption = None,
     first_port: Annotated[int, typer.Option(min=1024, max=65_335, help="First of this node's 200 ports.")] = 20_000,
     object_store_mib: Annotated[int, typer.Option(min=80, help="Memory for Ray's objects, in MiB.")] = 256,
 ) -> None:
-    """Be a node of a cluster in the foreground, until SIGTERM or SIGINT."""
+    """Run a node of a cluster in the foreground, until SIGTERM or SIGINT."""
     from dataclasses import replace
 
     from athanor.serving.hosting.node import plan_head, plan_joiner, run
@@ -47,7 +51,7 @@ def deploy(
     json: JsonOption = False,
     **settings: Any,
 ) -> None:
-    """Deploy on a cluster, or change what is deployed; returns when it answers. Two replicas, unless told otherwise."""
+    """Deploy on a cluster, or change what is deployed; returns when it answers. Two replicas by default."""
     from athanor.serving.hosting.cluster_deployment import DEFAULT_REPLICAS
     from athanor.serving.hosting.cluster_deployment import deploy as deploy_on
 
@@ -68,7 +72,7 @@ def undeploy(
     ray_token_file: RayTokenOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Take a project away from a cluster, after the requests it is answering."""
+    """Undeploy a project from a cluster, after the requests it is answering."""
     from athanor.serving.hosting.cluster_deployment import undeploy as undeploy_from
     from athanor.serving.setup.paths import ServicePlace
 

@@ -1,4 +1,4 @@
-"""The Ray that a command runs on: what its options are called, and who starts or joins it."""
+"""The Ray that a command runs on: its options, and how it starts or joins one."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +9,9 @@ import typer
 from athanor.errors import SettingsError
 from athanor.home import Home
 
-AddressOption = Annotated[str | None, typer.Option(help="Ray cluster to run on, host:port; one of its own by default.")]
+AddressOption = Annotated[
+    str | None, typer.Option(help="Ray cluster to run on, HOST:PORT or [IPV6]:PORT; by default one of its own.")
+]
 RayTokenOption = Annotated[
     Path | None,
     typer.Option(envvar="ATHANOR_RAY_TOKEN_FILE", show_envvar=True, help="File with the token of the Ray cluster."),
@@ -17,16 +19,25 @@ RayTokenOption = Annotated[
 
 
 def demand_no_cluster(address: str | None) -> None:
-    """Raises SettingsError where an engine that runs on this machine is told of a cluster."""
+    """Raises SettingsError if a command that runs on this machine is given the address of a cluster."""
     if address is not None:
-        raise SettingsError("--address is that of a Ray cluster; say --engine ray as well")
+        raise SettingsError(f"--address {address} is for engine ray; give --engine ray as well")
 
 
 def start_ray(stack: ExitStack, address: str | None, token_file: Path | None, home: Home) -> None:
-    """Joins the cluster at an address, or starts a Ray of its own, for as long as the stack lasts.
+    """Joins the cluster at an address, or starts a Ray of its own, until the stack is closed.
 
-    Raises as `joined_ray` does.
+    Raises as `joined_ray` and `require_same_code` do.
     """
-    from athanor.cluster.joining import joined_ray, local_ray
+    from athanor.cluster.addresses import Address
+    from athanor.cluster.joining import joined_ray
+    from athanor.cluster.local import local_ray
+    from athanor.cluster.ray_environment import DATA
+    from athanor.cluster.scratch import scratch_folder
+    from athanor.cluster.workers import require_same_code
 
-    stack.enter_context(local_ray() if address is None else joined_ray(address, token_file, home.path))
+    if address is None:
+        stack.enter_context(local_ray(stack.enter_context(scratch_folder()), DATA))
+    else:
+        stack.enter_context(joined_ray(Address.parse(address), token_file, DATA))
+        require_same_code(home.path)

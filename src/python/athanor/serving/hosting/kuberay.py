@@ -1,27 +1,26 @@
-"""The manifest of a service on Kubernetes: a `RayService` of the KubeRay operator, made of the service's settings.
+"""The manifest of a service on Kubernetes: a `RayService` of the KubeRay operator, made from the service's settings.
 
 Each pod is a Ray node that runs one binary's image. The head holds no replica; each worker holds one, and a door. The
 operator asks the head's dashboard for the application that `build` makes.
 """
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Final
 
 import yaml
 from ray.serve import Application
 
-from athanor.cluster.ray_internals import HOOK
+from athanor.cluster import ray_environment
 from athanor.errors import SettingsError
 from athanor.serving.hosting import pod
-from athanor.serving.hosting.local_ray import environment
+from athanor.serving.hosting.application import GRPC_SERVICES
 from athanor.serving.replica.autoscaling import autoscaling_config
 from athanor.serving.replica.deployment import bind
-from athanor.serving.setup.settings import ENVIRONMENT_PREFIX, ServingSettings, make_settings
+from athanor.serving.setup.paths import NODE_VARIABLE
+from athanor.serving.setup.settings import ServingSettings, make_settings
 
 TOKEN_KEY: Final = "auth_token"  # noqa: S105 - what KubeRay calls it
 IMPORT_PATH: Final = f"{__name__}:build"
@@ -30,25 +29,15 @@ _USER: Final = 10_001
 _GCS_PORT: Final = 6379
 _NODE_PORT: Final = 6380
 _POD_IP: Final = {"fieldRef": {"fieldPath": "status.podIP"}}
-_HOOK_VARIABLE: Final = "__RAY_WORKER_PROCESS_SETUP_HOOK_ENV_VAR"
-# Of one machine that several services share: in a pod Ray's own defaults are free. KubeRay says the token itself.
-_OF_A_MACHINE: Final = (
-    "_PORT",
-    "PYTHONPATH",
-    "RAY_AUTH_MODE",
-    "RAY_AUTH_TOKEN_PATH",
-    "WINDOWS_OR_OSX_CLUSTER",
-    "NBTHREAD",
-)
 
 
 @dataclass(frozen=True)
 class Pods:
-    """What Kubernetes gives a service, beside its settings.
+    """What Kubernetes needs for a service, beside the service's settings.
 
     Attributes:
         image: of the component `serving`; by digest for real use.
-        cpu, memory: of each worker, as Kubernetes writes quantities.
+        cpu, memory: of each pod; memory as Kubernetes writes quantities.
     """
 
     image: str
@@ -57,10 +46,10 @@ class Pods:
 
 
 def build(args: dict[str, Any]) -> Application:
-    """The Serve application, as the operator has it made: from the settings by their names.
+    """Makes the Serve application for the operator, from settings by name.
 
     Raises:
-        SettingsError: a setting is unknown or cannot be.
+        SettingsError: a setting is unknown or out of its range.
     """
     application: Application = bind(make_settings(**args))
     return application
@@ -72,13 +61,13 @@ def to_yaml(settings: ServingSettings, pods: Pods) -> str:
 
 
 def make_manifest(settings: ServingSettings, pods: Pods) -> dict[str, Any]:
-    """The manifest of a service.
+    """Makes the manifest of a service.
 
     Raises:
-        SettingsError: the doors would be shut to other pods, or a name is none of Kubernetes'.
+        SettingsError: other pods could not reach the doors.
     """
     if settings.host.startswith("127.") or settings.host == "localhost":
-        raise SettingsError(f"host {settings.host} lets no other pod in; give --host 0.0.0.0")
+        raise SettingsError(f"host {settings.host} is not reached from other pods; give --host 0.0.0.0")
     name = settings.project.replace("_", "-")
     return {
         "apiVersion": "ray.io/v1",
@@ -86,7 +75,7 @@ def make_manifest(settings: ServingSettings, pods: Pods) -> dict[str, Any]:
         "metadata": {
             "name": name,
             "labels": {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "athanor"},
-            # The operator tells its own command by a variable: `pod` runs it.
+            # The operator then passes its own command in a variable, which `pod` runs.
             "annotations": {"ray.io/overwrite-container-cmd": "true"},
         },
         "spec": {
@@ -113,7 +102,7 @@ def _serve_config(settings: ServingSettings) -> dict[str, Any]:
         "http_options": {"host": settings.host, "port": settings.http_port},
         "grpc_options": {
             "port": settings.grpc_port,
-            "grpc_servicer_functions": ["athanor.serving.doors.grpc.add_services"],
+            "grpc_servicer_functions": [GRPC_SERVICES],
             "enable_reflection": False,
         },
         "logging_config": {"enable_access_log": False, "log_level": "WARNING"},
@@ -130,8 +119,8 @@ def _serve_config(settings: ServingSettings) -> dict[str, Any]:
 
 
 def _to_arguments(settings: ServingSettings) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(settings.model_dump_json(exclude_none=True))
-    return told
+    arguments: dict[str, Any] = json.loads(settings.model_dump_json(exclude_none=True))
+    return arguments
 
 
 def _cluster(settings: ServingSettings, pods: Pods, name: str) -> dict[str, Any]:
@@ -210,7 +199,7 @@ def _door_ports(settings: ServingSettings) -> list[dict[str, Any]]:
 
 
 def _head_probes() -> dict[str, Any]:
-    """The head's door opens when the application is deployed, and that waits until the head is ready."""
+    """The head's door opens when the application is deployed, for which the operator waits until the head is ready."""
     probe = {"tcpSocket": {"port": _GCS_PORT}, "periodSeconds": 5}
     return {"readinessProbe": probe, "livenessProbe": {**probe, "initialDelaySeconds": 30, "failureThreshold": 12}}
 
@@ -223,7 +212,7 @@ def _worker_probes(settings: ServingSettings) -> dict[str, Any]:
 
 
 def _volumes(settings: ServingSettings, name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Where each is mounted, and what it is."""
+    """Each volume's mount, and the volume."""
     folder = str(settings.folder)
     found: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({"name": "scratch", "mountPath": "/tmp"}, {"name": "scratch", "emptyDir": {}}),  # noqa: S108
@@ -231,7 +220,7 @@ def _volumes(settings: ServingSettings, name: str) -> list[tuple[dict[str, Any],
         ({"name": "state", "mountPath": folder}, {"name": "state", "emptyDir": {}}),
     ]
     if not settings.insecure:
-        # Hashes of the tokens that are let in, as `token create` wrote them.
+        # Hashes of callers' tokens, as `token create` wrote them.
         file = f"{settings.project}.tokens.json"
         mount = {"name": "tokens", "mountPath": f"{folder}/{file}", "subPath": file, "readOnly": True}
         found.append((mount, {"name": "tokens", "secret": {"secretName": f"{name}-tokens"}}))
@@ -249,26 +238,13 @@ def _volumes(settings: ServingSettings, name: str) -> list[tuple[dict[str, Any],
 
 
 def _environment(settings: ServingSettings, pods: Pods) -> list[dict[str, Any]]:
+    """Ports are Ray's own defaults, since a pod shares them with no other. The operator adds Ray's token."""
     variables = {
-        **serve_environment(settings),
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(pod.HAPROXY),
-        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, pods.cpu)),
-        _HOOK_VARIABLE: HOOK,
+        **ray_environment.serve(pod.SCRATCH, None, settings.max_message_bytes, settings.max_in_flight, pods.cpu),
         "HOME": "/tmp",  # noqa: S108 - nothing else can be written
     }
-    own_address = [{"name": name, "valueFrom": _POD_IP} for name in ("ATHANOR_INNER_HOST", "ATHANOR_INNER_NODE")]
+    own_address = [{"name": name, "valueFrom": _POD_IP} for name in (ray_environment.HOST_VARIABLE, NODE_VARIABLE)]
     return [*({"name": name, "value": variables[name]} for name in sorted(variables)), *own_address]
-
-
-def serve_environment(settings: ServingSettings) -> Mapping[str, str]:
-    """What Ray Serve reads in a pod: what it reads on one machine, but for the places that several share there."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = environment(Path(folder), settings)
-        return {
-            name: value.replace(folder, str(pod.SCRATCH))
-            for name, value in found.items()
-            if not name.endswith(_OF_A_MACHINE) and not name.startswith(ENVIRONMENT_PREFIX)
-        }
 
 
 class _Dumper(yaml.SafeDumper):

@@ -1,4 +1,4 @@
-"""What a pod of KubeRay runs: Ray as the operator asks for it, with HAProxy as this service wants it.
+"""What a pod of KubeRay runs: Ray as the operator asks for it, with HAProxy as this service needs it.
 
 python -m athanor.serving.hosting.pod HOST HTTP_PORT GRPC_PORT
 """
@@ -9,34 +9,35 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from athanor.cluster.haproxy_script import write_haproxy_script
+from athanor.cluster.ray_environment import HAPROXY_VARIABLE, KUBERAY_VARIABLE
+from athanor.cluster.ray_internals import RAY_PROGRAM, require_known_version
 from athanor.errors import SettingsError
-from athanor.serving.hosting.local_ray import wrap_haproxy
 
-SCRATCH: Final = Path("/tmp/athanor")  # noqa: S108 - a pod has it alone
-HAPROXY: Final = SCRATCH / "haproxy"
-VARIABLE: Final = "KUBERAY_GEN_RAY_START_CMD"
+SCRATCH: Final = Path("/tmp/athanor")  # noqa: S108 - a pod shares it with no other
 
 
-def ray_command(told: str) -> list[str]:
-    """The operator's `ray start …` as this binary runs it.
+def ray_command(start_command: str) -> list[str]:
+    """Returns the operator's `ray start …` as this binary runs it.
 
     Raises:
-        SettingsError: it is another command, or none.
+        SettingsError: it is another command, or empty.
     """
-    words = shlex.split(told)
+    words = shlex.split(start_command)
     if words[:2] != ["ray", "start"]:
         raise SettingsError(
-            f"{VARIABLE} is {told!r}, not the `ray start` of KubeRay; annotate the RayService with "
+            f"{KUBERAY_VARIABLE} is {start_command!r}, not the `ray start` of KubeRay; annotate the RayService with "
             "ray.io/overwrite-container-cmd: 'true'"
         )
-    return [sys.executable, "-m", "ray.scripts.scripts", *words[1:]]
+    return [sys.executable, "-m", RAY_PROGRAM, *words[1:]]
 
 
 def main(*doors: str) -> None:
-    """Becomes Ray's process: what HAProxy belongs to."""
-    command = ray_command(os.environ.get(VARIABLE, ""))
+    """Becomes Ray's process, whose end HAProxy follows."""
+    require_known_version()
+    command = ray_command(os.environ.get(KUBERAY_VARIABLE, ""))
     SCRATCH.mkdir(mode=0o700, parents=True, exist_ok=True)
-    wrap_haproxy(HAPROXY, doors)
+    write_haproxy_script(Path(os.environ[HAPROXY_VARIABLE]), doors)
     os.execv(command[0], command)  # noqa: S606 - it is to be the pod's process, not a child
 
 

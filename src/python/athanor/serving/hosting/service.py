@@ -1,7 +1,7 @@
 """A service as a process of its own: up, down, scale, and how others find it.
 
-`up` starts `run` as a detached process. `run` holds a lock for its whole life: whoever can take the lock knows that
-there is no service, whatever numbers processes have. When it answers, it writes its state beside the lock.
+`up` starts `run` as a detached process. `run` holds a lock for its whole life: while another process can take the lock,
+no service runs, whatever process numbers say. When it answers, it writes its state beside the lock.
 """
 
 import json
@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from athanor.cluster.scratch import scratch_folder
 from athanor.errors import ServiceError, SettingsError
 from athanor.features.features import Model
 from athanor.progress import Progress
@@ -27,7 +27,7 @@ from athanor.projects import load
 from athanor.release.store import ReleaseStore
 from athanor.serving.access.token_file import local_token
 from athanor.serving.answering.variants import prove_releases
-from athanor.serving.hosting.local_ray import deploy, local_ray, undeploy
+from athanor.serving.hosting.application import deploy, serving_ray, undeploy
 from athanor.serving.replica.status import StatusFolder
 from athanor.serving.setup.paths import ServicePlace, ServiceState
 from athanor.serving.setup.settings import (
@@ -55,12 +55,12 @@ def up(settings: ServingSettings, command: Sequence[str], progress: Progress) ->
     """Starts a service that outlives this process, and returns when it answers.
 
     Args:
-        command: what runs `run` with the settings that lie in the place.
+        command: runs `run` with the settings in the service's folder.
 
     Raises:
         SettingsError: a service of this project runs already, or a port is taken.
         NotFoundError, ReleaseError: there is no champion that could answer.
-        ServiceError: it did not start; names the end of its log.
+        ServiceError: it did not start; quotes the end of its log.
     """
     place = ServicePlace.of(settings)
     place.require_no_cluster()
@@ -85,7 +85,7 @@ def up(settings: ServingSettings, command: Sequence[str], progress: Progress) ->
                 env=_environment(),
             )
         try:
-            # While it starts: what would stop it is told here, where a person reads it.
+            # While it starts: what would stop it is reported here, where a person reads it.
             _check_traffic(settings)
             state = _wait_until_answering(place, process)
         except BaseException:
@@ -97,7 +97,7 @@ def up(settings: ServingSettings, command: Sequence[str], progress: Progress) ->
 
 
 def _environment() -> dict[str, str]:
-    """That of the service. Its settings lie in the place; a variable would come before what a flag has said."""
+    """The service's environment. Its settings are in a file; a variable would override what a flag has said."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
     return {**inherited, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
@@ -130,7 +130,7 @@ def down(place: ServicePlace, progress: Progress) -> None:
     """Stops a service and returns when it and all it started are gone.
 
     Raises:
-        NotFoundError: none runs.
+        NotFoundError: no service runs.
         ServiceError: it does not stop.
     """
     place.require_no_cluster()
@@ -145,12 +145,12 @@ def down(place: ServicePlace, progress: Progress) -> None:
 
 
 def scale(place: ServicePlace, replicas: int, progress: Progress) -> None:
-    """Changes the number of replicas of a service that runs, and returns when there are so many.
+    """Changes the number of replicas of a running service, and returns when it is reached.
 
     Raises:
-        NotFoundError: none runs.
-        SettingsError: so many cannot be, or they scale by themselves.
-        ServiceError: they did not become so many.
+        NotFoundError: no service runs.
+        SettingsError: the number is out of range, or the replicas scale by themselves.
+        ServiceError: the number was not reached in time.
     """
     place.require_no_cluster()
     state = place.find()
@@ -158,41 +158,41 @@ def scale(place: ServicePlace, replicas: int, progress: Progress) -> None:
     if settings.max_replicas is not None:
         raise SettingsError("the replicas of this service scale by themselves; start it without max_replicas")
     if not 1 <= replicas <= MAX_REPLICAS:
-        raise SettingsError(f"{replicas} replicas cannot be; give a number from 1 to {MAX_REPLICAS}")
+        raise SettingsError(f"cannot scale to {replicas} replicas; give a number from 1 to {MAX_REPLICAS}")
     changed = settings.model_copy(update={"replicas": replicas})
     replace_file(place.settings, changed.model_dump_json(indent=2, exclude_none=True).encode())
     statuses = StatusFolder(place.replicas)
     with progress.step(f"Scale to {replicas}") as advance:
         os.kill(state.pid, signal.SIGHUP)
         deadline = time.monotonic() + _SCALE_TIMEOUT_S
-        while (there := len(statuses.read())) != replicas:
+        while (running := len(statuses.read())) != replicas:
             if time.monotonic() > deadline:
-                raise ServiceError(f"there are {there} replicas after {_SCALE_TIMEOUT_S:g} s; see {place.log}")
+                raise ServiceError(f"{running} of {replicas} replicas after {_SCALE_TIMEOUT_S:g} s; see {place.log}")
             time.sleep(_POLL_S)
-        advance(f"{there} replicas")
+        advance(f"{running} replicas")
 
 
 def read_settings(place: ServicePlace) -> ServingSettings:
-    """The settings of a service that was started from a place."""
+    """Reads the settings of a service from its folder."""
     return make_settings(**read_settings_file(place.settings))
 
 
 def run(settings: ServingSettings) -> None:
     """Serves until SIGTERM or SIGINT, in this process and those it starts; none of them outlives it.
 
-    At SIGHUP the number of replicas becomes what the settings in the place say.
+    At SIGHUP it scales to the number of replicas in its settings file.
 
     Raises:
         SettingsError: a service of this project runs already.
     """
     place = ServicePlace.of(settings)
     _hold(place)
-    for left_by_the_last in (place.replicas, place.metrics):
-        shutil.rmtree(left_by_the_last, ignore_errors=True)
+    for stale in (place.replicas, place.metrics):
+        shutil.rmtree(stale, ignore_errors=True)
     if not settings.insecure:
         local_token(place.folder, place.project)
     rescale = threading.Event()
-    with _scratch_folder() as scratch, _abandoned_by_signals(scratch), local_ray(scratch, settings):
+    with scratch_folder() as scratch, _abandoned_by_signals(scratch), serving_ray(scratch, settings):
         # Only now: Ray sets handlers of its own when it starts.
         for number in _STOP_SIGNALS:
             signal.signal(number, _stop)
@@ -221,10 +221,10 @@ def run(settings: ServingSettings) -> None:
 
 @contextmanager
 def _abandoned_by_signals(scratch: Path) -> Iterator[None]:
-    """Until other handlers are set, a signal ends this process at once; what it has started ends with it."""
+    """Until other handlers are set, a signal ends this process at once, and its children end with it."""
 
     def abandon(number: int, frame: object) -> None:
-        # Not by an exception: Ray and the interpreter's imports do not bear one while they start.
+        # Not by an exception, which Ray and the interpreter's imports do not survive while they start.
         shutil.rmtree(scratch, ignore_errors=True)
         os._exit(0)
 
@@ -237,12 +237,12 @@ def _rescale(settings: ServingSettings, replicas: int) -> None:
     try:
         deploy(settings.model_copy(update={"replicas": replicas}))
     except RuntimeError:
-        # Serve's word for replicas that did not start. Those that answer are no reason to end.
+        # Serve raises this for replicas that did not start; the others still answer.
         _logger.exception("the service could not be scaled to %s", replicas)
 
 
 class _Stopped(BaseException):
-    """Somebody told this process to end. No error: nothing on the way may take it for one."""
+    """A signal asks this process to end. It is not an error, and no handler of errors may catch it."""
 
 
 def _stop(number: int, frame: object) -> None:
@@ -256,13 +256,3 @@ def _hold(place: ServicePlace) -> None:
         acquire(place.lock, timeout_s=_LOOK_S)
     except TimeoutError:
         raise SettingsError(f"a service of {place.project} runs from {place.folder} already") from None
-
-
-@contextmanager
-def _scratch_folder() -> Iterator[Path]:
-    # In /tmp whatever TMPDIR says, since the paths of sockets must be short.
-    folder = Path(tempfile.mkdtemp(prefix="ath-", dir="/tmp"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Autoscaling: as many replicas as keep each at work for a target share of its time.
+"""Autoscaling: as many replicas as keep each busy for a target share of its time.
 
-Serve counts the requests that pass through it, and ours do not (see `grpc_doors`). A replica does its work on one
-thread, so the share of time that this thread works tells how much room is left, whatever requests cost.
+Serve counts the requests that pass through it, and ours do not (see `doors.grpc`). A replica works on one thread, so
+the share of time for which that thread is busy shows how much room is left, whatever requests cost.
 """
 
 import math
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from ray.serve.config import AutoscalingContext
 
 _METRIC: Final = "utilisation"
-# A number of replicas is kept while the work is so little above what they should have.
+# The number of replicas stays while the work exceeds their target by less than this share of one replica.
 _TOLERANCE: Final = 0.05
 _LOOK_BACK_S: Final = 15.0
 
 
 class Utilisation:
-    """How much of its time the calling thread works."""
+    """The share of its time for which the calling thread is busy."""
 
     def __init__(self) -> None:
         self._worked_s = time.thread_time()
         self._at_s = time.monotonic()
 
     def measure(self) -> dict[str, float]:
-        """The share of time since it was last measured, from 0 to 1. Always to be called from the same thread."""
+        """Returns the share since the last call, from 0 to 1. Each call must come from the same thread."""
         worked_s, at_s = time.thread_time(), time.monotonic()
         share = (worked_s - self._worked_s) / max(at_s - self._at_s, 1e-3)
         self._worked_s, self._at_s = worked_s, at_s
@@ -35,7 +35,7 @@ class Utilisation:
 
 
 class ScaleByUtilisation:
-    """Serve's autoscaling policy. Serve bounds what it asks for, and delays it."""
+    """The policy that Serve calls. Serve bounds and delays the number that it returns."""
 
     def __init__(self, target: float) -> None:
         self._target = target
@@ -48,16 +48,16 @@ class ScaleByUtilisation:
 
 
 def replicas_for(work: float, target: float) -> int:
-    """How many replicas keep each at a target share of its time.
+    """Returns the number of replicas that keeps each at a target share of its time.
 
     Args:
-        work: shares of time that replicas work, summed.
+        work: sum over replicas of the share for which each is busy.
     """
     return max(1, math.ceil(work / target - _TOLERANCE))
 
 
 def autoscaling_config(settings: ServingSettings) -> dict[str, Any] | None:
-    """What Serve is told; None where the number of replicas is fixed."""
+    """Serve's configuration; None where the number of replicas is fixed."""
     if settings.max_replicas is None or settings.max_replicas == settings.replicas:
         return None
     return {

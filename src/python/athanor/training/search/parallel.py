@@ -11,11 +11,11 @@ Engine: TypeAlias = Literal["local", "ray"]
 
 @contextmanager
 def on_engine(engine: Engine) -> Iterator[None]:
-    """Runs joblib's tasks on an engine within the context. For `ray`, Ray must be running."""
+    """Runs joblib's tasks on an engine until the context ends. For `ray`, Ray must be running."""
     if engine == "local":
         yield
         return
-    # Imported late: Ray reads its environment on import, which the code that starts Ray sets.
+    # Only now: Ray reads the environment when it is imported, and `athanor.cluster` sets it first.
     from ray.util.joblib import register_ray
 
     register_ray()  # type: ignore[no-untyped-call]

@@ -1,0 +1,89 @@
+"""The Serve application of a project on a running Ray, and the Ray of one node that a service brings with it."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from athanor.cluster import ray_environment
+from athanor.cluster.haproxy_script import write_haproxy_script
+from athanor.cluster.local import local_ray
+from athanor.cluster.ray_environment import ServePorts
+from athanor.cluster.serve_haproxy import LOOPBACK
+from athanor.serving.setup.settings import INNER_PORTS, MAX_REPLICAS, ServingSettings, find_free_ports
+
+NAMESPACE: Final = "serve"
+# What Serve calls in each process that has a gRPC server.
+GRPC_SERVICES: Final = "athanor.serving.doors.grpc.add_services"
+
+_OBJECT_STORE_BYTES: Final = 80 * 1024 * 1024
+
+
+def find_serve_ports() -> ServePorts:
+    """Finds free ports, so that several services can run on one machine."""
+    first = find_free_ports(ServePorts.OTHERS + 2 * MAX_REPLICAS, INNER_PORTS)
+    replicas = first + ServePorts.OTHERS
+    return ServePorts(first, replicas, replicas + MAX_REPLICAS, MAX_REPLICAS)
+
+
+@contextmanager
+def serving_ray(scratch: Path, settings: ServingSettings) -> Iterator[None]:
+    """Runs Ray for the service until the context ends. Ray must not have been imported before.
+
+    Args:
+        scratch: empty folder of `scratch_folder`.
+    """
+    variables = ray_environment.serve(
+        scratch, find_serve_ports(), settings.max_message_bytes, settings.max_in_flight, os.cpu_count() or 1
+    )
+    doors = (settings.host, str(settings.http_port), str(settings.grpc_port))
+    write_haproxy_script(Path(variables[ray_environment.HAPROXY_VARIABLE]), doors)
+    with local_ray(
+        scratch,
+        variables,
+        object_store_bytes=_OBJECT_STORE_BYTES,
+        # Ray does not count replicas by it, and starts no workers ahead of them.
+        num_cpus=0,
+        namespace=NAMESPACE,
+        preload="athanor.serving.replica.deployment",
+    ):
+        yield
+
+
+def deploy(settings: ServingSettings, host: str = LOOPBACK, most_on_a_node: int | None = None) -> None:
+    """Deploys the model on the running Ray and returns when it answers.
+
+    Args:
+        host: of the doors, as Serve has it. A script of `write_haproxy_script` that has doors binds those instead.
+        most_on_a_node: replicas; None for any number.
+
+    Raises:
+        RuntimeError: Serve's, for replicas that did not start.
+    """
+    from ray import serve
+    from ray.serve.schema import LoggingConfig
+
+    from athanor.serving.replica.deployment import bind
+
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    serve.start(
+        http_options={"host": host, "port": settings.http_port},
+        grpc_options={
+            "port": settings.grpc_port,
+            "grpc_servicer_functions": [GRPC_SERVICES],
+            # Ours asks for a token.
+            "enable_reflection": False,
+        },
+        logging_config=LoggingConfig(enable_access_log=False, log_level="WARNING"),
+        proxy_location="HeadOnly",
+    )
+    serve.run(bind(settings, most_on_a_node), name=settings.project, route_prefix="/")
+
+
+def undeploy() -> None:
+    """Stops replicas and doors, after the requests they are answering."""
+    from ray import serve
+
+    serve.shutdown()  # type: ignore[no-untyped-call]

@@ -1,0 +1,67 @@
+"""HAProxy's configuration as the installed Ray Serve writes it, with the variables that a service has."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from support.commands import environment
+
+from athanor.cluster import ray_environment
+
+HTTP_PORT: Final = 8000
+GRPC_PORT: Final = 9000
+
+# Of a configuration: whether there is an application, whose replica does not answer, and whether there is a gRPC door.
+_VARIANTS: Final = {"app": (True, True), "empty": (False, True), "http": (False, False)}
+
+_PROGRAM: Final = """
+import json, sys
+from ray.serve._private.common import RequestProtocol
+from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
+from ray.serve.config import HTTPOptions, gRPCOptions
+
+path, http, grpc, variants = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
+for name, (has_app, has_grpc) in variants.items():
+    config = HAProxyConfig(
+        http_options=HTTPOptions(host="127.0.0.1", port=http),
+        grpc_options=gRPCOptions(port=grpc, grpc_servicer_functions=["os.path.join"] * has_grpc),
+        is_head=True,
+        has_received_routes=True,
+        has_received_servers=has_app,
+    )
+    # Nothing listens at port 1.
+    backends = {
+        name: BackendConfig(
+            name=name,
+            path_prefix="/app",
+            app_name="secret_name",
+            protocol=protocol,
+            servers=[ServerConfig("gone", "127.0.0.1", 1)],
+        )
+        for name, protocol in (("http-app", RequestProtocol.HTTP), ("grpc-app", RequestProtocol.GRPC))
+        if has_app
+    }
+    HAProxyApi(config, backends, f"{path}.{name}")._generate_config_file_internal()
+"""
+
+
+def render(folder: Path) -> Mapping[str, str]:
+    """Returns what Serve writes for doors on loopback, by variant: "app", "empty" (no application), "http" (no gRPC).
+
+    Args:
+        folder: of sockets.
+    """
+    variables = ray_environment.serve(folder, None, 1024, 64, 1)
+    path = variables["RAY_SERVE_HAPROXY_CONFIG_FILE_LOC"]
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, path, str(HTTP_PORT), str(GRPC_PORT), json.dumps(_VARIANTS)],
+        env={**environment(), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return {name: Path(f"{path}.{name}").read_text() for name in _VARIANTS}
