@@ -11,9 +11,9 @@ from structure.check import MOST_MODULES, main
 
 
 def check(root: Path, files: Mapping[str, str], *checks: str) -> int:
-    """Writes modules, by their names, and runs the named checks on them."""
+    """Writes modules by name, and runs the named checks on them."""
     for name, text in files.items():
-        path = root.joinpath(*name.split(".")).with_suffix(".py")
+        path = root.joinpath("src/python", *name.split(".")).with_suffix(".py")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return main([*checks, f"--root={root}"])
@@ -101,6 +101,30 @@ def test_a_private_name_of_ray_or_grpc_fails_outside_the_layer_cluster(
 )
 def test_public_names_pass(use: str, tmp_path: Path) -> None:
     assert check(tmp_path, {"athanor.serving.node": use}, "private") == 0
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["docs/page.md", "docs/page.md#a-heading-with-code", "#here", "docs", "https://example.org/gone", "mailto:a@b"],
+)
+def test_links_that_lead_somewhere_pass(link: str, tmp_path: Path) -> None:
+    assert check_links(tmp_path, f"# Here\n\n[text]({link})\n\n```\n[no](link)\n```\n") == 0
+
+
+@pytest.mark.parametrize("link", ["docs/gone.md", "docs/page.md#gone", "#gone", "../page.md"])
+def test_a_link_that_leads_nowhere_fails_with_its_line(
+    link: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check_links(tmp_path, f"# Here\n\n```\ncode\n```\n\n[text]({link})\n") == 3
+    assert f"README.md:7: the link to {link} " in capsys.readouterr().out
+
+
+def check_links(root: Path, readme: str) -> int:
+    """Writes a document and a page that it may link to, and checks their links."""
+    (root / "docs").mkdir()
+    (root / "docs/page.md").write_text("# Page\n\n## A heading, with `code`\n")
+    (root / "README.md").write_text(readme)
+    return check(root, {"a": ""}, "links")
 
 
 @pytest.mark.parametrize("arguments", [["circle"], ["--root=gone"]])

@@ -1,11 +1,15 @@
-"""The modules below a source root, and which of them each one imports."""
+"""The modules of a repository, and which of them each one imports."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Final
+
+SOURCES: Final = Path("src/python")
 
 
 @dataclass(frozen=True)
@@ -31,16 +35,20 @@ class Module:
         return self.path.parent
 
 
-def read_modules(root: Path) -> tuple[Module, ...]:
-    """All modules below a source root, in order of their paths.
+@dataclass(frozen=True)
+class Repository:
+    """A working tree, whose modules are read once."""
 
-    Raises:
-        SyntaxError: a file does not parse.
-    """
-    return tuple(
-        Module(PurePosixPath(path.relative_to(root)), ast.parse(path.read_text(encoding="utf-8"), str(path)))
-        for path in sorted(root.rglob("*.py"))
-    )
+    root: Path
+
+    @cached_property
+    def modules(self) -> tuple[Module, ...]:
+        """All modules below the source root, in order of their paths."""
+        sources = self.root / SOURCES
+        return tuple(
+            Module(PurePosixPath(path.relative_to(sources)), ast.parse(path.read_text(encoding="utf-8"), str(path)))
+            for path in sorted(sources.rglob("*.py"))
+        )
 
 
 def imported_names(module: Module) -> Iterator[tuple[str, int]]:
