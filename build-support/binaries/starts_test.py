@@ -1,4 +1,4 @@
-"""A start that takes too long is told, with the imports that cost most."""
+"""A start over its budget is reported with its slowest imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each check of the structure passes a tree that keeps it, and fails one that does not."""
+"""Each check passes a sound tree and fails a broken one."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 
 def find_circles(graph: Mapping[str, Iterable[str]]) -> list[tuple[str, ...]]:
-    """One circle for each knot of modules, shortest notation: the last imports the first. Empty where there is none."""
+    """Disjoint circles, importer before imported; the last module of each imports its first."""
     left = {name: set(imports) for name, imports in graph.items()}
     found = []
     while circle := _first_circle(left):

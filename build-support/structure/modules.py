@@ -25,7 +25,7 @@ class Module:
 
     @property
     def name(self) -> str:
-        """As an import writes it; a package's is that of its folder."""
+        """Name as an import writes it; for a package, the name of its folder."""
         parts = self.path.with_suffix("").parts
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
