@@ -1,6 +1,6 @@
 """What a training costs beside what plain scikit-learn would, on all flights out of New York in 2013.
 
-Each task runs in turns with the others, in this one process; what else the machine does falls on all alike. A time
+Each task runs in turns with the others, in this one process, so that other load of the machine affects all alike. A time
 counts only if scores and models agree. Writes `benchmarks/training/RESULTS.md`.
 """
 
@@ -82,7 +82,7 @@ def search_and_fit(data: Data, jobs: int) -> tuple[Found, Any]:
 
 
 def search_and_fit_plainly(data: Data, jobs: int) -> RandomizedSearchCV:
-    """The same candidates, folds, seed and number of trials, as anybody would write it."""
+    """The same candidates, folds, seed and number of trials, as a typical script has them."""
     spaces = [
         {"model": [candidate.pipeline], **{f"model__{name}": values for name, values in candidate.space.items()}}
         for candidate in RECIPE.candidates
@@ -119,7 +119,7 @@ _BASELINE: dict[str, np.ndarray[Any, Any]] = {}
 
 
 def fit_baseline(data: Data) -> Any:
-    """Fitted once, and counted nowhere: a release needs it whatever the gates are."""
+    """Fitted once and left out of all times: every release needs it."""
     if not _BASELINE:
         fitted = fit(RECIPE.baseline, {}, data.past.frame, data.past.labels)
         _BASELINE["answers"] = fitted.predict_proba(data.later.frame)[:, 1]
@@ -172,7 +172,7 @@ def summarise(rounds: Sequence[Round], cores: int) -> Mapping[str, tuple[float, 
 
 
 def write(rounds: Sequence[Round], cores: int) -> None:
-    """Replaces what a run measures, and keeps what people have written below it."""
+    """Replaces the measured part, and keeps the part below it, which people write."""
     kept = _RESULTS.read_text().partition(_KEPT_FROM)[2] if _RESULTS.exists() else "\n\nNothing yet.\n"
     names = ("scikit-learn", "skl2onnx", "onnxruntime", "joblib", "numpy")
     lines = [

@@ -21,7 +21,7 @@ BUDGETS = read(FILE.read_text())
 LEFT_OUT = {"py-spy", "virtualenv"}
 
 pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="the lists are those of Linux: other systems get other wheels"
+    sys.platform != "linux", reason="the lists are for Linux; other systems get other wheels"
 )
 
 

@@ -1,4 +1,4 @@
-"""Verdicts follow from the figures, a missed goal is told as missed, and a new run keeps what people wrote."""
+"""Verdicts follow from the figures, a missed goal is reported as missed, and a new run keeps the part that people write."""
 
 from __future__ import annotations
 
@@ -109,6 +109,6 @@ def test_a_new_run_keeps_what_people_wrote(tmp_path: Path) -> None:
 
 
 def test_every_turn_is_told_as_json() -> None:
-    told = json.loads(to_json(Run(results(), {"ray": "2"}, 1.5)))
-    assert told["turns"][OURS][0]["per_s"] == 6_000.0
-    assert all(goal["is_reached"] for goal in told["goals"])
+    data = json.loads(to_json(Run(results(), {"ray": "2"}, 1.5)))
+    assert data["turns"][OURS][0]["per_s"] == 6_000.0
+    assert all(goal["is_reached"] for goal in data["goals"])
