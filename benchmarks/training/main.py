@@ -1,6 +1,6 @@
 """What a training costs beside what plain scikit-learn would, on all flights out of New York in 2013.
 
-Each task runs in turns with the others, in this one process, so that other load of the machine affects all alike. A time
+Each task runs in turns with the others, in this one process, so other load of the machine affects all alike. A time
 counts only if scores and models agree. Writes `benchmarks/training/RESULTS.md`.
 """
 

@@ -34,7 +34,7 @@ def is_pinned(image: str) -> bool:
 
 
 def compose_problems(compose: Mapping[str, Any], commands: frozenset[str]) -> Iterator[str]:
-    """A sentence for each service that would not start, or would change without an edit; `commands` are our binaries'."""
+    """A sentence for each service that would not start, or would change by itself; `commands` are our binaries'."""
     services = compose["services"]
     for name, service in services.items():
         if service["image"].startswith("athanor-"):

@@ -51,7 +51,7 @@ class Patterns:
             takes_away = glob.startswith("!")
             fits = frozenset(name for name in (found if takes_away else names) if matches(name, glob.removeprefix("!")))
             if not fits:
-                raise CaseError(f"{where}: {glob!r} fits nothing: the name was deleted or is mistyped")
+                raise CaseError(f"{where}: {glob!r} fits nothing (deleted or mistyped)")
             found = found - fits if takes_away else found | fits
         return found
 

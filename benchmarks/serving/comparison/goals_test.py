@@ -1,4 +1,4 @@
-"""Verdicts follow from the figures, a missed goal is reported as missed, and a new run keeps the part that people write."""
+"""Verdicts follow from the figures, a missed goal is reported as missed, and a new run keeps people's part."""
 
 from __future__ import annotations
 
