@@ -149,8 +149,8 @@ def _lines(results: Results) -> Iterator[str]:
 
 _METHOD: Final = (
     "Each contender runs in a process of its own, in turns with the others. A process does its work at least twice,",
-    "and short work for 1.5 s, after imports and, except for ingest, after reading input; *median s* is the median of all",
-    "rounds but the first of each process, *first s* the median of the first ones, *peak MiB* the largest resident",
+    "and short work for 1.5 s, after imports and, except for ingest, after reading input; *median s* is the median of",
+    "all rounds but the first of each process, *first s* the median of the first ones, *peak MiB* the largest resident",
     "memory up to the end of a first round, with imports. Peers have their best settings: schemas, suites, batches",
     "and definitions are made before the clock starts, and the tables list all ways of a library. A",
     "time counts only if the results agree: all validators find the same planted rows (Great Expectations has no way",
