@@ -58,14 +58,14 @@ class Round:
         ours, plain: search and fit of the best, on all cores.
         one_core: our search and fit on one.
         fit: of the best alone.
-        judge: compiling, parity and all other gates.
+        gate: compiling, parity and all other gates.
     """
 
     ours: float
     plain: float
     one_core: float
     fit: float
-    judge: float
+    gate: float
 
 
 def read(home: Home) -> Data:
@@ -99,7 +99,7 @@ def search_and_fit_plainly(data: Data, jobs: int) -> RandomizedSearchCV:
     return searching.fit(data.past.frame, data.past.labels)
 
 
-def judge(data: Data, pipeline: Any) -> None:
+def gate(data: Data, pipeline: Any) -> None:
     """Compiling and all gates; a gate that says no is an error here."""
     graph = compile_pipeline(pipeline, data.later.features)
     evidence = Evidence(
@@ -134,8 +134,8 @@ def run_round(data: Data, cores: int) -> Round:
     if [trial.scores for trial in alone.trials] != [trial.scores for trial in found.trials]:
         raise RuntimeError("the search gives other scores on one core")
     fit_s, _ = clock(lambda: fit(found.candidate.pipeline, found.parameters, data.past.frame, data.past.labels))
-    judge_s, _ = clock(lambda: judge(data, pipeline))
-    return Round(ours_s, plain_s, one_core_s, fit_s, judge_s)
+    gate_s, _ = clock(lambda: gate(data, pipeline))
+    return Round(ours_s, plain_s, one_core_s, fit_s, gate_s)
 
 
 def demand_agreement(found: Found, plain: RandomizedSearchCV) -> None:
@@ -160,10 +160,10 @@ def summarise(rounds: Sequence[Round], cores: int) -> Mapping[str, tuple[float, 
             f"at most {_SEARCH_GOAL:.2f}",
         ),
         "compiling, parity and gates, beside search and fit": (
-            median(r.judge / r.ours for r in rounds),
+            median(r.gate / r.ours for r in rounds),
             f"at most {_GATES_GOAL:.2f}",
         ),
-        "compiling, parity and gates, beside the last fit alone": (median(r.judge / r.fit for r in rounds), ""),
+        "compiling, parity and gates, beside the last fit alone": (median(r.gate / r.fit for r in rounds), ""),
         f"search and fit on {cores} cores, how many times as fast as on 1": (
             median(r.one_core / r.ours for r in rounds),
             "",
@@ -202,7 +202,7 @@ def write(rounds: Sequence[Round], cores: int) -> None:
                 (f"plain RandomizedSearchCV with its refit, {cores} cores", "plain"),
                 ("search and fit, 1 core", "one_core"),
                 ("the last fit alone", "fit"),
-                ("compiling, parity and gates", "judge"),
+                ("compiling, parity and gates", "gate"),
             )
         ),
         "",

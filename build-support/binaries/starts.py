@@ -119,7 +119,7 @@ def costliest(importtime: str) -> list[str]:
     return [f"{name} {own / 1000:.0f} ms" for own, name in most]
 
 
-def judge(starts: Sequence[Start], imports: Mapping[str, Sequence[str]]) -> int:
+def report(starts: Sequence[Start], imports: Mapping[str, Sequence[str]]) -> int:
     """Prints each start, and the slowest imports of binaries over budget. Exit status 3 if any is."""
     for start in starts:
         print(start)
@@ -155,7 +155,7 @@ def main() -> int:
                 imports[name] = find_costliest_imports(pex, PexFile(pex).info["entry_point"], runner)
     if options.json:
         options.json.write_text(json.dumps([vars(start) for start in starts], indent=2) + "\n")
-    return judge(starts, imports)
+    return report(starts, imports)
 
 
 if __name__ == "__main__":

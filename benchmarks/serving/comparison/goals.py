@@ -56,7 +56,7 @@ class Verdict:
         return self.ratio >= self.limit if self.is_least else self.ratio <= self.limit
 
 
-def judge(results: Results) -> Iterator[Verdict]:
+def evaluate(results: Results) -> Iterator[Verdict]:
     """Each goal whose lanes were measured."""
     peers = results.names(Kind.AS_INSTALLED, Kind.TUNED)
     if OURS in results.turns:

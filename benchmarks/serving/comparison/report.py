@@ -16,7 +16,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from serving.comparison.goals import OURS, Results, Verdict, judge
+from serving.comparison.goals import OURS, Results, Verdict, evaluate
 from serving.comparison.measure import CLIENTS, Turn
 
 KEPT_FROM: Final = "## What limits us"
@@ -84,7 +84,7 @@ def _core(results: Results) -> str:
 
 
 def _verdicts(results: Results) -> Iterator[tuple[str, ...]]:
-    for verdict in judge(results):
+    for verdict in evaluate(results):
         yield (
             verdict.sentence,
             f"{verdict.ratio:.2f}",
@@ -105,7 +105,7 @@ def show(run: Run, console: Console) -> None:
 
 def to_json(run: Run) -> str:
     """Every figure of every turn, and the goals."""
-    verdicts: list[Verdict] = list(judge(run.results))
+    verdicts: list[Verdict] = list(evaluate(run.results))
     data: dict[str, Any] = {
         "machine": _machine(),
         "versions": dict(run.versions),
