@@ -1,7 +1,7 @@
 """Compares a change's run with a full run: tests, their seconds, and the time with caches and without.
 
 Makes the edits of `tests/selection/cases.yaml` in a clone. Writes `benchmarks/ci/RESULTS.md`. With `--times` it tests
-everything first, for twenty minutes and more; without, it tells the shares alone, and the effort if it is given the log
+everything first, for twenty minutes and more; without, it prints only the shares, and the effort if it is given the log
 of a full run.
 """
 

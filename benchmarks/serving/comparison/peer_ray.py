@@ -1,7 +1,7 @@
 """Ray Serve with its default proxy, which is written in Python, asked over REST.
 
 As installed it answers each request by itself; at its best it batches waiting requests (`serve.batch`). It runs with
-our lock, and so with the Ray that our own service stands on.
+our lock, and so with the same Ray as our service.
 """
 
 from __future__ import annotations
