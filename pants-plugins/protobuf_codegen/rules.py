@@ -174,7 +174,7 @@ async def generate_python(request: GeneratePythonFromProtobuf, tool: ProtocTool)
 
 
 def python_source_root(target: Target) -> SourceRootRequest:
-    """Return the folder of generated modules: the target's option, which must be a source root, or else its own root."""
+    """Return the folder of generated modules: the target's option, a source root, or else its own root."""
     declared = target[PythonSourceRootField].value
     return SourceRootRequest(PurePath(declared)) if declared else SourceRootRequest.for_target(target)
 
