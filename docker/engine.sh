@@ -1,11 +1,11 @@
-# Which container engine is used: sourced by docker/verify. Sets DOCKER_HOST, and `engine` to the process of one of its own.
+# Chooses the container engine for docker/verify. Sets DOCKER_HOST, and `engine` to the process of an engine it started.
 engine=
 
 say() { printf 'docker: %s\n' "$*" >&2; }
 
 answers() { timeout 15 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
-# The machine's engine, else one of its own below the folder.
+# The machine's engine, or a new one below the folder.
 find_engine() {
   local kind
   command -v docker >/dev/null || return
@@ -24,7 +24,7 @@ find_engine() {
   return 1
 }
 
-# Without rules of a firewall: containers reach each other, and nothing else.
+# Without firewall rules: containers reach only each other.
 start_dockerd() {
   export DOCKER_HOST=unix://$1/engine.sock
   setsid dockerd --host "$DOCKER_HOST" --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/engine.pid" --bridge=none \
@@ -36,7 +36,7 @@ start_dockerd() {
 start_podman() {
   export DOCKER_HOST=unix://$1/engine.sock
   export CONTAINERS_CONF=$1/containers.conf
-  # Machines that allow fewer than podman asks for start nothing otherwise.
+  # Podman asks for more than some machines allow, and would then start nothing.
   printf '[containers]\ndefault_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]\n' >"$CONTAINERS_CONF"
   setsid podman --root "$1/data" --runroot "$1/exec" --runtime runc --cgroup-manager cgroupfs --storage-driver overlay \
     system service --time 0 "$DOCKER_HOST" >"$1/engine.log" 2>&1 &
@@ -58,7 +58,7 @@ wait_for_engine() {
   return 1
 }
 
-# By its own process, which ends what it started.
+# Ends the engine's own process, which ends its children.
 stop_engine() {
   [[ -n $engine ]] || return 0
   kill "$engine" 2>/dev/null || true

@@ -1,6 +1,6 @@
 """What a training costs beside what plain scikit-learn would, on all flights out of New York in 2013.
 
-Each task runs in turns with the others, in this one process; what else the machine does falls on all alike. A time
+Each task runs in turns with the others, in this one process, so other load of the machine affects all alike. A time
 counts only if scores and models agree. Writes `benchmarks/training/RESULTS.md`.
 """
 
@@ -58,14 +58,14 @@ class Round:
         ours, plain: search and fit of the best, on all cores.
         one_core: our search and fit on one.
         fit: of the best alone.
-        judge: compiling, parity and all other gates.
+        gate: compiling, parity and all other gates.
     """
 
     ours: float
     plain: float
     one_core: float
     fit: float
-    judge: float
+    gate: float
 
 
 def read(home: Home) -> Data:
@@ -82,7 +82,7 @@ def search_and_fit(data: Data, jobs: int) -> tuple[SearchResult, Any]:
 
 
 def search_and_fit_plainly(data: Data, jobs: int) -> RandomizedSearchCV:
-    """The same candidates, folds, seed and number of trials, as anybody would write it."""
+    """The same candidates, folds, seed and number of trials, as a typical script has them."""
     spaces = [
         {"model": [candidate.pipeline], **{f"model__{name}": values for name, values in candidate.space.items()}}
         for candidate in RECIPE.candidates
@@ -99,7 +99,7 @@ def search_and_fit_plainly(data: Data, jobs: int) -> RandomizedSearchCV:
     return searching.fit(data.past.frame, data.past.labels)
 
 
-def judge(data: Data, pipeline: Any) -> None:
+def gate(data: Data, pipeline: Any) -> None:
     """Compiling and all gates; a gate that says no is an error here."""
     graph = compile_pipeline(pipeline, data.later.features)
     evidence = Evidence(
@@ -119,7 +119,7 @@ _BASELINE: dict[str, np.ndarray[Any, Any]] = {}
 
 
 def fit_baseline(data: Data) -> Any:
-    """Fitted once, and counted nowhere: a release needs it whatever the gates are."""
+    """Fitted once and left out of all times: every release needs it."""
     if not _BASELINE:
         fitted = fit(RECIPE.baseline, {}, data.past.frame, data.past.labels)
         _BASELINE["answers"] = fitted.predict_proba(data.later.frame)[:, 1]
@@ -134,8 +134,8 @@ def run_round(data: Data, cores: int) -> Round:
     if [trial.scores for trial in alone.trials] != [trial.scores for trial in found.trials]:
         raise RuntimeError("the search gives other scores on one core")
     fit_s, _ = clock(lambda: fit(found.candidate.pipeline, found.parameters, data.past.frame, data.past.labels))
-    judge_s, _ = clock(lambda: judge(data, pipeline))
-    return Round(ours_s, plain_s, one_core_s, fit_s, judge_s)
+    gate_s, _ = clock(lambda: gate(data, pipeline))
+    return Round(ours_s, plain_s, one_core_s, fit_s, gate_s)
 
 
 def demand_agreement(found: SearchResult, plain: RandomizedSearchCV) -> None:
@@ -160,10 +160,10 @@ def summarise(rounds: Sequence[Round], cores: int) -> Mapping[str, tuple[float, 
             f"at most {_SEARCH_GOAL:.2f}",
         ),
         "compiling, parity and gates, beside search and fit": (
-            median(r.judge / r.ours for r in rounds),
+            median(r.gate / r.ours for r in rounds),
             f"at most {_GATES_GOAL:.2f}",
         ),
-        "compiling, parity and gates, beside the last fit alone": (median(r.judge / r.fit for r in rounds), ""),
+        "compiling, parity and gates, beside the last fit alone": (median(r.gate / r.fit for r in rounds), ""),
         f"search and fit on {cores} cores, how many times as fast as on 1": (
             median(r.one_core / r.ours for r in rounds),
             "",
@@ -172,7 +172,7 @@ def summarise(rounds: Sequence[Round], cores: int) -> Mapping[str, tuple[float, 
 
 
 def write(rounds: Sequence[Round], cores: int) -> None:
-    """Replaces what a run measures, and keeps what people have written below it."""
+    """Replaces the measured part, and keeps the part below it, which people write."""
     kept = _RESULTS.read_text().partition(_KEPT_FROM)[2] if _RESULTS.exists() else "\n\nNothing yet.\n"
     names = ("scikit-learn", "skl2onnx", "onnxruntime", "joblib", "numpy")
     lines = [
@@ -202,7 +202,7 @@ def write(rounds: Sequence[Round], cores: int) -> None:
                 (f"plain RandomizedSearchCV with its refit, {cores} cores", "plain"),
                 ("search and fit, 1 core", "one_core"),
                 ("the last fit alone", "fit"),
-                ("compiling, parity and gates", "judge"),
+                ("compiling, parity and gates", "gate"),
             )
         ),
         "",

@@ -1,4 +1,4 @@
-"""Asks for the known vulnerabilities of what locks pin: pip-audit for each lock, and one verdict."""
+"""Looks up known vulnerabilities of pinned packages: pip-audit for each lock, and one verdict."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-# All that runs, and the tools that build it.
+# All code that runs, and the tools that build it.
 LOCKS: Final = ("3rdparty/python/*.lock", "3rdparty/tools/*.lock")
 
-# A lock is whole and hashed: nothing is resolved or installed. Strict: a package of which nothing is known is an error.
+# A lock is complete and hashed, so pip-audit resolves and installs nothing. Strict: an unknown package is an error.
 _OPTIONS: Final = ("--require-hashes", "--disable-pip", "--strict", "--progress-spinner=off", "--format=json")
 
 
 class UnansweredError(Exception):
-    """The service did not tell of every package."""
+    """The service did not answer for every package."""
 
 
 def find_vulnerabilities(lock: Path, options: Sequence[str] = ()) -> list[str]:
-    """One line for each known vulnerability of what a lock pins on this platform.
+    """A line for each known vulnerability of a lock's packages on this platform.
 
     Raises:
-        UnansweredError: no service answered, or not of every package.
+        UnansweredError: no service answered, or not for every package.
     """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         command = [sys.executable, "-m", "pip_audit", *_OPTIONS, f"--output={report}", f"--requirement={lock}"]
-        # Its libraries are those of this process, wherever Pants put them.
+        # It shares this process's libraries, wherever Pants put them.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         done = subprocess.run([*command, *options], check=False, env=environment, capture_output=True, text=True)
         if not report.is_file():
@@ -45,12 +45,12 @@ def _read(dependencies: list[dict[str, Any]]) -> Iterator[str]:
         if "skip_reason" in found:
             raise UnansweredError(f"{found['name']}: {found['skip_reason']}")
         for one in found["vulns"]:
-            repaired = ", ".join(one["fix_versions"]) or "none"
-            yield f"{found['name']} {found['version']}: {one['id']}, repaired in {repaired}"
+            fixed = ", ".join(one["fix_versions"]) or "none"
+            yield f"{found['name']} {found['version']}: {one['id']}, fixed in {fixed}"
 
 
 def audit(locks: Sequence[Path], options: Sequence[str]) -> int:
-    """Prints a line for each lock and each vulnerability. 3: there is one; 1: something stayed unanswered."""
+    """Prints a line for each lock and each vulnerability. 3: found some; 1: a lock was not audited."""
     statuses = {_audit(lock, options) for lock in locks}
     return next(status for status in (1, 3, 0) if status in statuses)
 

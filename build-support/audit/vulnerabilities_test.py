@@ -1,4 +1,4 @@
-"""The audit says no when a service knows a vulnerability, and fails when there is no answer."""
+"""The audit fails on a known vulnerability, and when there is no answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from audit.vulnerabilities import audit
 
 ALPHA = {
     "id": "GHSA-0000-0000-0001",
-    "summary": "It lets anybody in.",
+    "summary": "It admits every caller.",
     "published": "2026-01-01T00:00:00Z",
     "modified": "2026-01-01T00:00:00Z",
     "affected": [
@@ -62,7 +62,7 @@ def service(known: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
 
 
 def ask(lock: Path, address: str) -> int:
-    # The cache of pip-audit would otherwise lie in the home of whoever runs this.
+    # The cache of pip-audit would otherwise lie in the user's home.
     options = ["--vulnerability-service=osv", f"--osv-url={address}", f"--cache-dir={lock.parent / 'cache'}"]
     return audit([lock], [*options, "--timeout=10"])
 
@@ -73,14 +73,14 @@ def test_a_lock_without_known_vulnerabilities_passes(lock: Path, capsys: pytest.
     assert "0 known vulnerabilities" in capsys.readouterr().out
 
 
-def test_a_known_vulnerability_is_told_and_says_no(lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_known_vulnerability_is_reported_and_fails(lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with service({"alpha": [ALPHA]}) as address:
         assert ask(lock, address) == 3
-    assert "alpha 1.0: GHSA-0000-0000-0001, repaired in 1.1" in capsys.readouterr().out
+    assert "alpha 1.0: GHSA-0000-0000-0001, fixed in 1.1" in capsys.readouterr().out
 
 
 def test_without_a_service_the_audit_fails_loudly(lock: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with service({}) as address:
-        pass  # it is gone, and nobody listens there
+        pass  # it has stopped, so its port refuses connections
     assert ask(lock, address) == 1
     assert "NOT AUDITED" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What each binary may hold, weigh and take to start: read from 3rdparty/python/budgets.toml."""
+"""Budgets of each binary for libraries, size and start-up time, from 3rdparty/python/budgets.toml."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _CULPRITS: Final = 5
 
 @dataclass(frozen=True)
 class Budget:
-    """What one binary may be.
+    """Budget of one binary.
 
     Attributes:
         size_mb: of the file, in 10^6 bytes.
-        without: distributions that it must never hold, whatever is recorded.
+        without: distributions that it must never hold, recorded or not.
         cold_s, warm_s: `--help` at its first start on a machine, and later.
-        ready_s: until its service answers; none has none.
-        distributions: all that it holds, with the megabytes that each took when this was written.
+        ready_s: until its service answers; None for a binary without a service.
+        distributions: all that it holds, with the megabytes of each when this was written.
     """
 
     size_mb: float
@@ -50,17 +50,17 @@ def read(text: str) -> dict[str, Budget]:
 
 
 def problems(pex: PexFile, budget: Budget) -> Iterator[str]:
-    """What breaks the budget of a binary: one sentence each, with the culprit's name."""
+    """A sentence for each violation of a binary's budget, with the culprit's name."""
     sizes = {found.name: found.size / MB for found in pex.distributions}
     for name in sorted(set(sizes) - set(budget.distributions)):
         yield f"{pex.name}.pex holds {name} ({sizes[name]:.2f} MB), which is not in its list"
     for name in sorted(set(budget.distributions) - set(sizes)):
         yield f"{pex.name}.pex no longer holds {name}, which is in its list"
     for name in sorted(set(budget.without) & set(sizes)):
-        yield f"{pex.name}.pex holds {name}, and must never"
+        yield f"{pex.name}.pex holds {name}, which it must never hold"
     if pex.size > budget.size_mb * MB:
         yield (
-            f"{pex.name}.pex weighs {pex.size / MB:.1f} MB of {budget.size_mb:g}; "
+            f"{pex.name}.pex is {pex.size / MB:.1f} MB, over the limit of {budget.size_mb:g}; "
             f"grown most since the list was written: {_grown(sizes, budget.distributions)}"
         )
 
@@ -72,7 +72,7 @@ def _grown(sizes: Mapping[str, float], recorded: Mapping[str, float]) -> str:
 
 
 def write(text: str, pexes: list[PexFile]) -> str:
-    """The text of the file with what the binaries hold now. Limits stay as they are."""
+    """The text of the file with the binaries' current content. Limits do not change."""
     rules = text.partition(_RECORDED)[0]
     return rules + f"{_RECORDED}, in MB: `./pants budgets` writes this.\n" + "".join(map(_record, pexes))
 
@@ -83,15 +83,15 @@ def _record(pex: PexFile) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="./pants budgets", description="Records what the binaries in dist/ hold.")
+    parser = argparse.ArgumentParser(prog="./pants budgets", description="Records the content of binaries in dist/.")
     parser.add_argument("--dist", type=Path, default=Path("dist"))
     dist: Path = parser.parse_args().dist
     text = FILE.read_text()
-    # One without its binary would lose its list.
+    # Without its binary, a budget would lose its list.
     pexes = [PexFile(dist / f"{name}.pex") for name in read(text)]
     FILE.write_text(write(text, pexes))
     failures = [problem for pex in pexes for problem in problems(pex, read(FILE.read_text())[pex.name])]
-    print("\n".join(failures) or f"{FILE} is as the binaries are")
+    print("\n".join(failures) or f"{FILE} matches the binaries")
     return 3 if failures else 0
 
 

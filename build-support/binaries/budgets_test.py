@@ -1,4 +1,4 @@
-"""Writing what the binaries hold keeps their limits."""
+"""Recording the content of the binaries keeps their limits."""
 
 from __future__ import annotations
 

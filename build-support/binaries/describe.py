@@ -1,4 +1,4 @@
-"""Writes what is to be known of the binaries beside them: the manifest, and a bill of materials for each."""
+"""Writes the manifest and a bill of materials for each binary beside the binaries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def main() -> int:
         (dist / f"{pex.name}.cdx.json").write_text(make_bill(pex, pins))
     manifest = make_manifest(pexes, *find_commit(Path.cwd()))
     (dist / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
-    print(f"{dist}/manifest.json and {len(pexes)} bills of materials are written")
+    print(f"{dist}/manifest.json and {len(pexes)} bills of materials written")
     return 0
 
 

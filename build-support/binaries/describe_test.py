@@ -1,4 +1,4 @@
-"""What is written beside a binary is true of it, and says what the binary says of itself."""
+"""The manifest and the bill match the binary, and the manifest matches the binary's own output."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ PINS = read_pins(Path("3rdparty/python/default.lock").read_text())
 
 
 def git(folder: Path, *arguments: str) -> None:
-    author = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.org"]
+    author = ["-c", "user.name=author", "-c", "user.email=author@example.org"]
     subprocess.run(["git", "-C", folder, *author, *arguments], check=True, capture_output=True)
 
 
-def test_the_binary_prints_the_digests_that_the_manifest_tells(tmp_path: Path) -> None:
+def test_the_binary_prints_the_digests_of_the_manifest(tmp_path: Path) -> None:
     environment = {"PEX_ROOT": str(tmp_path), "PATH": os.environ["PATH"]}
     done = subprocess.run(
         [sys.executable, CLIENT.path, "--version"], env=environment, check=True, capture_output=True, text=True
     )
-    told = make_manifest([CLIENT], "0" * 40, dirty=False)["binaries"]["client"]
+    found = make_manifest([CLIENT], "0" * 40, dirty=False)["binaries"]["client"]
     _, code, distributions = done.stdout.splitlines()
-    assert code == f"code sha1:{told['code_sha1']}"
-    assert distributions == f"distributions sha256:{told['distributions_sha256']}"
-    assert (told["file"], told["size_bytes"]) == ("client.pex", CLIENT.path.stat().st_size)
+    assert code == f"code sha1:{found['code_sha1']}"
+    assert distributions == f"distributions sha256:{found['distributions_sha256']}"
+    assert (found["file"], found["size_bytes"]) == ("client.pex", CLIENT.path.stat().st_size)
 
 
-def test_the_commit_and_what_is_not_committed_are_found(tmp_path: Path) -> None:
+def test_the_commit_and_uncommitted_changes_are_found(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
     (tmp_path / "a.txt").write_text("one")
     git(tmp_path, "add", "a.txt")
@@ -57,7 +57,7 @@ def test_the_bill_names_every_distribution_with_hashes_of_the_lock() -> None:
     assert bill["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": CLIENT.sha256}]
 
 
-def test_the_bill_tells_licences_as_the_authors_state_them() -> None:
+def test_the_bill_states_licences_as_the_authors_do() -> None:
     parts = {part["name"]: part for part in json.loads(make_bill(CLIENT, PINS))["components"]}
     assert parts["rich"]["licenses"] == [{"license": {"id": "MIT"}}]
     assert parts["grpcio"]["licenses"] == [{"license": {"id": "Apache-2.0"}}]

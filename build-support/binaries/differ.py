@@ -1,4 +1,4 @@
-"""Compares binaries that were built twice, byte for byte, and names the first thing in which two differ."""
+"""Compares binaries that were built twice, byte for byte, and names the first difference."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _ATTRIBUTES: Final = {
 
 
 def find_difference(here: Path, there: Path) -> str | None:
-    """The first member in which two zip files differ and how, none when all bytes are the same."""
+    """The first member in which two zip files differ and how; None when all bytes are equal."""
     if PexFile(here).sha256 == PexFile(there).sha256:
         return None
     with zipfile.ZipFile(here) as one, zipfile.ZipFile(there) as other:
         for mine, theirs in zip_longest(one.infolist(), other.infolist()):
             if difference := _tell_apart(mine, theirs):
                 return difference
-    return "no member: only what lies between them"
+    return "no member: only the bytes between members"
 
 
 def _tell_apart(mine: zipfile.ZipInfo | None, theirs: zipfile.ZipInfo | None) -> str | None:
@@ -36,7 +36,7 @@ def _tell_apart(mine: zipfile.ZipInfo | None, theirs: zipfile.ZipInfo | None) ->
         only = mine or theirs
         return f"{only.filename}: in one only" if only else None
     if mine.filename != theirs.filename:
-        return f"{mine.filename}: {theirs.filename} stands there in the other"
+        return f"{mine.filename}: the other has {theirs.filename} at its place"
     for attribute, words in _ATTRIBUTES.items():
         if getattr(mine, attribute) != getattr(theirs, attribute):
             return f"{mine.filename}: its {words}"

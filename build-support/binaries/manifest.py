@@ -1,4 +1,4 @@
-"""Which commit made which binaries. Beside them: a commit without effect on a binary leaves its bytes alone."""
+"""The manifest of binaries and their commit. A commit without effect on a binary changes only the manifest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def make_manifest(pexes: Iterable[PexFile], commit: str, dirty: bool) -> dict[st
     """The manifest of some binaries.
 
     Args:
-        dirty: they were not made from the commit alone.
+        dirty: whether there were uncommitted changes.
     """
     return {"commit": commit, "dirty": dirty, "binaries": {pex.name: _describe(pex) for pex in pexes}}
 
@@ -31,7 +31,7 @@ def _describe(pex: PexFile) -> dict[str, Any]:
 
 
 def find_commit(root: Path) -> tuple[str, bool]:
-    """The commit that is checked out, and whether any file differs from it."""
+    """The checked-out commit, and whether any file differs from it."""
     return _git(root, "rev-parse", "HEAD"), bool(_git(root, "status", "--porcelain"))
 
 

@@ -1,4 +1,4 @@
-"""The bill of materials of a binary (CycloneDX 1.6): what is in the PEX, joined with what the lock says of it."""
+"""The bill of materials of a binary (CycloneDX 1.6): the content of the PEX, joined with the lock's hashes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from binaries.pex_file import Distribution, PexFile
 Pin = tuple[str, str]
 """Name and version of a distribution."""
 
-# Longer ones are whole texts of licences, which name nothing.
+# Longer ones are whole texts of licences, not names.
 _LONGEST_NAME = 100
 
 
 def make_bill(pex: PexFile, pins: Mapping[Pin, Iterable[str]]) -> str:
-    """The bill as JSON: the same for the same binary, whenever and wherever it is written.
+    """The bill as JSON: equal for the same binary at any time on any machine.
 
     Raises:
         ValueError: the lock does not pin a distribution of the binary, or the bill breaks the schema.
@@ -48,7 +48,7 @@ def make_bill(pex: PexFile, pins: Mapping[Pin, Iterable[str]]) -> str:
 
 
 def find_problem(bill: str) -> str | None:
-    """What breaks CycloneDX's schema, if anything does."""
+    """The first violation of CycloneDX's schema, if any."""
     error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(bill)
     return None if error is None else str(error.data.message)
 
@@ -77,13 +77,13 @@ def _component(found: Distribution, digest: str, pins: Mapping[Pin, Iterable[str
         purl=url,
         licenses=_licences(found),
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=content) for content in pins[found.name, found.version]],
-        # What the pex tool installed out of one of those files.
+        # Installed by the pex tool from one of those files.
         properties=[Property(name="pex:distribution", value=f"{found.wheel} sha256:{digest}")],
     )
 
 
 def _licences(found: Distribution) -> list[License]:
-    """As the author states them: an SPDX expression, else a name, else the classifiers; none when he is silent."""
+    """As the author states them: an SPDX expression, else a name, else the classifiers; empty without any."""
     for header in ("License-Expression", "License"):
         stated = (found.metadata.get(header) or "").strip()
         if stated and stated != "UNKNOWN" and "\n" not in stated and len(stated) <= _LONGEST_NAME:

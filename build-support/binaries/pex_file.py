@@ -1,4 +1,4 @@
-"""What a PEX file holds, read without running it."""
+"""Content of a PEX file, read without running it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Distribution:
 
     Attributes:
         name, version: the name in its canonical form.
-        size: bytes that it takes in the PEX.
-        metadata: what its author says about it (PEP 566).
+        size: bytes in the PEX.
+        metadata: its author's statements (PEP 566).
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Times how the binaries in dist/ start, and holds it against 3rdparty/python/budgets.toml."""
+"""Times starts of the binaries in dist/ and compares them with 3rdparty/python/budgets.toml."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CULPRITS: Final = 5
 
 @dataclass(frozen=True)
 class Start:
-    """How long one kind of start took, in seconds, and how long it may take."""
+    """Seconds that one kind of start took, and its budget."""
 
     binary: str
     kind: str
@@ -44,7 +44,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs binaries with a cache of their own, as on a machine where none has been started.
+    """Runs binaries with a fresh cache, as on a machine that has never started one.
 
     Attributes:
         cache: where the binaries make their environments.
@@ -54,7 +54,7 @@ class Runner:
 
     @property
     def _environment(self) -> dict[str, str]:
-        # What Pants tells the PEX that this runs in is not for those that it starts.
+        # Pants' variables for this process must not reach the binaries.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PEX", "PYTHON"))}
         return {**inherited, "PEX_ROOT": str(self.cache)}
 
@@ -84,7 +84,7 @@ def measure_ready(dist: Path, budget: Budget, runner: Runner, runs: int, home: P
     with tempfile.TemporaryDirectory(prefix="ready-") as folder:
         if home is None:
             home = Path(folder)
-            print("making a release to serve, which takes minutes: --home names one that is there", file=sys.stderr)
+            print("making a release to serve, which takes minutes; --home uses an existing one", file=sys.stderr)
             runner.run([dist / "athanor.pex", "demo", "--home", home])
         seconds = statistics.median(_time_up(dist / "serving.pex", runner, home) for _ in range(runs))
     yield Start("serving", "ready", seconds, budget.ready_s)
@@ -107,20 +107,20 @@ def _free_ports(count: int) -> list[int]:
 
 
 def find_costliest_imports(pex: Path, entry_point: str, runner: Runner) -> list[str]:
-    """The modules that cost `--help` most, themselves and without what they import."""
+    """The modules that slow `--help` most, without the modules that they import."""
     command: list[str | Path] = [pex, "-Ximporttime", "-m", entry_point, "--help"]
     return costliest(runner.run(command, PEX_INTERPRETER="1").stderr)
 
 
 def costliest(importtime: str) -> list[str]:
-    """The costliest modules in what CPython's `-X importtime` printed."""
+    """The slowest modules in the output of CPython's `-X importtime`."""
     found = re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", importtime, re.MULTILINE)
     most = sorted(((int(own), name) for own, name in found), reverse=True)[:_CULPRITS]
     return [f"{name} {own / 1000:.0f} ms" for own, name in most]
 
 
-def judge(starts: Sequence[Start], imports: Mapping[str, Sequence[str]]) -> int:
-    """Prints what was measured, and what is over its budget with those that cost most. Exit status 3 if any is."""
+def report(starts: Sequence[Start], imports: Mapping[str, Sequence[str]]) -> int:
+    """Prints each start, and the slowest imports of binaries over budget. Exit status 3 if any is."""
     for start in starts:
         print(start)
     for binary in sorted({start.binary for start in starts if start.is_over}):
@@ -131,15 +131,15 @@ def judge(starts: Sequence[Start], imports: Mapping[str, Sequence[str]]) -> int:
 def main() -> int:
     budgets = read(FILE.read_text())
     parser = argparse.ArgumentParser(prog="build-support/binaries/starts", description=__doc__)
-    parser.add_argument("binaries", nargs="*", help=f"which of {', '.join(budgets)}; all by default")
+    parser.add_argument("binaries", nargs="*", help=f"one or more of {', '.join(budgets)}; all by default")
     parser.add_argument("--dist", type=Path, default=Path("dist"))
-    parser.add_argument("--home", type=Path, help="where a release is promoted; one is made by default")
-    parser.add_argument("--runs", type=int, default=5, help="warm starts, of which the median counts")
-    parser.add_argument("--json", type=Path, help="also write what was measured to this file")
+    parser.add_argument("--home", type=Path, help="home with a promoted release; by default a new one is made")
+    parser.add_argument("--runs", type=int, default=5, help="number of warm starts; the median counts")
+    parser.add_argument("--json", type=Path, help="also write the measurements to this file")
     options = parser.parse_args()
     chosen = options.binaries or list(budgets)
     if unknown := set(chosen) - set(budgets):
-        parser.error(f"there is no binary {', '.join(sorted(unknown))}: {FILE} names {', '.join(budgets)}")
+        parser.error(f"unknown binary {', '.join(sorted(unknown))}; {FILE} has {', '.join(budgets)}")
 
     starts: list[Start] = []
     imports: dict[str, Sequence[str]] = {}
@@ -155,7 +155,7 @@ def main() -> int:
                 imports[name] = find_costliest_imports(pex, PexFile(pex).info["entry_point"], runner)
     if options.json:
         options.json.write_text(json.dumps([vars(start) for start in starts], indent=2) + "\n")
-    return judge(starts, imports)
+    return report(starts, imports)
 
 
 if __name__ == "__main__":

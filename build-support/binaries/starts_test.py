@@ -1,4 +1,4 @@
-"""A start that takes too long is told, with the imports that cost most."""
+"""A start over its budget is reported with its slowest imports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from binaries.budgets import FILE, read
-from binaries.starts import Runner, Start, costliest, find_costliest_imports, judge, measure_help, measure_ready
+from binaries.starts import Runner, Start, costliest, find_costliest_imports, measure_help, measure_ready, report
 
 BUDGET = read(FILE.read_text())["client"]
 CLIENT = Path("client.pex").absolute()
@@ -20,7 +20,7 @@ def test_both_starts_of_a_binary_are_measured_against_its_budget(tmp_path: Path)
     cold, warm = measure_help(CLIENT, patient, Runner(tmp_path), runs=2)
     assert (cold.kind, warm.kind) == ("--help cold", "--help warm")
     assert 0 < warm.seconds < cold.seconds
-    assert judge([cold, warm], {}) == 0
+    assert report([cold, warm], {}) == 0
 
 
 def test_a_start_over_its_budget_says_no_and_names_the_costliest_imports(
@@ -30,7 +30,7 @@ def test_a_start_over_its_budget_says_no_and_names_the_costliest_imports(
     impatient = dataclasses.replace(BUDGET, cold_s=0, warm_s=0)
     starts = list(measure_help(CLIENT, impatient, runner, runs=1))
     imports = find_costliest_imports(CLIENT, "athanor.cli.client.app", runner)
-    assert judge(starts, {"client": imports}) == 3
+    assert report(starts, {"client": imports}) == 3
     out = capsys.readouterr().out
     assert out.count("OVER") == 2
     assert "client: costliest imports of --help: " in out

@@ -1,4 +1,4 @@
-"""Lints, checks, tests and packages what a change affects, on a laptop as in CI. `--help` says how."""
+"""Lints, checks, tests and packages what a change affects, on a laptop as in CI. See `--help`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
-    """0: all passed or nothing was to be done; 1: something failed."""
+    """0: all passed or there was nothing to do; 1: a goal failed."""
     options = _parse(arguments)
     try:
-        plan = plan_everything(root, "everything was asked for") if options.all else plan_since(root, options.since)
+        plan = plan_everything(root, "--all was given") if options.all else plan_since(root, options.since)
         _warn(plan)
         if options.dry_run:
             print(json.dumps(describe(plan, brief=options.brief), indent=2) if options.json else summary(plan))
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
 
 
 def describe(plan: Plan, *, brief: bool = False) -> dict[str, object]:
-    """A plan for machines. A brief one says `::` for all targets of a goal, for whose names Pants would be asked."""
+    """A plan for machines. A brief one has `::` for all targets of a goal, which saves asking Pants for their names."""
     unnamed = plan.whole if brief else frozenset()
     return {
         "base": plan.base,
@@ -58,7 +58,7 @@ def summary(plan: Plan) -> str:
 
 
 def run(plan: Plan, goal: str) -> bool:
-    """Runs one goal on what a plan names for it, and says whether it passed."""
+    """Runs one goal on its targets in a plan; True if it passed."""
     specs = plan.specs(goal)
     if not specs:
         print(f"affected: nothing to {goal}", flush=True)
@@ -77,16 +77,16 @@ def run(plan: Plan, goal: str) -> bool:
 
 
 def _beside(root: Path, goal: str) -> tuple[Path, ...]:
-    """What tests run beside, where it can be had: they are skipped without it, with a reason."""
+    """Prefix that runs tests beside PostgreSQL, where it is installed: tests that need it are otherwise skipped."""
     servers = Path("/usr/lib/postgresql").glob("*/bin/initdb")
     return (root / "build-support/postgresql/with-postgresql",) if goal == "test" and any(servers) else ()
 
 
 def _left_out(goal: str) -> tuple[str, ...]:
-    """The option that leaves images out where nothing could build them, which is said."""
+    """The option that leaves images out where no engine could build them; says so."""
     if goal != "package" or _has_engine():
         return ()
-    print("affected: images are left out: no container engine answers `docker version`", flush=True)
+    print("affected: images are left out, since no container engine answers `docker version`", flush=True)
     return ("--tag=-image",)
 
 
@@ -98,7 +98,7 @@ def _has_engine() -> bool:
 def _warn(plan: Plan) -> None:
     if not plan.lost:
         return
-    message = f"cannot tell what changed, so everything runs: {plan.reasons[0]}"
+    message = f"the base is unknown, so everything runs: {plan.reasons[0]}"
     print(f"affected: WARNING: {message}", file=sys.stderr, flush=True)
     if "GITHUB_ACTIONS" in os.environ:
         print(f"::warning title=Base not found::{message}", file=sys.stderr, flush=True)
@@ -107,17 +107,19 @@ def _warn(plan: Plan) -> None:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./pants affected", description=__doc__)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--since", metavar="REF", help="where the change began: a commit, branch or tag (the trunk's)")
+    what.add_argument(
+        "--since", metavar="REF", help="commit, branch or tag where the change began (default: the trunk)"
+    )
     what.add_argument("--all", action="store_true", help="everything, changed or not")
-    parser.add_argument("--only", action="append", choices=GOALS, help="this goal, and others so named")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be run, and why")
+    parser.add_argument("--only", action="append", choices=GOALS, help="run only this goal; repeatable")
+    parser.add_argument("--dry-run", action="store_true", help="print what would run, and why")
     parser.add_argument("--json", action="store_true", help="with --dry-run: for machines")
-    parser.add_argument("--brief", action="store_true", help="with --json: `::` for all there is, instead of its names")
+    parser.add_argument("--brief", action="store_true", help="with --json: `::` instead of all names")
     options = parser.parse_args(arguments)
     if options.brief and not options.json:
-        parser.error("--brief goes with --json")
+        parser.error("--brief needs --json")
     if options.json and not options.dry_run:
-        parser.error("--json goes with --dry-run")
+        parser.error("--json needs --dry-run")
     return options
 
 

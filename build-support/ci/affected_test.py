@@ -1,4 +1,4 @@
-"""What a change selects and runs, and what is said when nobody can tell."""
+"""Selection and runs of a change, and the output when the effect is unknown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALL_TESTS = ["tests/core_test.py", "tests/door_test.py"]
 
 
 def plan(repository: Repository, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    """What the dry run for machines prints."""
+    """Output of the dry run for machines."""
     assert main([*arguments, "--dry-run", "--json"], repository.root) == 0
     parsed: dict[str, Any] = json.loads(capsys.readouterr().out)
     return parsed
@@ -43,7 +43,7 @@ def test_an_edit_selects_what_depends_on_it(
     assert plan(repository, capsys, "--since", "main") == expected
 
 
-def test_what_the_trunk_did_meanwhile_is_not_ours(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+def test_later_commits_of_the_trunk_are_left_out(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     repository.write("tests/core_test.py", "ours")
     repository.commit()
     repository.git("checkout", "--quiet", "main")
@@ -56,10 +56,10 @@ def test_what_the_trunk_did_meanwhile_is_not_ours(repository: Repository, capsys
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("pants.toml", "pants.toml says how Pants does everything: lint, check, test, package everything"),
+        ("pants.toml", "pants.toml configures Pants: lint, check, test, package everything"),
         (
             "pants-plugins/ours/rules.py",
-            "pants-plugins/ours/rules.py is part of Pants here: lint, check, test, package",
+            "pants-plugins/ours/rules.py is part of Pants: lint, check, test, package",
         ),
         ("data.bin", "no target owns data.bin"),
         ("new/thing.csv", "no target owns new/thing.csv"),
@@ -75,7 +75,7 @@ def test_an_edit_whose_effect_pants_cannot_see_selects_everything(
     assert (found["tests"], found["packages"]) == (ALL_TESTS, ["src:binary"])
 
 
-def test_what_one_goal_is_told_by_selects_everything_there(
+def test_configuration_of_a_goal_selects_everything_in_it(
     repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
     repository.write("mypy.ini", "changed")
@@ -84,7 +84,7 @@ def test_what_one_goal_is_told_by_selects_everything_there(
     assert (found["everything"], found["whole"], found["tests"]) == (False, ["check"], ["tests/core_test.py"])
 
 
-def test_a_brief_plan_asks_pants_for_no_names_of_what_sees_all(
+def test_a_brief_plan_asks_pants_for_no_names_of_whole_goals(
     repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
     repository.write("pytest.ini", "changed")
@@ -92,7 +92,7 @@ def test_a_brief_plan_asks_pants_for_no_names_of_what_sees_all(
     found = plan(repository, capsys, "--brief")
     assert (found["tests"], found["packages"]) == (["::"], ["src:binary"])
     repository.write("pants.toml", "changed")
-    repository.write("targets.json", "no JSON")  # who asks Pants gets no answer
+    repository.write("targets.json", "no JSON")  # Pants can answer no question
     found = plan(repository, capsys, "--brief")
     assert (found["tests"], found["packages"]) == (["::"], ["::"])
 
@@ -106,7 +106,7 @@ def _gather(repository: Repository) -> str:
     return repository.commit()
 
 
-def test_what_stands_for_a_folder_brings_none_of_it_along(
+def test_a_generator_does_not_select_its_whole_folder(
     repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = _gather(repository)
@@ -116,7 +116,7 @@ def test_what_stands_for_a_folder_brings_none_of_it_along(
     assert repository.ran() == ["test ['src:binary', 'src:door', 'tests:door']"]
 
 
-def test_a_deleted_test_leaves_those_beside_it_alone(
+def test_a_deleted_test_does_not_select_its_neighbours(
     repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = _gather(repository)
@@ -124,13 +124,13 @@ def test_a_deleted_test_leaves_those_beside_it_alone(
     assert plan(repository, capsys, "--since", base)["tests"] == []
 
 
-def test_a_deleted_fixture_selects_who_read_it(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_deleted_fixture_selects_its_readers(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     (repository.root / "tests/rows/a.json").unlink()
     assert plan(repository, capsys)["tests"] == ["tests/door_test.py"]
     assert len(repository.git("worktree", "list").splitlines()) == 1
 
 
-def test_a_renamed_module_selects_who_used_its_old_name(
+def test_a_renamed_module_selects_users_of_its_old_name(
     repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
     targets = json.loads((repository.root / "targets.json").read_text())
@@ -138,7 +138,7 @@ def test_a_renamed_module_selects_who_used_its_old_name(
     for target in targets.values():
         target["dependencies"] = [name for name in target["dependencies"] if name != "src:core"]
     targets["src:heart"] = {"kind": ["python_source"], "sources": ["src/heart.py"], "dependencies": []}
-    targets["src:told"] = {"kind": ["files"], "sources": ["targets.json"], "dependencies": []}
+    targets["src:listed"] = {"kind": ["files"], "sources": ["targets.json"], "dependencies": []}
     repository.write("targets.json", json.dumps(targets))
     repository.git("mv", "src/core.py", "src/heart.py")
     assert plan(repository, capsys)["tests"] == ALL_TESTS
@@ -185,7 +185,7 @@ def test_a_lost_base_runs_everything_and_says_so(
         monkeypatch.setenv("GITHUB_ACTIONS", "true")
     assert main(["--since", "0" * 40], repository.root) == 0
     said = capsys.readouterr().err
-    assert f"WARNING: cannot tell what changed, so everything runs: '{'0' * 40}' is not in this history" in said
+    assert f"WARNING: the base is unknown, so everything runs: '{'0' * 40}' is not in this history" in said
     assert ("::warning title=Base not found::" in said) == on_github
     assert repository.ran() == [f"{goal} ['::']" for goal in ("lint", "check", "test", "package")]
 
@@ -227,11 +227,11 @@ def test_images_are_left_out_where_no_engine_answers(
 ) -> None:
     monkeypatch.setattr("ci.affected._has_engine", lambda: False)
     assert main(["--all", "--only", "package"], repository.root) == 0
-    assert "images are left out: no container engine answers" in capsys.readouterr().out
+    assert "images are left out, since no container engine answers" in capsys.readouterr().out
     assert repository.ran() == ["package ['::'] --tag=-image"]
 
 
-def test_a_pants_that_cannot_answer_is_no_pass(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pants_error_fails_the_run(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     repository.write("targets.json", "no JSON")
     assert main([], repository.root) == 1
     assert "affected: ./pants --changed-since=" in capsys.readouterr().err

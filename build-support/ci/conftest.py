@@ -1,4 +1,4 @@
-"""A scratch repository, with git as it is and Pants as far as `scripted_pants` goes."""
+"""A scratch repository with the real git, and with `scripted_pants` as Pants."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FILES = (
 
 @dataclass(frozen=True)
 class Repository:
-    """A clone whose branch `main` holds FILES, and what goals ran in it."""
+    """A clone whose branch `main` holds FILES, with a record of the goals that ran."""
 
     root: Path
     log: Path
@@ -49,12 +49,12 @@ class Repository:
         return git(self.root, *arguments)
 
     def write(self, path: str, text: str) -> None:
-        """Makes or changes a file, without telling git."""
+        """Writes a file without adding it to git."""
         (self.root / path).parent.mkdir(parents=True, exist_ok=True)
         (self.root / path).write_text(text)
 
     def commit(self) -> str:
-        """Commits all that changed, and returns the commit."""
+        """Commits all changes, and returns the commit."""
         self.git("add", "--all")
         self.git("-c", "user.name=nobody", "-c", "user.email=nobody", "commit", "--quiet", "--message=change")
         return self.git("rev-parse", "HEAD").strip()

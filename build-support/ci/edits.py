@@ -1,4 +1,4 @@
-"""What differs between the working tree and the commit that a change started from, as git tells it."""
+"""Differences between the working tree and the commit that a change started from, according to git."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-# Where a change is meant to go, when nobody says so: the first of these that exists.
+# Default target of a change: the first of these that exists.
 TRUNKS = ("origin/main", "main")
 
 
@@ -50,7 +50,7 @@ def find_base(root: Path, since: str | None) -> str:
 def find_edits(root: Path, base: str) -> tuple[Edit, ...]:
     """The edits since a commit, in order of their paths: committed ones, uncommitted ones, and files git does not know.
 
-    Renames are not guessed: the dependents of the old name matter as much as those of the new one.
+    Renames are not detected: dependents of the old name matter as much as dependents of the new one.
     """
     changed = git(root, "diff", "--name-only", "--no-renames", "-z", base).split("\0")
     unknown = git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")

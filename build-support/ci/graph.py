@@ -1,4 +1,4 @@
-"""What Pants knows of targets: which there are, and which depend on an edited file."""
+"""Pants' knowledge of targets: all there are, and the dependents of an edited file."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 from ci.edits import git
 
-# What the goals `test` and `package` make something of, among the kinds of target that this repository may load.
+# Kinds of target that the goals `test` and `package` run, among all that this repository may load.
 TESTS = frozenset({"python_test", "shunit2_test", "experimental_test_shell_command"})
 PACKAGES = frozenset({"pex_binary", "docker_image", "archive", "python_distribution"})
-# Each stands for all the targets that it makes, one for each of its files or requirements.
+# Each generates a target for each of its files or requirements.
 GENERATORS = frozenset(
     {
         *("python_sources", "python_tests", "python_test_utils", "python_requirements"),
@@ -33,7 +33,7 @@ class Target:
 
 
 class PantsError(Exception):
-    """Pants could not answer; it has said why on stderr."""
+    """Pants failed; it has printed the reason on stderr."""
 
 
 def all_targets(root: Path) -> dict[str, Target]:
@@ -42,19 +42,19 @@ def all_targets(root: Path) -> dict[str, Target]:
 
 
 def changed_targets(root: Path, since: str, *options: str) -> dict[str, Target]:
-    """The targets of what differs from a commit, and all that depend on them, by address."""
+    """The targets of files that differ from a commit, and all their dependents, by address."""
     return _peek(root, *options, f"--changed-since={since}", "--changed-dependents=transitive", "peek")
 
 
 def dependents(root: Path, specs: Iterable[str]) -> frozenset[str]:
-    """The addresses of these targets and of all that depend on them."""
+    """The addresses of these targets and of all their dependents."""
     return frozenset(_pants(root, "dependents", "--transitive", "--closed", *specs).split())
 
 
 def former_dependents(root: Path, base: str, deleted: Iterable[str]) -> dict[str, Target]:
-    """The targets of files that are no more, and all that depended on them, in the state they were deleted from.
+    """The targets of deleted files, and all their dependents, at the base.
 
-    Today's targets cannot tell: a test whose fixture, or whose conftest.py, was deleted no longer depends on it.
+    The working tree has lost them: a test no longer depends on its deleted fixture or conftest.py.
     """
     with tempfile.TemporaryDirectory(prefix="affected-") as folder:
         then = Path(folder) / "base"

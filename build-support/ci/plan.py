@@ -18,7 +18,7 @@ _DEFAULTS = "__defaults__("
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run: all targets in the goals of `whole`, those of `affected` (by address) in the others."""
+    """Targets to run: all in the goals of `whole`, `affected` (by address) in the others."""
 
     root: Path
     base: str | None
@@ -29,11 +29,11 @@ class Plan:
 
     @property
     def everything(self) -> bool:
-        """Whether nothing is left out."""
+        """Whether everything runs."""
         return self.whole == ALL
 
     def specs(self, goal: str) -> tuple[str, ...]:
-        """What to name to Pants for a goal; empty where nothing is to be done."""
+        """Pants' specs for a goal; empty if there is nothing to do."""
         return EVERYTHING if goal in self.whole else tuple(sorted(self.affected))
 
     @cached_property
@@ -43,7 +43,7 @@ class Plan:
 
     @cached_property
     def packages(self) -> tuple[str, ...]:
-        """The addresses of what is packaged: binaries, images, archives."""
+        """The addresses of packages: binaries, images, archives."""
         return tuple(sorted(target.address for target in self._targets("package", graph.PACKAGES)))
 
     def _targets(self, goal: str, kinds: Collection[str]) -> list[Target]:
@@ -56,15 +56,15 @@ class Plan:
 
 
 def plan_everything(root: Path, reason: str, base: str | None = None, *, lost: bool = False) -> Plan:
-    """The plan that leaves nothing out."""
+    """The plan that runs everything."""
     return Plan(root, base, ALL, {}, (reason,), lost)
 
 
 def plan_since(root: Path, since: str | None) -> Plan:
-    """What differs from the commit at which this history left `since` (None: the trunk), and all that depends on it.
+    """Differences from the commit at which this history left `since` (None: the trunk), and all their dependents.
 
     Raises:
-        PantsError: Pants cannot tell what depends on what, as when a file imports what is no more.
+        PantsError: Pants cannot find dependencies, for example because a file imports a deleted one.
     """
     try:
         base = find_base(root, since)
@@ -92,7 +92,7 @@ def _named(goals: frozenset[str]) -> str:
 
 
 def _affected(root: Path, base: str, edits: Collection[Edit]) -> tuple[dict[str, Target], list[str]]:
-    """The targets that edits affect, by address, and the edited paths whose effect nobody knows."""
+    """The targets that edits affect, by address, and the edited paths with an unknown effect."""
     paths = [edit.path for edit in edits]
     deleted = [edit.path for edit in edits if edit.deleted]
     now = graph.changed_targets(root, base)
@@ -108,7 +108,7 @@ def _among(known: Mapping[str, Target], addresses: Iterable[str]) -> dict[str, T
 
 
 def _without_generators(targets: Mapping[str, Target]) -> dict[str, Target]:
-    """Leaves out what stands for a folder's files: Pants names it where one of them is affected, or is no more."""
+    """Leaves out generators of a folder's targets: Pants names one if any of its files is affected or deleted."""
     return {address: target for address, target in targets.items() if target.kind not in graph.GENERATORS}
 
 

@@ -1,4 +1,4 @@
-"""Stands in for Pants in a scratch repository: as quick as git, and right about what `targets.json` there says.
+"""Replaces Pants in a scratch repository: as quick as git, with the targets of the repository's `targets.json`.
 
 `targets.json` maps addresses to their kind, their sources (glob patterns) and the addresses they depend on. A goal is
 written to the file that PANTS_LOG names, with its specs, and fails if a file of its name lies in the repository.

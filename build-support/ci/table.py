@@ -1,4 +1,4 @@
-"""Which edits say more, or less, than Pants' dependencies: the one place where this is decided."""
+"""Edits with more, or less, effect than Pants' dependencies show: the one table of them."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ class Rule:
     but: tuple[str, ...] = ()
 
     def matches(self, path: str) -> bool:
-        """Whether an edit of this path is what the rule is about."""
+        """Whether the rule covers an edit of this path."""
         return _is_any(path, self.patterns) and not _is_any(path, self.but)
 
 
-# Pants knows which code depends on which. What it does not see is what it is itself made of, and told.
+# Pants knows the dependencies of code, but not of its own parts and configuration.
 RULES = (
     Rule(("pants", "3rdparty/tools/pants.lock", "3rdparty/tools/pex.lock"), ALL, "installs Pants"),
-    Rule(("pants.toml", "pants.ci.toml"), ALL, "says how Pants does everything"),
-    Rule((".gitignore",), ALL, "says which files Pants sees"),
+    Rule(("pants.toml", "pants.ci.toml"), ALL, "configures Pants"),
+    Rule((".gitignore",), ALL, "hides files from Pants"),
     Rule(
         ("pants-plugins/*", "3rdparty/tools/pants-plugins.lock"),
         ALL,
-        "is part of Pants here",
+        "is part of Pants",
         but=("*_test.py", "*.md", "*/BUILD"),
     ),
-    Rule((".ci/*", "build-support/ci/*"), ALL, "decides what is run", but=("*_test.py", "*.md", "*/BUILD")),
-    Rule(("pytest.ini", "3rdparty/tools/pytest.lock"), frozenset({"test"}), "every test runs with it"),
-    Rule(("build-support/postgresql/*",), frozenset({"test"}), "tests run beside its server"),
-    Rule(("mypy.ini", "3rdparty/tools/mypy.lock"), frozenset({"check"}), "every type is checked with it"),
-    Rule(("ruff.toml", "3rdparty/tools/ruff.lock"), frozenset({"lint"}), "every file is linted with it"),
+    Rule((".ci/*", "build-support/ci/*"), ALL, "decides what runs", but=("*_test.py", "*.md", "*/BUILD")),
+    Rule(("pytest.ini", "3rdparty/tools/pytest.lock"), frozenset({"test"}), "configures every test"),
+    Rule(("build-support/postgresql/*",), frozenset({"test"}), "provides the tests' server"),
+    Rule(("mypy.ini", "3rdparty/tools/mypy.lock"), frozenset({"check"}), "configures every type check"),
+    Rule(("ruff.toml", "3rdparty/tools/ruff.lock"), frozenset({"lint"}), "configures every lint"),
 )
 
-# They select nothing, unless a BUILD file makes one of them a part of something.
+# They select nothing, unless a target owns them.
 DOCUMENTS = ("*.md", "docs/*", "LICENSE", ".github/*")
 
 
 def find_rule(path: str) -> Rule | None:
-    """The first rule about a path; None where Pants knows best."""
+    """The first rule that covers a path; None if Pants' dependencies suffice."""
     return next((rule for rule in RULES if rule.matches(path)), None)
 
 
 def is_document(path: str) -> bool:
-    """Whether a path that belongs to no target may be edited without any effect."""
+    """Whether an edit of this path, if no target owns it, has no effect."""
     return _is_any(path, DOCUMENTS)
 
 

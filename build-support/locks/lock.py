@@ -1,4 +1,4 @@
-"""Makes every lock from its requirements, and says what is wrong with one."""
+"""Makes every lock from its requirements, and checks locks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 
-# The header of uv would name its command line, and the last two the package index of whoever made the lock.
+# uv's header would name the command line, and the last two the package index of the machine.
 UV_OPTIONS = (
     "--universal",
     "--generate-hashes",
@@ -29,7 +29,7 @@ UV_OPTIONS = (
 
 @dataclass(frozen=True)
 class Lock:
-    """One lock, the requirements it is made from, and the oldest Python it serves; paths from the repository's root."""
+    """One lock, its requirements, and the oldest Python it serves; paths from the repository's root."""
 
     requirements: str
     lock: str
@@ -65,7 +65,7 @@ def header(requirements: str, text: str) -> str:
 
 
 def problems(lock: Lock, requirements_text: str, lock_text: str) -> Iterator[str]:
-    """What is wrong with a lock, found without a network: one sentence each."""
+    """A sentence for each problem of a lock; needs no network."""
     if not lock_text.startswith(header(lock.requirements, requirements_text)):
         yield f"{lock.lock} was made from another {lock.requirements}: run `./pants lock`"
     if re.search(r"://|^\s*--(?!hash=)", lock_text, re.MULTILINE):
@@ -90,7 +90,7 @@ def problems(lock: Lock, requirements_text: str, lock_text: str) -> Iterator[str
 
 
 def disagreements(here: str, there: str) -> list[str]:
-    """The packages that two locks pin to different versions on CPython 3.11: both may meet in one process."""
+    """The packages that two locks pin to different versions on CPython 3.11: one process may load both."""
     ours, theirs = _versions(here), _versions(there)
     return [
         f"{name} is {version} here and {theirs[name]} there"
@@ -118,9 +118,9 @@ def _entries(text: str) -> Iterator[str]:
 
 
 def make(lock: Lock, root: Path, arguments: list[str]) -> None:
-    """Makes one lock. What it already pins stays, unless the arguments (uv's, such as `--upgrade`) say otherwise."""
+    """Makes one lock. Existing pins stay, unless arguments of uv, such as `--upgrade`, change them."""
     target = root / lock.lock
-    # Beside the lock until it is whole: an interrupted run leaves the old one.
+    # A draft beside the lock: an interrupted run leaves the old one.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".lock-") as folder:
         draft = Path(folder) / target.name
         if target.exists():
@@ -135,20 +135,20 @@ def make(lock: Lock, root: Path, arguments: list[str]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./pants lock", description=__doc__)
     parser.add_argument("--only", metavar="NAME", help="one lock, such as default or mypy")
-    parser.add_argument("--upgrade", action="store_true", help="take the newest versions, not the ones pinned so far")
-    parser.add_argument("--upgrade-package", metavar="NAME", action="append", default=[], help="take the newest of one")
+    parser.add_argument("--upgrade", action="store_true", help="upgrade all packages")
+    parser.add_argument("--upgrade-package", metavar="NAME", action="append", default=[], help="upgrade one package")
     options = parser.parse_args()
 
     chosen = [lock for lock in LOCKS if options.only in (None, Path(lock.lock).stem)]
     if not chosen:
-        parser.error(f"there is no lock {options.only}")
+        parser.error(f"unknown lock {options.only}; choose from {', '.join(Path(lock.lock).stem for lock in LOCKS)}")
     arguments = ["--upgrade"] * options.upgrade + [f"--upgrade-package={name}" for name in options.upgrade_package]
     for lock in chosen:
         print(f"{lock.requirements} -> {lock.lock}", flush=True)
         try:
             make(lock, Path.cwd(), arguments)
         except subprocess.CalledProcessError as error:
-            return error.returncode  # uv has said why
+            return error.returncode  # uv has printed the reason
     return 0
 
 

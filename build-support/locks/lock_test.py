@@ -1,4 +1,4 @@
-"""Each lock of the repository is whole, and the check would notice if one were not."""
+"""Each lock of the repository is complete, and the check notices one that is not."""
 
 from __future__ import annotations
 

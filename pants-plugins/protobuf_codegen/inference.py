@@ -1,4 +1,4 @@
-"""What generated code needs to run and to be type-checked: libraries of its resolve, and the packages around it."""
+"""Dependencies of generated code: libraries of its resolve, their type stubs, and the packages around it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RuntimeLibraryError(Exception):
 
 @dataclass(frozen=True)
 class RuntimeFieldSet(FieldSet):
-    """The fields of a `.proto` target that decide what its Python code needs."""
+    """The fields of a `.proto` target that decide the dependencies of its Python code."""
 
     required_fields = (
         ProtobufSourceField,
@@ -46,12 +46,12 @@ class RuntimeFieldSet(FieldSet):
     grpc: ProtobufGrpcToggleField
 
     def modules(self) -> tuple[str, ...]:
-        """Return what the generated code imports from others."""
+        """Return the libraries that generated code imports."""
         return ("google.protobuf", "grpc") if self.grpc.value else ("google.protobuf",)
 
 
 class InferRuntimeDependencies(InferDependenciesRequest[RuntimeFieldSet]):
-    """Asks for what is behind one `.proto` target."""
+    """Asks for the dependencies of one `.proto` target."""
 
     infer_from = RuntimeFieldSet
 
@@ -59,7 +59,7 @@ class InferRuntimeDependencies(InferDependenciesRequest[RuntimeFieldSet]):
 def libraries_for(
     module: str, mapping: ThirdPartyPythonModuleMapping, *, resolve: str, needed_by: Address
 ) -> list[Address]:
-    """Return the requirement that brings `module`, and those with its type stubs, which not every library needs."""
+    """Return the requirement that provides `module`, and the ones with its type stubs, if any."""
     # An ancestry above 0 is the owner of a parent package: any library below `google` would pass for protobuf.
     providers = [
         found.provider for found in mapping.providers_for_module(module, resolve=resolve) if found.ancestry == 0
@@ -87,7 +87,7 @@ def packages_around(file: str, mapping: FirstPartyPythonModuleMapping, *, resolv
     ]
 
 
-@rule(desc="Infer what code generated from Protobuf needs")
+@rule(desc="Infer dependencies of code generated from Protobuf")
 async def infer_runtime_dependencies(
     request: InferRuntimeDependencies,
     first_party: FirstPartyPythonModuleMapping,

@@ -1,4 +1,4 @@
-"""Who depends on whom, asked of Pants in a small repository of its own."""
+"""Dependencies that Pants infers in a small repository."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def repository() -> RuleRunner:
 
 
 def dependencies(repository: RuleRunner, folder: str, name: str) -> set[str]:
-    """Return the addresses of what `<folder>/<name>` depends on."""
+    """Return the addresses of the dependencies of `<folder>/<name>`."""
     target = repository.get_target(Address(folder, relative_file_path=name))
     field = target[ProtobufDependenciesField if name.endswith(".proto") else Dependencies]
     return {address.spec for address in repository.request(Addresses, [DependenciesRequest(field)])}

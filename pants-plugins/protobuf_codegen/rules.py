@@ -48,7 +48,7 @@ class ProtocError(Exception):
 
 
 class GeneratePythonFromProtobuf(GenerateSourcesRequest):
-    """Tells Pants that a `.proto` file can be had as Python."""
+    """Declares to Pants that a `.proto` file can become Python."""
 
     input = ProtobufSourceField
     output = PythonSourceField
@@ -79,7 +79,7 @@ class ProtoTreeRequest:
 
 @rule(desc="Prepare protoc from the lock", level=LogLevel.DEBUG)
 async def prepare_protoc(options: ProtobufCodegen, pex_environment: PexEnvironment) -> ProtocTool:
-    """Take the generator out of the lock, as one environment that all files share."""
+    """Build the generator from the lock, as one environment that all files share."""
     addresses = await Get(
         Addresses,
         UnparsedAddressInputs(
@@ -107,7 +107,7 @@ async def prepare_protoc(options: ProtobufCodegen, pex_environment: PexEnvironme
 async def collect_proto_tree(request: ProtoTreeRequest) -> ProtoTree:
     """Collect the imports too: protoc reads them, though it generates nothing for them."""
     protos, unread = {request.target.address: request.target}, [request.target]
-    # Protos alone, level by level: what generated code runs with is of no concern to protoc, and may be much.
+    # Only protos, level by level: protoc does not need the libraries of generated code, which may be large.
     while unread:
         found = await MultiGet(Get(Targets, DependenciesRequest(proto[ProtobufDependenciesField])) for proto in unread)
         known = {target.address: target for targets in found for target in targets}
@@ -174,7 +174,7 @@ async def generate_python(request: GeneratePythonFromProtobuf, tool: ProtocTool)
 
 
 def python_source_root(target: Target) -> SourceRootRequest:
-    """Return where generated modules go: what the target says, which must be a source root, or its own one."""
+    """Return the folder of generated modules: the target's option, a source root, or else its own root."""
     declared = target[PythonSourceRootField].value
     return SourceRootRequest(PurePath(declared)) if declared else SourceRootRequest.for_target(target)
 

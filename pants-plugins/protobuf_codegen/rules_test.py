@@ -1,4 +1,4 @@
-"""Real protoc on real files, in a small repository of its own."""
+"""Real protoc on real files, in a small repository."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ FILES = {
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Take the wheels out of the PEX that the BUILD file hands us: the lock's own versions, and no network."""
+    """Extract the wheels from the PEX that the BUILD file names: the lock's versions, without a network."""
     folder = tmp_path_factory.mktemp("wheels")
     built = "pants-plugins.protobuf_codegen"
     with tarfile.open(Path(built, "generator_archive.tar")) as archive:

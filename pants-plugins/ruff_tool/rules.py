@@ -1,6 +1,6 @@
-"""What the goals lint, fix, fmt and update-build-files ask of Ruff.
+"""Ruff in the goals lint, fix, fmt and update-build-files.
 
-Options, `skip_ruff` and the discovery of `ruff.toml` are those of the stock backend. Its rules are not used: they run
+Options, `skip_ruff` and the discovery of `ruff.toml` come from the stock backend. Its rules are not used: they run
 Ruff without a subcommand, which newer versions refuse, and they do not format.
 """
 
@@ -67,7 +67,7 @@ async def _prepare(command: tuple[str, ...], files: Snapshot, ruff: Ruff) -> Ven
     config_argument = (f"--config={ruff.config}",) if ruff.config else ()
     return VenvPexProcess(
         tool,
-        # Pants keeps results itself, and a folder in a sandbox is gone when the sandbox is.
+        # Pants caches results itself, and a sandbox's folder does not outlive the sandbox.
         argv=(*command, "--no-cache", *config_argument, *ruff.args, *files.files),
         input_digest=sources,
         output_files=files.files,
@@ -85,7 +85,7 @@ async def lint(request: RuffLintRequest.Batch[RuffFieldSet, Any], ruff: Ruff) ->
 
 @rule(desc="Fix with Ruff")
 async def fix(request: RuffFixRequest.Batch, ruff: Ruff) -> FixResult:
-    # What it cannot fix is for `lint` to report, and must not stop the other fixes.
+    # `lint` reports the rest; it must not stop the other fixes.
     process = await _prepare(("check", "--fix", "--exit-zero"), request.snapshot, ruff)
     result = await Get(ProcessResult, VenvPexProcess, process)
     return await FixResult.create(request, result, strip_chroot_path=True)

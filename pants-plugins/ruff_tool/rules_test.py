@@ -1,4 +1,4 @@
-"""What is ours: the command lines, and what becomes of their results. Ruff itself runs whenever we lint."""
+"""Command lines, and the handling of their results. Ruff itself runs at every lint."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHANGED = Digest("0" * 64, 1)
 
 
 def run(rule: Any, request: object, *, exit_code: int = 0, output: Digest = EMPTY_DIGEST) -> tuple[Any, str]:
-    """The result of a rule and the command line it ran, when Ruff ends with this code and leaves these files."""
+    """The result and the command line of a rule, when Ruff exits with this code and leaves these files."""
     command_lines = []
 
     def ruff(process: VenvPexProcess) -> Mock:

@@ -1,4 +1,4 @@
-"""What the goal lint asks of the two linters of workflows. Neither needs a network."""
+"""The two linters of workflows in the goal lint. Neither needs a network."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class CheckJsonschemaRequest(LintTargetsRequest):
 async def _prepare(
     field_sets: Iterable[WorkflowsFieldSet], tool: str, resolve: str, arguments: tuple[str, ...]
 ) -> VenvPexProcess:
-    """One run of a linter, out of its lock, on the workflows of some targets."""
+    """One run of a linter, from its lock, on the workflows of some targets."""
     requirements = PexRequirements(
         from_superset=Resolve(resolve, use_entire_lockfile=True), description_of_origin=f"the linter {tool}"
     )

@@ -1,4 +1,4 @@
-"""The real linters, out of the wheels of the lock, on good and bad workflows in a small repository of its own."""
+"""The real linters, from the lock's wheels, on good and bad workflows in a small repository."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ jobs:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Take the wheels out of the PEX that the BUILD file hands us: the lock's own versions, and no network."""
+    """Extract the wheels from the PEX that the BUILD file names: the lock's versions, without a network."""
     folder = tmp_path_factory.mktemp("wheels")
     built = "pants-plugins.workflow_lint"
     with tarfile.open(Path(built, "linters_archive.tar")) as archive:
@@ -81,11 +81,11 @@ def runner(wheels: Path) -> RuleRunner:
 
 
 def lint(runner: RuleRunner, request_type: Any, workflow: str) -> tuple[int, str]:
-    """The exit code of a linter, and all that it says, of a workflow."""
+    """Exit code and output of a linter on a workflow."""
     lock = Path("3rdparty/tools/workflows.lock").read_text()
     runner.write_files(
         {
-            # A wheel that was taken out of a PEX has another hash than the one it was made from.
+            # A wheel extracted from a PEX has another hash than the original.
             "workflows.lock": re.sub(r" \\\n\s+--hash=\S+", "", lock),
             ".github/workflows/BUILD": "workflows()",
             ".github/workflows/ci.yaml": workflow,

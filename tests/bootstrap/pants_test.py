@@ -1,4 +1,4 @@
-"""The bootstrap script, as far as it goes without a package index: what it does around an installation."""
+"""The bootstrap script without a package index: everything around an installation."""
 
 import hashlib
 import shutil
@@ -40,7 +40,7 @@ def installation(environment: dict[str, str]) -> Path:
 
 
 def install_recorder(environment: dict[str, str]) -> None:
-    """An installation whose Pants tells how it was called."""
+    """An installation whose Pants prints its arguments."""
     folder = installation(environment)
     for name in ("bin/python", "interpreters/python3.9", "interpreters/python3.11"):
         path = folder / name

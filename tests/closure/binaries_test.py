@@ -1,4 +1,4 @@
-"""What each binary holds and weighs, held against its budget; and what it must never hold."""
+"""Libraries and size of each binary keep its budget."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BUDGETS = read(FILE.read_text())
 LEFT_OUT = {"py-spy", "virtualenv"}
 
 pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="the lists are those of Linux: other systems get other wheels"
+    sys.platform != "linux", reason="the lists are for Linux; other systems get other wheels"
 )
 
 
@@ -90,7 +90,7 @@ def test_what_a_binary_lacks_is_named() -> None:
 
 def test_what_a_binary_must_never_hold_is_named_though_it_is_in_the_list() -> None:
     budget = dataclasses.replace(BUDGETS["client"], without=("numpy", "grpcio"))
-    assert list(problems(binary("client"), budget)) == ["client.pex holds grpcio, and must never"]
+    assert list(problems(binary("client"), budget)) == ["client.pex holds grpcio, which it must never hold"]
 
 
 def test_of_a_binary_that_is_too_heavy_the_distribution_that_grew_is_named() -> None:

@@ -1,6 +1,5 @@
 """The installed Ray is as `athanor.cluster` needs it: after an upgrade, this names what has moved."""
 
-import asyncio
 import inspect
 from collections.abc import Callable
 from importlib import metadata
@@ -12,7 +11,6 @@ import grpc
 import pytest
 import ray
 from grpc import _server as threaded
-from grpc_health.v1 import health, health_pb2
 from ray import serve
 from ray._private import node, parameter, ray_constants, worker
 from ray.serve import context
@@ -33,6 +31,7 @@ _REPLACED: Final[dict[Callable[..., Any], tuple[str, ...]]] = {
     haproxy.HAProxyApi._start_and_wait_for_haproxy: ("self", "extra_args", "timeout_s"),
     haproxy.HAProxyApi._graceful_reload: ("self",),
     haproxy.HAProxyApi.stop: ("self",),
+    replica.Replica.perform_graceful_shutdown: ("self",),
     node.Node.start_monitor: ("self",),
     node.Node.start_log_monitor: ("self",),
     node.Node.start_api_server: ("self", "include_dashboard", "raise_on_failure"),
@@ -135,10 +134,6 @@ def test_what_is_set_on_private_attributes_is_what_the_libraries_read() -> None:
     deployment: Any = serve.deployment(name="x")(dict)
     ray_internals.set_version(deployment, "7")
     assert deployment.version == deployment.options(num_replicas=2).version == "7"
-    servicer = health.aio.HealthServicer()  # type: ignore[attr-defined,unused-ignore]  # the stubs know no aio
-    ray_internals.preset_health(servicer, health_pb2.HealthCheckResponse.NOT_SERVING)
-    answer = asyncio.run(servicer.Check(health_pb2.HealthCheckRequest(), None))
-    assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @pytest.mark.parametrize("owner", [http_util, haproxy.HAProxyApi, SimpleNamespace(__name__="x")])
@@ -157,6 +152,7 @@ _FIXED: Final = {
     (haproxy.HAProxyApi, "_start_and_wait_for_haproxy"),
     (haproxy.HAProxyApi, "_graceful_reload"),
     (haproxy.HAProxyApi, "stop"),
+    (replica.Replica, "perform_graceful_shutdown"),
 }
 
 

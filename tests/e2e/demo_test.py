@@ -1,4 +1,4 @@
-"""The demo, as a newcomer runs it: once on nothing, leaving its service, and again on what the first run made."""
+"""The demo, as a newcomer runs it: once in an empty home, leaving its service running, and again in the same home."""
 
 import json
 import os
@@ -23,13 +23,13 @@ _METRICS: Final = ("roc_auc", "average_precision", "brier_score", "log_loss")
 
 @dataclass(frozen=True)
 class _Runs:
-    """What two demos in one home left and told.
+    """Output and remains of two demos in one home.
 
     Attributes:
         first_table: of the first run, for people; it kept its service.
-        first_progress: what it told meanwhile.
+        first_progress: its progress output.
         first_was_ready: whether its service answered after it had ended.
-        first_left: what of its service was alive after `serve down`.
+        first_left: processes of its service alive after `serve down`.
         first_traffic: what answered then.
         second: result of the second run, for machines.
         second_left: what was alive after it.
@@ -52,7 +52,7 @@ def _demo(home: Home, *flags: str) -> tuple[str, str]:
 
 
 def _stop_service(home: Home) -> tuple[bool, list[str]]:
-    """Whether the service that was left answers, and what of it is alive when it has been stopped."""
+    """Whether the running service answers, and its processes still alive after it was stopped."""
     status = run("app", "serve", "status", "flight_delay", "--home", home.path, "--json")
     assert status.returncode == 0, status.stderr
     service = json.loads(status.stdout)["service"]
@@ -72,7 +72,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Runs]:
         was_ready, left = _stop_service(home)
         traffic = ReleaseStore(home.store).read_traffic("flight_delay")
         second, _ = _demo(home, "--json")
-        # What ends when a pipe closes may need a moment.
+        # Processes that end when a pipe closes may need a moment.
         wait_until(lambda: not find_descendants(os.getpid()), timeout_s=5)
         second_left = [process.command for process in find_descendants(os.getpid())]
         yield _Runs(home, table, progress, was_ready, left, traffic, json.loads(second), second_left)

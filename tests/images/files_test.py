@@ -33,7 +33,7 @@ def _commands() -> frozenset[str]:
 
 
 def _compose() -> dict[str, Any]:
-    # Anew for whoever breaks it; shared nodes of YAML are made single.
+    # A fresh copy for each test that breaks it, without YAML's shared nodes.
     found: dict[str, Any] = json.loads(json.dumps(_COMPOSE))
     for service in found["services"].values():
         service["image"] = service["image"].rstrip("}").partition(":-")[2]
@@ -54,7 +54,7 @@ def test_images_keep_the_rules() -> None:
     ],
 )
 def test_an_image_that_breaks_a_rule_is_told(old: str, new: str, problem: str) -> None:
-    assert [told for told in image_problems(_DOCKERFILE.replace(old, new)) if problem in told]
+    assert [found for found in image_problems(_DOCKERFILE.replace(old, new)) if problem in found]
 
 
 def test_images_have_the_version_of_the_package() -> None:
@@ -81,7 +81,7 @@ def test_the_cluster_is_consistent() -> None:
 def test_an_inconsistent_cluster_is_told(service: str, key: str, value: Any, problem: str) -> None:
     compose = _compose()
     compose["services"][service][key] = value
-    assert [told for told in compose_problems(compose, _commands()) if problem in told]
+    assert [found for found in compose_problems(compose, _commands()) if problem in found]
 
 
 @pytest.mark.parametrize("path", _DASHBOARDS, ids=lambda path: path.stem)

@@ -15,7 +15,7 @@ SERIES: Final = frozenset(name + suffix for name, suffixes in _KINDS.items() for
 
 
 def image_problems(dockerfile: str) -> Iterator[str]:
-    """What an image of these instructions would do wrong."""
+    """A sentence for each problem of an image built by these instructions."""
     users = re.findall(r"^USER (\S+)", dockerfile, re.MULTILINE)
     if not users or users[-1].split(":")[0] in ("root", "0"):
         yield "it runs as root"
@@ -34,7 +34,7 @@ def is_pinned(image: str) -> bool:
 
 
 def compose_problems(compose: Mapping[str, Any], commands: frozenset[str]) -> Iterator[str]:
-    """What would not start, or starts something else tomorrow; `commands` are those of our binaries."""
+    """A sentence for each service that would not start, or would change by itself; `commands` are our binaries'."""
     services = compose["services"]
     for name, service in services.items():
         if service["image"].startswith("athanor-"):
@@ -54,7 +54,7 @@ def _of_ours(name: str, service: Mapping[str, Any], commands: frozenset[str]) ->
     if service["command"][0] not in commands:
         yield f"{name} runs {service['command'][0]!r}, which is no command"
     if service["command"][0] == "deploy" and {service.get("network_mode"), service.get("pid")} != {"service:head"}:
-        # Ray looks for a node at the addresses and among the processes of whoever deploys.
+        # Ray looks for a node at the addresses and among the processes of the deploying machine.
         yield f"{name} is not beside the head"
 
 

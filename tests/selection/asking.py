@@ -1,6 +1,6 @@
-"""Asks what an edit selects: by the very program that CI and people run, without the bootstrap that finds it a Python.
+"""Asks what an edit selects, with the program that CI and people run, but without the bootstrap.
 
-An edit of what installs Pants would have the bootstrap install it anew.
+After an edit of the bootstrap or its locks, the bootstrap would install Pants again.
 """
 
 import json
@@ -17,20 +17,20 @@ from selection.scratch import Scratch, environment
 
 _MODULE: Final = "ci.affected"
 _FOLDER: Final = "build-support"
-# What the program says for all there is, where it need not ask Pants for the names.
+# The program's sign for everything, which saves asking Pants for names.
 _ALL: Final = "::"
 _TIMEOUT_S: Final = 600.0
-# A line of its log is of no interest unless it fails; these are the last ones.
+# Last lines of its log, for the message of a failure.
 _LINES: Final = 12
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What an edit selects.
+    """Selection of an edit.
 
     Attributes:
         reason: why everything is selected, in some goal; else None.
-        seconds: until the answer was there.
+        seconds: until the answer.
     """
 
     selection: Selection
@@ -39,10 +39,10 @@ class Answer:
 
 
 def ask(scratch: Scratch, everything: Selection) -> Answer:
-    """What differs from the base of a scratch clone, and all that depends on it.
+    """Selection of the differences from the base of a scratch clone.
 
     Args:
-        everything: all there is to select at the base, for an edit that selects all.
+        everything: all names at the base, for an edit that selects everything.
     """
     start = time.monotonic()
     selection, reason = read_answer(_ask(scratch.root, "--since", scratch.base, "--brief"), everything)
@@ -50,18 +50,18 @@ def ask(scratch: Scratch, everything: Selection) -> Answer:
 
 
 def ask_for_everything(scratch: Scratch) -> Selection:
-    """All there is to select."""
+    """All names that can be selected."""
     return read_answer(_ask(scratch.root, "--all"))[0]
 
 
 def read_answer(text: str, everything: Selection | None = None) -> tuple[Selection, str | None]:
-    """What the program prints for machines.
+    """Reads the program's output for machines.
 
     Args:
-        everything: what stands behind `::`; None where that is what is asked for.
+        everything: the names that `::` stands for; None while asking for them.
 
     Raises:
-        AskError: it is something else.
+        AskError: it is malformed.
     """
     try:
         said: dict[str, Any] = json.loads(text)
@@ -89,7 +89,7 @@ def _ask(root: Path, *what: str) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise AskError(f"{_MODULE} {' '.join(what)} did not end within {_TIMEOUT_S:.0f} s") from error
+        raise AskError(f"{_MODULE} {' '.join(what)} did not finish within {_TIMEOUT_S:.0f} s") from error
     if done.returncode:
         last = "\n".join(done.stderr.splitlines()[-_LINES:])
         raise AskError(f"{_MODULE} {' '.join(what)} ended with {done.returncode}:\n{last}")

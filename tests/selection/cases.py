@@ -1,4 +1,4 @@
-"""The table of cases: which edits are made, and what each of them must and must not select."""
+"""The table of cases: edits, and the names that each must and must not select."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ _KEYS: Final = {"name", "edits", "must_not", "because", *KINDS}
 
 @dataclass(frozen=True)
 class Selection:
-    """What an edit selects: files of tests, addresses of binaries (and archives), addresses of images."""
+    """Selection of an edit: files of tests, addresses of binaries (and archives), addresses of images."""
 
     tests: frozenset[str] = frozenset()
     binaries: frozenset[str] = frozenset()
@@ -40,10 +40,10 @@ class Patterns:
     def resolve(self, universe: Iterable[str], where: str) -> frozenset[str]:
         """The exact set, in the order in which the globs add and take away.
 
-        A plain name is itself, there or not: one that an edit brings is not among all there are before.
+        A plain name needs no file: an edit may add it.
 
         Raises:
-            CaseError: a glob fits no name (any more), or takes away what was not there.
+            CaseError: a glob fits no name, or takes away a name that was not there.
         """
         names = frozenset((*universe, *(glob for glob in self.globs if not set(glob) & _SPECIAL)))
         found: frozenset[str] = frozenset()
@@ -51,7 +51,7 @@ class Patterns:
             takes_away = glob.startswith("!")
             fits = frozenset(name for name in (found if takes_away else names) if matches(name, glob.removeprefix("!")))
             if not fits:
-                raise CaseError(f"{where}: {glob!r} fits nothing: the name is gone or mistyped")
+                raise CaseError(f"{where}: {glob!r} fits nothing (deleted or mistyped)")
             found = found - fits if takes_away else found | fits
         return found
 
@@ -61,8 +61,8 @@ class Case:
     """One kind of edit.
 
     Attributes:
-        because: why the selection is the right one, where that is not plain.
-        must_not: for people, examples of what must stay unselected; each must exist.
+        because: why the selection is right, if that is not obvious.
+        must_not: for readers, examples of names that must not be selected; each must exist.
     """
 
     name: str
@@ -111,9 +111,7 @@ def _match(parts: Sequence[str], globs: Sequence[str]) -> bool:
 
 def _read_case(said: Any) -> Case:
     if not isinstance(said, dict) or not {"name", "edits"} <= said.keys() <= _KEYS:
-        raise CaseError(
-            f"a case has a name, edits, and of {', '.join(sorted(_KEYS))} what it needs; this is none: {said}"
-        )
+        raise CaseError(f"a case has a name, edits, and no keys but {', '.join(sorted(_KEYS))}; got {said}")
     must_not = said.get("must_not", {})
     if not must_not.keys() <= set(KINDS):
         raise CaseError(f"{said['name']}: must_not has {', '.join(must_not)}; it may have {', '.join(KINDS)}")

@@ -1,4 +1,4 @@
-"""Compares what an edit selects with what it must select."""
+"""Compares the selection of an edit with the expected one."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from selection.errors import CaseError
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one case.
+    """Outcome of one case.
 
     Attributes:
-        missing: what must be selected and was not, by kind.
-        surplus: what was selected and must not be, by kind.
+        missing: expected names that were not selected, by kind.
+        surplus: selected names that were not expected, or are forbidden, by kind.
         reason: why everything runs, where it does; else None.
-        error: why nobody could tell; else None.
+        error: why there is no answer; else None.
     """
 
     case: str
@@ -42,15 +42,15 @@ class Outcome:
             yield f"{self.case}: {self.error}"
         for kind in KINDS:
             for name in sorted(self.missing.of(kind)):
-                yield f"{self.case}: {name} is missing in the selected {kind}: a dependency on what was edited is cut"
+                yield f"{self.case}: {name} is missing in the selected {kind}: its dependency on the edited file is cut"
             for name in sorted(self.surplus.of(kind)):
-                yield f"{self.case}: {name} is too much in the selected {kind}: it depends on what was edited"
+                yield f"{self.case}: {name} is too much in the selected {kind}: it depends on the edited file"
 
 
 def compare(
     case: Case, selected: Selection, everything: Selection, *, seconds: float = 0.0, reason: str | None = None
 ) -> Outcome:
-    """Resolves what a case expects among all there is, and compares it with what was selected.
+    """Resolves the patterns of a case among all names, and compares them with the selection.
 
     Raises:
         CaseError: a pattern of the case fits nothing, or the case contradicts itself.
@@ -58,7 +58,7 @@ def compare(
     expected = _resolve(case.expected, everything, case.name)
     forbidden = _resolve(case.must_not, everything, f"{case.name}, must_not")
     if unknown := [name for kind in KINDS for name in forbidden.of(kind) - everything.of(kind)]:
-        raise CaseError(f"{case.name}, must_not: {', '.join(unknown)} is not there: the name is gone or mistyped")
+        raise CaseError(f"{case.name}, must_not: {', '.join(unknown)} does not exist (deleted or mistyped)")
     surplus = _minus(selected, expected)
     # A name that the case both asks for and forbids is a mistake in the case: it fails, too.
     return Outcome(

@@ -1,4 +1,4 @@
-"""What a case does to a file. Edits are exact: one that no longer fits the tree is an error, not a case that passes."""
+"""Edits that cases make. They are exact: an edit that no longer fits the tree is an error, not a passing case."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from selection.errors import CaseError
 
-# They change a file's content, at which Pants looks, and not what it means.
+# They change a file's content, which Pants compares, but not its meaning.
 _REMARKS: Final = {".css": "/* edited */", ".html": "<!-- edited -->", ".jinja": "{# edited #}", ".md": "Edited."}
 _SLASHES: Final = frozenset({".proto", ".js"})
 
@@ -16,12 +16,12 @@ class Edit(Protocol):
     """One textual operation on one file; paths are from the root of the tree."""
 
     def apply(self, root: Path) -> None:
-        """Makes it. Raises CaseError where it does not fit."""
+        """Makes the edit. Raises CaseError if it does not fit the tree."""
 
 
 @dataclass(frozen=True)
 class Append:
-    """A line more at the end; a remark in the file's language unless a text is given."""
+    """Appends a line; a remark in the file's language unless a text is given."""
 
     path: str
     text: str | None = None
@@ -34,7 +34,7 @@ class Append:
 
 @dataclass(frozen=True)
 class Replace:
-    """One text in the place of another, which the file must hold exactly once."""
+    """Replaces one text, which the file must hold exactly once, with another."""
 
     path: str
     old: str
@@ -44,13 +44,13 @@ class Replace:
         file = _existing(root, self.path)
         before = file.read_text(encoding="utf-8")
         if (found := before.count(self.old)) != 1:
-            raise CaseError(f"{self.path} holds {self.old!r} {found} times; exactly once is needed: mend the case")
+            raise CaseError(f"{self.path} holds {self.old!r} {found} times; exactly once is allowed: correct the case")
         file.write_text(before.replace(self.old, self.new), encoding="utf-8")
 
 
 @dataclass(frozen=True)
 class Write:
-    """A new file."""
+    """Writes a new file."""
 
     path: str
     text: str
@@ -65,7 +65,7 @@ class Write:
 
 @dataclass(frozen=True)
 class Rename:
-    """A file under another name."""
+    """Renames a file."""
 
     path: str
     to: str
@@ -78,7 +78,7 @@ class Rename:
 
 @dataclass(frozen=True)
 class Delete:
-    """A file less."""
+    """Deletes a file."""
 
     path: str
 
@@ -96,16 +96,16 @@ _BY_KEY: Final[Mapping[str, type[Append | Replace | Write | Rename | Delete]]] =
 
 
 def read_edit(said: Mapping[str, str]) -> Edit:
-    """The edit that a mapping tells of: the operation's name with the path, and what else the operation needs."""
+    """The edit that a mapping describes: the operation's name with the path, and the operation's other arguments."""
     keys = _BY_KEY.keys() & said.keys()
     if len(keys) != 1:
-        raise CaseError(f"{dict(said)} names not exactly one of {', '.join(_BY_KEY)}")
+        raise CaseError(f"{dict(said)} must name exactly one of {', '.join(_BY_KEY)}")
     (key,) = keys
     rest = {name: value for name, value in said.items() if name != key}
     try:
         return _BY_KEY[key](said[key], **rest)
     except TypeError as error:
-        raise CaseError(f"{dict(said)} is no {key}: {error}") from error
+        raise CaseError(f"{dict(said)} is not a valid {key}: {error}") from error
 
 
 def remark(file: Path) -> str:
@@ -118,5 +118,5 @@ def remark(file: Path) -> str:
 def _existing(root: Path, path: str) -> Path:
     file = root / path
     if not file.is_file():
-        raise CaseError(f"{path} is no file of the tree: mend the case")
+        raise CaseError(f"{path} is not a file of the tree; correct the case")
     return file

@@ -1,4 +1,4 @@
-"""Edits do what they say, or say why they cannot; a scratch clone returns to where it was."""
+"""Edits apply exactly or fail with a reason; a scratch clone returns to its base."""
 
 import subprocess
 from pathlib import Path
@@ -16,7 +16,16 @@ def scratch(tmp_path: Path) -> Scratch:
     (tmp_path / "a.py").write_text("one = 1\n")
     (tmp_path / "b.css").write_text("p {}\n")
     git(tmp_path, "add", "--all")
-    git(tmp_path, "-c", "user.name=nobody", "-c", "user.email=nobody", "commit", "--quiet", "--message=begin")
+    git(
+        tmp_path,
+        "-c",
+        "user.name=selection",
+        "-c",
+        "user.email=a@example.org",
+        "commit",
+        "--quiet",
+        "--message=begin",
+    )
     return Scratch(tmp_path, git(tmp_path, "rev-parse", "HEAD").strip())
 
 

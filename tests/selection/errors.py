@@ -1,9 +1,9 @@
-"""What can be wrong with the table of cases, or with what it is asked of."""
+"""Errors of the table of cases, and of the program that answers."""
 
 
 class CaseError(Exception):
-    """A case does not fit the tree, or is not written as a case; the message says how to mend it."""
+    """A case does not fit the tree, or is malformed; the message says how to correct it."""
 
 
 class AskError(Exception):
-    """Nobody could say what an edit selects; the message holds what was asked and what came back."""
+    """The program could not answer; the message holds question and answer."""

@@ -1,4 +1,4 @@
-"""The runner's own negative test: a dependency that is cut must be noticed."""
+"""The runner's own negative test: it must notice a cut dependency."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -16,7 +16,7 @@ _CUT: Final = Replace("tests/integration/BUILD", '["docker/edge"]', '["!docker/e
 
 
 def is_noticed(scratch: Scratch, cases: Sequence[Case], everything: Selection) -> bool:
-    """Whether the case about the edge fails, and names the test, once the test no longer depends on what it reads."""
+    """Whether the case about the edge fails, and names the test, once the test no longer depends on its file."""
     (case,) = choose(cases, [CUT_CASE])
     cut = scratch.keep([_CUT], "Cut a dependency")
     with cut.edited(case.edits):

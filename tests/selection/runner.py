@@ -32,7 +32,7 @@ _ERR: Final = Console(stderr=True)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the cases that the command line asks for, and the one whose dependency is cut."""
     options = _parse(arguments)
-    # Whoever ends the run must not leave a clone and a daemon behind.
+    # Terminated, the run must still remove its clone and stop its daemon.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_FAILED))
     try:
         root = Path(git(Path.cwd(), "rev-parse", "--show-toplevel").strip())
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_cases(scratch: Scratch, cases: Sequence[Case], everything: Selection) -> Iterator[Outcome]:
-    """What becomes of each case, one after the other."""
+    """The outcome of each case, in order."""
     for case in cases:
         with scratch.edited(case.edits):
             outcome = _run(scratch, case, everything)
@@ -125,7 +125,7 @@ def _lists(selection: Selection) -> dict[str, list[str]]:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="selection", description=__doc__)
-    parser.add_argument("--case", action="append", default=[], metavar="NAME", help="this one, and others so named")
+    parser.add_argument("--case", action="append", default=[], metavar="NAME", help="run only this case; repeatable")
     parser.add_argument("--json", action="store_true", help="for machines, with all names")
     return parser.parse_args(arguments)
 

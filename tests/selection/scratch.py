@@ -15,16 +15,16 @@ from typing import Final
 from selection.edits import Edit
 from selection.errors import AskError, CaseError
 
-# "`PATH`:", an empty line, and the whole of the file: how the guide tells which files a new project has.
+# "`PATH`:", an empty line, and the whole file: the guide's form for files of a new project.
 _FILE: Final = re.compile(r"^`(?P<path>[\w./]+)`:\n\n```\w*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROJECTS: Final = "src/python/projects/BUILD"
 _CARRIED: Final = re.compile(r"^```python\n(?P<text># What each binary carries.*?)^```$", re.MULTILINE | re.DOTALL)
-_NOBODY: Final = ("-c", "user.name=nobody", "-c", "user.email=nobody", "-c", "commit.gpgsign=false")
+_AUTHOR: Final = ("-c", "user.name=selection", "-c", "user.email=selection@example.org", "-c", "commit.gpgsign=false")
 
 
 @dataclass(frozen=True)
 class Scratch:
-    """A working tree that may be spoilt.
+    """A working tree for edits.
 
     Attributes:
         base: the commit to which each case returns.
@@ -35,7 +35,7 @@ class Scratch:
 
     @contextmanager
     def edited(self, edits: Iterable[Edit]) -> Iterator[None]:
-        """The tree with some edits, for as long as the context lasts."""
+        """The tree with some edits, inside the context."""
         try:
             for edit in edits:
                 edit.apply(self.root)
@@ -45,7 +45,7 @@ class Scratch:
             git(self.root, "clean", "--quiet", "--force", "-d")
 
     def keep(self, edits: Iterable[Edit], words: str) -> "Scratch":
-        """The tree with some edits for good: what follows is compared with them in it."""
+        """The tree with some edits committed: later cases are compared with this state."""
         for edit in edits:
             edit.apply(self.root)
         return Scratch(self.root, _commit(self.root, words))
@@ -53,7 +53,7 @@ class Scratch:
 
 @contextmanager
 def scratch_clone(of: Path) -> Iterator[Scratch]:
-    """A clone of the commit that is checked out, in a temporary folder. Its daemon is stopped at the end."""
+    """A clone of the checked-out commit, in a temporary folder. Its daemon is stopped at the end."""
     folder = Path(tempfile.mkdtemp(prefix="selection-"))
     root = folder / "clone"
     try:
@@ -66,7 +66,7 @@ def scratch_clone(of: Path) -> Iterator[Scratch]:
 
 
 def environment() -> Mapping[str, str]:
-    """That of this process without what a Pants around it has set: the one within finds its own, and its daemon."""
+    """This process's environment without the outer Pants' variables: the inner Pants finds its own, and its daemon."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("PANTS_", "PEX_"))}
 
 
@@ -74,7 +74,7 @@ def git(root: Path, *arguments: str) -> str:
     """Runs git on a tree.
 
     Raises:
-        AskError: git could not do it.
+        AskError: git failed.
     """
     done = subprocess.run(["git", "-C", str(root), *arguments], check=False, capture_output=True, text=True)
     if done.returncode:
@@ -83,15 +83,15 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def files_of_guide(guide: str) -> dict[str, str]:
-    """The files that docs/add-a-project.md has one paste, by path.
+    """The files of docs/add-a-project.md, by path.
 
     Raises:
-        CaseError: there are none, or what each binary carries is not among them.
+        CaseError: there are none, or the contents of each binary are missing.
     """
     files = {found["path"]: found["text"] for found in _FILE.finditer(guide)}
     projects = _CARRIED.search(guide)
     if not files or projects is None:
-        raise CaseError("docs/add-a-project.md tells no files of a project, or not what each binary carries")
+        raise CaseError("docs/add-a-project.md has no files of a project, or no list of what each binary carries")
     return {**files, _PROJECTS: projects["text"]}
 
 
@@ -103,7 +103,7 @@ def _write_second_project(root: Path) -> None:
 
 def _commit(root: Path, words: str) -> str:
     git(root, "add", "--all")
-    git(root, *_NOBODY, "commit", "--quiet", "--allow-empty", "--no-verify", f"--message={words}")
+    git(root, *_AUTHOR, "commit", "--quiet", "--allow-empty", "--no-verify", f"--message={words}")
     return git(root, "rev-parse", "HEAD").strip()
 
 

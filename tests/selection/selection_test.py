@@ -1,4 +1,4 @@
-"""What the runner is made of. Whether Pants selects as the table says is for the runner: no sandbox has a history."""
+"""Parts of the runner. The runner itself compares Pants with the table: a sandbox has no history."""
 
 from pathlib import Path
 from typing import Final
@@ -35,7 +35,7 @@ def test_the_table_is_well_formed_and_has_the_case_whose_dependency_is_cut() -> 
     assert choose(cases, [CUT_CASE])[0].expected["tests"] == Patterns(("tests/integration/edge_test.py",))
 
 
-def test_what_is_as_expected_passes() -> None:
+def test_an_expected_selection_passes() -> None:
     case = _case(tests=("tests/data/**",), binaries=("src/cli:*", "!src/cli:client"))
     selected = _select(
         "tests/data/tables/keys_test.py", "tests/data/report/page_test.py", binaries=("src/cli:serving",)
@@ -52,14 +52,14 @@ def test_a_test_that_is_not_selected_is_named_as_missing() -> None:
     assert complaint.startswith("an edit: tests/data/report/page_test.py is missing in the selected tests")
 
 
-def test_what_is_selected_beyond_that_is_named_as_too_much() -> None:
+def test_a_surplus_selection_is_named_as_too_much() -> None:
     outcome = compare(_case(), _select(binaries=("src/cli:client",)), _ALL)
     assert not outcome.passed
     (complaint,) = outcome.complaints()
     assert complaint.startswith("an edit: src/cli:client is too much in the selected binaries")
 
 
-def test_what_a_case_forbids_fails_it_even_where_a_glob_asks_for_it() -> None:
+def test_a_forbidden_name_fails_the_case_even_if_a_glob_expects_it() -> None:
     case = Case(
         "an edit",
         (),
@@ -70,14 +70,14 @@ def test_what_a_case_forbids_fails_it_even_where_a_glob_asks_for_it() -> None:
     assert outcome.surplus.tests == {"tests/serving/answering/core_test.py"}
 
 
-def test_a_name_that_is_gone_is_missing_where_it_is_expected_and_an_error_where_it_is_forbidden() -> None:
+def test_a_deleted_name_is_missing_if_expected_and_an_error_if_forbidden() -> None:
     gone = Patterns(("tests/gone_test.py",))
     assert compare(Case("an edit", (), {"tests": gone}), _select(), _ALL).missing.tests == {"tests/gone_test.py"}
-    with pytest.raises(CaseError, match="is not there"):
+    with pytest.raises(CaseError, match="does not exist"):
         compare(Case("an edit", (), {}, must_not={"tests": gone}), _select(), _ALL)
 
 
-def test_a_case_that_nobody_could_be_asked_about_fails() -> None:
+def test_a_case_without_an_answer_fails() -> None:
     outcome = compare(_case(), _select(), _ALL)
     assert not type(outcome)(**{**vars(outcome), "error": "Pants ended with 1"}).passed
 
@@ -91,7 +91,7 @@ def test_a_glob_that_fits_nothing_is_an_error(glob: str) -> None:
 @pytest.mark.parametrize(
     ("name", "glob", "fits"),
     [
-        ("tests/data/tables/keys_test.py", "tests/*/keys_test.py", True),
+        ("tests/data/tables/keys_test.py", "tests/data/*/keys_test.py", True),
         ("tests/data/report/page_test.py", "tests/*/page_test.py", False),
         ("tests/data/report/page_test.py", "tests/**/page_test.py", True),
         ("tests/page_test.py", "tests/**/page_test.py", True),
@@ -117,31 +117,31 @@ def test_a_star_crosses_no_folder_and_two_do(name: str, glob: str, fits: bool) -
         "cases: [{name: a, edits: [{rename: x}]}]",
     ],
 )
-def test_a_table_that_says_something_else_is_refused(text: str, tmp_path: Path) -> None:
+def test_a_malformed_table_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "cases.yaml").write_text(text)
     with pytest.raises(CaseError):
         read_cases(tmp_path / "cases.yaml")
 
 
-def test_a_case_that_is_not_there_is_named_beside_those_that_are() -> None:
+def test_an_unknown_case_is_named_beside_the_known_ones() -> None:
     with pytest.raises(CaseError, match="no case named another; there are: an edit"):
         choose([_case()], ["another"])
 
 
-def test_images_are_told_from_binaries() -> None:
+def test_images_are_separated_from_binaries() -> None:
     answer = '{"tests": ["t_test.py"], "packages": ["docker/a:image", "src:b"], "reason": null, "everything": false}'
     selection, reason = read_answer(answer)
     assert selection == Selection(frozenset({"t_test.py"}), frozenset({"src:b"}), frozenset({"docker/a:image"}))
     assert reason is None
 
 
-def test_all_there_is_stands_behind_the_sign_for_it() -> None:
+def test_a_double_colon_means_everything() -> None:
     answer = '{"tests": ["::"], "packages": ["::"], "reason": "part of Pants"}'
     assert read_answer(answer, _ALL) == (_ALL, "part of Pants")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"tests": []}'])
-def test_what_is_no_answer_is_an_error(text: str) -> None:
+def test_a_malformed_answer_is_an_error(text: str) -> None:
     with pytest.raises(AskError, match="printed no answer"):
         read_answer(text)
 
@@ -155,5 +155,5 @@ def test_the_files_of_the_second_project_come_out_of_the_guide() -> None:
 
 
 def test_a_guide_without_files_is_an_error() -> None:
-    with pytest.raises(CaseError, match="tells no files"):
+    with pytest.raises(CaseError, match="has no files"):
         files_of_guide("# Add a project\n")

@@ -1,4 +1,4 @@
-"""What is read of a full run, and what is written of an edit."""
+"""Reading the log of a full run, and writing the results of an edit."""
 
 from pathlib import Path
 from typing import Final

@@ -1,7 +1,7 @@
-"""What a change runs, beside everything: tests, their seconds, and the time of a run with caches and without.
+"""Compares a change's run with a full run: tests, their seconds, and the time with caches and without.
 
 Makes the edits of `tests/selection/cases.yaml` in a clone. Writes `benchmarks/ci/RESULTS.md`. With `--times` it tests
-everything first, for twenty minutes and more; without, it tells the shares alone, and the effort if it is given the log
+everything first, for twenty minutes and more; without, it prints only the shares, and the effort if it is given the log
 of a full run.
 """
 
@@ -42,7 +42,7 @@ _ERR: Final = Console(stderr=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures what the command line asks for, and writes it down."""
+    """Measures as the command line says, and writes the results."""
     options = _parse(arguments)
     root = Path(git(Path.cwd(), "rev-parse", "--show-toplevel").strip())
     cases = read_cases(root / "tests/selection/cases.yaml")
@@ -111,13 +111,13 @@ def _run_everything(scratch: Scratch, caches: Path) -> tuple[Full, str]:
 
 
 def _run(root: Path, caches: Path, command: Sequence[str]) -> tuple[float, str]:
-    """Seconds of a command with its own caches of Pants, and what it printed. A test that fails is no measurement."""
+    """Seconds and output of a command with its own caches of Pants. Raises if a test fails."""
     places = {"PANTS_LOCAL_STORE_DIR": str(caches / "store"), "PANTS_NAMED_CACHES_DIR": str(caches / "named")}
     start = time.monotonic()
     done = subprocess.run(
         command,
         cwd=root,
-        # Without a daemon, which would keep in memory what a cold run must not know.
+        # Without a daemon, whose memory would warm a cold run.
         env={**environment(), **places, "PANTS_PANTSD": "false"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -142,7 +142,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--edit", action="append", default=[], metavar="NAME", help="time this one, and others so named"
     )
     parser.add_argument(
-        "--selected", type=Path, help="what `tests/selection/runner.py -- --json` printed: not to ask again"
+        "--selected", type=Path, help="output of `tests/selection/runner.py -- --json`, to avoid running it again"
     )
     parser.add_argument("--log", type=Path, help="what `./pants test ::` printed when all ran: for the effort")
     parser.add_argument("--full-seconds", type=float, help="how long that took, with empty caches")

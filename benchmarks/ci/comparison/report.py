@@ -17,7 +17,7 @@ class Row:
 
     Attributes:
         share: of all test files, those selected, 0 to 1.
-        effort: of the seconds that all tests take, those of the selected, 0 to 1; None where not measured.
+        effort: share of all tests' seconds that the selected tests take, 0 to 1; None if not measured.
         warm_s, cold_s: testing what is affected, with the caches of the commit before and without any; None where not
             measured.
     """
@@ -39,7 +39,7 @@ class Full:
 
 
 def write(rows: Sequence[Row], full: Full, machine: str, path: Path = RESULTS) -> None:
-    """Writes all but what a person wrote below KEPT_FROM."""
+    """Rewrites the file, except for the part below KEPT_FROM."""
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     _, heading, kept = before.partition(KEPT_FROM)
     path.write_text("\n".join(_lines(rows, full, machine)) + f"\n{heading or KEPT_FROM}{kept}", encoding="utf-8")
@@ -47,14 +47,14 @@ def write(rows: Sequence[Row], full: Full, machine: str, path: Path = RESULTS) -
 
 def _lines(rows: Sequence[Row], full: Full, machine: str) -> Iterator[str]:
     yield from (
-        "# What a change runs, beside everything",
+        "# A change's run against a full run",
         "",
         "Made by `./pants run benchmarks/ci/comparison/main.py`; what stands below *What limits us* is by hand.",
         "",
         machine,
         "",
-        "Each edit of `tests/selection/cases.yaml`, made in a clone in which a second project, `rain`, stands beside",
-        "the example. *Tests*: the files selected. *Effort*: of the seconds that all tests take, those of the",
+        "Each edit of `tests/selection/cases.yaml`, in a clone with a second project, `rain`, beside",
+        "the example. *Tests*: the files selected. *Effort*: the share of all tests' seconds that the",
         "selected. *Warm*: `./pants affected --only test` with the caches of the commit before; *cold*: without any.",
         "Both start Pants anew, without its daemon, which would save 10 s of each.",
         f"Goals for one project's edit: {SHARE_GOAL:.0%} of the tests, {TIME_GOAL:.0%} of the full run's time at most.",

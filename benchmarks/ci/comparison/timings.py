@@ -1,4 +1,4 @@
-"""Seconds of each test file, out of what Pants prints at the end of a full run."""
+"""Seconds of each test file, from Pants' output at the end of a full run."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,11 +13,11 @@ _LINE: Final = re.compile(
 
 
 class TimingsError(Exception):
-    """A log is not that of a full run in which all passed."""
+    """A log is not from a full run in which all tests passed."""
 
 
 def read_timings(log: str, tests: Iterable[str]) -> Mapping[str, float]:
-    """Seconds of each of the tests. Those that shared a process share its time evenly.
+    """Seconds of each test. Tests that shared a process share its time evenly.
 
     Raises:
         TimingsError: a test has no time: the log is of another tree, or the test did not pass.
@@ -29,11 +29,11 @@ def read_timings(log: str, tests: Iterable[str]) -> Mapping[str, float]:
         members = [file, *(_beside(file, wanted - found.keys()) if shared else ())]
         seconds.update(dict.fromkeys(members, spent / len(members)))
     if absent := sorted(wanted - seconds.keys()):
-        raise TimingsError(f"the log tells no time of {', '.join(absent)}: give that of a full run in which all passed")
+        raise TimingsError(f"no time of {', '.join(absent)} in the log; pass the log of a full, passing run")
     return {test: seconds[test] for test in wanted}
 
 
 def _beside(file: str, tests: Iterable[str]) -> list[str]:
-    """The tests of the same folder: what shares a process is declared in one BUILD file."""
+    """The tests of the same folder: one BUILD file declares which share a process."""
     folder = PurePosixPath(file).parent
     return [test for test in tests if PurePosixPath(test).parent == folder]

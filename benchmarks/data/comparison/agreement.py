@@ -42,7 +42,7 @@ def drift_differences(expected: Mapping[str, float], found: Mapping[str, float])
 
 
 def _compare_stability(column: str, ours: float, found: Mapping[str, float]) -> Iterator[str]:
-    """By whatever the other measures in place of a population stability index."""
+    """By the measure that the other uses instead of a population stability index."""
     if f"{column} psi" in found:
         name, theirs = f"{column} psi", found[f"{column} psi"]
     elif f"{column} kl" in found:

@@ -1,4 +1,4 @@
-"""Contenders that found something else are noticed, and those that found the same are not."""
+"""Contenders with other results are noticed, and contenders with equal results are not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who takes part in which task, what they must agree on, and by how much we want to be faster."""
+"""Contenders of each task, the results that must agree, and our goals for speed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Contender:
     """One way to do a task.
 
     Attributes:
-        name: for the table, with what sets this way apart from others of the same library.
-        module, task: what is run.
+        name: for the table, with the difference from other ways of the same library.
+        module, task: the code to run.
         is_peer: whether it runs with the peers' lock, not with ours.
         planted: a task of the same module that does the same to rows some of which break rules, "" for none.
-        lacks: ends of the names of what it has no means to find.
+        lacks: suffixes of results that it cannot find.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Contest:
         name: short, for the command line.
         title: for the table.
         contenders: ours first; all ratios are to it.
-        compare: says what differs between results that are expected and those that were found.
+        compare: lists differences between expected and found results.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Contest:
 
 @dataclass(frozen=True)
 class Goal:
-    """How fast we want to be.
+    """A goal for speed.
 
     Attributes:
         peers: names of contenders; the fastest of them counts.
@@ -99,7 +99,7 @@ INGEST: Final = Contest(
     (
         _ours("Athanor, the whole build", "build"),
         Contender("pandas, our version", "pandas_join", "join", is_peer=False),
-        Contender("pandas, that of the peers", "pandas_join", "join"),
+        Contender("pandas, the peers' version", "pandas_join", "join"),
         Contender("polars, eager", "polars_join", "eager"),
         Contender("polars, lazy", "polars_join", "lazy"),
     ),
@@ -125,10 +125,10 @@ GOALS: Final = (
         5,
         "A profile with drift is at least 5 times as fast as Evidently's",
     ),
-    Goal("profile", ("Great Expectations",), 5, "…and at least 5 times as fast as that of Great Expectations"),
+    Goal("profile", ("Great Expectations",), 5, "…and at least 5 times as fast as Great Expectations'"),
     Goal(
         "ingest",
-        ("pandas, our version", "pandas, that of the peers"),
+        ("pandas, our version", "pandas, the peers' version"),
         1 / 1.5,
         "Ingest, join and snapshot take at most 1.5 times the time of plain pandas",
     ),

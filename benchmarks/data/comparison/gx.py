@@ -1,6 +1,6 @@
 """Great Expectations: an ephemeral context, one pandas data source, and all expectations in one suite.
 
-Suites and batches of what is validated are made before the clock starts, progress bars and analytics are off, and text
+Suites and batches are made before the clock starts, progress bars and analytics are off, and text
 is categorical, with which it is fastest.
 """
 
@@ -92,7 +92,7 @@ def _count(failed: Any) -> tuple[str, float]:
 
 
 def _expect_profile(rules: Rules) -> Iterator[Any]:
-    """What a profile holds; the bounds are out of reach, so that each expectation answers with what it observed."""
+    """Expectations of a profile; the bounds are out of reach, so that each expectation returns its observation."""
     for column in rules.columns:
         name = column.name
         yield gxe.ExpectColumnProportionOfNonNullValuesToBeBetween(column=name, min_value=0, max_value=1)
@@ -152,7 +152,7 @@ def _profile(folder: Path, _: Path, clock: Clock) -> Answer:
 
 
 def _observed(results: Any, kind: str) -> Iterator[tuple[str, float]]:
-    """By column, what the expectations of one kind observed; none of all may have failed to run."""
+    """Observations of one kind of expectation by column. Raises if any failed to run."""
     for one in results:
         config = one.expectation_config
         if not one.result:

@@ -1,4 +1,4 @@
-"""The files that the driver has prepared for all contenders, and what it expects to be found in them."""
+"""The files that the driver prepares for all contenders, and the results that it expects."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RAW: Final = "raw"
 # How many times over the flights are streamed, as text.
 TIMES: Final = "times"
 
-# What a row can break, under the one name that all contenders give it.
+# Rules that a row can break, by the names that all contenders use.
 REQUIRED: Final = "REQUIRED"
 RANGE: Final = "RANGE"
 WHOLE: Final = "WHOLE"

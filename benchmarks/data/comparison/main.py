@@ -26,7 +26,7 @@ from data.comparison.report import Outcome, Results, show, write
 _RESULTS: Final = Path("benchmarks/data/RESULTS.md")
 _ROUNDS: Final = 2
 _LEAST_S: Final = 1.5
-# So that nobody tells their makers.
+# No telemetry.
 _QUIET: Final = {"GX_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 
 

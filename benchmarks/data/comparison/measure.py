@@ -16,11 +16,11 @@ from typing import Any, TypeAlias
 
 @dataclass(frozen=True)
 class Answer:
-    """What a task did.
+    """Results of a task.
 
     Attributes:
         rows: that it worked on.
-        found: its results by name, for the comparison with those of the others.
+        found: its results by name, for comparison with other contenders.
     """
 
     rows: int

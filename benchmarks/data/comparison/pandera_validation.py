@@ -45,7 +45,7 @@ def _value_checks(column: ColumnRules, check: Any, is_python: bool) -> list[Any]
     if column.categories:
         return [check.isin(column.categories)]
     if column.pattern:
-        # Python's $ lets a line break follow; that of Arrow and of polars does not.
+        # Python's $ matches before a final line break; the $ of Arrow and polars does not.
         return [check.str_matches(f"^(?:{column.pattern})" + (r"\Z" if is_python else "$"))]
     return [check.in_range(column.minimum, column.maximum)] if column.has_range else []
 

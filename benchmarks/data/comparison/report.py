@@ -1,4 +1,4 @@
-"""What came out: a table for the terminal, and RESULTS.md."""
+"""Results: a table for the terminal, and RESULTS.md."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LARGEST_PEAK_BYTES: Final = 4 * 2**30
 
 @dataclass(frozen=True)
 class Results:
-    """All that a run measured.
+    """All measurements of a run.
 
     Attributes:
         outcomes: by the names of contests.
@@ -118,7 +118,7 @@ def show(results: Results, console: Console) -> None:
 
 
 def write(results: Results, path: Path) -> None:
-    """Writes the file anew, but for what people wrote below `KEPT_FROM`."""
+    """Rewrites the file, except for the part below `KEPT_FROM`, which people write."""
     old = path.read_text() if path.exists() else ""
     kept = old[old.index(KEPT_FROM) :] if KEPT_FROM in old else f"{KEPT_FROM}\n"
     path.write_text("\n".join([*_lines(results), kept]))
@@ -144,18 +144,18 @@ def _lines(results: Results) -> Iterator[str]:
         yield from _markdown(_HEADER, _rows(contest, results.outcomes[contest.name]))
         yield ""
     if results.streamed:
-        yield from ("## Stream what does not fit into memory", "", _stream_words(results), "")
+        yield from ("## Stream more rows than fit into memory", "", _stream_words(results), "")
 
 
 _METHOD: Final = (
     "Each contender runs in a process of its own, in turns with the others. A process does its work at least twice,",
-    "and short work for 1.5 s, after imports and, but for ingest, after reading what was prepared; *median s* is that",
-    "of all rounds but the first of each process, *first s* that of the first ones, *peak MiB* the largest resident",
-    "memory up to the end of a first round, imports and all. Peers have their best settings: schemas, suites, batches",
-    "and definitions are made before the clock starts, and where there are several ways, all of them stand here. A",
+    "and short work for 1.5 s, after imports and, except for ingest, after reading input; *median s* is the median of",
+    "all rounds but the first of each process, *first s* the median of the first ones, *peak MiB* the largest resident",
+    "memory up to the end of a first round, with imports. Peers have their best settings: schemas, suites, batches",
+    "and definitions are made before the clock starts, and the tables list all ways of a library. A",
     "time counts only if the results agree: all validators find the same planted rows (Great Expectations has no way",
     "to ask floats for whole numbers), profiles have the same means and distances and the same columns have shifted,",
-    "joined files hold the same rows and sums. How each is set is told at the top of its module in `comparison/`.",
+    "joined files hold the same rows and sums. The top of each module in `comparison/` describes its settings.",
     "",
 )
 
@@ -174,7 +174,7 @@ def _machine() -> str:
 
 
 def _versions(results: Results) -> str:
-    """Ours first, then those that differ or are new with the peers."""
+    """Our versions first, then the peers' that differ or are new."""
     found: dict[str, list[str]] = {}
     for contest in results.contests:
         for contender in contest.contenders:

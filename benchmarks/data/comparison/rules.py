@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ColumnRules:
-    """What one column must keep.
+    """Rules of one column.
 
     Attributes:
         kind: number, integer, boolean, text or timestamp.
@@ -40,7 +40,7 @@ class ColumnRules:
 
 @dataclass(frozen=True)
 class Rules:
-    """Rules of a table: its columns, and those that together may not repeat."""
+    """Rules of a table: its columns, and its unique key."""
 
     columns: list[ColumnRules]
     key: list[str]

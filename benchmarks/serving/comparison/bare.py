@@ -1,4 +1,4 @@
-"""A bare `grpc.aio` server around our core: what gRPC in Python gives at most."""
+"""A bare `grpc.aio` server around our core: the limit of gRPC in Python."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from serving.comparison.servers import Server, Site, run_athanor, run_bare, run_
 
 
 class Kind(enum.Enum):
-    """What a contender is compared as."""
+    """Role of a contender in the comparison."""
 
     OURS = "ours"
     LIMIT = "limit"

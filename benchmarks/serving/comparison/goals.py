@@ -1,4 +1,4 @@
-"""What is wanted of the figures, and whether they are so."""
+"""Goals for the figures, and whether a run reaches them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Verdict:
     Attributes:
         ratio: the median over the turns.
         limit: least or most that is wanted, as `is_least` says.
-        against: the name of what the figure was compared with; of peers the one that was best most often.
+        against: the name of the compared contender; among peers, the one that was best most often.
     """
 
     sentence: str
@@ -56,7 +56,7 @@ class Verdict:
         return self.ratio >= self.limit if self.is_least else self.ratio <= self.limit
 
 
-def judge(results: Results) -> Iterator[Verdict]:
+def evaluate(results: Results) -> Iterator[Verdict]:
     """Each goal whose lanes were measured."""
     peers = results.names(Kind.AS_INSTALLED, Kind.TUNED)
     if OURS in results.turns:
@@ -118,7 +118,7 @@ def _compare(
     best: Callable[..., tuple[float, str]],
     limit: float,
 ) -> Verdict:
-    """Ours over the best of the others, turn by turn: what else the machine does falls on both."""
+    """Ours over the best of the others, turn by turn, so that other load of the machine affects both."""
     found = [
         best((figure(results.turns[name][turn]), name) for name in others) for turn in range(len(results.turns[ours]))
     ]

@@ -1,4 +1,4 @@
-"""Verdicts follow from the figures, a missed goal is told as missed, and a new run keeps what people wrote."""
+"""Verdicts follow from the figures, a missed goal is reported as missed, and a new run keeps people's part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from serving.comparison.contenders import BARE, Kind
-from serving.comparison.goals import OURS, OURS_TENSORS, Results, judge
+from serving.comparison.goals import OURS, OURS_TENSORS, Results, evaluate
 from serving.comparison.measure import Alone, Turn
 from serving.comparison.report import KEPT_FROM, Run, to_json, write
 from serving.comparison.scenarios import DEFAULTS, OFF, ON, SHADOW
@@ -46,11 +46,11 @@ def results(**ours: float) -> Results:
 
 
 def missed(measured: Results) -> list[str]:
-    return [verdict.sentence for verdict in judge(measured) if not verdict.is_reached]
+    return [verdict.sentence for verdict in evaluate(measured) if not verdict.is_reached]
 
 
 def test_all_goals_are_judged_and_can_be_reached() -> None:
-    assert len(list(judge(results()))) == 9
+    assert len(list(evaluate(results()))) == 9
     assert missed(results()) == []
 
 
@@ -85,7 +85,7 @@ def test_a_slower_lane_misses_its_goal(lane: str, figures: dict[str, float], wor
 
 
 def test_the_best_peer_is_found_for_each_figure() -> None:
-    verdicts = {verdict.sentence: verdict.against for verdict in judge(results())}
+    verdicts = {verdict.sentence: verdict.against for verdict in evaluate(results())}
     assert [name for name in verdicts.values() if name in ("tuned", "installed")] == [
         "tuned",
         "installed",
@@ -95,7 +95,7 @@ def test_the_best_peer_is_found_for_each_figure() -> None:
 
 
 def test_what_was_not_measured_is_not_judged() -> None:
-    assert list(judge(Results({DEFAULTS.name: [TURN]}, {DEFAULTS.name: Kind.OURS}, []))) == []
+    assert list(evaluate(Results({DEFAULTS.name: [TURN]}, {DEFAULTS.name: Kind.OURS}, []))) == []
 
 
 def test_a_new_run_keeps_what_people_wrote(tmp_path: Path) -> None:
@@ -109,6 +109,6 @@ def test_a_new_run_keeps_what_people_wrote(tmp_path: Path) -> None:
 
 
 def test_every_turn_is_told_as_json() -> None:
-    told = json.loads(to_json(Run(results(), {"ray": "2"}, 1.5)))
-    assert told["turns"][OURS][0]["per_s"] == 6_000.0
-    assert all(goal["is_reached"] for goal in told["goals"])
+    data = json.loads(to_json(Run(results(), {"ray": "2"}, 1.5)))
+    assert data["turns"][OURS][0]["per_s"] == 6_000.0
+    assert all(goal["is_reached"] for goal in data["goals"])

@@ -25,7 +25,7 @@ _GRACE_S: Final = 60.0
 
 
 class Protocol(enum.Enum):
-    """How a door is asked, with what h2load is told for it."""
+    """Protocol of a door, with h2load's options for it."""
 
     GRPC = ("--header=content-type: application/grpc", "--header=te: trailers")
     HTTP = ("--h1", "--header=content-type: application/json")
@@ -75,10 +75,10 @@ def demand_h2load() -> None:
 
 
 def press(target: Target, clients: int, seconds: float) -> Answered:
-    """Load from so many clients, each of which asks again as soon as it is answered, for about so long.
+    """Load from `clients` clients for about `seconds`; each sends its next request as soon as it has an answer.
 
     The number of requests is fixed, from how fast a few were answered, so that none is given up at the end: MLServer
-    loses those that it has gathered with one whose caller is gone.
+    loses all requests of a batch if one caller cancels.
 
     Raises:
         RuntimeError: a request failed, or was answered by something of another length than the right answer.
@@ -92,7 +92,7 @@ def _count(clients: int, requests: int) -> Sequence[str]:
 
 
 def pace(target: Target, per_s: float, seconds: float, seed: int) -> Answered:
-    """Load at a fixed rate: clients ask at even intervals, each beginning at its own moment, whoever waits.
+    """Load at a fixed rate: clients send at even, staggered intervals, whether or not earlier requests wait.
 
     A client of HTTP/1.1 has one request under way at a time, and asks late if it is answered late.
 
@@ -145,7 +145,7 @@ def _run(target: Target, runs: Sequence[Sequence[str]]) -> Answered:
 
 
 def _check(text: str, target: Target) -> None:
-    """A gRPC error comes as HTTP 200 with an empty body: what was received in all tells that there was none."""
+    """A gRPC error is an HTTP 200 with an empty body: the number of received bytes shows that there was none."""
     requests = re.search(r"requests: .* (\d+) done, (\d+) succeeded", text)
     received = re.search(r"\((\d+)\) data$", text, re.MULTILINE)
     if requests is None or received is None:

@@ -89,8 +89,8 @@ def _join(parts: Sequence[Results]) -> Results:
 
 
 def _versions(peers: str) -> dict[str, str]:
-    told = subprocess.run([peers, "-c", _TELL_VERSIONS, *_THEIRS], capture_output=True, text=True, check=True)
-    theirs: dict[str, str] = json.loads(told.stdout)
+    done = subprocess.run([peers, "-c", _TELL_VERSIONS, *_THEIRS], capture_output=True, text=True, check=True)
+    theirs: dict[str, str] = json.loads(done.stdout)
     return {**{name: metadata.version(name) for name in _OURS}, **theirs}
 
 

@@ -24,7 +24,7 @@ _POLL_S: Final = 0.1
 
 @dataclass(frozen=True)
 class Turn:
-    """What one turn of one door has shown; times in seconds.
+    """Figures of one turn of one door; times in seconds.
 
     Attributes:
         per_s: single-row requests per second at `CLIENTS` at once.
@@ -53,7 +53,7 @@ class Lane:
     batch: Target
 
     def take_turn(self, seconds: float, number: int) -> Turn:
-        """Measures each figure for so long. Raises RuntimeError if an answer is not what it was."""
+        """Measures each figure for so long. Raises RuntimeError if an answer has changed."""
         self.server.demand_running()
         top = press(self.single, CLIENTS, seconds)
         alone = press(self.single, 1, seconds)

@@ -1,4 +1,4 @@
-"""What every peer's server is told on its command line."""
+"""The command line of every peer's server."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Way(enum.Enum):
 
     AS_INSTALLED = "as-installed"
     DIRECT = "direct"
-    """Its best for a caller who waits for each answer: whatever costs time is off, nothing is gathered."""
+    """Its best for a caller who waits for each answer: optional work and batching are off."""
     BATCHING = "batching"
-    """Its best for many callers at once: requests that wait are answered together."""
+    """Its best for many callers at once: waiting requests are answered in one batch."""
 
 
 @dataclass(frozen=True)

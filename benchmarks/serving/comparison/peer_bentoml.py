@@ -1,4 +1,4 @@
-"""BentoML, asked over REST; as installed, and at its best: gathering the requests that wait (`batchable`).
+"""BentoML, asked over REST; as installed, and at its best: batching waiting requests (`batchable`).
 
 Rows come as lists, and become a data frame in the service: BentoML 1.4 fails to gather data frames, and is slower at
 reading them from JSON.
@@ -41,7 +41,7 @@ class AsInstalled(_Pipeline):
 
 @bentoml.service(metrics={"enabled": False}, logging={"access": {"enabled": False}})
 class Batching(_Pipeline):
-    # The patience is what BentoML refuses requests by, not what it waits.
+    # BentoML refuses requests beyond this latency; it does not wait for so long.
     @bentoml.api(batchable=True, max_batch_size=4_000, max_latency_ms=10_000)  # type: ignore[untyped-decorator]
     def predict(self, rows: list[list[Any]]) -> np.ndarray:
         return self._answer(rows)

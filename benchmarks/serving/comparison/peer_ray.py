@@ -1,7 +1,7 @@
 """Ray Serve with its default proxy, which is written in Python, asked over REST.
 
-As installed it answers each request by itself; at its best it gathers those that wait (`serve.batch`). It runs with
-our lock, and so with the Ray that our own service stands on.
+As installed it answers each request by itself; at its best it batches waiting requests (`serve.batch`). It runs with
+our lock, and so with the same Ray as our service.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WAIT_S: Final = 0.005
 
 
 class _Pipeline:
-    """Serve's decorators are applied below: they would be pickled with what this module holds."""
+    """Serve's decorators are applied below: here they would be pickled with this module's globals."""
 
     def __init__(self, path: str) -> None:
         # In the replica alone.

@@ -1,4 +1,4 @@
-"""What a run prepares: the release that all serve, its pipeline as scikit-learn fitted it, and rows to ask about."""
+"""Input of a run: the release that all serve, its fitted scikit-learn pipeline, and rows for requests."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ BATCH: Final = 1_000
 
 @dataclass(frozen=True)
 class Prepared:
-    """What every contender is given.
+    """Input of every contender.
 
     Attributes:
         store: a copy of the home's release store, so that the run may change who takes traffic.
         pipeline: file of the fitted pipeline, by joblib.
         rows: the first `BATCH` rows as messages of the contract.
         columns: the same rows as contract columns.
-        frame: what the pipeline is given for them: features, computed already.
+        frame: the pipeline's input for them: computed features.
         probabilities: the release's own answers, float64 of shape (BATCH,).
     """
 

@@ -1,4 +1,4 @@
-"""What came out: tables for the terminal, JSON, and RESULTS.md."""
+"""Results: tables for the terminal, JSON, and RESULTS.md."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from serving.comparison.goals import OURS, Results, Verdict, judge
+from serving.comparison.goals import OURS, Results, Verdict, evaluate
 from serving.comparison.measure import CLIENTS, Turn
 
 KEPT_FROM: Final = "## What limits us"
@@ -36,7 +36,7 @@ _GOALS: Final = ("goal", "measured", "wanted", "", "against")
 
 @dataclass(frozen=True)
 class Run:
-    """A run, with what is told of it.
+    """A run and its description.
 
     Attributes:
         versions: of the distributions, ours and the peers'.
@@ -84,7 +84,7 @@ def _core(results: Results) -> str:
 
 
 def _verdicts(results: Results) -> Iterator[tuple[str, ...]]:
-    for verdict in judge(results):
+    for verdict in evaluate(results):
         yield (
             verdict.sentence,
             f"{verdict.ratio:.2f}",
@@ -105,8 +105,8 @@ def show(run: Run, console: Console) -> None:
 
 def to_json(run: Run) -> str:
     """Every figure of every turn, and the goals."""
-    verdicts: list[Verdict] = list(judge(run.results))
-    told: dict[str, Any] = {
+    verdicts: list[Verdict] = list(evaluate(run.results))
+    data: dict[str, Any] = {
         "machine": _machine(),
         "versions": dict(run.versions),
         "seconds": run.seconds,
@@ -114,11 +114,11 @@ def to_json(run: Run) -> str:
         "core": [asdict(one) for one in run.results.alone],
         "goals": [asdict(verdict) | {"is_reached": verdict.is_reached} for verdict in verdicts],
     }
-    return json.dumps(told, indent=2) + "\n"
+    return json.dumps(data, indent=2) + "\n"
 
 
 def write(run: Run, path: Path) -> None:
-    """Writes the file anew, but for what people wrote below `KEPT_FROM`."""
+    """Rewrites the file, except for the part below `KEPT_FROM`, which people write."""
     old = path.read_text() if path.exists() else ""
     kept = old[old.index(KEPT_FROM) :] if KEPT_FROM in old else f"{KEPT_FROM}\n"
     path.write_text("\n".join([*_lines(run), kept]))
@@ -151,13 +151,13 @@ def _lines(run: Run) -> Iterator[str]:
 
 _METHOD: Final = (
     "All servers run at once, each with one replica and one thread for its model, and are measured in turns by",
-    "`h2load` on the same machine; what else it does falls on all alike. gRPC is asked over HTTP/2, REST over",
+    "`h2load` on the same machine, whose other load affects all alike. gRPC runs over HTTP/2, REST over",
     "HTTP/1.1, by connections that stay open. All serve the same fitted pipeline and are asked about the same rows.",
     "**Peers have the easier work**: they are given the features and run the pipeline; we are given the contract's",
     "columns, check every value and compute the features. Before it is timed each door must answer one row and 1,000",
     "rows as the release does, within 1e-6, and while it is timed the answers must have the length of the right one.",
     "*At half* is a fixed rate of half the requests/s beside it, evenly spaced. Ratios are taken turn by turn, against",
-    "whichever peer was best in that turn. How each peer is set is told at the top of its module in `comparison/`.",
+    "the best peer of that turn. The top of each peer's module in `comparison/` describes its settings.",
 )
 
 

@@ -25,7 +25,7 @@ _ALL: Final = ("--trace-ratio=1", "--access-log-ratio=1", "--prediction-log-rati
 
 @dataclass
 class Collector:
-    """What has come to a receiver of OTLP traces.
+    """Traces that arrived at an OTLP receiver.
 
     Attributes:
         received_bytes: of all spans.
@@ -76,7 +76,7 @@ def run_with_telemetry(name: str, ratios: tuple[str, ...], site: Site) -> Iterat
 
 @contextmanager
 def run_with_shadow(name: str, site: Site) -> Iterator[Server]:
-    """Runs our service with a shadow: another release of the store, or where there is none the champion once more."""
+    """Runs our service with a shadow: another release of the store, or else the champion itself."""
     copy = make_folder(site, name) / "store"
     shutil.copytree(site.prepared.store, copy)
     store, model = ReleaseStore(copy), site.prepared.model.name
