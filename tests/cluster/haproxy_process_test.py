@@ -18,7 +18,7 @@ from support.processes import wait_until
 from athanor.cluster import serve_haproxy
 from athanor.cluster.haproxy_script import write_haproxy_script
 from athanor.cluster.serve_haproxy import Doors
-from athanor.serving.setup.settings import find_free_ports
+from athanor.serving.setup.ports import find_free_ports
 
 
 @pytest.fixture(scope="module")

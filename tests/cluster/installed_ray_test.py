@@ -152,7 +152,6 @@ _FIXED: Final = {
     (haproxy.HAProxyApi, "_start_and_wait_for_haproxy"),
     (haproxy.HAProxyApi, "_graceful_reload"),
     (haproxy.HAProxyApi, "stop"),
-    (replica.Replica, "perform_graceful_shutdown"),
 }
 
 

@@ -18,7 +18,7 @@ from client.certificates import Authority, Signed
 from integration.service import PROJECT, Service
 from support.processes import wait_until
 
-from athanor.serving.setup.settings import find_free_ports
+from athanor.serving.setup.ports import find_free_ports
 from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
 
 _CONFIGURATION: Final = Path("docker/edge/haproxy.cfg")

@@ -19,7 +19,7 @@ from support.processes import Process, find_session, kill, list_processes, nothi
 from athanor.home import Home
 from athanor.release.files import GRAPH, MANIFEST, MODEL_CARD
 from athanor.release.store import ReleaseStore
-from athanor.serving.setup.settings import find_free_ports, is_free
+from athanor.serving.setup.ports import find_free_ports, is_free
 
 _REFUSED: Final = 2
 _CLOSED_AFTER_S: Final = 30.0

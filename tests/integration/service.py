@@ -12,8 +12,8 @@ from support.processes import Process, find_session
 
 from athanor.home import Home
 from athanor.serving.replica.status import ReplicaStatus, StatusFolder
-from athanor.serving.setup.paths import ServicePlace
-from athanor.serving.setup.settings import find_free_ports
+from athanor.serving.setup.paths import ServicePaths
+from athanor.serving.setup.ports import find_free_ports
 
 PROJECT: Final = "flight_delay"
 _RETRIES: Final = 3
@@ -38,8 +38,8 @@ class Service:
         return int(self.http.rpartition(":")[2]), int(self.grpc.rpartition(":")[2])
 
     @property
-    def place(self) -> ServicePlace:
-        return ServicePlace(self.home.service, PROJECT)
+    def place(self) -> ServicePaths:
+        return ServicePaths(self.home.service, PROJECT)
 
     @property
     def token(self) -> str:

@@ -15,7 +15,7 @@ from athanor.serving.answering.batcher import Batcher
 from athanor.serving.answering.core import Core
 from athanor.serving.doors.handler import RequestHandler
 from athanor.serving.doors.shadow import Shadow
-from athanor.serving.setup.paths import ServicePlace
+from athanor.serving.setup.paths import ServicePaths
 from athanor.serving.setup.settings import ServingSettings, make_settings
 from athanor.serving.telemetry.telemetry import Telemetry
 from projects.flight_delay.model import MODEL
@@ -55,7 +55,7 @@ class OpenHandler:
 @contextmanager
 def open_handler(core: Core, folder: Path, insecure: bool = True, **settings: object) -> Iterator[OpenHandler]:
     made = make_settings(project=MODEL.name, store=folder / "store", folder=folder, insecure=insecure, **settings)
-    place = ServicePlace.of(made)
+    place = ServicePaths.of(made)
     folder.mkdir(parents=True, exist_ok=True)
     token, admin = (make_token(place.tokens, scope.value, scope) for scope in (Scope.PREDICT, Scope.ADMIN))
     telemetry = Telemetry(made, core.contract)

@@ -33,7 +33,8 @@ from athanor.release.traffic import Served, Traffic
 from athanor.serving.access.scope import Scope
 from athanor.serving.access.token_file import local_token, make_token, revoke_token, tokens_path
 from athanor.serving.hosting.service import up
-from athanor.serving.setup.settings import find_free_ports, make_settings
+from athanor.serving.setup.ports import find_free_ports
+from athanor.serving.setup.settings import make_settings
 from athanor.system.atomic import create_folder, replace_file
 from athanor.system.durability import sync, sync_tree
 from projects.flight_delay.model import MODEL

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from athanor.serving.setup.paths import ServicePlace
+from athanor.serving.setup.paths import ServicePaths
 
 # It works as `run` does, without Ray: at SIGHUP it writes a status for each replica, at SIGTERM it goes.
 _PROGRAM: Final = """
@@ -36,7 +36,7 @@ state.unlink()
 """
 
 
-def command_of(place: ServicePlace, status: Path) -> Sequence[str]:
+def command_of(place: ServicePaths, status: Path) -> Sequence[str]:
     """Args: status: file of a replica's status, whose process is 4194305."""
     paths = (place.lock, place.state, place.settings, place.replicas, status)
     return [sys.executable, "-c", _PROGRAM, *map(str, paths)]

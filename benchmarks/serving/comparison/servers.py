@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from athanor.serving.setup.settings import find_free_ports
+from athanor.serving.setup.ports import find_free_ports
 from serving.comparison.load import Protocol
 from serving.comparison.prepare import Prepared
 

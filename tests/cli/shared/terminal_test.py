@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from athanor.cli import app as composed
-from athanor.cli.shared.terminal import JsonOption, facts, make_app, run, show, watch
+from athanor.cli.shared.terminal import JsonOption, facts, make_app, run_app, show, watch
 from athanor.errors import DataError, FieldViolation, GateError, InvalidRequestError, ServiceError
 from athanor.version import VERSION
 
@@ -41,7 +41,7 @@ def app() -> typer.Typer:
 def call(app: typer.Typer, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["program", *arguments])
     with pytest.raises(SystemExit) as ended:
-        run(app)
+        run_app(app)
     return int(ended.value.code or 0)
 
 

@@ -15,7 +15,7 @@ from support.snapshots import commit_columns
 from athanor.cli.data.app import app
 from athanor.cli.data.app import log as app_log
 from athanor.cli.monitoring.app import app as monitor
-from athanor.cli.shared.terminal import run
+from athanor.cli.shared.terminal import run_app
 from athanor.data.snapshots.snapshot import Snapshot, find_snapshot, read_snapshot
 from athanor.errors import NotFoundError
 from athanor.home import Home
@@ -54,7 +54,7 @@ def call(home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         words = ["data", command, _PROJECT, *map(str, arguments), "--home", str(home.path)]
         monkeypatch.setattr(sys, "argv", words)
         with pytest.raises(SystemExit) as ended:
-            run(of)
+            run_app(of)
         out, err = capsys.readouterr()
         return Answer(int(ended.value.code or 0), out, err)
 

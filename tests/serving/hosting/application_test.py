@@ -5,7 +5,8 @@ import importlib
 import pytest
 
 from athanor.serving.hosting import application, kuberay
-from athanor.serving.setup.settings import INNER_PORTS, MAX_REPLICAS, is_free
+from athanor.serving.setup.ports import INNER_PORTS, is_free
+from athanor.serving.setup.settings import MAX_REPLICAS
 
 
 def test_ports_of_a_service_are_free_and_do_not_overlap() -> None:

@@ -23,8 +23,9 @@ from athanor.release.files import GRAPH
 from athanor.serving.hosting import service
 from athanor.serving.hosting.service import down, read_settings, run, scale, up
 from athanor.serving.replica.status import ReplicaStatus, StatusFolder
-from athanor.serving.setup.paths import ServicePlace
-from athanor.serving.setup.settings import ServingSettings, find_free_ports, make_settings
+from athanor.serving.setup.paths import ServicePaths
+from athanor.serving.setup.ports import find_free_ports
+from athanor.serving.setup.settings import ServingSettings, make_settings
 
 # A service outlives the process that started it: Python warns of that.
 pytestmark = pytest.mark.filterwarnings(r"ignore:subprocess \d+ is still running:ResourceWarning")
@@ -49,9 +50,9 @@ def _reap(pid: int) -> None:
 
 
 @pytest.fixture
-def place(settings: ServingSettings) -> Iterator[ServicePlace]:
+def place(settings: ServingSettings) -> Iterator[ServicePaths]:
     """The files of a service that is stopped when the test ends."""
-    place = ServicePlace.of(settings)
+    place = ServicePaths.of(settings)
     yield place
     if state := place.read():
         os.kill(state.pid, signal.SIGKILL)
@@ -67,7 +68,7 @@ def status(stage: Stage, tmp_path: Path) -> Path:
 
 
 def test_up_returns_when_the_service_answers_and_down_when_it_is_gone(
-    settings: ServingSettings, place: ServicePlace, status: Path
+    settings: ServingSettings, place: ServicePaths, status: Path
 ) -> None:
     state = up(settings, command_of(place, status), Unwatched())
     assert place.find() == state
@@ -83,7 +84,7 @@ def test_up_returns_when_the_service_answers_and_down_when_it_is_gone(
 
 
 def test_a_service_that_ends_before_it_answers_is_reported_with_the_end_of_its_log(
-    settings: ServingSettings, place: ServicePlace
+    settings: ServingSettings, place: ServicePaths
 ) -> None:
     command = [sys.executable, "-c", "import sys; print('x' * 9_000); sys.exit('no room')"]
     with pytest.raises(ServiceError, match=r"(?s)the service did not start; its log .* ends with.*no room") as caught:
@@ -93,7 +94,7 @@ def test_a_service_that_ends_before_it_answers_is_reported_with_the_end_of_its_l
 
 
 def test_a_service_that_does_not_answer_in_time_is_stopped(
-    settings: ServingSettings, place: ServicePlace, monkeypatch: pytest.MonkeyPatch
+    settings: ServingSettings, place: ServicePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "_START_TIMEOUT_S", 0.2)
     with pytest.raises(ServiceError, match="the service did not start"):
@@ -102,7 +103,7 @@ def test_a_service_that_does_not_answer_in_time_is_stopped(
 
 
 def test_the_state_of_an_earlier_service_is_not_taken_for_a_new_one(
-    settings: ServingSettings, place: ServicePlace
+    settings: ServingSettings, place: ServicePaths
 ) -> None:
     place.folder.mkdir(parents=True)
     place.state.write_text('{"project": "flight_delay", "pid": 1, "grpc": "a:1", "http": "a:2", "insecure": true}')
@@ -112,7 +113,7 @@ def test_the_state_of_an_earlier_service_is_not_taken_for_a_new_one(
 
 @pytest.mark.parametrize("door", ["http_port", "grpc_port"])
 def test_a_port_that_is_taken_is_reported_before_anything_starts(
-    settings: ServingSettings, place: ServicePlace, door: str
+    settings: ServingSettings, place: ServicePaths, door: str
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -123,13 +124,13 @@ def test_a_port_that_is_taken_is_reported_before_anything_starts(
     assert not place.log.exists()
 
 
-def _waits(place: ServicePlace) -> list[str]:
+def _waits(place: ServicePaths) -> list[str]:
     """A process that writes its number and waits."""
     program = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
     return [sys.executable, "-c", program, str(place.folder / "pid")]
 
 
-def _assert_is_gone(place: ServicePlace) -> None:
+def _assert_is_gone(place: ServicePaths) -> None:
     assert place.read() is None
     number = place.folder / "pid"
     if number.exists() and number.read_text():
@@ -140,12 +141,12 @@ def _assert_is_gone(place: ServicePlace) -> None:
 def test_without_a_champion_no_process_is_left(stage: Stage, tmp_path: Path) -> None:
     settings = _settings(stage, tmp_path / "service")
     with pytest.raises(NotFoundError, match="no release of flight_delay takes traffic"):
-        up(settings, _waits(ServicePlace.of(settings)), Unwatched())
-    _assert_is_gone(ServicePlace.of(settings))
+        up(settings, _waits(ServicePaths.of(settings)), Unwatched())
+    _assert_is_gone(ServicePaths.of(settings))
 
 
 def test_with_a_release_that_was_tampered_with_no_process_is_left(
-    settings: ServingSettings, place: ServicePlace, stage: Stage
+    settings: ServingSettings, place: ServicePaths, stage: Stage
 ) -> None:
     stage.path(FIRST, GRAPH).write_bytes(make_graph(SECOND))
     with pytest.raises(ReleaseError, match="is corrupted or was tampered with"):
@@ -154,7 +155,7 @@ def test_with_a_release_that_was_tampered_with_no_process_is_left(
 
 
 def test_a_service_scales_to_the_replicas_asked_for(
-    settings: ServingSettings, place: ServicePlace, status: Path
+    settings: ServingSettings, place: ServicePaths, status: Path
 ) -> None:
     up(settings, command_of(place, status), Unwatched())
     for count in (2, 1):
@@ -166,7 +167,7 @@ def test_a_service_scales_to_the_replicas_asked_for(
 
 @pytest.mark.parametrize("count", [0, -1, 65])
 def test_a_number_of_replicas_out_of_range_changes_nothing(
-    settings: ServingSettings, place: ServicePlace, status: Path, count: int
+    settings: ServingSettings, place: ServicePaths, status: Path, count: int
 ) -> None:
     up(settings, command_of(place, status), Unwatched())
     with pytest.raises(SettingsError, match=f"cannot scale to {count} replicas; give a number from 1 to 64"):
@@ -176,7 +177,7 @@ def test_a_number_of_replicas_out_of_range_changes_nothing(
 
 
 def test_replicas_that_scale_by_themselves_are_not_scaled_by_hand(
-    settings: ServingSettings, place: ServicePlace, status: Path
+    settings: ServingSettings, place: ServicePaths, status: Path
 ) -> None:
     up(settings.model_copy(update={"max_replicas": 4}), command_of(place, status), Unwatched())
     with pytest.raises(SettingsError, match="scale by themselves; start it without max_replicas"):
@@ -185,7 +186,7 @@ def test_replicas_that_scale_by_themselves_are_not_scaled_by_hand(
 
 
 def test_replicas_that_do_not_start_in_time_are_reported(
-    settings: ServingSettings, place: ServicePlace, status: Path, monkeypatch: pytest.MonkeyPatch
+    settings: ServingSettings, place: ServicePaths, status: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "_SCALE_TIMEOUT_S", 0.1)
     up(settings, command_of(place, status), Unwatched())
@@ -194,13 +195,13 @@ def test_replicas_that_do_not_start_in_time_are_reported(
     down(place, Unwatched())
 
 
-def test_without_a_service_there_is_nothing_to_scale(place: ServicePlace) -> None:
+def test_without_a_service_there_is_nothing_to_scale(place: ServicePaths) -> None:
     with pytest.raises(NotFoundError, match="no service of flight_delay runs"):
         scale(place, 2, Unwatched())
 
 
 def test_a_service_that_does_not_stop_is_reported(
-    settings: ServingSettings, place: ServicePlace, status: Path, monkeypatch: pytest.MonkeyPatch
+    settings: ServingSettings, place: ServicePaths, status: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = up(settings, command_of(place, status), Unwatched())
     os.kill(state.pid, signal.SIGSTOP)
@@ -213,7 +214,7 @@ def test_a_service_that_does_not_stop_is_reported(
     assert not place.is_held()
 
 
-def test_a_second_service_of_one_project_does_not_run(settings: ServingSettings, place: ServicePlace) -> None:
+def test_a_second_service_of_one_project_does_not_run(settings: ServingSettings, place: ServicePaths) -> None:
     place.folder.mkdir(parents=True)
     with place.lock.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -222,7 +223,7 @@ def test_a_second_service_of_one_project_does_not_run(settings: ServingSettings,
     assert not place.state.exists()
 
 
-def test_damaged_settings_are_refused(place: ServicePlace) -> None:
+def test_damaged_settings_are_refused(place: ServicePaths) -> None:
     place.folder.mkdir(parents=True)
     place.settings.write_text("{")
     with pytest.raises(SettingsError, match=r"settings file .*flight_delay\.settings\.json cannot be read"):

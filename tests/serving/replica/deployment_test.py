@@ -15,7 +15,7 @@ from athanor.errors import SettingsError
 from athanor.serving.doors.health import HEALTH
 from athanor.serving.replica.deployment import Replica
 from athanor.serving.replica.status import StatusFolder
-from athanor.serving.setup.paths import ServicePlace
+from athanor.serving.setup.paths import ServicePaths
 from athanor.serving.setup.settings import ServingSettings, make_settings
 from projects.flight_delay.model import MODEL
 
@@ -81,7 +81,7 @@ def test_it_reports_that_it_drains_before_serve_stops_its_servers(settings: Serv
 
 
 def test_its_end_closes_every_part_and_removes_its_status(settings: ServingSettings) -> None:
-    statuses = StatusFolder(ServicePlace.of(settings).replicas)
+    statuses = StatusFolder(ServicePaths.of(settings).replicas)
     names = {"traffic", "shadow", "telemetry"}
 
     async def work() -> None:

@@ -16,19 +16,19 @@ from support.serving import FIRST, SECOND, THIRD, Stage
 
 from athanor.errors import NotFoundError, ReleaseError
 from athanor.serving.replica.status import ReplicaStatus, StatusFolder
-from athanor.serving.setup.paths import ServicePlace, ServiceState
+from athanor.serving.setup.paths import ServicePaths, ServiceState
 from athanor.serving.setup.settings import make_settings
 
 _STATE = ServiceState("flight_delay", 7, grpc="127.0.0.1:9000", http="127.0.0.1:8000", insecure=False)
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> ServicePlace:
-    return ServicePlace(tmp_path, "flight_delay")
+def place(tmp_path: Path) -> ServicePaths:
+    return ServicePaths(tmp_path, "flight_delay")
 
 
 @contextmanager
-def _held(place: ServicePlace) -> Iterator[None]:
+def _held(place: ServicePaths) -> Iterator[None]:
     with place.lock.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -100,7 +100,7 @@ def test_an_absent_folder_has_no_statuses(tmp_path: Path) -> None:
 def test_files_of_two_projects_never_meet(tmp_path: Path) -> None:
     names = ("lock", "state", "log", "settings", "token", "tokens", "replicas", "metrics")
     paths = [
-        getattr(ServicePlace(tmp_path, project), name) for project in ("flight_delay", "weather") for name in names
+        getattr(ServicePaths(tmp_path, project), name) for project in ("flight_delay", "weather") for name in names
     ]
     assert len(set(paths)) == len(paths)
     assert {path.parent for path in paths} == {tmp_path}
@@ -108,10 +108,10 @@ def test_files_of_two_projects_never_meet(tmp_path: Path) -> None:
 
 def test_a_place_is_that_of_the_settings(tmp_path: Path) -> None:
     settings = make_settings(project="flight_delay", store=tmp_path / "store", folder=tmp_path)
-    assert ServicePlace.of(settings) == ServicePlace(tmp_path, "flight_delay")
+    assert ServicePaths.of(settings) == ServicePaths(tmp_path, "flight_delay")
 
 
-def test_a_service_runs_as_long_as_its_lock_is_held(place: ServicePlace) -> None:
+def test_a_service_runs_as_long_as_its_lock_is_held(place: ServicePaths) -> None:
     assert not place.is_held()
     with _held(place):
         assert place.is_held()
@@ -119,14 +119,14 @@ def test_a_service_runs_as_long_as_its_lock_is_held(place: ServicePlace) -> None
     assert not place.is_held()
 
 
-def test_a_service_is_found_when_it_answers(place: ServicePlace) -> None:
+def test_a_service_is_found_when_it_answers(place: ServicePaths) -> None:
     with _held(place):
         assert place.read() is None
         place.state.write_text(json.dumps(asdict(_STATE)))
         assert place.read() == place.find() == _STATE
 
 
-def test_a_service_that_was_killed_is_not_found(place: ServicePlace) -> None:
+def test_a_service_that_was_killed_is_not_found(place: ServicePaths) -> None:
     place.state.write_text(json.dumps(asdict(_STATE)))
     assert place.read() is None
     with _held(place):

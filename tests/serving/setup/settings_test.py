@@ -1,7 +1,6 @@
 """Settings are checked at start; an error names each invalid setting with its value."""
 
 import re
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from athanor.errors import SettingsError
-from athanor.serving.setup import settings
-from athanor.serving.setup.settings import MAX_REPLICAS, find_free_ports, is_free, make_settings
+from athanor.serving.setup.settings import MAX_REPLICAS, make_settings
 
 _RIGHT: dict[str, Any] = {"project": "flight_delay", "store": "store", "folder": "/service"}
 
@@ -97,24 +95,3 @@ def test_settings_are_immutable() -> None:
     made = make_settings(**_RIGHT)
     with pytest.raises(ValidationError, match="frozen"):
         made.replicas = 2
-
-
-def test_a_port_with_a_listener_is_not_free() -> None:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        assert not is_free(server.getsockname()[1])
-
-
-def test_free_ports_are_consecutive(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = {10_001, 10_005}
-    monkeypatch.setattr(settings, "is_free", lambda port: port not in taken)
-    assert find_free_ports(3, range(10_000, 10_009)) == 10_006
-    assert find_free_ports(2, range(10_000, 10_004)) == 10_002
-
-
-@pytest.mark.parametrize("taken", [{10_001}, set()])
-def test_too_few_free_ports_are_an_error(monkeypatch: pytest.MonkeyPatch, taken: set[int]) -> None:
-    monkeypatch.setattr(settings, "is_free", lambda port: port not in taken)
-    with pytest.raises(SettingsError, match="no 9 consecutive free ports from 10000 to 10007"):
-        find_free_ports(9, range(10_000, 10_008))

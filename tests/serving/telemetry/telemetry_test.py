@@ -20,7 +20,7 @@ from athanor.features.features import FeatureArrays
 from athanor.serving.answering.batcher import Computed
 from athanor.serving.answering.core import Answer, Batch
 from athanor.serving.answering.variants import Variant
-from athanor.serving.setup.paths import ServicePlace
+from athanor.serving.setup.paths import ServicePaths
 from athanor.serving.setup.settings import ServingSettings, make_settings
 from athanor.serving.telemetry.telemetry import Observation, Telemetry
 from projects.flight_delay.model import MODEL
@@ -74,7 +74,7 @@ def answer(observation: Observation) -> None:
 
 
 def log_lines(settings: ServingSettings) -> list[dict[str, Any]]:
-    path = ServicePlace.of(settings).log
+    path = ServicePaths.of(settings).log
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 

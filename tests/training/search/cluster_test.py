@@ -10,7 +10,7 @@ from support import commands
 from support.processes import nothing_survives
 from support.ray_heads import RayHead, run_ray_head
 
-from athanor.serving.setup.settings import find_free_ports
+from athanor.serving.setup.ports import find_free_ports
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,17 @@ from typing import Any
 
 import grpc
 
-from athanor.client.batches import DEFAULT_BATCH_ROWS, DEFAULT_IN_FLIGHT, Batch, Cut, OnRefused, Predicted, cut_async
+from athanor.client.batches import (
+    DEFAULT_BATCH_ROWS,
+    DEFAULT_IN_FLIGHT,
+    Batching,
+    OnRefused,
+    Predicted,
+    RowBatch,
+    split_rows_async,
+)
 from athanor.client.caller import Caller
-from athanor.client.calls import DEFAULT_TIMEOUT_S, Call, Options
+from athanor.client.calls import DEFAULT_TIMEOUT_S, Call, CallOptions
 from athanor.client.connection.channel import Connection, connect
 from athanor.errors import InvalidRequestError
 
@@ -34,7 +42,7 @@ class AsyncClient(Caller):
         sticky_key: str | None = None,
     ) -> Any:
         """As `Client.predict`."""
-        return await self._send(self._begin(rows, Options(timeout_s, request_id, semantic_version, sticky_key)))
+        return await self._send(self._begin(rows, CallOptions(timeout_s, request_id, semantic_version, sticky_key)))
 
     def predict_many(
         self,
@@ -48,15 +56,15 @@ class AsyncClient(Caller):
         on_refused: OnRefused | None = None,
     ) -> AsyncIterator[Predicted]:
         """As `Client.predict_many`; the rows may be an asynchronous iterable as well."""
-        batching = Cut(batch_rows, in_flight, Options(timeout_s, None, semantic_version, sticky_key))
+        batching = Batching(batch_rows, in_flight, CallOptions(timeout_s, None, semantic_version, sticky_key))
         return self._predict_many(rows, batching, on_refused)
 
     async def _predict_many(
-        self, rows: Iterable[Any] | AsyncIterable[Any], batching: Cut, on_refused: OnRefused | None
+        self, rows: Iterable[Any] | AsyncIterable[Any], batching: Batching, on_refused: OnRefused | None
     ) -> AsyncIterator[Predicted]:
-        waiting: deque[tuple[Batch, asyncio.Task[Any]]] = deque()
+        waiting: deque[tuple[RowBatch, asyncio.Task[Any]]] = deque()
         try:
-            async for first, some in cut_async(rows, batching.batch_rows):
+            async for first, some in split_rows_async(rows, batching.batch_rows):
                 batch = self._begin_batch(first, some, batching)
                 waiting.append((batch, asyncio.create_task(self._send(batch.call))))
                 if len(waiting) >= batching.in_flight:
@@ -78,7 +86,7 @@ class AsyncClient(Caller):
             await asyncio.sleep(wait_s)
 
 
-async def _take(batch: Batch, answer: "asyncio.Task[Any]", on_refused: OnRefused | None) -> Iterator[Predicted]:
+async def _take(batch: RowBatch, answer: "asyncio.Task[Any]", on_refused: OnRefused | None) -> Iterator[Predicted]:
     try:
         response = await answer
     except InvalidRequestError as error:

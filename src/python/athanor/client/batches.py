@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
-from athanor.client.calls import Call, Options
+from athanor.client.calls import Call, CallOptions
 from athanor.client.stubs import Stubs
 from athanor.errors import FieldViolation, InvalidRequestError, ServiceError, SettingsError
 
@@ -63,7 +63,7 @@ OnRefused = Callable[[Refused], None]
 
 
 @dataclass(frozen=True)
-class Cut:
+class Batching:
     """How rows are divided into requests.
 
     Attributes:
@@ -74,7 +74,7 @@ class Cut:
 
     batch_rows: int
     in_flight: int
-    options: Options
+    options: CallOptions
 
     def __post_init__(self) -> None:
         """Raises SettingsError if a number is below 1."""
@@ -84,7 +84,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Batch:
+class RowBatch:
     """Rows of one request.
 
     Attributes:
@@ -107,14 +107,14 @@ class Batch:
 
     def refuse(self, error: InvalidRequestError, on_refused: OnRefused | None) -> None:
         """Passes the error to `on_refused`, or raises it without one. Violations are numbered among all rows."""
-        moved = tuple(move(violation, self.stubs.rows_field, self.first) for violation in error.violations)
+        moved = tuple(renumber(violation, self.stubs.rows_field, self.first) for violation in error.violations)
         numbered = InvalidRequestError(str(error), moved)
         if on_refused is None:
             raise numbered
         on_refused(Refused(self.first, self.rows, self.stubs.rows_field, numbered))
 
 
-def move(violation: FieldViolation, rows_field: str, first: int) -> FieldViolation:
+def renumber(violation: FieldViolation, rows_field: str, first: int) -> FieldViolation:
     """The violation with its row numbered from `first` instead of 0."""
     found = match_row(violation, rows_field)
     if found is None:
@@ -131,7 +131,7 @@ def match_row(violation: FieldViolation, rows_field: str) -> re.Match[str] | Non
     return re.match(rf"{re.escape(rows_field)}\[([0-9]+)\]", violation.field)
 
 
-def cut(rows: Iterable[_Row], size: int) -> Iterator[tuple[int, list[_Row]]]:
+def split_rows(rows: Iterable[_Row], size: int) -> Iterator[tuple[int, list[_Row]]]:
     """Lists of `size` rows, the last one shorter, each with the position of its first row."""
     iterator = iter(rows)
     for first in count(0, size):
@@ -141,10 +141,12 @@ def cut(rows: Iterable[_Row], size: int) -> Iterator[tuple[int, list[_Row]]]:
         yield first, batch
 
 
-async def cut_async(rows: Iterable[_Row] | AsyncIterable[_Row], size: int) -> AsyncIterator[tuple[int, list[_Row]]]:
-    """As `cut`, for rows that may come asynchronously."""
+async def split_rows_async(
+    rows: Iterable[_Row] | AsyncIterable[_Row], size: int
+) -> AsyncIterator[tuple[int, list[_Row]]]:
+    """As `split_rows`, for rows that may come asynchronously."""
     if isinstance(rows, Iterable):
-        for first, batch in cut(rows, size):
+        for first, batch in split_rows(rows, size):
             yield first, batch
         return
     first, waiting = 0, list[_Row]()

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from athanor.client.batches import Batch, Cut
-from athanor.client.calls import Call, Options
+from athanor.client.batches import Batching, RowBatch
+from athanor.client.calls import Call, CallOptions
 from athanor.client.connection.channel import Connection
 from athanor.client.connection.failures import to_failure
 from athanor.client.connection.retries import Attempts, RetryCount
@@ -45,7 +45,7 @@ class Caller:
         """Number of retries so far."""
         return self._count.value
 
-    def _begin(self, rows: Sequence[Any], options: Options) -> Call:
+    def _begin(self, rows: Sequence[Any], options: CallOptions) -> Call:
         self._connection.require_open()
         attempts = Attempts(self._connection.retry, options.timeout_s, self._count)
 
@@ -55,10 +55,10 @@ class Caller:
         request = self._stubs.make_request(rows, options.semantic_version)
         return Call(request, self._make_metadata(options), attempts, wait_after)
 
-    def _begin_batch(self, first: int, rows: Sequence[Any], batching: Cut) -> Batch:
-        return Batch(first, rows, self._begin(rows, batching.options), self._stubs)
+    def _begin_batch(self, first: int, rows: Sequence[Any], batching: Batching) -> RowBatch:
+        return RowBatch(first, rows, self._begin(rows, batching.options), self._stubs)
 
-    def _make_metadata(self, options: Options) -> tuple[tuple[str, str], ...]:
+    def _make_metadata(self, options: CallOptions) -> tuple[tuple[str, str], ...]:
         given = {
             "x-request-id": options.request_id,
             "x-athanor-sticky-key": options.sticky_key,

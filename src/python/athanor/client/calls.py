@@ -12,7 +12,7 @@ DEFAULT_TIMEOUT_S: Final = 30.0
 
 
 @dataclass(frozen=True)
-class Options:
+class CallOptions:
     """Options of one call; see `Client.predict`."""
 
     timeout_s: float

@@ -7,9 +7,17 @@ from typing import Any
 
 import grpc
 
-from athanor.client.batches import DEFAULT_BATCH_ROWS, DEFAULT_IN_FLIGHT, Batch, Cut, OnRefused, Predicted, cut
+from athanor.client.batches import (
+    DEFAULT_BATCH_ROWS,
+    DEFAULT_IN_FLIGHT,
+    Batching,
+    OnRefused,
+    Predicted,
+    RowBatch,
+    split_rows,
+)
 from athanor.client.caller import Caller
-from athanor.client.calls import DEFAULT_TIMEOUT_S, Call, Options
+from athanor.client.calls import DEFAULT_TIMEOUT_S, Call, CallOptions
 from athanor.client.connection.channel import Connection, connect
 from athanor.errors import InvalidRequestError
 
@@ -63,7 +71,7 @@ class Client(Caller):
             UnauthenticatedError: the token is missing or unknown.
             AthanorError: any other error that the service names; `code` says which.
         """
-        return self._send(self._begin(rows, Options(timeout_s, request_id, semantic_version, sticky_key)))
+        return self._send(self._begin(rows, CallOptions(timeout_s, request_id, semantic_version, sticky_key)))
 
     def predict_many(
         self,
@@ -93,14 +101,16 @@ class Client(Caller):
         Raises:
             The errors of `predict`, when the iteration reaches the batch; violations name rows by position among all.
         """
-        batching = Cut(batch_rows, in_flight, Options(timeout_s, None, semantic_version, sticky_key))
+        batching = Batching(batch_rows, in_flight, CallOptions(timeout_s, None, semantic_version, sticky_key))
         return self._predict_many(rows, batching, on_refused)
 
-    def _predict_many(self, rows: Iterable[Any], batching: Cut, on_refused: OnRefused | None) -> Iterator[Predicted]:
-        waiting: deque[tuple[Batch, Future[Any]]] = deque()
+    def _predict_many(
+        self, rows: Iterable[Any], batching: Batching, on_refused: OnRefused | None
+    ) -> Iterator[Predicted]:
+        waiting: deque[tuple[RowBatch, Future[Any]]] = deque()
         executor = ThreadPoolExecutor(batching.in_flight, thread_name_prefix="athanor-client")
         try:
-            for first, some in cut(rows, batching.batch_rows):
+            for first, some in split_rows(rows, batching.batch_rows):
                 batch = self._begin_batch(first, some, batching)
                 waiting.append((batch, executor.submit(self._send, batch.call)))
                 if len(waiting) >= batching.in_flight:
@@ -120,7 +130,7 @@ class Client(Caller):
             self._connection.wait(wait_s)
 
 
-def _take(batch: Batch, answer: "Future[Any]", on_refused: OnRefused | None) -> Iterator[Predicted]:
+def _take(batch: RowBatch, answer: "Future[Any]", on_refused: OnRefused | None) -> Iterator[Predicted]:
     try:
         response = answer.result()
     except InvalidRequestError as error:

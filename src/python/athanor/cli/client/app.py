@@ -21,7 +21,7 @@ from athanor.cli.shared.terminal import (
     facts,
     listing,
     make_app,
-    run,
+    run_app,
     show,
     watch,
 )
@@ -205,7 +205,7 @@ class DelayedBar:
 
 
 def main() -> None:
-    run(app)
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from athanor.cli.shared.terminal import (
     facts,
     listing,
     make_app,
-    run,
+    run_app,
     show,
     watch,
 )
@@ -204,7 +204,7 @@ def quarantine(project: ProjectArgument, home: HomeOption = None, json: JsonOpti
 
 
 def main() -> None:
-    run(app)
+    run_app(app)
 
 
 if __name__ == "__main__":

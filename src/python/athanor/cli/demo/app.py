@@ -89,13 +89,8 @@ def demo(
 @contextmanager
 def _service(home: Home, progress: "Progress", keep: bool) -> Iterator["ServiceState"]:
     """The service, on the default ports if they are free. Stopped at the end, unless it is kept and all went well."""
-    from athanor.serving.setup.settings import (
-        DEFAULT_GRPC_PORT,
-        DEFAULT_HTTP_PORT,
-        find_free_ports,
-        is_free,
-        make_settings,
-    )
+    from athanor.serving.setup.ports import find_free_ports, is_free
+    from athanor.serving.setup.settings import DEFAULT_GRPC_PORT, DEFAULT_HTTP_PORT, make_settings
 
     http_port, grpc_port = DEFAULT_HTTP_PORT, DEFAULT_GRPC_PORT
     if not (is_free(http_port) and is_free(grpc_port)):
@@ -167,9 +162,9 @@ def _ask_rest(service: "ServiceState", home: Home, rows: list[Any]) -> list[floa
 
     from google.protobuf import json_format
 
-    from athanor.serving.setup.paths import ServicePlace
+    from athanor.serving.setup.paths import ServicePaths
 
-    token = ServicePlace(home.service, _PROJECT).token.read_text().strip()
+    token = ServicePaths(home.service, _PROJECT).token.read_text().strip()
     body = json.dumps({"flights": [json_format.MessageToDict(row) for row in rows]}).encode()
     url = f"http://{service.http}/v1/models/{_PROJECT}:predict"
     request = urllib.request.Request(url, body, {"authorization": f"Bearer {token}"})

@@ -18,7 +18,7 @@ from athanor.cli.shared.terminal import (
     facts,
     listing,
     make_app,
-    run,
+    run_app,
     show,
     watch,
 )
@@ -28,7 +28,7 @@ from athanor.home import Home
 if TYPE_CHECKING:
     from athanor.progress import Progress
     from athanor.serving.replica.status import ReplicaStatus
-    from athanor.serving.setup.paths import ServicePlace, ServiceState
+    from athanor.serving.setup.paths import ServicePaths, ServiceState
     from athanor.serving.setup.settings import ServingSettings
 
 app = make_app("serve", "Run the service of a project.")
@@ -127,10 +127,10 @@ def stop(project: str, home: Home, progress: "Progress") -> None:
     stop_service(_paths(project, home.service), progress)
 
 
-def _paths(project: str, folder: Path) -> "ServicePlace":
-    from athanor.serving.setup.paths import ServicePlace
+def _paths(project: str, folder: Path) -> "ServicePaths":
+    from athanor.serving.setup.paths import ServicePaths
 
-    return ServicePlace(folder, project)
+    return ServicePaths(folder, project)
 
 
 def _facts(state: "ServiceState") -> dict[str, object]:
@@ -166,7 +166,7 @@ def _table(replicas: "list[ReplicaStatus]") -> Any:
 
 
 def main() -> None:
-    run(app)
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def undeploy(
 ) -> None:
     """Undeploy a project from a cluster, after the requests it is answering."""
     from athanor.serving.hosting.cluster_deployment import undeploy as undeploy_from
-    from athanor.serving.setup.paths import ServicePlace
+    from athanor.serving.setup.paths import ServicePaths
 
     with watch() as progress:
-        undeploy_from(ServicePlace(Home.find(home).service, project), address, ray_token_file, progress)
+        undeploy_from(ServicePaths(Home.find(home).service, project), address, ray_token_file, progress)

@@ -70,7 +70,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def run(app: typer.Typer) -> None:
+def run_app(app: typer.Typer) -> None:
     """Runs an app. Prints an AthanorError to standard error and exits with its status."""
     try:
         app()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from athanor.client.batches import Refused, match_row, move
+from athanor.client.batches import Refused, match_row, renumber
 from athanor.errors import FieldViolation, InvalidRequestError
 
 Predict = Callable[[Sequence[Any]], object]
@@ -43,7 +43,7 @@ def _ask(refused: Refused, begin: int, predict: Predict) -> tuple[FieldViolation
         if rows:
             predict(rows)
     except InvalidRequestError as error:
-        return tuple(move(violation, refused.rows_field, refused.first + begin) for violation in error.violations)
+        return tuple(renumber(violation, refused.rows_field, refused.first + begin) for violation in error.violations)
     return ()
 
 

@@ -12,7 +12,8 @@ from athanor.cluster.haproxy_script import write_haproxy_script
 from athanor.cluster.local import local_ray
 from athanor.cluster.ray_environment import ServePorts
 from athanor.cluster.serve_haproxy import LOOPBACK
-from athanor.serving.setup.settings import INNER_PORTS, MAX_REPLICAS, ServingSettings, find_free_ports
+from athanor.serving.setup.ports import INNER_PORTS, find_free_ports
+from athanor.serving.setup.settings import MAX_REPLICAS, ServingSettings
 
 NAMESPACE: Final = "serve"
 # What Serve calls in each process that has a gRPC server.

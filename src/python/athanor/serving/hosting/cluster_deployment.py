@@ -19,7 +19,7 @@ from athanor.release.store import ReleaseStore
 from athanor.serving.access.token_file import local_token
 from athanor.serving.answering.variants import prove_releases
 from athanor.serving.hosting import application
-from athanor.serving.setup.paths import ServicePlace, ServiceState
+from athanor.serving.setup.paths import ServicePaths, ServiceState
 from athanor.serving.setup.settings import ServingSettings
 from athanor.system.atomic import replace_file
 
@@ -41,7 +41,7 @@ def deploy(settings: ServingSettings, address: str, token: Path | None, progress
         NotFoundError, ReleaseError: there is no champion that could answer.
         ServiceError: the cluster does not answer, or its replicas do not start; says why.
     """
-    place, found = ServicePlace.of(settings), Address.parse(address)
+    place, found = ServicePaths.of(settings), Address.parse(address)
     if place.is_held():
         raise SettingsError(f"a service of {settings.project} runs from {place.folder}; stop it by `serve down`")
     prove_releases(load(settings.project, "model", Model), ReleaseStore(settings.store), settings.require_signature)
@@ -67,7 +67,7 @@ def deploy(settings: ServingSettings, address: str, token: Path | None, progress
     return state
 
 
-def undeploy(place: ServicePlace, address: str, token: Path | None, progress: Progress) -> None:
+def undeploy(place: ServicePaths, address: str, token: Path | None, progress: Progress) -> None:
     """Stops a project's replicas after the requests they are answering, and closes the doors.
 
     Raises:
@@ -125,7 +125,7 @@ def _check_deployed(settings: ServingSettings) -> None:
         )
 
 
-def _prepare(place: ServicePlace, settings: ServingSettings) -> None:
+def _prepare(place: ServicePaths, settings: ServingSettings) -> None:
     if settings.project not in _applications():
         for stale in (place.replicas, place.metrics):
             shutil.rmtree(stale, ignore_errors=True)

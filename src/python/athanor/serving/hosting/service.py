@@ -29,12 +29,12 @@ from athanor.serving.access.token_file import local_token
 from athanor.serving.answering.variants import prove_releases
 from athanor.serving.hosting.application import deploy, serving_ray, undeploy
 from athanor.serving.replica.status import StatusFolder
-from athanor.serving.setup.paths import ServicePlace, ServiceState
+from athanor.serving.setup.paths import ServicePaths, ServiceState
+from athanor.serving.setup.ports import is_free
 from athanor.serving.setup.settings import (
     ENVIRONMENT_PREFIX,
     MAX_REPLICAS,
     ServingSettings,
-    is_free,
     make_settings,
     read_settings_file,
 )
@@ -62,7 +62,7 @@ def up(settings: ServingSettings, command: Sequence[str], progress: Progress) ->
         NotFoundError, ReleaseError: there is no champion that could answer.
         ServiceError: it did not start; quotes the end of its log.
     """
-    place = ServicePlace.of(settings)
+    place = ServicePaths.of(settings)
     place.require_no_cluster()
     if place.is_held():
         raise SettingsError(
@@ -114,7 +114,7 @@ def _check_traffic(settings: ServingSettings) -> None:
     prove_releases(model, store, settings.require_signature)
 
 
-def _wait_until_answering(place: ServicePlace, process: "subprocess.Popen[bytes]") -> ServiceState:
+def _wait_until_answering(place: ServicePaths, process: "subprocess.Popen[bytes]") -> ServiceState:
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
         if place.state.exists():
@@ -126,7 +126,7 @@ def _wait_until_answering(place: ServicePlace, process: "subprocess.Popen[bytes]
     raise ServiceError(f"the service did not start; its log {place.log} ends with\n{end}")
 
 
-def down(place: ServicePlace, progress: Progress) -> None:
+def down(place: ServicePaths, progress: Progress) -> None:
     """Stops a service and returns when it and all it started are gone.
 
     Raises:
@@ -144,7 +144,7 @@ def down(place: ServicePlace, progress: Progress) -> None:
             time.sleep(_POLL_S)
 
 
-def scale(place: ServicePlace, replicas: int, progress: Progress) -> None:
+def scale(place: ServicePaths, replicas: int, progress: Progress) -> None:
     """Changes the number of replicas of a running service, and returns when it is reached.
 
     Raises:
@@ -172,7 +172,7 @@ def scale(place: ServicePlace, replicas: int, progress: Progress) -> None:
         advance(f"{running} replicas")
 
 
-def read_settings(place: ServicePlace) -> ServingSettings:
+def read_settings(place: ServicePaths) -> ServingSettings:
     """Reads the settings of a service from its folder."""
     return make_settings(**read_settings_file(place.settings))
 
@@ -185,7 +185,7 @@ def run(settings: ServingSettings) -> None:
     Raises:
         SettingsError: a service of this project runs already.
     """
-    place = ServicePlace.of(settings)
+    place = ServicePaths.of(settings)
     _hold(place)
     for stale in (place.replicas, place.metrics):
         shutil.rmtree(stale, ignore_errors=True)
@@ -249,7 +249,7 @@ def _stop(number: int, frame: object) -> None:
     raise _Stopped
 
 
-def _hold(place: ServicePlace) -> None:
+def _hold(place: ServicePaths) -> None:
     """Takes the lock for the life of this process."""
     try:
         # A process that looks whether it is held holds it for a moment.

@@ -28,7 +28,7 @@ from athanor.serving.doors.rest import build_rest
 from athanor.serving.doors.shadow import Shadow
 from athanor.serving.replica.autoscaling import Utilisation, autoscaling_config
 from athanor.serving.replica.status import StatusFolder
-from athanor.serving.setup.paths import ServicePlace, node_name
+from athanor.serving.setup.paths import ServicePaths, node_name
 from athanor.serving.setup.settings import ServingSettings
 from athanor.serving.telemetry.telemetry import Telemetry
 from athanor.version import VERSION
@@ -45,7 +45,7 @@ class Replica:
 
     def __init__(self, settings: ServingSettings) -> None:
         """Loads everything first: a replica that fails here never gets a request."""
-        place = ServicePlace.of(settings)
+        place = ServicePaths.of(settings)
         _check_shared(place, settings)
         # A node of a cluster starts before its project's message size is known.
         limit_messages(settings.max_message_bytes)
@@ -114,7 +114,7 @@ class Replica:
         )
 
 
-def _check_shared(place: ServicePlace, settings: ServingSettings) -> None:
+def _check_shared(place: ServicePaths, settings: ServingSettings) -> None:
     """Without its tokens a replica would refuse every request."""
     if not settings.insecure and not place.tokens.exists():
         raise SettingsError(

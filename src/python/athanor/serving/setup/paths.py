@@ -46,14 +46,14 @@ class ServiceState:
 
 
 @dataclass(frozen=True)
-class ServicePlace:
+class ServicePaths:
     """The files of a project's service."""
 
     folder: Path
     project: str
 
     @classmethod
-    def of(cls, settings: ServingSettings) -> "ServicePlace":
+    def of(cls, settings: ServingSettings) -> "ServicePaths":
         return cls(settings.folder, settings.project)
 
     @property

@@ -2,8 +2,6 @@
 
 import difflib
 import json
-import secrets
-import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +16,6 @@ ENVIRONMENT_PREFIX: Final = "ATHANOR_SERVE_"
 DEFAULT_HTTP_PORT: Final = 8000
 DEFAULT_GRPC_PORT: Final = 9000
 MAX_REPLICAS: Final = 64
-
-# Ranges that free ports are taken from. They do not overlap: another service's doors never take an inner port.
-DOOR_PORTS: Final = range(10_000, 16_000)
-INNER_PORTS: Final = range(16_000, 32_000)
 
 # Absolute, because replicas run in other folders.
 _File = Annotated[Path, AfterValidator(Path.absolute)]
@@ -123,34 +117,3 @@ def read_settings_file(path: Path) -> Mapping[str, object]:
     if not isinstance(found, dict):
         raise SettingsError(f"settings file {path} holds no table of settings; give one key for each setting")
     return found
-
-
-def is_free(port: int) -> bool:
-    """Whether a server can bind to a port of this machine."""
-    with socket.socket() as probe:
-        # As servers do: a port whose last connections are still closing is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-    return True
-
-
-def find_free_ports(count: int, among: range = DOOR_PORTS) -> int:
-    """The first of `count` consecutive free ports.
-
-    The search begins at a random port, so that two searches at once rarely find the same.
-
-    Args:
-        among: by default below the ports that the system gives to outgoing connections.
-
-    Raises:
-        SettingsError: there are not enough.
-    """
-    firsts = among[::count]
-    begin = secrets.randbelow(len(firsts))
-    for first in (*firsts[begin:], *firsts[:begin]):
-        if first + count <= among.stop and all(is_free(first + offset) for offset in range(count)):
-            return int(first)
-    raise SettingsError(f"no {count} consecutive free ports from {among.start} to {among.stop - 1}")

@@ -17,7 +17,7 @@ from athanor.contract.contract import Contract
 from athanor.errors import AthanorError, FieldViolation, InvalidRequestError
 from athanor.serving.answering.batcher import Computed
 from athanor.serving.answering.core import Answer
-from athanor.serving.setup.paths import ServicePlace, process_name
+from athanor.serving.setup.paths import ServicePaths, process_name
 from athanor.serving.setup.settings import ServingSettings
 from athanor.serving.telemetry.logs import RequestLog, close_log, open_log
 from athanor.serving.telemetry.metrics import Metrics
@@ -44,7 +44,7 @@ class Telemetry:
         self._spans = None if tracing is None else RequestSpans(tracing, contract)
         folder = settings.prediction_log
         self._predictions = None if folder is None else PredictionLog(Path(folder), contract)
-        place = ServicePlace.of(settings)
+        place = ServicePaths.of(settings)
         self._log_handler = open_log(place.log)
         self._requests = RequestLog(column.name for column in contract.columns)
         self._metrics = Metrics(place.metrics, process_name())
