@@ -21,8 +21,8 @@ _BATCH_ROWS: Final = 512
 # Quiet turns of the event loop before a batch is computed. gRPC takes in a request in about four turns. At 8, 32
 # callers are answered about twice as fast as at 0; from 16 on, a single caller waits longer.
 _PATIENCE: Final = 8
-# Limits of what a replica holds, in rows and in received bytes. Without them, 256 of the largest requests took 1.9 GB
-# for their rows, and up to 4 GiB for bodies that arrive slowly. 200,000 rows take 145 MB and two seconds to answer.
+# Limits of what a replica holds, in rows and in received bytes. 200,000 rows take 145 MB and two seconds to answer;
+# without limits, 256 of the largest requests would take 1.9 GB for their rows, and up to 4 GiB for slow bodies.
 _MOST_HELD_ROWS: Final = 200_000
 _MOST_HELD_BYTES: Final = 256 * 1024 * 1024
 
