@@ -265,7 +265,7 @@ def test_a_snapshot_without_a_column_of_the_key_is_named(tmp_path: Path) -> None
     toy.column("code").ClearField("may_be_missing")
     toy.column("code").ClearField("missing_budget")
     before, after = _two(_changed_toy(), toy.read(), _columns([_row(1, code="A")]), tmp_path)
-    with pytest.raises(DataError, match="snapshot 0 has no code as string; rows are compared by key"):
+    with pytest.raises(DataError, match="snapshot 0 has no code as string; rows are matched by key"):
         compare(toy.read(), tmp_path, before, after)
 
 
@@ -273,7 +273,7 @@ def test_a_snapshot_with_a_key_of_another_type_is_named(tmp_path: Path) -> None:
     toy = Toy()
     toy.field("id").type = toy.field("amount").type
     before, after = _two(_TOY, toy.read(), _columns([_row(1)]), tmp_path)
-    with pytest.raises(DataError, match="snapshot 1 has no id as int64; rows are compared by key"):
+    with pytest.raises(DataError, match="snapshot 1 has no id as int64; rows are matched by key"):
         compare(_TOY, tmp_path, before, after)
 
 

@@ -90,7 +90,10 @@ def test_types_and_nulls_come_as_they_are(kept: Path) -> None:
         ("SELECT gen_random_uuid() AS x", r"type uuid, .* cast it: x::text$"),
         ("SELECT '1.2.3.4'::inet AS x", r"type inet, .* cast it: x::text$"),
         ("SELECT '{}'::jsonb AS x", r"type json, .* cast it: x::text$"),
-        ("SELECT interval '1 day' AS x", r"a column has a type that Parquet cannot store: .*cast it to text or a number"),
+        (
+            "SELECT interval '1 day' AS x",
+            r"a column has a type that Parquet cannot store: .*cast it to text or a number",
+        ),
     ],
 )
 def test_a_type_that_no_column_is_made_from_is_refused_with_its_cast(kept: Path, query: str, words: str) -> None:

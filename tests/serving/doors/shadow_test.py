@@ -122,7 +122,7 @@ def slow(stage: Stage) -> Iterator[tuple[Core, threading.Event, threading.Event]
 
 
 @pytest.mark.parametrize(
-    ("limit", "value", "kept"), [("_MOST_ROWS", 9, 4), ("_MOST_BYTES", 22_000, 3), ("_MOST_BYTES", 1, 0)]
+    ("limit", "value", "kept"), [("_MOST_ROWS", 9, 4), ("_MOST_BYTES", 26_000, 3), ("_MOST_BYTES", 1, 0)]
 )
 def test_beyond_its_limits_it_drops_answers_and_counts_them(
     slow: tuple[Core, threading.Event, threading.Event],
@@ -135,7 +135,7 @@ def test_beyond_its_limits_it_drops_answers_and_counts_them(
     core, busy, go = slow
     recorder, dropped = Recorder(), list[None]()
     with _shadow(core, lambda: dropped.append(None)) as shadow:
-        # What the shadow is being asked about counts too: these are one row and about 5,000 bytes each.
+        # What the shadow is being asked about counts too: these are one and two rows, 5,500 to 6,000 bytes each.
         _ask(shadow, core, recorder, 500)
         assert busy.wait(60)
         for _ in range(10):
@@ -152,7 +152,7 @@ def test_beyond_its_limits_it_drops_answers_and_counts_them(
 def test_answers_of_one_batch_count_it_once(
     slow: tuple[Core, threading.Event, threading.Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shadow_module, "_MOST_BYTES", 150_000)
+    monkeypatch.setattr(shadow_module, "_MOST_BYTES", 180_000)
     core, _, go = slow
     recorder, dropped = Recorder(), list[None]()
     answers = core.answer_together([ask(core, make_flight(distance=distance)) for distance in range(1, 101)])

@@ -1,17 +1,17 @@
 """The shadow release is asked what callers asked, after they are answered. Its answers are recorded, never sent."""
 
 import logging
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from sys import getsizeof
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from athanor.contract.columns import Kind
 from athanor.features.features import FeatureArrays
 from athanor.serving.answering.core import Answer, Batch, Core
+from athanor.serving.answering.memory import RetainedBytes, owner_of
 from athanor.serving.answering.variants import Variant
 from athanor.serving.telemetry.telemetry import Observation
 
@@ -21,12 +21,8 @@ _MOST_BYTES: Final = 64 * 1024 * 1024
 # Rows of one run of the graph: more of them double the memory of the backlog, and save no time.
 _RUN_ROWS: Final = 10_000
 _PAUSE_S: Final = 0.25
-# Approximate size of objects beside their content: an answer with its observation; an array and its key; a value; a
-# short text.
+# An answer and its observation beside their arrays, about.
 _ANSWER_BYTES: Final = 1_000
-_ARRAY_BYTES: Final = 170
-_VALUE_BYTES: Final = 8
-_TEXT_BYTES: Final = 64
 
 _logger = logging.getLogger(__name__)
 
@@ -46,7 +42,7 @@ class Shadow:
         """Args: on_dropped: called for each answer that the shadow is not asked about; on any thread."""
         self._core = core
         self._on_dropped = on_dropped
-        self._measure = _Measure(core)
+        self._retained_bytes = RetainedBytes(core.contract)
         self._lock = threading.Lock()
         self._backlog: deque[_Entry] = deque()
         self._last_batch: Batch | None = None
@@ -69,7 +65,7 @@ class Shadow:
         with self._lock:
             # An answer retains its whole batch, which it may share with the answer before it.
             shares = answer.batch is self._last_batch
-            size_bytes = _ANSWER_BYTES + (0 if shares else self._measure(answer.batch))
+            size_bytes = _ANSWER_BYTES + (0 if shares else self._measure(answer))
             is_full = self._rows + answer.count > _MOST_ROWS or self._bytes + size_bytes > _MOST_BYTES
             if not (is_full and self._rows):
                 self._rows += answer.count
@@ -79,6 +75,12 @@ class Shadow:
                 self._arrived.set()
                 return
         self._on_dropped()
+
+    def _measure(self, answer: Answer) -> int:
+        """Bytes that the batch of an answer keeps alive: columns, features and probabilities."""
+        features = answer.batch.features
+        size = self._retained_bytes(answer.batch.columns) + features.numeric.nbytes + features.categorical.nbytes
+        return size + getsizeof(owner_of(answer.probabilities))
 
     def close(self) -> None:
         """Asks about the rest of the backlog, and ends. A second call does nothing."""
@@ -133,24 +135,6 @@ class Shadow:
             except Exception:
                 # One answer that cannot be recorded must not cost the others.
                 _logger.exception("an answer of the shadow cannot be recorded")
-
-
-class _Measure:
-    """Approximates the bytes that a batch retains."""
-
-    def __init__(self, core: Core) -> None:
-        columns = core.contract.columns
-        texts = [column for column in columns if column.kind is Kind.TEXT]
-        self._batch_bytes = _ARRAY_BYTES * (len(columns) + 3)
-        # Of columns and probabilities; texts with categories are short.
-        self._row_bytes = _VALUE_BYTES * (len(columns) + 1) + _TEXT_BYTES * sum(bool(c.categories) for c in texts)
-        self._free_texts = [column.name for column in texts if not column.categories]
-
-    def __call__(self, batch: Batch) -> int:
-        features = batch.features
-        size = self._batch_bytes + self._row_bytes * len(features)
-        size += features.numeric.nbytes + features.categorical.nbytes
-        return size + sum(sum(map(sys.getsizeof, batch.columns[name].tolist())) for name in self._free_texts)
 
 
 def _predict(shadow: Variant, answered: Sequence[Answer]) -> list[Answer]:

@@ -3,20 +3,14 @@
 import threading
 from dataclasses import dataclass
 from sys import getsizeof
-from typing import Any, Final
+from typing import Final
 
-from numpy.typing import NDArray
-
-from athanor.contract.columns import Columns, Kind
 from athanor.contract.contract import Contract
+from athanor.serving.answering.memory import RetainedBytes, owner_of
 from athanor.serving.telemetry.prediction_rows import Entry
 
-# What objects take, about: an entry beside its arrays; an array with its key; a number, or the reference to a text.
+# What an entry takes beside its arrays, about.
 _ENTRY_BYTES: Final = 500
-_ARRAY_BYTES: Final = 200
-_VALUE_BYTES: Final = 8
-# Beside its characters.
-_TEXT_BYTES: Final = 80
 # What a row gets in a record batch beside the contract's columns, at most: ids of up to 128 characters and numbers.
 _METADATA_BYTES: Final = 300
 # As arrays and, while they are converted, as record batches, which are no larger.
@@ -58,10 +52,7 @@ class EntryQueue:
     def __init__(self, contract: Contract, limits: Limits) -> None:
         self.rows = self.bytes = self.dropped = 0
         self._limits = limits
-        texts = [column for column in contract.columns if column.kind is Kind.TEXT]
-        self._free_texts = tuple(column.name for column in texts if not column.categories)
-        # Of each row: its categories, and its free texts beside their characters.
-        self._text_bytes = sum(max(map(getsizeof, column.categories), default=_TEXT_BYTES) for column in texts)
+        self._retained_bytes = RetainedBytes(contract)
         self._lock = threading.Lock()
         self._is_closed = False
         self._waiting: list[Entry] = []
@@ -77,7 +68,7 @@ class EntryQueue:
             if self._is_closed or not has_room:
                 self.dropped += entry.rows
                 return False
-            self._counted.update((id(entry.columns), id(_owner(entry.probabilities))))
+            self._counted.update((id(entry.columns), id(owner_of(entry.probabilities))))
             self._waiting.append(entry)
             self._waiting_rows += entry.rows
             self._waiting_bytes += size
@@ -112,21 +103,7 @@ class EntryQueue:
         """Bytes that an entry keeps alive beside those counted already, and will need for its record batches."""
         kept = 0
         if id(entry.columns) not in self._counted:
-            kept += self._measure_columns(entry.columns)
-        if id(owner := _owner(entry.probabilities)) not in self._counted:
+            kept += self._retained_bytes(entry.columns)
+        if id(owner := owner_of(entry.probabilities)) not in self._counted:
             kept += getsizeof(owner)
         return _ENTRY_BYTES + _METADATA_BYTES * entry.rows + _COPIES * kept
-
-    def _measure_columns(self, columns: Columns) -> int:
-        arrays = columns.values()
-        rows = len(next(iter(arrays)))
-        size = (_ARRAY_BYTES + _VALUE_BYTES * rows) * len(columns) + self._text_bytes * rows
-        size += sum([getsizeof(array.base) for array in arrays if array.base is not None])
-        # Ten times as fast as to ask each text for its size, and never less.
-        size += sum([getsizeof("".join(columns[name].tolist())) for name in self._free_texts])
-        return size
-
-
-def _owner(array: NDArray[Any]) -> object:
-    """The object that holds an array's memory: a view keeps the whole of it."""
-    return array if array.base is None else array.base
