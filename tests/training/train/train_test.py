@@ -148,12 +148,12 @@ def test_a_failing_gate_stops_the_release_and_why_is_written(
     )
     with pytest.raises(GateError) as caught:
         train(make_recipe(gates=gates), snapshot, home)
-    told = str(caught.value)
-    assert gates[0].name in told
-    assert gates[2].name in told
-    assert gates[1].name not in told
+    message = str(caught.value)
+    assert gates[0].name in message
+    assert gates[2].name in message
+    assert gates[1].name not in message
     assert _candidates(home) == []
-    page = Path(told.rpartition("more: ")[2])
+    page = Path(message.rpartition("full report: ")[2])
     assert page.parent == home.reports / MODEL.name
     assert "<title>flight_delay: model card, refused</title>" in page.read_text()
     record = TrainingRecord.model_validate_json(page.with_suffix(".json").read_bytes())
