@@ -29,14 +29,14 @@ def test_the_first_difference_is_named(tmp_path: Path) -> None:
     other = tmp_path / "other"
     assert find_difference(one, archive(other, text="3")) == "b: its content"
     assert find_difference(one, archive(other, year=1981)) == "b: its time"
-    assert find_difference(one, archive(other, second="x")) == "b: x stands there in the other"
+    assert find_difference(one, archive(other, second="x")) == "b: the other has x at its place"
     assert find_difference(one, archive(other, extra=True)) == "c: in one only"
 
 
 def test_what_differs_outside_of_members_is_noticed(tmp_path: Path) -> None:
     one, other = archive(tmp_path / "one"), archive(tmp_path / "other")
     other.write_bytes(b"#!/bin/true\n" + other.read_bytes())
-    assert find_difference(one, other) == "no member: only what lies between them"
+    assert find_difference(one, other) == "no member: only the bytes between members"
 
 
 def test_a_real_binary_and_its_copy_are_equal_and_another_is_not(

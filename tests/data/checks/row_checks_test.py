@@ -204,6 +204,6 @@ def test_rows_that_share_their_key_are_counted_and_get_their_reason() -> None:
     tally, rows = Tally(_LENGTH), to_arrow(_CONTRACT.dataset_columns, _make_rows()).slice(0, 5)
     rejected = tally.reject_repeated(_CONTRACT, rows)
     assert tally.rejected == {"UNIQUE": 5}
-    assert tally.samples["", "UNIQUE"] == [f"({number}) is the key of another row" for number in (1, 2, 3)]
+    assert tally.samples["", "UNIQUE"] == [f"({number}) is also the key of another row" for number in (1, 2, 3)]
     assert rejected[REASONS].to_pylist() == [["UNIQUE"]] * 5
     assert rejected.schema == _validate(_spoil("amount", -1.0)).rejected.schema

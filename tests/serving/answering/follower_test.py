@@ -19,6 +19,7 @@ from athanor.release.traffic import Served, Traffic
 from athanor.serving.answering import follower as follower_module
 from athanor.serving.answering.core import Answer, Core
 from athanor.serving.answering.follower import Follower
+from athanor.system.atomic import replace_file
 from projects.flight_delay.model import MODEL
 
 
@@ -157,13 +158,13 @@ def test_a_damaged_traffic_file_is_reported_and_the_old_one_stays(stage: Stage, 
     core, follower, listener, store = following
     path = Path(stage.store.location, "traffic", f"{MODEL.name}.json")
     whole = path.read_bytes()
-    path.write_bytes(content)
+    replace_file(path, content)
     listener.wait(failed=1)
     store.wait_for_looks()
     assert "is not a traffic file" in str(listener.failed[0])
     assert len(listener.failed) == 1
     assert _versions(core) == {"champion": "1.0.0"}
-    path.write_bytes(whole)
+    replace_file(path, whole)
     # What was told as failing is told as over, though there was nothing to load.
     listener.wait(loaded=1)
     store.wait_for_looks()

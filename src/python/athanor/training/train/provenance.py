@@ -10,11 +10,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+import athanor
 from athanor.release.manifest import Provenance
 from athanor.version import VERSION
 
 # The source root: a binary has the lock below it, the repository beside it.
-_ROOT: Final = Path(__file__).parents[2]
+_ROOT: Final = Path(athanor.__file__).parents[1]
 _LOCKS: Final = (_ROOT / "python/default.lock", _ROOT.parents[1] / "3rdparty/python/default.lock")
 _CPU: Final = Path("/proc/cpuinfo")
 
