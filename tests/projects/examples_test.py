@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 from support.examples import names_without_example
 
-import projects
+import projects  # pants: no-infer-dep - the namespace of all projects is no module
 from athanor.data import sources
 from athanor.training import gates
 
