@@ -52,12 +52,15 @@ class _Watch:
     """Follows the health that one replica reports, until the stream ends."""
 
     def __init__(self, pid: int) -> None:
-        """Asks the replica itself, for HAProxy may send all streams to one replica. Its gRPC port is one of several."""
+        """Asks the replica itself, for HAProxy may send all streams to one replica.
+
+        Ray's own server in its process reports health too, but knows no service of ours.
+        """
         for socket in find_network_sockets([pid]):
             channel = grpc.insecure_channel(f"127.0.0.1:{socket.port}")
             stub: Any = health_pb2_grpc.HealthStub(channel)
             with suppress(grpc.RpcError):
-                stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+                stub.Check(health_pb2.HealthCheckRequest(service=_SERVICE), timeout=_TIMEOUT_S)
                 break
             channel.close()
         else:
