@@ -10,7 +10,7 @@ import pytest
 from athanor.errors import ContractError, NotFoundError
 from athanor.features.features import Model
 from athanor.projects import find_projects, load
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 
 @pytest.fixture
@@ -26,9 +26,9 @@ def neighbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         del sys.modules[name]
 
 
-def test_the_example_is_found_by_each_of_its_modules() -> None:
-    assert "flight_delay" in find_projects("model")
-    assert load("flight_delay", "model", Model) is MODEL
+def test_a_project_is_found_by_each_of_its_modules() -> None:
+    assert "delays" in find_projects("model")
+    assert load("delays", "model", Model) is MODEL
 
 
 def test_a_project_is_found_only_by_modules_that_it_has(neighbour: Path) -> None:
@@ -46,11 +46,11 @@ def test_projects_are_sorted_and_files_are_not_projects(neighbour: Path) -> None
 
 
 def test_an_unknown_project_is_named_beside_the_known_ones() -> None:
-    with pytest.raises(NotFoundError, match=r"no project 'weather' with a module model\.py; .* one: .*flight"):
+    with pytest.raises(NotFoundError, match=r"no project 'weather' with a module model\.py; .* one: .*delays"):
         load("weather", "model", Model)
 
 
-@pytest.mark.parametrize("name", ["", "..", "flight_delay.model", "__init__", "flight-delay"])
+@pytest.mark.parametrize("name", ["", "..", "delays.model", "__init__", "flight-delay"])
 def test_an_invalid_project_name_is_not_found(name: str) -> None:
     with pytest.raises(NotFoundError):
         load(name, "model", Model)

@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 import pytest
 from client.scripted import QUICK, Answer, ScriptedService, bad_request, echo, fail, serving
+from delays.v1 import delays_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2
 from support.flights import make_flight
@@ -27,7 +28,6 @@ from athanor.errors import (
     UnauthenticatedError,
 )
 from athanor.serving.formats.problems import to_grpc_code, to_rpc_status
-from flight_delay.v1 import flight_delay_pb2
 
 
 def _refuse(error: AthanorError) -> Answer:
@@ -43,7 +43,7 @@ def test_each_row_gets_a_prediction(client: Client) -> None:
 
 
 def test_the_class_of_a_row_is_known(client: Client) -> None:
-    assert client.row_class is flight_delay_pb2.Flight
+    assert client.row_class is delays_pb2.Flight
 
 
 def test_id_version_and_sticky_key_are_sent(client: Client, service: ScriptedService) -> None:
@@ -141,13 +141,13 @@ def test_a_message_that_grpc_finds_too_large_is_a_too_large_error() -> None:
         connect(f"127.0.0.1:{port}", retry=QUICK) as connection,
         pytest.raises(TooLargeError, match="larger than max"),
     ):
-        Client("flight_delay", connection).predict([make_flight()] * 100)
+        Client("delays", connection).predict([make_flight()] * 100)
 
 
 def test_no_response_in_time_is_an_exceeded_deadline(client: Client, service: ScriptedService) -> None:
     over = threading.Event()
 
-    def answer(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
+    def answer(request: delays_pb2.PredictRequest, context: Any) -> delays_pb2.PredictResponse:
         context.add_callback(over.set)
         over.wait(10)
         return echo(request, context)
@@ -172,7 +172,7 @@ def test_a_project_without_stubs_is_not_found(project: str) -> None:
 
 def test_a_closed_connection_is_an_error(target: str) -> None:
     with connect(target) as connection:
-        client = Client("flight_delay", connection)
-    for use in (lambda: client.predict([make_flight()]), lambda: Client("flight_delay", connection)):
+        client = Client("delays", connection)
+    for use in (lambda: client.predict([make_flight()]), lambda: Client("delays", connection)):
         with pytest.raises(ServiceError, match="was closed; connect again"):
             use()

@@ -23,7 +23,7 @@ def _run(
     *arguments: object, stdin: str | None = None, variables: dict[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "athanor.cli.client.app", "predict", "flight_delay", *map(str, arguments)],
+        [sys.executable, "-m", "athanor.cli.client.app", "predict", "delays", *map(str, arguments)],
         env={**environment(), "COLUMNS": "200", **(variables or {})},
         input=stdin if stdin is not None else "",
         capture_output=True,
@@ -52,7 +52,7 @@ def test_a_json_array_is_predicted(target: str, tmp_path: Path) -> None:
         {"row": 0, "late_probability": 0.1, **by},
         {"row": 1, "late_probability": 0.2, **by},
     ]
-    share = {"model_name": "flight_delay", "semantic_version": "1.0.0", "release_digest": "d" * 64}
+    share = {"model_name": "delays", "semantic_version": "1.0.0", "release_digest": "d" * 64}
     assert result["answered_by"] == [{**share, "variant": "champion", "rows": 2}]
     assert (result["rows"], result["retries"]) == (2, 0)
 

@@ -33,4 +33,4 @@ def target(service: ScriptedService) -> Iterator[str]:
 @pytest.fixture
 def client(target: str) -> Iterator[Client]:
     with connect(target, retry=QUICK) as connection:
-        yield Client("flight_delay", connection)
+        yield Client("delays", connection)

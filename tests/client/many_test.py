@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import grpc
 import pytest
 from client.scripted import QUICK, ScriptedService, bad_request, echo, fail, fail_times, refuse_short_flights
+from delays.v1 import delays_pb2
 from support.flights import make_flight
 
 from athanor.client.aio import AsyncClient
@@ -15,20 +16,19 @@ from athanor.client.batches import Predicted, Refused
 from athanor.client.client import Client, connect
 from athanor.client.files.refusals import find_all_violations
 from athanor.errors import FieldViolation, InvalidRequestError, ServiceError, SettingsError
-from flight_delay.v1 import flight_delay_pb2
 
 Many: TypeAlias = Callable[..., list[Predicted]]
 
 
 def _ask(target: str, rows: Iterable[Any], **options: Any) -> list[Predicted]:
     with connect(target, retry=QUICK) as connection:
-        return list(Client("flight_delay", connection).predict_many(rows, **options))
+        return list(Client("delays", connection).predict_many(rows, **options))
 
 
 def _ask_async(target: str, rows: Iterable[Any], **options: Any) -> list[Predicted]:
     async def ask() -> list[Predicted]:
         async with connect(target, retry=QUICK) as connection:
-            client = AsyncClient("flight_delay", connection)
+            client = AsyncClient("delays", connection)
             return [predicted async for predicted in client.predict_many(rows, **options)]
 
     return asyncio.run(ask())
@@ -39,7 +39,7 @@ def ask(request: pytest.FixtureRequest, target: str) -> Many:
     return lambda rows, **options: request.param(target, rows, **options)
 
 
-def _flights(count: int, short: Iterable[int] = ()) -> list[flight_delay_pb2.Flight]:
+def _flights(count: int, short: Iterable[int] = ()) -> list[delays_pb2.Flight]:
     """Flights numbered by position; the ones in `short` break the contract."""
     return [make_flight(flight_number=i, distance=0.5 if i in set(short) else 100.0) for i in range(count)]
 
@@ -68,7 +68,7 @@ def test_predictions_come_in_the_order_of_the_rows(ask: Many, service: ScriptedS
 
 def test_a_prediction_names_the_release_that_answered(ask: Many) -> None:
     by = ask(_flights(1), semantic_version="3.0.0")[0].answered_by
-    assert (by.model_name, by.semantic_version, by.variant) == ("flight_delay", "3.0.0", "champion")
+    assert (by.model_name, by.semantic_version, by.variant) == ("delays", "3.0.0", "champion")
     assert by.release_digest == "d" * 64
     assert by.request_id == "made by the server"
 
@@ -115,7 +115,7 @@ def test_rows_may_come_asynchronously(target: str) -> None:
 
     async def ask() -> list[int]:
         async with connect(target) as connection:
-            client = AsyncClient("flight_delay", connection)
+            client = AsyncClient("delays", connection)
             return [predicted.row async for predicted in client.predict_many(rows(), batch_rows=2)]
 
     assert asyncio.run(ask()) == [0, 1, 2, 3, 4]
@@ -191,7 +191,7 @@ def test_any_other_failure_ends_the_iteration(ask: Many, service: ScriptedServic
 
 
 def test_a_response_with_the_wrong_number_of_predictions_is_refused(ask: Many, service: ScriptedService) -> None:
-    service.answer = lambda request, context: flight_delay_pb2.PredictResponse()
+    service.answer = lambda request, context: delays_pb2.PredictResponse()
     with pytest.raises(ServiceError, match="answered 3 rows with 0 predictions"):
         ask(_flights(3))
 
@@ -205,14 +205,14 @@ def test_numbers_below_one_are_refused(ask: Many, name: str) -> None:
 def test_both_clients_return_and_count_the_same(target: str, service: ScriptedService) -> None:
     async def ask() -> tuple[Any, int]:
         async with connect(target, retry=QUICK) as connection:
-            client = AsyncClient("flight_delay", connection)
+            client = AsyncClient("delays", connection)
             return await client.predict(_flights(3), request_id="one", sticky_key="k"), client.retries
 
     service.answer = fail_times(2, fail(grpc.StatusCode.UNAVAILABLE, "starting"))
     answered, retries = asyncio.run(ask())
     service.answer = fail_times(2, fail(grpc.StatusCode.UNAVAILABLE, "starting"))
     with connect(target, retry=QUICK) as connection:
-        client = Client("flight_delay", connection)
+        client = Client("delays", connection)
         assert client.predict(_flights(3), request_id="one", sticky_key="k") == answered
         assert client.retries == retries == 2
 
@@ -234,7 +234,7 @@ def test_a_cancelled_task_cancels_its_call(target: str, service: ScriptedService
 
     async def ask() -> None:
         async with connect(target) as connection:
-            task = asyncio.create_task(AsyncClient("flight_delay", connection).predict(_flights(1)))
+            task = asyncio.create_task(AsyncClient("delays", connection).predict(_flights(1)))
             await asyncio.to_thread(asked.wait, 10)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -7,20 +7,20 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 import grpc
+from delays.v1 import delays_pb2, delays_pb2_grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from athanor.client.connection.retries import RetryPolicy
 from athanor.errors import FieldViolation
-from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
 
 # For tests that should not wait.
 QUICK: Final = RetryPolicy(first_s=0.01, longest_s=0.05, patience_s=1.0)
 
-Answer: TypeAlias = Callable[[flight_delay_pb2.PredictRequest, Any], flight_delay_pb2.PredictResponse]
+Answer: TypeAlias = Callable[[delays_pb2.PredictRequest, Any], delays_pb2.PredictResponse]
 
 
-class ScriptedService(flight_delay_pb2_grpc.FlightDelayServiceServicer):
+class ScriptedService(delays_pb2_grpc.DelayServiceServicer):
     """Answers with `answer` and records the requests.
 
     Attributes:
@@ -39,7 +39,7 @@ class ScriptedService(flight_delay_pb2_grpc.FlightDelayServiceServicer):
     def asked(self) -> int:
         return len(self.metadata)
 
-    def Predict(self, request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:  # noqa: N802 - as the proto names it
+    def Predict(self, request: delays_pb2.PredictRequest, context: Any) -> delays_pb2.PredictResponse:  # noqa: N802 - as the proto names it
         with self._lock:
             self.metadata.append(dict(context.invocation_metadata()))
             self._at_once += 1
@@ -51,12 +51,12 @@ class ScriptedService(flight_delay_pb2_grpc.FlightDelayServiceServicer):
                 self._at_once -= 1
 
 
-def echo(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
+def echo(request: delays_pb2.PredictRequest, context: Any) -> delays_pb2.PredictResponse:
     """One prediction per row, made from its flight number, and the request's id."""
     metadata = dict(context.invocation_metadata())
-    return flight_delay_pb2.PredictResponse(
-        predictions=[flight_delay_pb2.Prediction(late_probability=f.flight_number / 10_000) for f in request.flights],
-        model_name="flight_delay",
+    return delays_pb2.PredictResponse(
+        predictions=[delays_pb2.Prediction(late_probability=f.flight_number / 10_000) for f in request.flights],
+        model_name="delays",
         semantic_version=request.semantic_version or "1.0.0",
         release_digest="d" * 64,
         request_id=metadata.get("x-request-id", "made by the server"),
@@ -67,7 +67,7 @@ def echo(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay
 def fail(code: grpc.StatusCode, text: str, *details: Message, metadata: tuple[tuple[str, Any], ...] = ()) -> Answer:
     """Refuses, with the given details of `google.rpc`."""
 
-    def answer(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
+    def answer(request: delays_pb2.PredictRequest, context: Any) -> delays_pb2.PredictResponse:
         sent = metadata
         if details:
             status = status_pb2.Status(code=code.value[0], message=text)
@@ -85,7 +85,7 @@ def fail_times(times: int, failing: Answer) -> Answer:
     """Refuses the first few requests."""
     left = iter(range(times))
 
-    def answer(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
+    def answer(request: delays_pb2.PredictRequest, context: Any) -> delays_pb2.PredictResponse:
         chosen = echo if next(left, None) is None else failing
         return chosen(request, context)
 
@@ -103,7 +103,7 @@ def bad_request(*violations: FieldViolation) -> error_details_pb2.BadRequest:
 def refuse_short_flights(most: int = 10**6) -> Answer:
     """Refuses flights of distance below 1 as our service does: names the first `most` in the order of the rows."""
 
-    def answer(request: flight_delay_pb2.PredictRequest, context: Any) -> flight_delay_pb2.PredictResponse:
+    def answer(request: delays_pb2.PredictRequest, context: Any) -> delays_pb2.PredictResponse:
         wrong = [i for i, flight in enumerate(request.flights) if flight.distance < 1]
         if not wrong:
             return echo(request, context)
@@ -123,7 +123,7 @@ def serving(
 ) -> Iterator[int]:
     """Gives the service's port on 127.0.0.1."""
     server = grpc.server(futures.ThreadPoolExecutor(16), options=(("grpc.so_reuseport", 0), *options))
-    flight_delay_pb2_grpc.add_FlightDelayServiceServicer_to_server(service, server)
+    delays_pb2_grpc.add_DelayServiceServicer_to_server(service, server)
     address = f"127.0.0.1:{port}"
     bound = server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
     server.start()

@@ -7,7 +7,7 @@ from support.protos import Toy, make_field
 
 from athanor.contract.columns import Column
 from athanor.errors import ContractError
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 
 def _read(name: str, example: str) -> Column:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from delays.v1 import delays_pb2
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
@@ -16,8 +17,7 @@ from support.protos import Toy
 from athanor.contract.columns import Column, Kind
 from athanor.contract.messages import is_missing, to_columns, to_messages
 from athanor.contract.validation import Rule, validate
-from flight_delay.v1 import flight_delay_pb2
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _COLUMNS = MODEL.contract.columns
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
@@ -33,7 +33,7 @@ def test_arrays_have_the_types_of_their_kinds() -> None:
 
 
 def test_an_unset_field_is_missing_as_its_kind_says() -> None:
-    values = to_columns(_COLUMNS, [flight_delay_pb2.Flight()])
+    values = to_columns(_COLUMNS, [delays_pb2.Flight()])
     for column in _COLUMNS:
         (value,) = values[column.name]
         if column.kind is Kind.TEXT:
@@ -54,8 +54,8 @@ def test_zero_is_a_value_and_not_missing() -> None:
 
 def test_false_is_a_value_and_not_missing() -> None:
     outcome = MODEL.contract.outcome_columns
-    messages = [flight_delay_pb2.FlightOutcome(arrived_late=late) for late in (False, True)]
-    values = to_columns(outcome, [*messages, flight_delay_pb2.FlightOutcome()])
+    messages = [delays_pb2.FlightOutcome(arrived_late=late) for late in (False, True)]
+    values = to_columns(outcome, [*messages, delays_pb2.FlightOutcome()])
     np.testing.assert_array_equal(values["arrived_late"], [0.0, 1.0, np.nan])
 
 
@@ -70,7 +70,7 @@ def test_no_messages_make_empty_arrays_of_the_right_dtypes() -> None:
     assert {name: (len(array), array.dtype) for name, array in values.items()} == {
         column.name: (0, column.kind.dtype) for column in _COLUMNS
     }
-    assert to_messages(_COLUMNS, values, flight_delay_pb2.Flight) == []
+    assert to_messages(_COLUMNS, values, delays_pb2.Flight) == []
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_the_first_and_last_instants_are_valid_and_round_trip(instant: str) -> N
     stamp.FromJsonString(instant)
     values = to_columns(_COLUMNS, [make_flight(scheduled_departure=stamp)])
     assert validate(_COLUMNS, values) == ()
-    (flight,) = to_messages(_COLUMNS, values, flight_delay_pb2.Flight)
+    (flight,) = to_messages(_COLUMNS, values, delays_pb2.Flight)
     assert flight.scheduled_departure == stamp
 
 
@@ -108,7 +108,7 @@ def test_nanoseconds_are_truncated_to_microseconds() -> None:
 
 def test_synthetic_flights_round_trip() -> None:
     values = make_columns(50)
-    back = to_columns(_COLUMNS, to_messages(_COLUMNS, values, flight_delay_pb2.Flight))
+    back = to_columns(_COLUMNS, to_messages(_COLUMNS, values, delays_pb2.Flight))
     for column in _COLUMNS:
         np.testing.assert_array_equal(back[column.name], values[column.name], err_msg=column.name)
 
@@ -153,7 +153,7 @@ def test_arrays_of_any_values_round_trip(data: st.DataObject) -> None:
         if column.kind is Kind.TIMESTAMP:
             drawn = [np.datetime64("NaT") if us is None else np.datetime64(us, "us") for us in drawn]
         values[column.name] = np.array(drawn, dtype=column.kind.dtype)
-    back = to_columns(_COLUMNS[:9], to_messages(_COLUMNS[:9], values, flight_delay_pb2.Flight))
+    back = to_columns(_COLUMNS[:9], to_messages(_COLUMNS[:9], values, delays_pb2.Flight))
     for name, array in values.items():
         np.testing.assert_array_equal(back[name], array, err_msg=name)
 
@@ -198,8 +198,8 @@ _FIELDS = st.fixed_dictionaries(
 @PROPERTY
 @given(rows=st.lists(_FIELDS, min_size=1, max_size=40), is_repeated_field=st.booleans())
 def test_many_messages_are_read_like_one(rows: list[dict[str, Any]], is_repeated_field: bool) -> None:
-    flights = [flight_delay_pb2.Flight(**row) for row in rows]
-    messages = flight_delay_pb2.PredictRequest(flights=flights).flights if is_repeated_field else flights
+    flights = [delays_pb2.Flight(**row) for row in rows]
+    messages = delays_pb2.PredictRequest(flights=flights).flights if is_repeated_field else flights
     values = to_columns(_COLUMNS, messages)
     for column in _COLUMNS:
         expected = _read_one_by_one(column, flights)
@@ -213,5 +213,5 @@ def test_many_messages_are_read_like_one(rows: list[dict[str, Any]], is_repeated
 @PROPERTY
 @given(late=st.lists(st.none() | st.booleans(), min_size=1, max_size=40))
 def test_booleans_are_read_one_by_one(late: list[bool | None]) -> None:
-    values = to_columns(MODEL.contract.outcome_columns, [flight_delay_pb2.FlightOutcome(arrived_late=v) for v in late])
+    values = to_columns(MODEL.contract.outcome_columns, [delays_pb2.FlightOutcome(arrived_late=v) for v in late])
     np.testing.assert_array_equal(values["arrived_late"], [np.nan if value is None else float(value) for value in late])

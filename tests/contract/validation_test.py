@@ -16,7 +16,7 @@ from athanor.contract.columns import Column, Kind
 from athanor.contract.contract import Contract
 from athanor.contract.validation import Breach, Rule, Violation, validate
 from athanor.errors import ContractError
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _CONTRACT: Contract = Toy().read()
 _COLUMNS = _CONTRACT.columns

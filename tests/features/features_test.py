@@ -14,7 +14,7 @@ from support.flights import make_columns
 from athanor.contract.columns import Columns
 from athanor.errors import ContractError
 from athanor.features.features import Features
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 Write: TypeAlias = Callable[[str, str], Features]
 

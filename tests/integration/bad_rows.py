@@ -3,7 +3,7 @@
 from math import inf, nan
 from typing import Final
 
-from flight_delay.v1 import flight_delay_pb2
+from delays.v1 import delays_pb2
 
 BAD_FIELDS: Final = [
     ("flights[1].scheduled_departure", "REQUIRED"),
@@ -22,9 +22,9 @@ BAD_FIELDS: Final = [
 """Field and rule of every violation in `make_bad_rows`, in the order in which they are told."""
 
 
-def make_bad_rows() -> list[flight_delay_pb2.Flight]:
+def make_bad_rows() -> list[delays_pb2.Flight]:
     """One row that is right, and two that break every kind of rule a request can break."""
-    good = flight_delay_pb2.Flight(
+    good = delays_pb2.Flight(
         carrier="UA",
         flight_number=1545,
         origin="EWR",
@@ -33,7 +33,7 @@ def make_bad_rows() -> list[flight_delay_pb2.Flight]:
         distance=1400,
     )
     good.scheduled_departure.FromJsonString("2013-01-01T10:15:00Z")
-    unlike_any = flight_delay_pb2.Flight(
+    unlike_any = delays_pb2.Flight(
         carrier="✈✈",
         flight_number=0,
         origin="BOS",
@@ -42,7 +42,7 @@ def make_bad_rows() -> list[flight_delay_pb2.Flight]:
         distance=nan,
         visibility=inf,
     )
-    beyond = flight_delay_pb2.Flight(
+    beyond = delays_pb2.Flight(
         carrier="UA\n",
         flight_number=1545,
         origin="EWR",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from delays.v1 import delays_pb2
 from integration import stranger
 from integration.hosts import Host, made_hosts
 from integration.load import Load
@@ -22,7 +23,6 @@ from support.processes import wait_until
 from support.sockets import can_make_networks
 
 from athanor.home import Home
-from flight_delay.v1 import flight_delay_pb2
 
 _REASON: Final = can_make_networks()
 pytestmark = pytest.mark.skipif(_REASON is not None, reason=_REASON or "")
@@ -145,7 +145,7 @@ def test_by_http_a_stranger_reads_rays_own_metrics_and_no_more(cluster: Cluster)
 
 
 def test_deploying_again_changes_the_settings_and_loses_no_request(
-    cluster: Cluster, flights: list[flight_delay_pb2.Flight]
+    cluster: Cluster, flights: list[delays_pb2.Flight]
 ) -> None:
     with Load(cluster.service, flights, 50, allow_plaintext=True) as load:
         load.wait_for_answers(50)
@@ -158,7 +158,7 @@ def test_deploying_again_changes_the_settings_and_loses_no_request(
     assert wait_until(lambda: len(cluster.nodes) == 2, _BACK_S)
 
 
-def test_a_host_loses_power_and_no_request_is_lost(cluster: Cluster, flights: list[flight_delay_pb2.Flight]) -> None:
+def test_a_host_loses_power_and_no_request_is_lost(cluster: Cluster, flights: list[delays_pb2.Flight]) -> None:
     # The bridge is this machine's own.
     with Load(cluster.service, flights, 50, allow_plaintext=True) as load:
         load.wait_for_answers(50)

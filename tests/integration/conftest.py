@@ -1,4 +1,4 @@
-"""A real service of the real release, started and stopped by the command line, and what others call it with."""
+"""A real service of a trained release, started and stopped by the command line, and what others call it with."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from delays.v1 import delays_pb2, delays_pb2_grpc
 from google.protobuf import json_format
 from integration.credentials import authorize
 from integration.service import Service, running_service
@@ -15,7 +16,6 @@ from support.processes import nothing_survives
 from athanor.release.files import REFERENCE_ROWS, Release
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Traffic
-from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +33,8 @@ def channel(service: Service) -> Iterator[grpc.Channel]:
 
 
 @pytest.fixture(scope="session")
-def stub(channel: grpc.Channel) -> flight_delay_pb2_grpc.FlightDelayServiceStub:
-    return flight_delay_pb2_grpc.FlightDelayServiceStub(channel)
+def stub(channel: grpc.Channel) -> delays_pb2_grpc.DelayServiceStub:
+    return delays_pb2_grpc.DelayServiceStub(channel)
 
 
 @pytest.fixture(scope="session")
@@ -48,22 +48,22 @@ def rest(service: Service) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="session")
 def traffic() -> Traffic:
     """What the service was told to answer with."""
-    return ReleaseStore(PREPARED.store).read_traffic("flight_delay")
+    return ReleaseStore(PREPARED.store).read_traffic("delays")
 
 
 @pytest.fixture(scope="session")
 def release(traffic: Traffic) -> Release:
-    return ReleaseStore(PREPARED.store).read("flight_delay", traffic.champion.digest)
+    return ReleaseStore(PREPARED.store).read("delays", traffic.champion.digest)
 
 
 @pytest.fixture(scope="session")
 def reference(release: Release) -> dict[str, Any]:
-    """A hundred real flights as JSON, `rows`, and the `predictions` that training had for them."""
+    """A hundred flights as JSON, `rows`, and the `predictions` that training had for them."""
     found: dict[str, Any] = release.json(REFERENCE_ROWS)
     return found
 
 
 @pytest.fixture(scope="session")
-def flights(reference: dict[str, Any]) -> list[flight_delay_pb2.Flight]:
+def flights(reference: dict[str, Any]) -> list[delays_pb2.Flight]:
     """The same hundred flights as messages."""
-    return [json_format.ParseDict(row, flight_delay_pb2.Flight()) for row in reference["rows"]]
+    return [json_format.ParseDict(row, delays_pb2.Flight()) for row in reference["rows"]]

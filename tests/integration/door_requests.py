@@ -7,23 +7,23 @@ from math import isnan
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+from delays.v1 import delays_pb2
 from google.protobuf import json_format
 
 from athanor.contract.columns import Kind
 from athanor.contract.messages import to_columns
 from athanor.inspection.v1 import inspection_pb2
 from athanor.serving.formats.tensors import join_bytes
-from flight_delay.v1 import flight_delay_pb2
 from inference import open_inference_pb2
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
-Rows: TypeAlias = Sequence[flight_delay_pb2.Flight]
+Rows: TypeAlias = Sequence[delays_pb2.Flight]
 
 _COLUMNS: Final = MODEL.contract.columns
 
 
-def typed_message(rows: Rows) -> flight_delay_pb2.PredictRequest:
-    return flight_delay_pb2.PredictRequest(flights=rows)
+def typed_message(rows: Rows) -> delays_pb2.PredictRequest:
+    return delays_pb2.PredictRequest(flights=rows)
 
 
 def typed_json(rows: Rows) -> str:

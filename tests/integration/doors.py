@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 import grpc
 import httpx
 import numpy as np
+from delays.v1 import delays_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from integration import door_requests
@@ -17,7 +18,6 @@ from integration.door_requests import Rows
 from integration.service import Service
 
 from athanor.inspection.v1 import inspection_pb2
-from flight_delay.v1 import flight_delay_pb2
 from inference import open_inference_pb2
 
 _TIMEOUT_S: Final = 60.0
@@ -143,14 +143,14 @@ class Doors:
 
 
 METHODS: Final = {
-    "grpc": "/flight_delay.v1.FlightDelayService/Predict",
+    "grpc": "/delays.v1.DelayService/Predict",
     "inspection": "/athanor.inspection.v1.InspectionService/ComputeFeatures",
     "oip-grpc": "/inference.GRPCInferenceService/ModelInfer",
 }
 PATHS: Final = {
-    "rest": "/v1/models/flight_delay:predict",
-    "rest-inspection": "/v1/models/flight_delay:features",
-    "oip-rest": "/v2/models/flight_delay/infer",
+    "rest": "/v1/models/delays:predict",
+    "rest-inspection": "/v1/models/delays:features",
+    "oip-rest": "/v2/models/delays/infer",
 }
 FOUR_DOORS: Final[Mapping[str, Door]] = {
     "grpc": Doors.typed,
@@ -169,7 +169,7 @@ ALL_DOORS: Final[Mapping[str, Door]] = {
 
 
 def read_typed(answer: bytes) -> tuple[list[float], dict[str, str]]:
-    response = flight_delay_pb2.PredictResponse.FromString(answer)
+    response = delays_pb2.PredictResponse.FromString(answer)
     return [each.late_probability for each in response.predictions], _fields(response)
 
 

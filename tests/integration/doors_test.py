@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 import httpx
 import pytest
+from delays.v1 import delays_pb2
 from integration.bad_rows import BAD_FIELDS, make_bad_rows
 from integration.door_requests import typed_json, typed_message
 from integration.doors import ALL_DOORS, FOUR_DOORS, METHODS, PATHS, Doors, Refused, Told
@@ -17,9 +18,8 @@ from integration.service import Service, running_service
 from prepared.place import copy_prepared
 
 from athanor.release.traffic import Traffic
-from flight_delay.v1 import flight_delay_pb2
 
-Flights = list[flight_delay_pb2.Flight]
+Flights = list[delays_pb2.Flight]
 
 # A service with limits that are soon reached.
 _MAX_ROWS: Final = 300
@@ -146,7 +146,7 @@ def test_as_many_rows_as_allowed_are_answered_and_one_more_is_refused(
 
 def _rows_of_bytes(flights: Flights, least: int) -> Flights:
     """Rows that take at least so many bytes at every door, in a text that is too long for its column anyway."""
-    flight = flight_delay_pb2.Flight()
+    flight = delays_pb2.Flight()
     flight.CopyFrom(flights[0])
     flight.carrier = "U" * least
     return [flight]

@@ -15,11 +15,11 @@ import grpc
 import httpx
 import pytest
 from client.certificates import Authority, Signed
+from delays.v1 import delays_pb2, delays_pb2_grpc
 from integration.service import PROJECT, Service
 from support.processes import wait_until
 
 from athanor.serving.setup.ports import find_free_ports
-from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
 
 _CONFIGURATION: Final = Path("docker/edge/haproxy.cfg")
 _HAPROXY: Final = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
@@ -108,13 +108,13 @@ def _get(edge: Edge, path: str, service: Service | None, ca: Path, client: Signe
 
 def _predict(
     port: int, flight: Any, service: Service | None, ca: Path, client: Signed | None = None
-) -> flight_delay_pb2.PredictResponse:
+) -> delays_pb2.PredictResponse:
     pair = (client.key.read_bytes(), client.certificate.read_bytes()) if client else (None, None)
     credentials = grpc.ssl_channel_credentials(ca.read_bytes(), *pair)
     with grpc.secure_channel(f"127.0.0.1:{port}", credentials) as channel:
-        stub = flight_delay_pb2_grpc.FlightDelayServiceStub(channel)
+        stub = delays_pb2_grpc.DelayServiceStub(channel)
         metadata = (service.authorization,) if service else ()
-        request = flight_delay_pb2.PredictRequest(flights=[flight])
+        request = delays_pb2.PredictRequest(flights=[flight])
         return stub.Predict(request, metadata=metadata, timeout=_TIMEOUT_S)
 
 
@@ -127,10 +127,10 @@ def _code(error: grpc.RpcError) -> grpc.StatusCode:
 
 @pytest.mark.parametrize("port", ["port", "grpc_port"])
 def test_grpc_over_tls_answers_as_the_door_does(
-    edge: Edge, service: Service, flights: list[Any], stub: flight_delay_pb2_grpc.FlightDelayServiceStub, port: str
+    edge: Edge, service: Service, flights: list[Any], stub: delays_pb2_grpc.DelayServiceStub, port: str
 ) -> None:
     through = _predict(getattr(edge, port), flights[0], service, edge.ca)
-    direct = stub.Predict(flight_delay_pb2.PredictRequest(flights=flights[:1]), timeout=_TIMEOUT_S)
+    direct = stub.Predict(delays_pb2.PredictRequest(flights=flights[:1]), timeout=_TIMEOUT_S)
     assert through.predictions == direct.predictions
     assert through.semantic_version == direct.semantic_version
 

@@ -13,6 +13,7 @@ import grpc
 import grpc.aio
 import httpx
 import pytest
+from delays.v1 import delays_pb2
 from google.protobuf.message import Message
 from integration import door_requests, doors
 from integration.doors import METHODS, PATHS
@@ -22,9 +23,7 @@ from integration.service import Service
 from integration.storm import Record, Request, Send, storm
 from support.processes import Process
 
-from flight_delay.v1 import flight_delay_pb2
-
-Flights = list[flight_delay_pb2.Flight]
+Flights = list[delays_pb2.Flight]
 
 _REQUESTS: Final = 20_000
 _OF_HEADERS: Final = 3_000

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import grpc
 import pytest
+from delays.v1 import delays_pb2, delays_pb2_grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from integration.bad_rows import BAD_FIELDS, make_bad_rows
@@ -15,18 +16,17 @@ from athanor.client.client import Client, connect
 from athanor.errors import InvalidRequestError
 from athanor.release.predictor import TOLERANCE
 from athanor.release.traffic import Traffic
-from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
 
-Stub: TypeAlias = flight_delay_pb2_grpc.FlightDelayServiceStub
-Flight: TypeAlias = flight_delay_pb2.Flight
-Response: TypeAlias = flight_delay_pb2.PredictResponse
+Stub: TypeAlias = delays_pb2_grpc.DelayServiceStub
+Flight: TypeAlias = delays_pb2.Flight
+Response: TypeAlias = delays_pb2.PredictResponse
 
 _TIMEOUT_S = 60.0
-_PREDICT = "/flight_delay.v1.FlightDelayService/Predict"
+_PREDICT = "/delays.v1.DelayService/Predict"
 
 
 def _ask(stub: Stub, flights: list[Flight], model_name: str = "", semantic_version: str = "") -> Response:
-    request = flight_delay_pb2.PredictRequest(flights=flights, model_name=model_name, semantic_version=semantic_version)
+    request = delays_pb2.PredictRequest(flights=flights, model_name=model_name, semantic_version=semantic_version)
     return stub.Predict(request, timeout=_TIMEOUT_S)
 
 
@@ -72,18 +72,18 @@ def test_each_flight_is_answered_by_itself(stub: Stub, flights: list[Flight], re
 
 def test_the_answer_names_what_answered(stub: Stub, flights: list[Flight], traffic: Traffic) -> None:
     response = _ask(stub, flights[:1])
-    assert response.model_name == traffic.model == "flight_delay"
+    assert response.model_name == traffic.model == "delays"
     assert response.semantic_version == traffic.champion.semantic_version == "1.0.0"
     assert response.release_digest == traffic.champion.digest
 
 
 def test_the_model_and_version_that_answer_may_be_asked_for(stub: Stub, flights: list[Flight]) -> None:
-    asked = _ask(stub, flights[:1], model_name="flight_delay", semantic_version="1.0.0")
+    asked = _ask(stub, flights[:1], model_name="delays", semantic_version="1.0.0")
     assert _probabilities(asked) == _probabilities(_ask(stub, flights[:1]))
 
 
 def test_the_request_id_comes_back(stub: Stub, flights: list[Flight]) -> None:
-    request = flight_delay_pb2.PredictRequest(flights=flights[:1])
+    request = delays_pb2.PredictRequest(flights=flights[:1])
     response, call = stub.Predict.with_call(request, timeout=_TIMEOUT_S, metadata=(("x-request-id", "a-caller's-own"),))
     assert response.request_id == "a-caller's-own"
     assert dict(call.trailing_metadata())["x-request-id"] == "a-caller's-own"
@@ -97,14 +97,14 @@ def test_a_request_without_an_id_gets_one_of_its_own(stub: Stub, flights: list[F
 
 def test_our_client_gets_what_plain_grpc_gets(service: Service, stub: Stub, flights: list[Flight]) -> None:
     with connect(service.grpc, home=service.home.path) as channel:
-        response = Client("flight_delay", channel).predict(flights, request_id="of-the-client")
+        response = Client("delays", channel).predict(flights, request_id="of-the-client")
     assert _probabilities(response) == _probabilities(_ask(stub, flights))
     assert response.request_id == "of-the-client"
 
 
 def test_our_client_raises_with_all_violations(service: Service) -> None:
     with connect(service.grpc, home=service.home.path) as channel, pytest.raises(InvalidRequestError) as caught:
-        Client("flight_delay", channel).predict(make_bad_rows())
+        Client("delays", channel).predict(make_bad_rows())
     assert [(violation.field, violation.rule) for violation in caught.value.violations] == BAD_FIELDS
 
 
@@ -154,7 +154,7 @@ def test_as_many_flights_as_allowed_are_answered_and_one_more_is_refused(stub: S
     [
         ({"model_name": "no_such_model"}, "no_such_model"),
         ({"semantic_version": "9.9.9"}, "9.9.9"),
-        ({"model_name": "flight_delay", "semantic_version": "not a version"}, "not a version"),
+        ({"model_name": "delays", "semantic_version": "not a version"}, "not a version"),
     ],
 )
 def test_another_model_or_version_is_not_found(
@@ -171,20 +171,20 @@ def test_bytes_that_are_no_message_are_refused(
 ) -> None:
     error = _send(channel, _PREDICT, content)
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert "flight_delay.v1.PredictRequest" in error.details()
+    assert "delays.v1.PredictRequest" in error.details()
     assert len(_ask(stub, flights[:1]).predictions) == 1
 
 
 def test_a_method_that_does_not_exist_is_unimplemented(channel: grpc.Channel) -> None:
-    error = _send(channel, "/flight_delay.v1.FlightDelayService/Guess", b"")
+    error = _send(channel, "/delays.v1.DelayService/Guess", b"")
     assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_good_requests_beside_bad_ones_are_answered(
     channel: grpc.Channel, flights: list[Flight], reference: dict[str, Any]
 ) -> None:
-    good = flight_delay_pb2.PredictRequest(flights=flights)
-    bad = flight_delay_pb2.PredictRequest(flights=make_bad_rows())
+    good = delays_pb2.PredictRequest(flights=flights)
+    bad = delays_pb2.PredictRequest(flights=make_bad_rows())
     contents = [good.SerializeToString(), bad.SerializeToString(), b"\xff\xff"] * 50
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(lambda content: _send(channel, _PREDICT, content), contents))

@@ -18,7 +18,7 @@ from support.commands import run
 from support.processes import nothing_survives
 from support.sockets import find_network_sockets
 
-_SERVICE = "flight_delay.v1.FlightDelayService"
+_SERVICE = "delays.v1.DelayService"
 _REFLECTION_VERSIONS = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 _TIMEOUT_S = 60.0
 _SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -115,7 +115,7 @@ def test_reflection_lists_every_service(channel: grpc.Channel, version: str) -> 
 
 
 @pytest.mark.parametrize("version", _REFLECTION_VERSIONS)
-@pytest.mark.parametrize("symbol", [_SERVICE, "flight_delay.v1.PredictRequest", "flight_delay.v1.Flight.origin"])
+@pytest.mark.parametrize("symbol", [_SERVICE, "delays.v1.PredictRequest", "delays.v1.Flight.origin"])
 def test_reflection_gives_all_files_that_a_client_needs(channel: grpc.Channel, version: str, symbol: str) -> None:
     """A client without stubs can build the messages from them."""
     answer = _reflect(channel, version, file_containing_symbol=symbol)
@@ -127,7 +127,7 @@ def test_reflection_gives_all_files_that_a_client_needs(channel: grpc.Channel, v
             found = _reflect(channel, version, file_by_filename=name).file_descriptor_response
             files |= {f.name: f for f in map(FileDescriptorProto.FromString, found.file_descriptor_proto)}
     _add(pool, files, next(iter(files)))
-    request = pool.FindMessageTypeByName("flight_delay.v1.PredictRequest")
+    request = pool.FindMessageTypeByName("delays.v1.PredictRequest")
     assert [field.name for field in request.fields] == ["flights", "model_name", "semantic_version"]
     assert pool.FindMethodByName(f"{_SERVICE}.Predict").input_type is request
 

@@ -74,7 +74,7 @@ def test_one_service_from_up_to_down(home: Home, tmp_path: Path) -> None:
     assert _status(home) == _REFUSED
     again = run("serving", "down", PROJECT, "--home", home.path)
     assert again.returncode == _REFUSED
-    assert "no service of flight_delay runs" in again.stderr
+    assert "no service of delays runs" in again.stderr
 
 
 def _it_is_told_about(service: Service) -> None:
@@ -181,7 +181,7 @@ def test_a_tampered_release_is_refused(home: Home, name: str, tamper: Callable[[
 def test_nothing_promoted_is_refused(tmp_path: Path) -> None:
     status, told = _up(Home(tmp_path / "empty"))
     assert status == _REFUSED
-    assert "no release of flight_delay takes traffic" in told
+    assert "no release of delays takes traffic" in told
 
 
 def test_a_champion_that_the_store_lacks_is_refused(home: Home) -> None:

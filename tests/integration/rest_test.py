@@ -6,15 +6,15 @@ from typing import Any, TypeAlias
 
 import httpx
 import pytest
+from delays.v1 import delays_pb2, delays_pb2_grpc
 from google.protobuf import json_format
 from integration.bad_rows import BAD_FIELDS, make_bad_rows
 
 from athanor.release.traffic import Traffic
-from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
 
 Json: TypeAlias = dict[str, Any]
 
-_URL = "/v1/models/flight_delay:predict"
+_URL = "/v1/models/delays:predict"
 _PROBLEM = "application/problem+json"
 
 
@@ -38,18 +38,18 @@ def _bad_body() -> Json:
 
 
 def test_it_gives_the_numbers_that_grpc_gives(
-    rest: httpx.Client, stub: flight_delay_pb2_grpc.FlightDelayServiceStub, reference: Json
+    rest: httpx.Client, stub: delays_pb2_grpc.DelayServiceStub, reference: Json
 ) -> None:
     response = rest.post(_URL, json={"flights": reference["rows"]})
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
-    request = json_format.ParseDict({"flights": reference["rows"]}, flight_delay_pb2.PredictRequest())
+    request = json_format.ParseDict({"flights": reference["rows"]}, delays_pb2.PredictRequest())
     by_grpc = [prediction.late_probability for prediction in stub.Predict(request, timeout=60).predictions]
     assert [prediction["lateProbability"] for prediction in response.json()["predictions"]] == by_grpc
 
 
 def test_names_may_be_written_as_in_the_proto_or_in_camel_case(rest: httpx.Client, reference: Json) -> None:
-    row = json_format.ParseDict(reference["rows"][0], flight_delay_pb2.Flight())
+    row = json_format.ParseDict(reference["rows"][0], delays_pb2.Flight())
     bodies = [
         {"flights": [json_format.MessageToDict(row, preserving_proto_field_name=preserved)]}
         for preserved in (True, False)
@@ -134,7 +134,7 @@ def test_a_body_that_is_no_message_is_refused(rest: httpx.Client, reference: Jso
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("POST", "/v1/models/flight_delay:guess", 404), ("GET", "/no/such/path", 404), ("GET", _URL, 405)],
+    [("POST", "/v1/models/delays:guess", 404), ("GET", "/no/such/path", 404), ("GET", _URL, 405)],
 )
 def test_what_is_not_offered_is_refused_in_the_same_form(
     rest: httpx.Client, method: str, path: str, status: int

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 import pytest
+from delays.v1 import delays_pb2
 from integration.load import Answered, Load, Period, find_strangers, find_wrong
 from integration.service import PROJECT, Service, running_service
 from integration.versions import Moved, Versions, follows
@@ -16,9 +17,8 @@ from support.processes import nothing_survives, wait_until
 
 from athanor.client.connection.retries import RetryPolicy
 from athanor.release.predictor import TOLERANCE
-from flight_delay.v1 import flight_delay_pb2
 
-Flights = list[flight_delay_pb2.Flight]
+Flights = list[delays_pb2.Flight]
 
 _CALLS_PER_S: Final = 150.0
 _PICK_UP_S: Final = 2.0

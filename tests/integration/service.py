@@ -15,7 +15,7 @@ from athanor.serving.replica.status import ReplicaStatus, StatusFolder
 from athanor.serving.setup.paths import ServicePaths
 from athanor.serving.setup.ports import find_free_ports
 
-PROJECT: Final = "flight_delay"
+PROJECT: Final = "delays"
 _RETRIES: Final = 3
 
 

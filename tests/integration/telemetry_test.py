@@ -9,6 +9,7 @@ import grpc
 import httpx
 import pyarrow.dataset as ds
 import pytest
+from delays.v1 import delays_pb2, delays_pb2_grpc
 from google.protobuf import json_format
 from integration.credentials import authorize
 from integration.service import Service, running_service
@@ -22,8 +23,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.collector import Collector, collecting
 from support.flights import make_flight
 from support.processes import nothing_survives
-
-from flight_delay.v1 import flight_delay_pb2, flight_delay_pb2_grpc
 
 # Far outside the contract's bounds, and nowhere else in what a service writes.
 _SECRET_DISTANCE: Final = -98_765.0
@@ -69,9 +68,9 @@ class Records:
         self.text = self.token = ""
 
     def ask(self, service: Service) -> None:
-        request = flight_delay_pb2.PredictRequest(flights=[make_flight(), make_flight()])
+        request = delays_pb2.PredictRequest(flights=[make_flight(), make_flight()])
         with grpc.insecure_channel(service.grpc) as channel:
-            stub = flight_delay_pb2_grpc.FlightDelayServiceStub(authorize(channel, service.authorization))
+            stub = delays_pb2_grpc.DelayServiceStub(authorize(channel, service.authorization))
             with _ClientSpan(self) as traceparent:
                 stub.Predict(request, metadata=(("x-request-id", "traced"), ("traceparent", traceparent)))
             stub.Predict(request, metadata=(("x-request-id", "untraced"),))
@@ -79,7 +78,7 @@ class Records:
         with httpx.Client(base_url=f"http://{service.http}", timeout=60, trust_env=False, headers=headers) as rest:
             body = json_format.MessageToDict(request)
             body["flights"][1]["distance"] = _SECRET_DISTANCE
-            refused = rest.post("/v1/models/flight_delay:predict", json=body, headers={"x-request-id": "refused"})
+            refused = rest.post("/v1/models/delays:predict", json=body, headers={"x-request-id": "refused"})
             assert refused.status_code == 400
             families = text_string_to_metric_families(rest.get("/metrics").raise_for_status().text)
             self.metrics = [sample for family in families for sample in family.samples]
@@ -117,7 +116,7 @@ def test_one_trace_connects_the_client_the_door_and_the_model(records: Records) 
     client, door, model = sorted(records.collector.spans, key=lambda span: span.start_time_unix_nano)
     assert [span.name for span in (client, door, model)] == [
         "ask",
-        "flight_delay.v1.FlightDelayService/Predict",
+        "delays.v1.DelayService/Predict",
         "predict",
     ]
     assert {span.trace_id.hex() for span in (client, door, model)} == {records.trace_id}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from delays.v1 import delays_pb2
 from integration.door_requests import typed_json
 from integration.doors import ALL_DOORS, FOUR_DOORS, PATHS, Doors, Told
 from integration.service import PROJECT, Service, running_service
@@ -18,9 +19,8 @@ from support.processes import nothing_survives, wait_until
 from athanor.release.files import GRAPH
 from athanor.release.traffic import Served, Traffic
 from athanor.serving.answering.variants import share_of
-from flight_delay.v1 import flight_delay_pb2
 
-Flights = list[flight_delay_pb2.Flight]
+Flights = list[delays_pb2.Flight]
 
 _PATIENCE_S: Final = 120.0
 _KEYS: Final = tuple(f"key {number}" for number in range(200))
@@ -91,7 +91,7 @@ def test_without_a_header_a_row_sticks_by_the_columns_of_its_key(
         # What is not of the key does not matter, and the first row decides.
         others = []
         for flight in flights:
-            other = flight_delay_pb2.Flight()
+            other = delays_pb2.Flight()
             other.CopyFrom(flight)
             other.distance += 1
             others.append(_ask(running_doors, "grpc", [other, *flights[:3]]).fields["variant"])

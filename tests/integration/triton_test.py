@@ -8,7 +8,7 @@ import pytest
 from integration.programs import run_program
 from integration.service import PROJECT, Service
 
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _ROWS: Final = 20
 

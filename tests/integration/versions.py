@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from delays.v1 import delays_pb2
 from integration.service import PROJECT, Service
 from prepared.place import copy_prepared
 from support.processes import wait_until
@@ -18,8 +19,7 @@ from athanor.release.predictor import Predictor
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Traffic
 from athanor.serving.answering.core import Core
-from flight_delay.v1 import flight_delay_pb2
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 # Far longer than the two seconds that are promised: a test that measures says how long it took.
 _PATIENCE_S: Final = 120.0
@@ -27,10 +27,10 @@ _PATIENCE_S: Final = 120.0
 
 @dataclass(frozen=True)
 class Versions:
-    """Registered versions of the example project in a home of a test's own.
+    """Registered versions of the project in a home of a test's own.
 
     Attributes:
-        numbers: semantic versions, in the order in which they were registered; the first is the real model's.
+        numbers: semantic versions, in the order in which they were registered; the first is the trained model's.
     """
 
     home: Home
@@ -39,7 +39,7 @@ class Versions:
 
     @classmethod
     def make(cls, path: Any, count: int) -> "Versions":
-        """The prepared home with hand-made releases beside the real one."""
+        """The prepared home with hand-made releases beside the trained one."""
         home = copy_prepared(path)
         registry = Registry.open(home)
         real = registry.list_versions(PROJECT)[0].semantic_version
@@ -60,7 +60,7 @@ class Versions:
     def read(self, number: str) -> Release:
         return self.store.read(PROJECT, self.registry.find_version(PROJECT, number).digest)
 
-    def compute(self, number: str, rows: Sequence[flight_delay_pb2.Flight]) -> list[float]:
+    def compute(self, number: str, rows: Sequence[delays_pb2.Flight]) -> list[float]:
         """What a version answers, computed in this process."""
         core = Core(MODEL, self.store, max_rows=len(rows))
         question = core.ask_by_messages(rows)

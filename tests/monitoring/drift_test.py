@@ -15,7 +15,7 @@ from athanor.data.profiles.profile import profile
 from athanor.errors import DataError
 from athanor.monitoring.drift import measure_release_drift
 from athanor.release.files import Release
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _ROWS = 5_000
 

@@ -1,4 +1,4 @@
-"""Makes the home that the slow tests share: the real data, and a real release that takes traffic."""
+"""Makes the home that the slow tests share: a snapshot of generated flights, and a release that takes traffic."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ from athanor.data.building.snapshot_build import build_snapshot
 from athanor.home import Home
 from athanor.registry.registry import Registry
 from athanor.training.train.train import train
-from projects.flight_delay.recipe import RECIPE
+from projects.delays.recipe import RECIPE
 
 
 def prepare(home: Home) -> None:

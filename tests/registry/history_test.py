@@ -100,7 +100,7 @@ def test_what_is_no_record_is_named(old: Registry, whole: str, damaged: str, wor
     old.challenge(MODEL, "1.1.0", 0.3, _WHY)
     name, value = old.list_moves(MODEL)[-1].tag
     old.client.set_registered_model_tag(MODEL, name, value.replace(whole, damaged, 1))
-    with pytest.raises(ServiceError, match=rf"(?s)move\.000004 of flight_delay is not a record of a move.*{words}"):
+    with pytest.raises(ServiceError, match=rf"(?s)move\.000004 of delays is not a record of a move.*{words}"):
         old.list_moves(MODEL)
 
 

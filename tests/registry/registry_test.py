@@ -53,7 +53,7 @@ def test_an_identical_release_gets_no_second_version(registered: Registry, relea
 
 
 def test_registering_alone_takes_no_traffic(registered: Registry, store: ReleaseStore) -> None:
-    with pytest.raises(NotFoundError, match="no release of flight_delay takes traffic"):
+    with pytest.raises(NotFoundError, match="no release of delays takes traffic"):
         store.read_traffic(MODEL)
 
 
@@ -148,11 +148,11 @@ def test_every_move_keeps_its_reason(registered: Registry) -> None:
 
 @pytest.mark.parametrize("why", ["", "  "])
 def test_without_a_reason_nothing_moves(registered: Registry, why: str) -> None:
-    with pytest.raises(InputError, match="a promote of flight_delay needs a reason"):
+    with pytest.raises(InputError, match="a promote of delays needs a reason"):
         registered.promote(MODEL, "1.0.0", why)
     registered.promote(MODEL, "1.0.0", _WHY)
     registered.promote(MODEL, "1.1.0", _WHY)
-    with pytest.raises(InputError, match="a rollback of flight_delay needs a reason"):
+    with pytest.raises(InputError, match="a rollback of delays needs a reason"):
         registered.rollback(MODEL, why)
     assert len(registered.list_moves(MODEL)) == 2
 
@@ -228,7 +228,7 @@ def test_rolling_back_twice_goes_two_back(registered: Registry) -> None:
         registered.promote(MODEL, semantic_version, _WHY)
     assert registered.rollback(MODEL, _WHY).champion.semantic_version == "1.0.1"
     assert registered.rollback(MODEL, _WHY).champion.semantic_version == "1.0.0"
-    with pytest.raises(NotFoundError, match="flight_delay has no earlier champion to roll back to"):
+    with pytest.raises(NotFoundError, match="delays has no earlier champion to roll back to"):
         registered.rollback(MODEL, _WHY)
     assert len(registered.list_moves(MODEL)) == 5
 

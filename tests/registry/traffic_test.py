@@ -90,7 +90,7 @@ def test_the_same_shadow_is_no_move(promoted: Registry) -> None:
 
 @pytest.mark.parametrize("weight", [0, 1, 0.0, 1.0, -0.1, 1.5, 10, float("nan"), float("inf"), float("-inf")])
 def test_a_weight_that_is_no_share_is_refused_with_what_is_allowed(promoted: Registry, weight: float) -> None:
-    with pytest.raises(InputError, match=rf"{weight} is not a valid weight .*flight_delay; .* above 0 and below 1"):
+    with pytest.raises(InputError, match=rf"{weight} is not a valid weight .*delays; .* above 0 and below 1"):
         promoted.challenge(MODEL, "1.0.1", weight, _WHY)
     assert len(promoted.list_moves(MODEL)) == 1
 
@@ -137,7 +137,7 @@ def test_without_a_champion_there_is_no_other_role(registered: Registry, store: 
         registered.challenge(MODEL, "1.0.1", 0.1, _WHY)
     with pytest.raises(NotFoundError, match=words.format("shadow")):
         registered.shadow(MODEL, "1.0.1", _WHY)
-    with pytest.raises(NotFoundError, match="flight_delay has no challenger to withdraw"):
+    with pytest.raises(NotFoundError, match="delays has no challenger to withdraw"):
         registered.withdraw(MODEL, "challenger", _WHY)
     assert registered.list_moves(MODEL) == []
     with pytest.raises(NotFoundError):
@@ -194,18 +194,18 @@ def test_only_challenger_and_shadow_can_be_withdrawn(promoted: Registry, variant
 
 @pytest.mark.parametrize("variant", ["challenger", "shadow"])
 def test_who_is_not_there_cannot_be_withdrawn(promoted: Registry, variant: str) -> None:
-    with pytest.raises(NotFoundError, match=f"flight_delay has no {variant} to withdraw; .*registry traffic"):
+    with pytest.raises(NotFoundError, match=f"delays has no {variant} to withdraw; .*registry traffic"):
         promoted.withdraw(MODEL, variant, _WHY)
 
 
 @pytest.mark.parametrize("why", ["", " \n"])
 def test_a_move_needs_a_reason(promoted: Registry, why: str) -> None:
-    with pytest.raises(InputError, match="a challenge of flight_delay needs a reason"):
+    with pytest.raises(InputError, match="a challenge of delays needs a reason"):
         promoted.challenge(MODEL, "1.0.1", 0.1, why)
-    with pytest.raises(InputError, match="a shadow of flight_delay needs a reason"):
+    with pytest.raises(InputError, match="a shadow of delays needs a reason"):
         promoted.shadow(MODEL, "1.0.1", why)
     promoted.shadow(MODEL, "1.0.1", _WHY)
-    with pytest.raises(InputError, match="a withdraw of flight_delay needs a reason"):
+    with pytest.raises(InputError, match="a withdraw of delays needs a reason"):
         promoted.withdraw(MODEL, "shadow", why)
     assert len(promoted.list_moves(MODEL)) == 2
 

@@ -12,7 +12,7 @@ from athanor.contract.messages import to_columns
 from athanor.errors import ReleaseError
 from athanor.features.features import Features, Model
 from athanor.release.predictor import TOLERANCE, Graph, Predictor
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 1_000])

@@ -19,11 +19,11 @@ from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
 
 _DIGEST = "a" * 64
-_TRAFFIC = Traffic(model="flight_delay", revision=3, champion=Served(digest=_DIGEST, semantic_version="1.0.0"))
+_TRAFFIC = Traffic(model="delays", revision=3, champion=Served(digest=_DIGEST, semantic_version="1.0.0"))
 
 
 def _folder(release: Release) -> str:
-    return f"releases/flight_delay/{release.digest}"
+    return f"releases/delays/{release.digest}"
 
 
 def _path(store: ReleaseStore, release: Release) -> Path:
@@ -44,7 +44,7 @@ def test_the_same_release_made_at_another_time_changes_nothing(
     assert again.digest == release.digest
     store.publish(release)
     store.publish(again)
-    assert store.read("flight_delay", release.digest).manifest.provenance == PROVENANCE
+    assert store.read("delays", release.digest).manifest.provenance == PROVENANCE
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_was_tampered_with_in_the_store_is_refused_and_not_published_over(
     store.publish(release)
     path = f"{_folder(release)}/{GRAPH}"
     damage(open_storage(location), path)
-    for ask in (lambda: store.read("flight_delay", release.digest), lambda: store.publish(release)):
+    for ask in (lambda: store.read("delays", release.digest), lambda: store.publish(release)):
         with pytest.raises(ReleaseError, match=re.escape(open_storage(location).name(path))):
             ask()
 
@@ -74,7 +74,7 @@ def test_what_is_not_as_its_manifest_says_is_not_published(
     changed = Release(release.location, release.manifest, {**release.files, **files})
     with pytest.raises(ReleaseError, match=f"{name} is corrupted .* is {digests(files)[name]}, the manifest says"):
         store.publish(changed)
-    assert store.list_digests("flight_delay") == []
+    assert store.list_digests("delays") == []
 
 
 def test_the_remedy_that_a_refusal_names_works(local: ReleaseStore, release: Release) -> None:
@@ -82,10 +82,10 @@ def test_the_remedy_that_a_refusal_names_works(local: ReleaseStore, release: Rel
     folder = _path(local, release)
     (folder / GRAPH).write_bytes(b"")
     with pytest.raises(ReleaseError, match=f"Remove {re.escape(str(folder))} and register the release again"):
-        local.read("flight_delay", release.digest)
+        local.read("delays", release.digest)
     shutil.rmtree(folder)
     local.publish(release)
-    assert local.read("flight_delay", release.digest).files == release.files
+    assert local.read("delays", release.digest).files == release.files
 
 
 def test_what_is_half_there_is_completed_whatever_lies_there(
@@ -98,7 +98,7 @@ def test_what_is_half_there_is_completed_whatever_lies_there(
     place.write(f"{folder}/other.json", b"{}")
     place.write(f"{folder}/deep/other.json", b"{}")
     store.publish(release)
-    back = store.read("flight_delay", release.digest)
+    back = store.read("delays", release.digest)
     assert (back.manifest, back.files) == (release.manifest, release.files)
 
 
@@ -113,14 +113,14 @@ def test_killed_at_any_moment_it_leaves_no_release_and_is_completed(
     for _ in kill_at_every_moment(lambda: store.publish(release), folder):
         found = None
         with suppress(NotFoundError, ReleaseError):
-            found = store.read("flight_delay", release.digest)
+            found = store.read("delays", release.digest)
         # Whoever dies after the last file has published it.
         assert found is None or (found.manifest, found.files) == (release.manifest, release.files)
         if system == "folder":
             assert (found is None) != Path(folder, _folder(release)).exists(), "it appears at once"
         unfinished += found is None
         store.publish(release)
-        assert store.read("flight_delay", release.digest).files == release.files
+        assert store.read("delays", release.digest).files == release.files
         shutil.rmtree(folder)
     assert unfinished > 2 * len(release.files)
 
@@ -139,18 +139,18 @@ def test_a_store_that_keeps_a_file_otherwise_than_written_is_found_out(
             ReleaseError, match=f"{_folder(release)}/{victim} was stored damaged.* {kept}, but {written} was written"
         ):
             store.publish(release)
-    assert store.list_digests("flight_delay") == []
+    assert store.list_digests("delays") == []
     store.publish(release)
-    assert store.read("flight_delay", release.digest).files == release.files
+    assert store.read("delays", release.digest).files == release.files
 
 
 def test_killed_while_it_removes_it_leaves_the_release_or_none(local: ReleaseStore, release: Release) -> None:
     local.publish(release)
     moments = 0
-    for _ in kill_at_every_moment(lambda: local.remove("flight_delay", release.digest), Path(local.location)):
+    for _ in kill_at_every_moment(lambda: local.remove("delays", release.digest), Path(local.location)):
         moments += 1
         with suppress(NotFoundError):
-            local.read("flight_delay", release.digest)
+            local.read("delays", release.digest)
         local.publish(release)
     assert moments > len(release.files)
 
@@ -158,29 +158,29 @@ def test_killed_while_it_removes_it_leaves_the_release_or_none(local: ReleaseSto
 def test_what_was_abandoned_long_ago_is_removed(store: ReleaseStore, location: str, release: Release) -> None:
     store.publish(release)
     place = open_storage(location)
-    place.write(f"releases/flight_delay/{_DIGEST}/{GRAPH}", b"half")
+    place.write(f"releases/delays/{_DIGEST}/{GRAPH}", b"half")
     store.remove_abandoned(older_than_s=3_600)
-    assert place.list_names("releases/flight_delay") == sorted([_DIGEST, release.digest])
+    assert place.list_names("releases/delays") == sorted([_DIGEST, release.digest])
     store.remove_abandoned(older_than_s=-1)
-    assert place.list_names(f"releases/flight_delay/{_DIGEST}") == []
-    assert store.read("flight_delay", release.digest).files == release.files
+    assert place.list_names(f"releases/delays/{_DIGEST}") == []
+    assert store.read("delays", release.digest).files == release.files
 
 
 def test_what_was_abandoned_under_another_name_is_removed(local: ReleaseStore, release: Release) -> None:
     local.publish(release)
     local.write_traffic(_TRAFFIC)
-    left = [Path(local.location, "releases/flight_delay/.arriving-1/x"), Path(local.location, "traffic/.arriving-2")]
+    left = [Path(local.location, "releases/delays/.arriving-1/x"), Path(local.location, "traffic/.arriving-2")]
     for path in left:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"half")
     local.remove_abandoned(older_than_s=-1)
     assert not any(path.exists() for path in left)
-    assert local.read_traffic("flight_delay") == _TRAFFIC
+    assert local.read_traffic("delays") == _TRAFFIC
 
 
 def test_what_has_no_known_age_is_never_abandoned(tmp_path: Path) -> None:
     register_file_systems()
-    path = tmp_path / "releases" / "flight_delay" / _DIGEST / GRAPH
+    path = tmp_path / "releases" / "delays" / _DIGEST / GRAPH
     path.parent.mkdir(parents=True)
     path.write_bytes(b"half")
     ReleaseStore(f"timeless://{tmp_path}").remove_abandoned(older_than_s=0)
@@ -191,12 +191,12 @@ def test_killed_while_it_replaces_traffic_it_leaves_the_old_or_the_new(local: Re
     old, new = _TRAFFIC, _TRAFFIC.model_copy(update={"revision": 4})
     local.write_traffic(old)
     for _ in kill_at_every_moment(lambda: local.write_traffic(new), Path(local.location)):
-        assert local.read_traffic("flight_delay") in (old, new)
+        assert local.read_traffic("delays") in (old, new)
         local.write_traffic(old)
 
 
 def test_who_reads_traffic_while_it_is_replaced_reads_all_of_the_old(local: ReleaseStore) -> None:
     local.write_traffic(_TRAFFIC)
-    with Path(local.location, "traffic", "flight_delay.json").open("rb") as reading:
+    with Path(local.location, "traffic", "delays.json").open("rb") as reading:
         local.write_traffic(_TRAFFIC.model_copy(update={"revision": 4}))
         assert Traffic.model_validate_json(reading.read()) == _TRAFFIC

@@ -90,7 +90,7 @@ def test_what_is_signed_names_its_purpose_the_model_the_digest_and_the_manifest(
 ) -> None:
     """Anybody can check it without this code."""
     signature = sign(release, key)
-    message = ["athanor release 1", "flight_delay", release.digest, signature.manifest]
+    message = ["athanor release 1", "delays", release.digest, signature.manifest]
     loaded = Ed25519PublicKey.from_public_bytes(_raw(public))
     loaded.verify(base64.b64decode(signature.signature), json.dumps(message).encode())
     with pytest.raises(InvalidSignature):
@@ -110,7 +110,7 @@ def test_it_is_verified_by_the_signature_of_the_key_among_other_signatures(
 
 
 def test_an_unsigned_release_is_refused(release: Release, public: Path) -> None:
-    expected = f"release {release.digest} of flight_delay is not signed by key .* of {re.escape(str(public))}.*no key"
+    expected = f"release {release.digest} of delays is not signed by key .* of {re.escape(str(public))}.*no key"
     with pytest.raises(ReleaseError, match=expected):
         verify_signature(release, [], public)
 
@@ -230,15 +230,15 @@ def test_signatures_lie_beside_the_releases_one_for_each_key(
 ) -> None:
     store = ReleaseStore(location)
     store.publish(release)
-    assert store.read_signatures("flight_delay", release.digest) == ()
+    assert store.read_signatures("delays", release.digest) == ()
     make_key(tmp_path / "other")
     made = [sign(release, path) for path in (key, tmp_path / "other", key)]
     for signature in made:
-        store.write_signature("flight_delay", release.digest, signature)
-    assert set(store.read_signatures("flight_delay", release.digest)) == set(made[1:])
-    names = open_storage(location).list_names(f"signatures/flight_delay/{release.digest}")
+        store.write_signature("delays", release.digest, signature)
+    assert set(store.read_signatures("delays", release.digest)) == set(made[1:])
+    names = open_storage(location).list_names(f"signatures/delays/{release.digest}")
     assert names == sorted(f"{signature.key_id}.json" for signature in made[:2])
-    assert store.read("flight_delay", release.digest).files == release.files
+    assert store.read("delays", release.digest).files == release.files
 
 
 def test_signatures_stay_when_the_release_is_removed_and_fit_when_it_is_back(
@@ -246,20 +246,20 @@ def test_signatures_stay_when_the_release_is_removed_and_fit_when_it_is_back(
 ) -> None:
     store = ReleaseStore(location)
     store.publish(release)
-    store.write_signature("flight_delay", release.digest, sign(release, key))
-    store.remove("flight_delay", release.digest)
+    store.write_signature("delays", release.digest, sign(release, key))
+    store.remove("delays", release.digest)
     store.publish(release)
-    signatures = store.read_signatures("flight_delay", release.digest)
-    verify_signature(store.read("flight_delay", release.digest), signatures, public)
+    signatures = store.read_signatures("delays", release.digest)
+    verify_signature(store.read("delays", release.digest), signatures, public)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"key_id": "../../x"}'])
 def test_a_file_that_is_no_signature_is_refused(tmp_path: Path, release: Release, content: bytes) -> None:
-    path = tmp_path / "signatures" / "flight_delay" / release.digest / "0123456789abcdef.json"
+    path = tmp_path / "signatures" / "delays" / release.digest / "0123456789abcdef.json"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     with pytest.raises(ReleaseError, match=f"{re.escape(str(path))} is not a signature"):
-        ReleaseStore(tmp_path).read_signatures("flight_delay", release.digest)
+        ReleaseStore(tmp_path).read_signatures("delays", release.digest)
 
 
 @pytest.mark.parametrize("changed", [{"key_id": "../x"}, {"digest": "a"}, {"manifest": ""}, {"more": 1}])

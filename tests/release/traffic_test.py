@@ -11,12 +11,12 @@ from athanor.release.traffic import VARIANTS, Challenger, Served, Traffic
 _CHAMPION: Final = Served(digest="a" * 64, semantic_version="1.0.0")
 _CHALLENGER: Final = Challenger(digest="b" * 64, semantic_version="1.0.1", weight=0.9)
 _SHADOW: Final = Served(digest="c" * 64, semantic_version="1.1.0")
-_ALONE: Final = Traffic(model="flight_delay", revision=3, champion=_CHAMPION)
-_ALL: Final = Traffic(model="flight_delay", revision=7, champion=_CHAMPION, challenger=_CHALLENGER, shadow=_SHADOW)
+_ALONE: Final = Traffic(model="delays", revision=3, champion=_CHAMPION)
+_ALL: Final = Traffic(model="delays", revision=7, champion=_CHAMPION, challenger=_CHALLENGER, shadow=_SHADOW)
 
 
 def test_a_file_of_before_there_were_challengers_is_read() -> None:
-    content = {"model": "flight_delay", "revision": 3, "champion": {"digest": "a" * 64, "semantic_version": "1.0.0"}}
+    content = {"model": "delays", "revision": 3, "champion": {"digest": "a" * 64, "semantic_version": "1.0.0"}}
     assert Traffic.model_validate_json(json.dumps(content)) == _ALONE
 
 

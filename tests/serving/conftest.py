@@ -13,7 +13,7 @@ from athanor.release.files import Release
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
 from athanor.serving.answering.core import Core
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 
 @pytest.fixture

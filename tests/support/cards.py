@@ -9,7 +9,7 @@ from support.releases import PROVENANCE, make_files, make_identity, make_record
 from athanor.data.snapshots.snapshot import Snapshot
 from athanor.release.record import GateResult
 from athanor.training.card.page import CardSubject
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 PASSED: Final = GateResult(
     gate="floor of roc_auc", passed=True, value=0.75, wanted="at least 0.66", explanation="roc_auc is 0.75"

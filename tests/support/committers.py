@@ -16,7 +16,7 @@ from support.snapshots import commit_columns, stage_columns
 
 from athanor.data.snapshots.snapshot import Origin, Snapshot, commit, restore
 from athanor.errors import ConflictError
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 FORKS: Final = get_context("forkserver")
 BEGUN: Final = "begun"

@@ -13,7 +13,7 @@ from athanor.contract.contract import Contract
 from athanor.contract.messages import to_columns
 from athanor.contract.validation import validate
 from athanor.serving.docs.openapi import build_openapi
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 MAX_ROWS: Final = 3
 VERSIONS: Final = ("1.2.3", "1.3.0")

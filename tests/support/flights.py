@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
+from delays.v1 import delays_pb2
 from numpy.typing import NDArray
 
-from flight_delay.v1 import flight_delay_pb2
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _FIRST: Final = np.datetime64("2013-01-01T05:00:00", "us")
 _STEP: Final = np.timedelta64(37, "m")
@@ -62,7 +62,7 @@ def _is_left_out(random: np.random.Generator, budget: float, count: int) -> NDAr
     return random.permutation(count) < int(budget * count / 2)
 
 
-def make_flight(**values: Any) -> flight_delay_pb2.Flight:
+def make_flight(**values: Any) -> delays_pb2.Flight:
     """A valid flight with some values replaced; None leaves a field out."""
     given = {**_FLIGHT, **values}
-    return flight_delay_pb2.Flight(**{name: value for name, value in given.items() if value is not None})
+    return delays_pb2.Flight(**{name: value for name, value in given.items() if value is not None})

@@ -16,21 +16,21 @@ from athanor.inspection.v1 import inspection_pb2
 from athanor.serving.doors.grpc import add_services, close_doors, open_doors
 from inference import open_inference_pb2 as oip
 
-PREDICT: Final = "/flight_delay.v1.FlightDelayService/Predict"
+PREDICT: Final = "/delays.v1.DelayService/Predict"
 FEATURES: Final = "/athanor.inspection.v1.InspectionService/ComputeFeatures"
 OIP: Final = "/inference.GRPCInferenceService/"
 HEALTH: Final = "/grpc.health.v1.Health/Check"
 REFLECTIONS: Final = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
-SERVICES: Final = ("flight_delay.v1.FlightDelayService", "athanor.inspection.v1.InspectionService", OIP.strip("/"))
+SERVICES: Final = ("delays.v1.DelayService", "athanor.inspection.v1.InspectionService", OIP.strip("/"))
 
 REQUEST: Final = make_request(make_flight(distance=1_000))
 INSPECTION: Final = inspection_pb2.ComputeFeaturesRequest(request=REQUEST.SerializeToString())
 TENSORS: Final = to_request(make_columns(3))
 QUESTIONS: Final = ((PREDICT, REQUEST), (FEATURES, INSPECTION), (f"{OIP}ModelInfer", TENSORS))
 METADATA: Final = (
-    (f"{OIP}ModelReady", oip.ModelReadyRequest(name="flight_delay")),
+    (f"{OIP}ModelReady", oip.ModelReadyRequest(name="delays")),
     (f"{OIP}ServerMetadata", oip.ServerMetadataRequest()),
-    (f"{OIP}ModelMetadata", oip.ModelMetadataRequest(name="flight_delay")),
+    (f"{OIP}ModelMetadata", oip.ModelMetadataRequest(name="delays")),
 )
 ALIVE: Final = (
     (f"{OIP}ServerLive", oip.ServerLiveRequest()),

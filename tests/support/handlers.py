@@ -18,7 +18,7 @@ from athanor.serving.doors.shadow import Shadow
 from athanor.serving.setup.paths import ServicePaths
 from athanor.serving.setup.settings import ServingSettings, make_settings
 from athanor.serving.telemetry.telemetry import Telemetry
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 
 @dataclass(frozen=True)

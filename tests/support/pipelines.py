@@ -16,7 +16,7 @@ from athanor.data.sources.delimited import DelimitedFiles
 from athanor.training.evaluation.slices import by_column
 from athanor.training.gates.metrics import BetterThanBaseline, Floor
 from athanor.training.recipe import Candidate, Recipe
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 TEST_FROM: Final = datetime(2013, 1, 8, tzinfo=UTC)
 

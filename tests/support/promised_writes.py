@@ -37,7 +37,7 @@ from athanor.serving.setup.ports import find_free_ports
 from athanor.serving.setup.settings import make_settings
 from athanor.system.atomic import create_folder, replace_file
 from athanor.system.durability import sync, sync_tree
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 # Prepares what must be there, yields, and writes.
 Write: TypeAlias = Callable[[Path], Iterator[None]]
@@ -50,12 +50,12 @@ def _traffic(folder: Path) -> Iterator[None]:
     yield
     for revision in (1, 2):
         champion = Served(digest="0" * 64, semantic_version="1.0.0")
-        store.write_traffic(Traffic(model="flight_delay", revision=revision, champion=champion))
+        store.write_traffic(Traffic(model="delays", revision=revision, champion=champion))
 
 
 def _candidate(folder: Path) -> Iterator[None]:
     yield
-    make_release(folder / "candidates" / "flight_delay")
+    make_release(folder / "candidates" / "delays")
 
 
 def _publication(folder: Path) -> Iterator[None]:
@@ -67,7 +67,7 @@ def _publication(folder: Path) -> Iterator[None]:
 def _half_a_publication(folder: Path) -> Iterator[None]:
     release, store = make_release(folder / "candidates"), ReleaseStore(folder / "store")
     store.publish(release)
-    (folder / "store" / "releases" / "flight_delay" / release.digest / MANIFEST).unlink()
+    (folder / "store" / "releases" / "delays" / release.digest / MANIFEST).unlink()
     yield
     store.publish(release)
 
@@ -76,7 +76,7 @@ def _signature(folder: Path) -> Iterator[None]:
     release, store = make_release(folder / "candidates"), ReleaseStore(folder / "store")
     yield
     make_key(folder / "keys" / "team.key")
-    store.write_signature("flight_delay", release.digest, sign(release, folder / "keys" / "team.key"))
+    store.write_signature("delays", release.digest, sign(release, folder / "keys" / "team.key"))
 
 
 def _registry(folder: Path) -> Iterator[None]:
@@ -85,13 +85,13 @@ def _registry(folder: Path) -> Iterator[None]:
     registry = Registry.open(Home(folder))
     registry.record(make_record(status="refused"), card=b"<!doctype html>")
     registry.register(release)
-    registry.promote("flight_delay", "1.0.0", why="to be seen")
+    registry.promote("delays", "1.0.0", why="to be seen")
 
 
 def _raw(folder: Path) -> Iterator[None]:
     (folder / "flights.csv").write_text("a,b\n1,2\n")
     yield
-    raw = keep_raw({"flights": DelimitedFiles(folder / "flights.csv")}, folder / "raw" / "flight_delay")
+    raw = keep_raw({"flights": DelimitedFiles(folder / "flights.csv")}, folder / "raw" / "delays")
     record_time_range(raw, datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 12, 31, tzinfo=UTC))
 
 
@@ -104,22 +104,22 @@ def _snapshots(folder: Path) -> Iterator[None]:
 
 def _quarantine(folder: Path) -> Iterator[None]:
     yield
-    with Quarantine(folder / "quarantine" / "flight_delay") as quarantine:
+    with Quarantine(folder / "quarantine" / "delays") as quarantine:
         quarantine.add(pa.table({"distance": [1.0], "_reasons": [["OUT_OF_RANGE"]]}))
         quarantine.keep("1" * 64, "2" * 64)
 
 
 def _tokens(folder: Path) -> Iterator[None]:
     yield
-    local_token(folder / "service", "flight_delay")
-    make_token(tokens_path(folder / "service", "flight_delay"), "a", Scope.PREDICT)
-    revoke_token(tokens_path(folder / "service", "flight_delay"), "a")
+    local_token(folder / "service", "delays")
+    make_token(tokens_path(folder / "service", "delays"), "a", Scope.PREDICT)
+    revoke_token(tokens_path(folder / "service", "delays"), "a")
 
 
 def _settings(folder: Path) -> Iterator[None]:
     port = find_free_ports(2)
     settings = make_settings(
-        project="flight_delay", folder=folder / "service", store=str(folder), http_port=port, grpc_port=port + 1
+        project="delays", folder=folder / "service", store=str(folder), http_port=port, grpc_port=port + 1
     )
     yield
     # They are written before it is found that there is nothing to serve.

@@ -24,7 +24,7 @@ from athanor.registry.settings import RegistrySettings
 from athanor.registry.tracking.lock import WriterLock
 from athanor.release.files import read_release
 
-MODEL: Final = "flight_delay"
+MODEL: Final = "delays"
 FORKS: Final = get_context("forkserver")
 BEGUN: Final = "begun"
 DONE: Final = "done"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from delays.v1 import delays_pb2
 from google.protobuf import json_format
 from onnx import TensorProto, helper
 from support.flights import make_columns
@@ -26,8 +27,7 @@ from athanor.release.files import (
 )
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import TrainingRecord
-from flight_delay.v1 import flight_delay_pb2
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 MIDDLE: Final = 1_000.0
 PROVENANCE: Final = Provenance(
@@ -93,7 +93,7 @@ def make_files(middle: float = MIDDLE, **replaced: bytes | Any) -> dict[str, byt
         replaced: contents to put instead, by file name without its ending: `contract`, `model`…
     """
     columns = make_columns(20)
-    rows = to_messages(MODEL.contract.columns, columns, flight_delay_pb2.Flight)
+    rows = to_messages(MODEL.contract.columns, columns, delays_pb2.Flight)
     reference = {
         "rows": [json_format.MessageToDict(row, preserving_proto_field_name=True) for row in rows],
         "predictions": [expected_probability(distance, middle) for distance in columns["distance"].tolist()],
@@ -125,7 +125,7 @@ def make_identity(files: Mapping[str, bytes], **changed: Any) -> Identity:
 
 
 def make_release(folder: Path, files: Mapping[str, bytes] | None = None, **changed: Any) -> Release:
-    """A release of the example project below a folder, with some parts of its identity changed.
+    """A release of the project below a folder, with some parts of its identity changed.
 
     Args:
         changed: `provenance` and `answers`, those it gave when it was evaluated, as well.
@@ -137,7 +137,7 @@ def make_release(folder: Path, files: Mapping[str, bytes] | None = None, **chang
     )
     documents = {
         ANSWERS: json.dumps(answers).encode(),
-        MODEL_CARD: b"<!doctype html><title>flight_delay</title>\n",
+        MODEL_CARD: b"<!doctype html><title>delays</title>\n",
         TRAINING: make_record().model_dump_json().encode(),
     }
     return write_release(folder, make_identity(files, **changed), provenance, files, documents)

@@ -28,7 +28,7 @@ from athanor.home import Home
 from athanor.training.recipe import Candidate, Recipe
 from athanor.training.train.release_build import TrainingOptions
 from athanor.training.train.train import train
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 
 def _make_trees(classifier: Any, seed: int) -> Any:

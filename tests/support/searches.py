@@ -11,7 +11,7 @@ from support.pipelines import make_recipe
 
 from athanor.training.evaluation.evidence import Rows
 from athanor.training.search.search import SearchResult, search
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _FORKS: Final = get_context("forkserver")
 

@@ -17,7 +17,7 @@ held = os.open(lock, os.O_WRONLY | os.O_CREAT)
 fcntl.flock(held, fcntl.LOCK_EX)
 wanted = {signal.SIGHUP, signal.SIGTERM}
 signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
-told = {"project": "flight_delay", "pid": os.getpid(), "grpc": "h:1", "http": "h:2", "insecure": True}
+told = {"project": "delays", "pid": os.getpid(), "grpc": "h:1", "http": "h:2", "insecure": True}
 state.with_suffix(".new").write_text(json.dumps(told))
 state.with_suffix(".new").rename(state)
 while signal.sigwait(wanted) == signal.SIGHUP:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from delays.v1 import delays_pb2
 from numpy.typing import NDArray
 from support.flights import make_flight
 from support.releases import make_files, make_release
@@ -16,8 +17,7 @@ from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Challenger, Served, Traffic
 from athanor.serving.answering.core import Core, Question
 from athanor.serving.formats import typed
-from flight_delay.v1 import flight_delay_pb2
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 # Each release answers 0.5 at another distance, so that an answer identifies its release.
 VERSIONS: Final = {1_000.0: "1.0.0", 2_000.0: "2.0.0", 3_000.0: "3.0.0"}
@@ -83,16 +83,16 @@ def watch_champion(core: Core, before: Callable[[int], object]) -> None:
     core.traffic = replace(core.traffic, champion=watched)
 
 
-def make_request(*flights: flight_delay_pb2.Flight, **fields: str) -> flight_delay_pb2.PredictRequest:
-    return flight_delay_pb2.PredictRequest(flights=flights, **fields)
+def make_request(*flights: delays_pb2.Flight, **fields: str) -> delays_pb2.PredictRequest:
+    return delays_pb2.PredictRequest(flights=flights, **fields)
 
 
-def ask(core: Core, *flights: flight_delay_pb2.Flight, **fields: str) -> Question:
+def ask(core: Core, *flights: delays_pb2.Flight, **fields: str) -> Question:
     """A question about the contract's messages; about one valid flight by default."""
     return typed.to_question(core, make_request(*(flights or (make_flight(),)), **fields))
 
 
-def predict(core: Core, request: flight_delay_pb2.PredictRequest, request_id: str = "id") -> Any:
+def predict(core: Core, request: delays_pb2.PredictRequest, request_id: str = "id") -> Any:
     """The response of a typed door, without the door."""
     question = typed.to_question(core, typed.parse(core, request.SerializeToString()))
     return typed.to_response(core, core.answer(question), request_id)

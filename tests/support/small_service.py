@@ -15,7 +15,7 @@ from athanor.contract.validation import validate
 from athanor.errors import AthanorError, FieldViolation, InvalidRequestError, OverloadedError, UnauthenticatedError
 from athanor.serving.docs.page.rendering import render_gate, render_page
 from athanor.serving.formats.problems import PROBLEM_MEDIA_TYPE, to_http_status, to_problem
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 TOKEN: Final = "a-token"  # noqa: S105 - of this service alone
 DIGEST: Final = 64 * "d"
@@ -62,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise InvalidRequestError("values break the contract", tuple(violations))
         return {
             "predictions": [{"lateProbability": 0.25}],
-            "modelName": "flight_delay",
+            "modelName": "delays",
             "semanticVersion": "1.3.0",
             "releaseDigest": DIGEST,
             "requestId": "the-id",

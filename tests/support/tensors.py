@@ -8,7 +8,7 @@ import numpy as np
 
 from athanor.contract.columns import Columns, Kind
 from inference import open_inference_pb2
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _CONTENTS: Final = {"INT64": "int64_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents"}
 

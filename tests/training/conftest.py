@@ -11,7 +11,7 @@ from support.snapshots import commit_columns
 
 from athanor.data.snapshots.snapshot import Snapshot
 from athanor.home import Home
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _ROWS: Final = 400
 

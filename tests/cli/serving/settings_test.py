@@ -57,7 +57,7 @@ def _run(home: Path, *flags: str, **environment: str) -> ServingSettings:
     def serve(project: str, **settings: Any) -> None:
         found.append(read_settings(project, Home(home), settings))
 
-    result = CliRunner().invoke(app, ["flight_delay", *flags], env=environment)
+    result = CliRunner().invoke(app, ["delays", *flags], env=environment)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output
@@ -139,7 +139,7 @@ def test_the_environment_can_name_the_file(tmp_path: Path) -> None:
 def test_store_and_folder_default_to_the_home(tmp_path: Path) -> None:
     home = Home(tmp_path)
     settings = _run(tmp_path)
-    assert (settings.project, settings.store, settings.folder) == ("flight_delay", home.store_url, home.service)
+    assert (settings.project, settings.store, settings.folder) == ("delays", home.store_url, home.service)
     assert _run(tmp_path, "--settings", _file(tmp_path, folder="/other")).folder == Path("/other")
 
 

@@ -42,7 +42,7 @@ def test_retries_end_when_patience_is_over(client: Client, service: ScriptedServ
 def test_without_patience_there_is_one_attempt(target: str, service: ScriptedService) -> None:
     service.answer = _AWAY
     with connect(target, retry=RetryPolicy(patience_s=0)) as connection:
-        client = Client("flight_delay", connection)
+        client = Client("delays", connection)
         with pytest.raises(ServiceError, match=r"UNAVAILABLE: starting$"):
             client.predict([make_flight()])
     assert (service.asked, client.retries) == (1, 0)
@@ -54,7 +54,7 @@ def test_one_deadline_covers_all_attempts(target: str, service: ScriptedService)
     with connect(target, retry=policy) as connection:
         began = time.monotonic()
         with pytest.raises(ServiceError, match="UNAVAILABLE"):
-            Client("flight_delay", connection).predict([make_flight()], timeout_s=0.4)
+            Client("delays", connection).predict([make_flight()], timeout_s=0.4)
         # Far below the patience, however busy the machine is.
         assert time.monotonic() - began < policy.patience_s / 2
     assert service.asked > 1
@@ -69,7 +69,7 @@ def test_each_attempt_has_less_time_left(target: str, service: ScriptedService) 
 
     service.answer = answer
     with connect(target, retry=RetryPolicy(first_s=0.3, factor=1)) as connection:
-        Client("flight_delay", connection).predict([make_flight()], timeout_s=5)
+        Client("delays", connection).predict([make_flight()], timeout_s=5)
     assert all(later < earlier < 5.5 for earlier, later in pairwise(remaining))
 
 
@@ -113,7 +113,7 @@ def test_a_restarted_service_loses_no_call() -> None:
     answers: list[Any] = []
     with serving(ScriptedService()) as port:
         connection = connect(f"127.0.0.1:{port}")
-        client = Client("flight_delay", connection)
+        client = Client("delays", connection)
         client.predict([make_flight()])
     with connection:
         asking = threading.Thread(target=lambda: answers.append(client.predict([make_flight()])))
@@ -140,7 +140,7 @@ def test_closing_the_connection_ends_a_wait(target: str, service: ScriptedServic
 
     service.answer = answer
     connection = connect(target, retry=RetryPolicy(first_s=60, longest_s=60, patience_s=1000))
-    client = Client("flight_delay", connection)
+    client = Client("delays", connection)
     errors: list[BaseException] = []
 
     def ask() -> None:

@@ -49,7 +49,7 @@ def mutual_tls(service: ScriptedService, authority: Authority) -> Iterator[str]:
 @pytest.mark.parametrize("scheme", ["", "grpcs://"])
 def test_a_service_is_called_over_tls(tls: str, authority: Authority, scheme: str) -> None:
     with connect(scheme + tls, ca=authority.path) as connection:
-        assert Client("flight_delay", connection).predict([make_flight()]).semantic_version == "1.0.0"
+        assert Client("delays", connection).predict([make_flight()]).semantic_version == "1.0.0"
 
 
 def test_a_certificate_of_another_authority_is_refused_without_retries(
@@ -57,7 +57,7 @@ def test_a_certificate_of_another_authority_is_refused_without_retries(
 ) -> None:
     other = Authority(tmp_path, "other")
     with connect(tls, ca=other.path) as connection:
-        client = Client("flight_delay", connection)
+        client = Client("delays", connection)
         with pytest.raises(ServiceError, match="CERTIFICATE_VERIFY_FAILED"):
             client.predict([make_flight()])
         assert client.retries == 0
@@ -66,20 +66,20 @@ def test_a_certificate_of_another_authority_is_refused_without_retries(
 
 def test_without_an_authority_the_public_ones_are_trusted(tls: str, service: ScriptedService) -> None:
     with connect(f"grpcs://{tls}") as connection, pytest.raises(ServiceError, match="CERTIFICATE_VERIFY_FAILED"):
-        Client("flight_delay", connection).predict([make_flight()])
+        Client("delays", connection).predict([make_flight()])
     assert service.asked == 0
 
 
 def test_a_service_may_require_a_client_certificate(mutual_tls: str, authority: Authority, own: Signed) -> None:
     with connect(mutual_tls, ca=authority.path, certificate=own.certificate, key=own.key) as connection:
-        assert len(Client("flight_delay", connection).predict([make_flight()]).predictions) == 1
+        assert len(Client("delays", connection).predict([make_flight()]).predictions) == 1
 
 
 def test_a_client_without_a_certificate_is_refused(
     mutual_tls: str, authority: Authority, service: ScriptedService
 ) -> None:
     with connect(mutual_tls, ca=authority.path, retry=QUICK) as connection, pytest.raises(ServiceError):
-        Client("flight_delay", connection).predict([make_flight()])
+        Client("delays", connection).predict([make_flight()])
     assert service.asked == 0
 
 
@@ -93,7 +93,7 @@ def test_a_client_certificate_of_another_authority_is_refused(
         ) as connection,
         pytest.raises(ServiceError),
     ):
-        Client("flight_delay", connection).predict([make_flight()])
+        Client("delays", connection).predict([make_flight()])
     assert service.asked == 0
 
 

@@ -23,12 +23,12 @@ _SECRET: Final = "athn_very-secret"  # noqa: S105 - opens nothing
 
 def _sent(target: str, service: ScriptedService, **options: str) -> str | None:
     with connect(target, **options) as connection:  # type: ignore[arg-type]
-        Client("flight_delay", connection).predict([make_flight()])
+        Client("delays", connection).predict([make_flight()])
     return service.metadata[-1].get("authorization")
 
 
 def _leave_token(home: Path, text: str) -> Path:
-    path = home / "service" / "flight_delay.token"
+    path = home / "service" / "delays.token"
     path.parent.mkdir(parents=True)
     path.write_text(text)
     return path
@@ -55,7 +55,7 @@ def test_without_either_the_one_of_the_home_is_sent(target: str, service: Script
 def test_the_home_may_be_given(target: str, service: ScriptedService, tmp_path: Path) -> None:
     _leave_token(tmp_path / "other", "of-another-home")
     with connect(target, home=tmp_path / "other") as connection:
-        Client("flight_delay", connection).predict([make_flight()])
+        Client("delays", connection).predict([make_flight()])
     assert service.metadata[-1]["authorization"] == "Bearer of-another-home"
 
 
@@ -66,7 +66,7 @@ def test_without_any_token_none_is_sent(target: str, service: ScriptedService) -
 def test_the_asynchronous_client_sends_it_too(target: str, service: ScriptedService) -> None:
     async def ask() -> None:
         async with connect(target, token=_SECRET) as connection:
-            await AsyncClient("flight_delay", connection).predict([make_flight()])
+            await AsyncClient("delays", connection).predict([make_flight()])
 
     asyncio.run(ask())
     assert service.metadata[-1]["authorization"] == f"Bearer {_SECRET}"
@@ -87,13 +87,13 @@ def test_a_token_is_sent_over_tls_or_where_plain_text_is_allowed() -> None:
         connect("service.example:9000", token=_SECRET, allow_plaintext=True),
         connect("grpcs://service.example:9000", token=_SECRET),
     ):
-        assert connection.find_token("flight_delay") == _SECRET
+        assert connection.find_token("delays") == _SECRET
 
 
 def test_the_homes_token_is_for_this_machine_only(home: Path) -> None:
     _leave_token(home, _SECRET)
-    assert connect("127.0.0.1:9000").find_token("flight_delay") == _SECRET
-    assert connect("grpcs://service.example:9000").find_token("flight_delay") is None
+    assert connect("127.0.0.1:9000").find_token("delays") == _SECRET
+    assert connect("grpcs://service.example:9000").find_token("delays") is None
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\n", "sécret", "x" * 5000])
@@ -106,15 +106,15 @@ def test_an_invalid_token_is_refused_and_not_shown(token: str) -> None:
 @pytest.mark.parametrize("content", [b"two words", b"\xff\xfe", b""])
 def test_a_file_without_a_token_is_named(home: Path, content: bytes) -> None:
     _leave_token(home, "").write_bytes(content)
-    with connect("127.0.0.1:1") as connection, pytest.raises(SettingsError, match=r"flight_delay\.token"):
-        Client("flight_delay", connection)
+    with connect("127.0.0.1:1") as connection, pytest.raises(SettingsError, match=r"delays\.token"):
+        Client("delays", connection)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_an_unreadable_file_is_named(home: Path) -> None:
     _leave_token(home, _SECRET).chmod(0)
     with connect("127.0.0.1:1") as connection, pytest.raises(SettingsError, match="cannot be read: Permission denied"):
-        Client("flight_delay", connection)
+        Client("delays", connection)
 
 
 def test_no_message_shows_a_token_even_if_the_service_repeats_it(
@@ -123,7 +123,7 @@ def test_no_message_shows_a_token_even_if_the_service_repeats_it(
     caplog.set_level(logging.DEBUG)
     violation = FieldViolation("flights[0].carrier", "PATTERN", f"flights[0].carrier {_SECRET} is wrong")
     with connect(target, token=_SECRET, retry=QUICK) as connection:
-        client = Client("flight_delay", connection)
+        client = Client("delays", connection)
         shown = [repr(connection), repr(client), repr(vars(client)["_connection"])]
         for code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.INVALID_ARGUMENT):
             service.answer = fail(code, f"token {_SECRET} is refused", bad_request(violation))
@@ -141,7 +141,7 @@ def test_calls_to_this_machine_bypass_a_proxy(target: str) -> None:
     """In its own process, because gRPC reads the environment of the process."""
     code = (
         "import sys\nfrom athanor.client.client import Client, connect\n"
-        "with connect(sys.argv[1]) as c: print(Client('flight_delay', c).predict([]).semantic_version)"
+        "with connect(sys.argv[1]) as c: print(Client('delays', c).predict([]).semantic_version)"
     )
     proxy = {
         "http_proxy": "http://127.0.0.1:1",

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from delays.v1 import delays_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from support.flights import make_flight
 
 from athanor.client.files.rows import RowFormat, format_of, read_rows
 from athanor.errors import InvalidRequestError, SettingsError
-from flight_delay.v1 import flight_delay_pb2
 
 _COLUMNS: Final = (
     "scheduled_departure,carrier,flight_number,origin,destination,scheduled_arrival_minute,distance,temperature"
@@ -20,7 +20,7 @@ _LINE: Final = "2013-01-01T10:15:00Z,UA,1545,EWR,IAH,819,1400,39"
 
 
 def _read(text: str, form: RowFormat) -> list[Any]:
-    return list(read_rows(io.StringIO(text, newline=""), "rows", form, flight_delay_pb2.Flight))
+    return list(read_rows(io.StringIO(text, newline=""), "rows", form, delays_pb2.Flight))
 
 
 def _cell(column: str, text: str) -> Any:
@@ -123,7 +123,7 @@ def test_all_invalid_cells_of_a_line_are_named() -> None:
     [
         (
             "carrier,colour\n",
-            "line 1: flight_delay.v1.Flight has no column 'colour'; it has scheduled_departure, carrier",
+            "line 1: delays.v1.Flight has no column 'colour'; it has scheduled_departure, carrier",
         ),
         ("carrier,carrier\n", "line 1 has column carrier twice"),
         (",\n", "has no column ''"),
@@ -144,16 +144,16 @@ def test_an_invalid_table_is_refused(text: str, message: str) -> None:
     ("text", "message"),
     [
         ("{}\n{", "rows: line 2 is not JSON"),
-        ("{}\n[]", "rows: line 2 is not a JSON object of flight_delay.v1.Flight"),
+        ("{}\n[]", "rows: line 2 is not a JSON object of delays.v1.Flight"),
         ("null", "rows: line 1 is not a JSON object"),
         ("[" * 100_000, "rows: line 1 is not JSON: maximum recursion depth"),
         ('{"carrier": "UA", "carrier": "AA"}', "line 1 is not JSON: an object has one key twice"),
-        ('{"colour": 1}', "rows: line 1 is not a flight_delay.v1.Flight: "),
-        ('{"carrier": 5}', "rows: line 1 is not a flight_delay.v1.Flight: "),
-        ('{"carrier": "\\ud800"}', "rows: line 1 is not a flight_delay.v1.Flight: "),
-        ('{"flight_number": 1.5}', "rows: line 1 is not a flight_delay.v1.Flight: "),
-        ('{"scheduled_departure": 5}', "rows: line 1 is not a flight_delay.v1.Flight: "),
-        ('{"scheduled_departure": {}}', "rows: line 1 is not a flight_delay.v1.Flight: "),
+        ('{"colour": 1}', "rows: line 1 is not a delays.v1.Flight: "),
+        ('{"carrier": 5}', "rows: line 1 is not a delays.v1.Flight: "),
+        ('{"carrier": "\\ud800"}', "rows: line 1 is not a delays.v1.Flight: "),
+        ('{"flight_number": 1.5}', "rows: line 1 is not a delays.v1.Flight: "),
+        ('{"scheduled_departure": 5}', "rows: line 1 is not a delays.v1.Flight: "),
+        ('{"scheduled_departure": {}}', "rows: line 1 is not a delays.v1.Flight: "),
         ("{}" + " " * 1024 * 1024, "line 1 is longer than 1048576 characters; give one row per line"),
         ("9" * 10_000, "rows: line 1 is not JSON: "),
     ],
@@ -173,7 +173,7 @@ def test_an_invalid_array_is_refused(text: str) -> None:
 
 
 def test_a_row_of_an_array_is_named_by_its_position() -> None:
-    with pytest.raises(InvalidRequestError, match=r"rows: row 1 is not a flight_delay\.v1\.Flight"):
+    with pytest.raises(InvalidRequestError, match=r"rows: row 1 is not a delays\.v1\.Flight"):
         _read('[{}, {"carrier": 5}]', RowFormat.JSON)
 
 
@@ -181,13 +181,13 @@ def test_a_row_of_an_array_is_named_by_its_position() -> None:
 def test_bytes_that_are_not_utf_8_are_refused(form: RowFormat) -> None:
     stream = io.TextIOWrapper(io.BytesIO(b"carrier\n\xff\xfe\n"), encoding="utf-8-sig", newline="")
     with pytest.raises(InvalidRequestError, match="rows is not UTF-8 text: invalid start byte at byte"):
-        list(read_rows(stream, "rows", form, flight_delay_pb2.Flight))
+        list(read_rows(stream, "rows", form, delays_pb2.Flight))
 
 
 def test_lines_are_read_one_by_one() -> None:
     stream = io.StringIO("{}\n{}\nnot JSON", newline="")
-    rows = read_rows(stream, "rows", RowFormat.JSONL, flight_delay_pb2.Flight)
-    assert [next(rows), next(rows)] == [flight_delay_pb2.Flight()] * 2
+    rows = read_rows(stream, "rows", RowFormat.JSONL, delays_pb2.Flight)
+    assert [next(rows), next(rows)] == [delays_pb2.Flight()] * 2
     with pytest.raises(InvalidRequestError, match="line 3"):
         next(rows)
 
@@ -199,7 +199,7 @@ def test_any_file_is_rows_or_refused(form: RowFormat, text: str) -> None:
         rows = _read(text, form)
     except InvalidRequestError:
         return
-    assert all(isinstance(row, flight_delay_pb2.Flight) for row in rows)
+    assert all(isinstance(row, delays_pb2.Flight) for row in rows)
 
 
 @given(text=st.text())

@@ -24,7 +24,7 @@ from athanor.data.sources.raw import read_record
 from athanor.errors import ContractError, DataError, NotFoundError, SettingsError
 from athanor.home import Home
 from athanor.progress import Unwatched
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _ROWS = 2_000
 _CONTRACT = MODEL.contract
@@ -185,7 +185,7 @@ _POISONS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
 def test_poisoned_data_is_reported_and_not_committed(home: Home, poison: str) -> None:
     spoil, message = _POISONS[poison]
     dataset = make_dataset(spoil(make_frame(_ROWS)), row_checks=(heavy_wind,), checks=(three_origins,))
-    with pytest.raises(DataError, match=f"^flight_delay: nothing was committed\n(.*\n)*.*{message}"):
+    with pytest.raises(DataError, match=f"^delays: nothing was committed\n(.*\n)*.*{message}"):
         _build(home, dataset)
     assert list_snapshots(_CONTRACT.name, home.datasets) == []
     assert _files(home) == []

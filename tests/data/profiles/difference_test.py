@@ -27,7 +27,7 @@ from athanor.data.snapshots.snapshot import Snapshot
 from athanor.data.snapshots.vacuum import vacuum
 from athanor.errors import DataError
 from athanor.progress import Advance
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _FLIGHTS: Final = MODEL.contract
 _TOY: Final = Toy().read()
@@ -298,5 +298,5 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (path,) = (tmp_path / MODEL.name).glob("*.parquet")
     after, _ = commit_columns(MODEL.contract, make_columns(31), tmp_path)
     path.write_bytes(b"PAR1 and no more")
-    with pytest.raises(DataError, match=f"snapshot 0 of flight_delay is corrupted.*{path.name}"):
+    with pytest.raises(DataError, match=f"snapshot 0 of delays is corrupted.*{path.name}"):
         compare(MODEL.contract, tmp_path, before, after)

@@ -15,7 +15,7 @@ from athanor.contract.columns import Columns
 from athanor.data.profiles.drift import Statistic, measure_drift
 from athanor.data.profiles.profile import Profile, profile
 from athanor.errors import DataError
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _ROWS = 5_000
 _FLIGHTS = MODEL.contract

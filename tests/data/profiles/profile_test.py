@@ -26,7 +26,7 @@ from athanor.data.profiles.profile import (
     profile_column,
 )
 from athanor.errors import DataError
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _CONTRACT = Toy().read()
 _AT, _AMOUNT, _COUNT, _COLOR, _IS_NEW = map(_CONTRACT.column, ("at", "amount", "count", "color", "is_new"))

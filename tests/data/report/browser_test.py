@@ -20,7 +20,7 @@ from athanor.data.checks.findings import Finding
 from athanor.data.profiles.drift import measure_drift
 from athanor.data.profiles.profile import profile
 from athanor.data.report.page import DataReport, write_report
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 pytestmark = needs_browser
 
@@ -36,7 +36,7 @@ def _no_browser_survives() -> Iterator[None]:
 
 def _make_report(values: dict[str, NDArray[Any]], **changed: Any) -> DataReport:
     facts = {"rows": "3,000", "digest": 64 * "d"}
-    return replace(DataReport("flight_delay", facts, _COLUMNS, (), profile(_COLUMNS, values)), **changed)
+    return replace(DataReport("delays", facts, _COLUMNS, (), profile(_COLUMNS, values)), **changed)
 
 
 def _make_poisoned() -> DataReport:
@@ -64,7 +64,7 @@ def _make_poisoned() -> DataReport:
         findings=found,
         profile=poisoned,
         reference=reference,
-        reference_name="flight_delay 3, 2013-09-01 to 2013-10-01",
+        reference_name="delays 3, 2013-09-01 to 2013-10-01",
         drift=measure_drift(_CONTRACT, reference, poisoned),
     )
 

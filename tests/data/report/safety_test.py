@@ -16,7 +16,7 @@ from athanor.contract.columns import Column
 from athanor.data.checks.findings import Finding
 from athanor.data.profiles.profile import profile
 from athanor.data.report.page import DataReport, render
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _HOSTILE: Final = "</td></svg></style><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{7*7}}"
 

@@ -17,7 +17,7 @@ from support.snapshots import commit_columns
 
 from athanor.data.snapshots.snapshot import Snapshot, file_names, list_snapshots, read_snapshot
 from athanor.data.snapshots.vacuum import vacuum
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _CONTRACT: Final = MODEL.contract
 _NAME: Final = _CONTRACT.name

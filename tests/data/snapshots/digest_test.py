@@ -18,7 +18,7 @@ from athanor.contract.columns import Columns
 from athanor.contract.contract import Contract
 from athanor.data.snapshots.digest import ContentDigest, content_digest, event_days, in_order
 from athanor.data.tables.tables import from_arrow, from_frame, to_arrow
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _CONTRACT = MODEL.contract
 _TOY = Toy().read()

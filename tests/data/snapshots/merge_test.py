@@ -22,7 +22,7 @@ from athanor.data.sources.function import FunctionSource
 from athanor.data.tables.tables import from_frame, to_arrow
 from athanor.errors import ContractError
 from athanor.home import Home
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _CONTRACT = MODEL.contract
 _KEY = ["scheduled_departure", "carrier", "flight_number"]

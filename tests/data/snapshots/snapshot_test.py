@@ -33,7 +33,7 @@ from athanor.data.snapshots.snapshot import (
 from athanor.data.tables.tables import to_arrow
 from athanor.errors import ConflictError, DataError, NotFoundError
 from athanor.system.user import user_name
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _CONTRACT = MODEL.contract
 _NAME = _CONTRACT.name
@@ -56,7 +56,7 @@ def test_a_snapshot_records_its_origin(tmp_path: Path) -> None:
     snapshot, is_new = _commit(tmp_path, columns, rows_in=33, rejected={"cancelled": 3}, why="the first")
     assert is_new
     assert dataclasses.replace(snapshot, created_at="") == Snapshot(
-        dataset="flight_delay",
+        dataset="delays",
         version=0,
         digest=content_digest(_CONTRACT, to_arrow(_CONTRACT.dataset_columns, columns)),
         rows_in=33,
@@ -127,7 +127,7 @@ def test_versions_are_found_and_listed_newest_first(tmp_path: Path) -> None:
 def test_a_version_that_is_not_there_is_named_beside_those_that_are(tmp_path: Path) -> None:
     _commit(tmp_path, make_columns(30))
     _commit(tmp_path, make_columns(31))
-    with pytest.raises(NotFoundError, match="no snapshot 7 of flight_delay; there are: 1, 0"):
+    with pytest.raises(NotFoundError, match="no snapshot 7 of delays; there are: 1, 0"):
         find_snapshot(_NAME, tmp_path, version=7)
 
 
@@ -198,7 +198,7 @@ def test_the_second_of_two_commits_on_one_version_conflicts(tmp_path: Path) -> N
     first, _ = _commit(tmp_path, make_columns(30))
     _commit(tmp_path, make_columns(31))
     before = _files(tmp_path)
-    with pytest.raises(ConflictError, match="flight_delay: another process committed a version meanwhile"):
+    with pytest.raises(ConflictError, match="delays: another process committed a version meanwhile"):
         _commit(tmp_path, make_columns(32), based_on=first)
     assert [s.rows_out for s in list_snapshots(_NAME, tmp_path)] == [31, 30]
     assert _files(tmp_path) == before

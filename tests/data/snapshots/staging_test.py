@@ -27,7 +27,7 @@ from athanor.data.snapshots import staging as staging_module
 from athanor.data.snapshots.digest import content_digest, in_order
 from athanor.data.snapshots.staging import Staged, Staging
 from athanor.data.tables.tables import to_arrow
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _CONTRACT: Final = MODEL.contract
 _TOY: Final = Toy().read()

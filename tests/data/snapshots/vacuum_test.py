@@ -14,7 +14,7 @@ from support.snapshots import commit_columns
 from athanor.data.snapshots.snapshot import Snapshot, file_names, is_whole, list_snapshots, read_snapshot, restore
 from athanor.data.snapshots.vacuum import VacuumResult, vacuum
 from athanor.errors import DataError, NotFoundError
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _CONTRACT: Final = MODEL.contract
 _NAME: Final = _CONTRACT.name
@@ -146,9 +146,9 @@ def test_the_history_is_kept(tmp_path: Path) -> None:
 def test_reading_or_restoring_a_version_without_files_raises(tmp_path: Path) -> None:
     snapshots = _commit(tmp_path, 2)
     vacuum(_NAME, tmp_path, _NONE, named=())
-    with pytest.raises(DataError, match="snapshot 0 of flight_delay were vacuumed; use another version"):
+    with pytest.raises(DataError, match="snapshot 0 of delays were vacuumed; use another version"):
         read_snapshot(_CONTRACT, tmp_path, snapshots[0])
-    with pytest.raises(DataError, match="snapshot 0 of flight_delay were vacuumed; it cannot be restored"):
+    with pytest.raises(DataError, match="snapshot 0 of delays were vacuumed; it cannot be restored"):
         restore(_NAME, tmp_path, 0, why="?")
 
 
@@ -208,5 +208,5 @@ def test_a_version_written_by_another_tool_does_not_remove_a_snapshot(tmp_path: 
 
 
 def test_a_dataset_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="of flight_delay; there are: none"):
+    with pytest.raises(NotFoundError, match="of delays; there are: none"):
         vacuum(_NAME, tmp_path, _NONE, named=())

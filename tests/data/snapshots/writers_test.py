@@ -15,7 +15,7 @@ from support.snapshots import commit_columns
 
 from athanor.data.snapshots.snapshot import Snapshot, file_names, list_snapshots, read_snapshot, restore
 from athanor.errors import DataError
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _CONTRACT: Final = MODEL.contract
 _NAME: Final = _CONTRACT.name
@@ -109,5 +109,5 @@ def test_a_restore_never_overwrites_a_concurrent_commit(tmp_path: Path) -> None:
 def test_the_latest_version_cannot_be_restored(tmp_path: Path) -> None:
     """Another process may have restored it first."""
     commit_columns(_CONTRACT, make_columns(_ROWS), tmp_path)
-    with pytest.raises(DataError, match="snapshot 0 of flight_delay is already the latest"):
+    with pytest.raises(DataError, match="snapshot 0 of delays is already the latest"):
         restore(_NAME, tmp_path, 0, why="?")

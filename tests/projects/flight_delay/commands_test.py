@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
-from prepared.place import copy_prepared
+from support.demos import Demo
 from support.snapshots import commit_columns
 
 from athanor.cli.data.app import app
@@ -42,8 +42,8 @@ Call: TypeAlias = Callable[..., Answer]
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return copy_prepared(tmp_path / "home")
+def home(demo: Demo, tmp_path: Path) -> Home:
+    return demo.copy_home(tmp_path / "home")
 
 
 @pytest.fixture

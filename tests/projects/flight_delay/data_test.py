@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from prepared.place import PREPARED
+from support.demos import Demo
 
 from athanor.contract.columns import Columns
 from athanor.contract.validation import validate
@@ -36,9 +36,9 @@ _WEATHER = {
 }
 
 
-def _raw(name: str) -> Path:
+def _raw(demo: Demo, name: str) -> Path:
     """The raw file as it was kept: exactly one version of it."""
-    (path,) = PREPARED.raw.glob(f"{MODEL.name}/*/*/{name}")
+    (path,) = demo.home.raw.glob(f"{MODEL.name}/*/*/{name}")
     return path
 
 
@@ -48,15 +48,15 @@ def _read(file: IO[str]) -> Iterator[Row]:
         yield {name: "" if value == "NA" else value for name, value in row.items()}
 
 
-def _read_raw(name: str) -> list[Row]:
-    with _raw(name).open(encoding="utf-8") as file:
+def _read_raw(demo: Demo, name: str) -> list[Row]:
+    with _raw(demo, name).open(encoding="utf-8") as file:
         return list(_read(file))
 
 
 @pytest.fixture(scope="module")
-def scheduled() -> list[Row]:
+def scheduled(demo: Demo) -> list[Row]:
     """Every scheduled flight of the raw table."""
-    with zipfile.ZipFile(_raw("flights.csv.zip")) as archive, archive.open("flights.csv") as file:
+    with zipfile.ZipFile(_raw(demo, "flights.csv.zip")) as archive, archive.open("flights.csv") as file:
         return list(_read(io.TextIOWrapper(file, encoding="utf-8")))
 
 
@@ -168,10 +168,13 @@ def test_rate_of_late_arrivals_by_month(columns: Columns, clock: list[datetime],
     assert rates[12] == pytest.approx(0.34, abs=0.005)
 
 
-def test_weather_is_that_of_the_scheduled_hour_at_the_origin(columns: Columns, clock: list[datetime]) -> None:
+def test_weather_is_that_of_the_scheduled_hour_at_the_origin(
+    demo: Demo, columns: Columns, clock: list[datetime]
+) -> None:
     """By the clock time of both tables, where the source joins by instant."""
     # No flight departs in the hour that the clocks repeat in November.
-    weather = {tuple(row[name] for name in ("origin", "month", "day", "hour")): row for row in _read_raw("weather.csv")}
+    hour = ("origin", "month", "day", "hour")
+    weather = {tuple(row[name] for name in hour): row for row in _read_raw(demo, "weather.csv")}
     nothing: Row = dict.fromkeys(_WEATHER.values(), "")
     rows = [
         weather.get((origin, str(at.month), str(at.day), str(at.hour)), nothing)
@@ -181,8 +184,10 @@ def test_weather_is_that_of_the_scheduled_hour_at_the_origin(columns: Columns, c
         assert _numbers(columns[column]) == [_number(row[raw]) for row in rows], column
 
 
-def test_aircraft_is_that_of_the_tail_number(columns: Columns, clock: list[datetime], flown: list[Row]) -> None:
-    aircraft = {row["tailnum"]: row for row in _read_raw("planes.csv")}
+def test_aircraft_is_that_of_the_tail_number(
+    demo: Demo, columns: Columns, clock: list[datetime], flown: list[Row]
+) -> None:
+    aircraft = {row["tailnum"]: row for row in _read_raw(demo, "planes.csv")}
     nothing: Row = {"year": "", "seats": ""}
     expected = {}
     for row in flown:

@@ -14,7 +14,7 @@ from athanor.serving.access.token_file import list_tokens, make_token, revoke_to
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tokens_path(tmp_path, "flight_delay")
+    return tokens_path(tmp_path, "delays")
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from athanor.serving.access.token_file import (
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tokens_path(tmp_path, "flight_delay")
+    return tokens_path(tmp_path, "delays")
 
 
 def bearer(token: str) -> str:
@@ -91,12 +91,12 @@ def test_no_error_repeats_what_was_pasted_into_the_file(path: Path) -> None:
 
 
 def test_the_local_token_is_created_once_for_its_owner_alone(tmp_path: Path) -> None:
-    token = local_token(tmp_path, "flight_delay")
-    assert local_token(tmp_path, "flight_delay") == token
-    plain = local_token_path(tmp_path, "flight_delay")
+    token = local_token(tmp_path, "delays")
+    assert local_token(tmp_path, "delays") == token
+    plain = local_token_path(tmp_path, "delays")
     assert plain.read_text() == token
     assert stat.S_IMODE(plain.stat().st_mode) == 0o600
-    Authenticator(tokens_path(tmp_path, "flight_delay")).require(bearer(token), Scope.ADMIN)
+    Authenticator(tokens_path(tmp_path, "delays")).require(bearer(token), Scope.ADMIN)
 
 
 def test_the_local_token_is_at_no_moment_readable_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_the_local_token_is_at_no_moment_readable_by_others(tmp_path: Path, monk
     monkeypatch.setattr(os, "open", watched)
     before = os.umask(0)
     try:
-        local_token(tmp_path, "flight_delay")
+        local_token(tmp_path, "delays")
     finally:
         os.umask(before)
     assert modes
@@ -119,11 +119,11 @@ def test_the_local_token_is_at_no_moment_readable_by_others(tmp_path: Path, monk
 
 
 def test_a_local_token_that_others_could_read_is_replaced(tmp_path: Path) -> None:
-    token = local_token(tmp_path, "flight_delay")
-    local_token_path(tmp_path, "flight_delay").chmod(0o644)
-    new = local_token(tmp_path, "flight_delay")
+    token = local_token(tmp_path, "delays")
+    local_token_path(tmp_path, "delays").chmod(0o644)
+    new = local_token(tmp_path, "delays")
     assert new != token
-    authenticator = Authenticator(tokens_path(tmp_path, "flight_delay"))
+    authenticator = Authenticator(tokens_path(tmp_path, "delays"))
     authenticator.require(bearer(new), Scope.ADMIN)
     with pytest.raises(UnauthenticatedError):
         authenticator.require(bearer(token), Scope.ADMIN)
@@ -131,16 +131,16 @@ def test_a_local_token_that_others_could_read_is_replaced(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("lost", ["plain", "hash", "disagree"])
 def test_a_local_token_that_lost_one_of_its_files_is_replaced_and_others_stay(tmp_path: Path, lost: str) -> None:
-    path, plain = tokens_path(tmp_path, "flight_delay"), local_token_path(tmp_path, "flight_delay")
+    path, plain = tokens_path(tmp_path, "delays"), local_token_path(tmp_path, "delays")
     other = make_token(path, "caller", Scope.PREDICT)
-    token = local_token(tmp_path, "flight_delay")
+    token = local_token(tmp_path, "delays")
     if lost == "plain":
         plain.unlink()
     elif lost == "hash":
         revoke_token(path, "local")
     else:
         plain.write_text("athn_other")
-    new = local_token(tmp_path, "flight_delay")
+    new = local_token(tmp_path, "delays")
     assert new != token
     authenticator = Authenticator(path)
     authenticator.require(bearer(new), Scope.ADMIN)
@@ -151,29 +151,29 @@ def test_a_local_token_that_lost_one_of_its_files_is_replaced_and_others_stay(tm
 
 def test_commands_make_list_and_revoke_tokens(tmp_path: Path) -> None:
     where = ("--home", tmp_path)
-    made = run("serving", "token", "create", "flight_delay", "ci", *where, "--scope", "admin", "--days", "30", "--json")
+    made = run("serving", "token", "create", "delays", "ci", *where, "--scope", "admin", "--days", "30", "--json")
     assert made.returncode == 0, made.stderr
     token = json.loads(made.stdout)["token"]
-    listed = run("serving", "token", "list", "flight_delay", *where, "--json")
+    listed = run("serving", "token", "list", "delays", *where, "--json")
     (entry,) = json.loads(listed.stdout)
     assert (entry["name"], entry["scope"]) == ("ci", "admin")
     assert token not in listed.stdout
-    path = tokens_path(tmp_path / "service", "flight_delay")
+    path = tokens_path(tmp_path / "service", "delays")
     Authenticator(path).require(bearer(token), Scope.ADMIN)
-    assert run("serving", "token", "revoke", "flight_delay", "ci", *where).returncode == 0
+    assert run("serving", "token", "revoke", "delays", "ci", *where).returncode == 0
     with pytest.raises(UnauthenticatedError):
         Authenticator(path).require(bearer(token), Scope.ADMIN)
 
 
 def test_the_command_prints_a_token_alone_on_standard_output(tmp_path: Path) -> None:
-    made = run("serving", "token", "create", "flight_delay", "ci", "--home", tmp_path)
-    path = tokens_path(tmp_path / "service", "flight_delay")
+    made = run("serving", "token", "create", "delays", "ci", "--home", tmp_path)
+    path = tokens_path(tmp_path / "service", "delays")
     Authenticator(path).require(bearer(made.stdout.strip()), Scope.PREDICT)
     with pytest.raises(PermissionDeniedError):
         Authenticator(path).require(bearer(made.stdout.strip()), Scope.ADMIN)
 
 
 def test_the_command_refuses_an_unknown_scope(tmp_path: Path) -> None:
-    refused = run("serving", "token", "create", "flight_delay", "ci", "--home", tmp_path, "--scope", "root")
+    refused = run("serving", "token", "create", "delays", "ci", "--home", tmp_path, "--scope", "root")
     assert refused.returncode == 2
     assert "--scope is 'root'; give predict or admin" in refused.stderr

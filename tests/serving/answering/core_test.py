@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from delays.v1 import delays_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 from support.flights import make_flight
 from support.releases import expected_probability, make_files, make_release
@@ -26,11 +27,10 @@ from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
 from athanor.serving.answering.core import Core
 from athanor.serving.formats import typed
-from flight_delay.v1 import flight_delay_pb2
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 
-def _refuse(core: Core, *flights: flight_delay_pb2.Flight) -> tuple[FieldViolation, ...]:
+def _refuse(core: Core, *flights: delays_pb2.Flight) -> tuple[FieldViolation, ...]:
     with pytest.raises(InvalidRequestError) as caught:
         predict(core, make_request(*flights))
     return caught.value.violations
@@ -39,10 +39,10 @@ def _refuse(core: Core, *flights: flight_delay_pb2.Flight) -> tuple[FieldViolati
 def test_it_answers_each_row_in_the_order_given(core: Core, release: Release) -> None:
     distances = [100.0, 5_000.0, 1_000.0]
     response = predict(core, make_request(*(make_flight(distance=d) for d in distances)), "my request")
-    assert isinstance(response, flight_delay_pb2.PredictResponse)
+    assert isinstance(response, delays_pb2.PredictResponse)
     found = [prediction.late_probability for prediction in response.predictions]
     assert found == pytest.approx([expected_probability(d) for d in distances], abs=1e-6)
-    assert (response.model_name, response.semantic_version) == ("flight_delay", "1.2.3")
+    assert (response.model_name, response.semantic_version) == ("delays", "1.2.3")
     assert (response.release_digest, response.request_id, response.variant) == (
         release.digest,
         "my request",
@@ -52,7 +52,7 @@ def test_it_answers_each_row_in_the_order_given(core: Core, release: Release) ->
 
 @pytest.mark.parametrize(
     "fields",
-    [{"model_name": "flight_delay"}, {"semantic_version": "1.2.3"}, {"model_name": "", "semantic_version": ""}],
+    [{"model_name": "delays"}, {"semantic_version": "1.2.3"}, {"model_name": "", "semantic_version": ""}],
 )
 def test_model_and_version_may_be_named(core: Core, fields: dict[str, str]) -> None:
     response = predict(core, make_request(make_flight(), **fields))
@@ -62,10 +62,10 @@ def test_model_and_version_may_be_named(core: Core, fields: dict[str, str]) -> N
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"model_name": "weather"}, "model 'weather' is not served here; 'flight_delay' is"),
-        ({"model_name": "Flight_delay"}, "model 'Flight_delay' is not served here"),
-        ({"semantic_version": "1.2.4"}, "flight_delay '1.2.4' is not served; '1.2.3' is"),
-        ({"semantic_version": "1.2"}, "flight_delay '1.2' is not served"),
+        ({"model_name": "weather"}, "model 'weather' is not served here; 'delays' is"),
+        ({"model_name": "Delays"}, "model 'Delays' is not served here"),
+        ({"semantic_version": "1.2.4"}, "delays '1.2.4' is not served; '1.2.3' is"),
+        ({"semantic_version": "1.2"}, "delays '1.2' is not served"),
     ],
 )
 def test_another_model_or_version_is_not_found(core: Core, fields: dict[str, str], message: str) -> None:
@@ -101,7 +101,7 @@ def test_violations_are_ordered_by_row_and_then_by_field(core: Core) -> None:
 
 
 def test_an_empty_row_misses_every_required_column(core: Core) -> None:
-    found = _refuse(core, flight_delay_pb2.Flight())
+    found = _refuse(core, delays_pb2.Flight())
     assert {violation.rule for violation in found} == {"REQUIRED"}
     assert [violation.field.removeprefix("flights[0].") for violation in found] == [
         column.name for column in MODEL.contract.columns if not column.may_be_missing
@@ -113,7 +113,7 @@ def test_optional_values_may_be_absent_or_nan(core: Core) -> None:
 
 
 def test_malformed_bytes_are_refused_with_the_expected_message(core: Core) -> None:
-    with pytest.raises(InvalidRequestError, match=r"the bytes are not a valid flight_delay\.v1\.PredictRequest: "):
+    with pytest.raises(InvalidRequestError, match=r"the bytes are not a valid delays\.v1\.PredictRequest: "):
         typed.parse(core, b"\xff")
 
 
@@ -130,7 +130,7 @@ def test_a_good_request_is_answered_after_a_bad_one(core: Core) -> None:
 
 
 def test_it_does_not_start_without_traffic(store: ReleaseStore) -> None:
-    with pytest.raises(NotFoundError, match="no release of flight_delay takes traffic"):
+    with pytest.raises(NotFoundError, match="no release of delays takes traffic"):
         Core(MODEL, store, max_rows=1)
 
 
@@ -167,7 +167,7 @@ def test_a_signed_release_is_served_where_signatures_are_required(
 def test_an_unsigned_release_is_refused_where_signatures_are_required(
     store: ReleaseStore, release: Release, public: Path
 ) -> None:
-    with pytest.raises(ReleaseError, match=f"release {release.digest} of flight_delay is not signed by key"):
+    with pytest.raises(ReleaseError, match=f"release {release.digest} of delays is not signed by key"):
         Core(MODEL, store, max_rows=1, require_signature=public)
 
 
@@ -176,7 +176,7 @@ def test_a_release_signed_by_another_key_is_refused(
 ) -> None:
     make_key(tmp_path / "other")
     _sign(store, release, tmp_path / "other")
-    with pytest.raises(ReleaseError, match=f"{release.digest} of flight_delay is not signed by key"):
+    with pytest.raises(ReleaseError, match=f"{release.digest} of delays is not signed by key"):
         Core(MODEL, store, max_rows=1, require_signature=public)
 
 
@@ -226,7 +226,7 @@ def test_libraries_for_signatures_and_urls_are_imported_only_if_needed(store: Re
     program = (
         "import sys; from athanor.projects import load; from athanor.features.features import Model; "
         "from athanor.release.store import ReleaseStore; from athanor.serving.answering.core import Core; "
-        "Core(load('flight_delay', 'model', Model), ReleaseStore(sys.argv[1]), 1); "
+        "Core(load('delays', 'model', Model), ReleaseStore(sys.argv[1]), 1); "
         "print({'cryptography', 'fsspec'} & set(sys.modules))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -20,7 +20,7 @@ from athanor.serving.answering import follower as follower_module
 from athanor.serving.answering.core import Answer, Core
 from athanor.serving.answering.follower import Follower
 from athanor.system.atomic import replace_file
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_an_unsigned_release_is_not_followed_where_signatures_are_required(stage
         assert _versions(core) == {"champion": "3.0.0"}
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"null", b'{"model": "flight_delay"}', b"\xff" * 100])
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b'{"model": "delays"}', b"\xff" * 100])
 def test_a_damaged_traffic_file_is_reported_and_the_old_one_stays(stage: Stage, following: Any, content: bytes) -> None:
     core, follower, listener, store = following
     path = Path(stage.store.location, "traffic", f"{MODEL.name}.json")
@@ -176,7 +176,7 @@ def test_a_missing_traffic_file_is_reported_and_the_old_one_stays(stage: Stage, 
     core, _, listener, _ = following
     Path(stage.store.location, "traffic", f"{MODEL.name}.json").unlink()
     listener.wait(failed=1)
-    assert "no release of flight_delay takes traffic" in str(listener.failed[0])
+    assert "no release of delays takes traffic" in str(listener.failed[0])
     assert _probability(core) == pytest.approx(expected_probability(500, FIRST), abs=1e-6)
     stage.direct(SECOND)
     listener.wait(loaded=1)

@@ -15,7 +15,7 @@ from athanor.release.files import GRAPH
 from athanor.serving.answering.core import Answer, Core
 from athanor.serving.answering.variants import load_traffic, share_of
 from athanor.serving.formats import inference_messages
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _KEYS: Final = tuple(f"2013-01-{day:02d}\x1fUA\x1f{number}" for day in range(1, 26) for number in range(1_000))
 
@@ -30,25 +30,25 @@ def _ask_with_key(core: Core, key: str) -> Answer:
 
 
 def test_keys_are_spread_uniformly() -> None:
-    counts, _ = np.histogram([share_of("flight_delay", key) for key in _KEYS], bins=100, range=(0, 1))
+    counts, _ = np.histogram([share_of("delays", key) for key in _KEYS], bins=100, range=(0, 1))
     assert counts.sum() == len(_KEYS) >= 20_000
     assert stats.chisquare(counts).pvalue > 0.01
 
 
 def test_an_uneven_spread_fails_the_check() -> None:
-    shares = np.array([share_of("flight_delay", key) for key in _KEYS]) ** 1.05
+    shares = np.array([share_of("delays", key) for key in _KEYS]) ** 1.05
     assert stats.chisquare(np.histogram(shares, bins=100, range=(0, 1))[0]).pvalue < 0.01
 
 
 @pytest.mark.parametrize("weight", [0.01, 0.1, 0.5, 0.9])
 def test_the_challenger_takes_its_share_of_the_keys(weight: float) -> None:
-    taken = sum(share_of("flight_delay", key) < weight for key in _KEYS)
+    taken = sum(share_of("delays", key) < weight for key in _KEYS)
     assert stats.binomtest(taken, len(_KEYS), weight).pvalue > 0.01
 
 
 def test_models_are_salted_apart() -> None:
     """A key that gets one model's challenger gets another's no more often than any key."""
-    here, there = ([share_of(model, key) < 0.5 for key in _KEYS] for model in ("flight_delay", "weather"))
+    here, there = ([share_of(model, key) < 0.5 for key in _KEYS] for model in ("delays", "weather"))
     table = [[sum(h == a and t == b for h, t in zip(here, there, strict=True)) for a in (0, 1)] for b in (0, 1)]
     assert stats.chi2_contingency(table).pvalue > 0.01
 
@@ -59,7 +59,7 @@ def test_a_share_is_the_same_in_every_process_and_version() -> None:
 
 
 def test_any_name_and_any_text_has_a_share() -> None:
-    assert 0 <= share_of("flight_delay", "\ud800") < 1
+    assert 0 <= share_of("delays", "\ud800") < 1
     assert 0 <= share_of("m" * 1_000, "a") < 1
 
 
@@ -131,7 +131,7 @@ def test_the_shadow_never_answers(stage: Stage) -> None:
     stage.direct(FIRST, SECOND, 0.5, THIRD)
     core = stage.core()
     assert core.traffic.shadow is not None
-    with pytest.raises(ModelNotFoundError, match=r"flight_delay '3\.0\.0' is not served; '1\.0\.0' and '2\.0\.0' is"):
+    with pytest.raises(ModelNotFoundError, match=r"delays '3\.0\.0' is not served; '1\.0\.0' and '2\.0\.0' is"):
         core.answer(ask(core, semantic_version="3.0.0"))
     found = {core.answer(ask(core, make_flight(flight_number=n))).variant.semantic_version for n in range(1, 60)}
     assert found == {"1.0.0", "2.0.0"}

@@ -76,7 +76,7 @@ def test_a_prediction_lists_its_errors_and_the_headers_of_its_response(path: str
 
 def test_a_column_is_described_by_its_options() -> None:
     schemas = document_of(FLIGHTS)["components"]["schemas"]
-    properties = schemas["flight_delay.v1.Flight"]["properties"]
+    properties = schemas["delays.v1.Flight"]["properties"]
     gust, carrier, origin = properties["windGust"], properties["carrier"], properties["origin"]
     assert gust["x-unit"] == "[mi_i]/h"
     assert gust["description"].endswith("a number from 0 to 250 [mi_i]/h. May be missing.")
@@ -85,8 +85,8 @@ def test_a_column_is_described_by_its_options() -> None:
     assert origin["enum"] == ["EWR", "JFK", "LGA"]
     assert properties["flightNumber"]["maximum"] == 9_999
     assert properties["scheduledDeparture"]["format"] == "date-time"
-    assert schemas["flight_delay.v1.PredictRequest"]["properties"]["flights"]["maxItems"] == MAX_ROWS
-    assert schemas["flight_delay.v1.PredictRequest"]["properties"]["semanticVersion"]["enum"] == ["", *VERSIONS]
+    assert schemas["delays.v1.PredictRequest"]["properties"]["flights"]["maxItems"] == MAX_ROWS
+    assert schemas["delays.v1.PredictRequest"]["properties"]["semanticVersion"]["enum"] == ["", *VERSIONS]
 
 
 def test_another_contract_makes_another_document() -> None:

@@ -16,7 +16,7 @@ from support.small_service import DIGEST, TOKEN, SmallService, run_small_service
 from athanor.contract.contract import Contract
 from athanor.serving.docs.openapi import make_example_request
 from athanor.serving.docs.page.rendering import render_gate, render_page
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _CONTRACT: Final = MODEL.contract
 _MARKUP: Final = "</script><script>console.error('it ran')</script><b title=\"x\" id='y'>&amp;"
@@ -96,7 +96,7 @@ def test_the_page_loads_without_complaints_and_fits(look: dict[str, Any], server
 def test_the_form_with_its_examples_is_answered(server: SmallService, tmp_path: Path) -> None:
     visit, said = _ask(server, tmp_path, token=TOKEN)
     assert visit.console == ()
-    assert set(_list_requests(visit)[1:]) == {server.address.replace("/docs", "/v1/models/flight_delay:predict")}
+    assert set(_list_requests(visit)[1:]) == {server.address.replace("/docs", "/v1/models/delays:predict")}
     assert "Probability of arriving 15 minutes late or more: 25.0 %" in said
     assert all(text in said for text in ("1.3.0", "challenger", DIGEST, "the-id"))
     (row,) = server.bodies[0]["flights"]
@@ -189,7 +189,7 @@ def test_the_examples_follow_the_form(server: SmallService, tmp_path: Path) -> N
     visit, _ = _ask(server, tmp_path, distance="762.5", carrier="O'")
     reader = _Reader(visit.dom)
     curl, python = (next(text for text in reader.texts if text.startswith(start)) for start in ("curl ", "import "))
-    assert server.address.replace("/docs", "/v1/models/flight_delay:predict") in curl
+    assert server.address.replace("/docs", "/v1/models/delays:predict") in curl
     assert '"distance":762.5' in curl
     assert "O'\\''" in curl
     assert '"distance":762.5' in python
@@ -217,7 +217,7 @@ def test_the_gate_reveals_nothing_and_opens_with_a_token(server: SmallService, t
     assert seen == [
         "Documentation of a service",
         "This token is unknown, or does not permit reading the documentation.",
-        "flight_delay",
+        "delays",
     ]
     assert "25.0 %" in visit.dom
     assert visit.console == ()

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import grpc
 import pytest
+from delays.v1 import delays_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
 from support.flights import make_columns, make_flight
@@ -33,7 +34,6 @@ from support.tensors import to_request
 from athanor.inspection.v1 import inspection_pb2
 from athanor.release.files import Release
 from athanor.serving.answering.core import Core
-from flight_delay.v1 import flight_delay_pb2
 from inference import open_inference_pb2 as oip
 
 
@@ -82,7 +82,7 @@ def test_serve_wraps_no_service(closed: GrpcServer) -> None:
 
 def test_flights_are_answered(server: GrpcServer, release: Release) -> None:
     flights = [make_flight(distance=distance) for distance in (100.0, 5_000.0)]
-    response, _ = server.call(PREDICT, make_request(*flights), flight_delay_pb2.PredictResponse)
+    response, _ = server.call(PREDICT, make_request(*flights), delays_pb2.PredictResponse)
     found = [prediction.late_probability for prediction in response.predictions]
     assert found == pytest.approx([expected_probability(100), expected_probability(5_000)], abs=1e-6)
     assert (response.variant, response.release_digest) == ("champion", release.digest)
@@ -106,10 +106,10 @@ def test_metadata_describes_the_server_and_the_model(server: GrpcServer) -> None
     assert server.call(f"{OIP}ServerLive", oip.ServerLiveRequest(), oip.ServerLiveResponse)[0].live
     assert server.call(f"{OIP}ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse)[0].ready
     assert server.call(f"{OIP}ServerMetadata", oip.ServerMetadataRequest(), oip.ServerMetadataResponse)[0].name
-    asked = oip.ModelMetadataRequest(name="flight_delay", version="1.2.3")
+    asked = oip.ModelMetadataRequest(name="delays", version="1.2.3")
     metadata, _ = server.call(f"{OIP}ModelMetadata", asked, oip.ModelMetadataResponse)
-    assert (metadata.name, list(metadata.versions), len(metadata.inputs)) == ("flight_delay", ["1.2.3"], 18)
-    for name, version, ready in (("flight_delay", "", True), ("flight_delay", "9.9.9", False), ("weather", "", False)):
+    assert (metadata.name, list(metadata.versions), len(metadata.inputs)) == ("delays", ["1.2.3"], 18)
+    for name, version, ready in (("delays", "", True), ("delays", "9.9.9", False), ("weather", "", False)):
         asked_ready = oip.ModelReadyRequest(name=name, version=version)
         assert server.call(f"{OIP}ModelReady", asked_ready, oip.ModelReadyResponse)[0].ready is ready
     error = _refuse(server, f"{OIP}ModelMetadata", oip.ModelMetadataRequest(name="weather"))

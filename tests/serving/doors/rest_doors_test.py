@@ -22,16 +22,16 @@ from athanor.release.files import Release
 from athanor.serving.answering.core import Core
 from athanor.serving.formats.inference_json import JSON_LENGTH
 from athanor.version import VERSION
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
-_PREDICT: Final = "/v1/models/flight_delay:predict"
-_FEATURES: Final = "/v1/models/flight_delay:features"
-_INFER: Final = "/v2/models/flight_delay/infer"
+_PREDICT: Final = "/v1/models/delays:predict"
+_FEATURES: Final = "/v1/models/delays:features"
+_INFER: Final = "/v2/models/delays/infer"
 _FLIGHT: Final[dict[str, Any]] = json_format.MessageToDict(make_flight(distance=1_000))
 _BODY: Final = json.dumps({"flights": [_FLIGHT]}).encode()
 _TENSORS: Final = json.dumps(to_json(make_columns(3))).encode()
 _POSTS: Final = ((_PREDICT, _BODY), (_FEATURES, _BODY), (_INFER, _TENSORS))
-_GETS: Final = ("/v2", "/v2/models/flight_delay", "/v2/models/flight_delay/ready", "/metrics", "/openapi.json")
+_GETS: Final = ("/v2", "/v2/models/delays", "/v2/models/delays/ready", "/metrics", "/openapi.json")
 _OPEN: Final = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
 
 
@@ -76,7 +76,7 @@ def test_the_headers_of_every_answer_name_request_and_release(
     assert response.headers["x-athanor-digest"] == release.digest
 
 
-@pytest.mark.parametrize("path", [_INFER, "/v2/models/flight_delay/versions/1.2.3/infer"])
+@pytest.mark.parametrize("path", [_INFER, "/v2/models/delays/versions/1.2.3/infer"])
 def test_tensors_are_answered(client: RestClient, path: str) -> None:
     columns = make_columns(3)
     answer = client.post(path, content=_TENSORS).json()
@@ -96,7 +96,7 @@ def test_tensors_are_answered_in_bytes_on_request(client: RestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v2/models/weather/infer", "/v2/models/flight_delay/versions/9.9.9/infer", "/v2/models/%FF%00/infer"]
+    "path", ["/v2/models/weather/infer", "/v2/models/delays/versions/9.9.9/infer", "/v2/models/%FF%00/infer"]
 )
 def test_tensors_for_another_model_or_version_are_refused(client: RestClient, path: str) -> None:
     _is_problem(client.post(path, content=_TENSORS), 404, "MODEL_NOT_FOUND")
@@ -120,12 +120,12 @@ def test_a_sticky_key_chooses_the_variant(stage: Stage, tmp_path: Path, path: st
 
 def test_metadata_describes_the_server_and_the_model(client: RestClient) -> None:
     assert client.get("/v2").json() == {"name": "athanor", "version": VERSION, "extensions": ["binary_tensor_data"]}
-    for path in ("/v2/models/flight_delay", "/v2/models/flight_delay/versions/1.2.3"):
+    for path in ("/v2/models/delays", "/v2/models/delays/versions/1.2.3"):
         metadata = client.get(path).json()
-        assert (metadata["name"], metadata["versions"]) == ("flight_delay", ["1.2.3"])
+        assert (metadata["name"], metadata["versions"]) == ("delays", ["1.2.3"])
         assert [tensor["name"] for tensor in metadata["inputs"]] == [column.name for column in MODEL.contract.columns]
-        assert client.get(f"{path}/ready").json() == {"name": "flight_delay", "ready": True}
-    for path in ("/v2/models/weather", "/v2/models/flight_delay/versions/9.9.9"):
+        assert client.get(f"{path}/ready").json() == {"name": "delays", "ready": True}
+    for path in ("/v2/models/weather", "/v2/models/delays/versions/9.9.9"):
         _is_problem(client.get(path), 404, "MODEL_NOT_FOUND")
         _is_problem(client.get(f"{path}/ready"), 404, "MODEL_NOT_FOUND")
 

@@ -15,10 +15,10 @@ from support.rest import RestClient
 
 from athanor.release.files import Release
 from athanor.serving.answering.core import Core
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
-_PATH = "/v1/models/flight_delay:predict"
-_FEATURES_PATH = "/v1/models/flight_delay:features"
+_PATH = "/v1/models/delays:predict"
+_FEATURES_PATH = "/v1/models/delays:features"
 _FLIGHT: dict[str, Any] = json_format.MessageToDict(make_flight(distance=1_000))
 
 
@@ -51,7 +51,7 @@ def test_a_good_request_is_answered_in_protobuf_json(client: RestClient, release
     assert response.headers["content-type"] == "application/json"
     assert response.json() == {
         "predictions": [{"lateProbability": pytest.approx(0.5)}],
-        "modelName": "flight_delay",
+        "modelName": "delays",
         "semanticVersion": "1.2.3",
         "releaseDigest": release.digest,
         "requestId": "my-request",
@@ -142,7 +142,7 @@ def test_a_request_without_rows_is_refused(client: RestClient, body: bytes) -> N
 )
 def test_a_malformed_body_is_refused_with_the_expected_message(client: RestClient, body: bytes) -> None:
     problem = _refuse(client, body)
-    assert problem["detail"].startswith("the body is not a valid flight_delay.v1.PredictRequest in protobuf JSON: ")
+    assert problem["detail"].startswith("the body is not a valid delays.v1.PredictRequest in protobuf JSON: ")
     assert "violations" not in problem
 
 
@@ -173,15 +173,15 @@ def test_the_model_in_the_path_overrides_the_body(client: RestClient) -> None:
     ("method", "path", "status"),
     [
         ("GET", "/", 404),
-        ("POST", "/v1/models/flight_delay", 404),
-        ("POST", "/v1/models/flight_delay:explain", 404),
+        ("POST", "/v1/models/delays", 404),
+        ("POST", "/v1/models/delays:explain", 404),
         ("GET", _PATH, 405),
         ("GET", _FEATURES_PATH, 405),
         ("DELETE", "/livez", 405),
         ("GET", "/v2/models", 404),
-        ("GET", "/v2/models/flight_delay/versions", 404),
+        ("GET", "/v2/models/delays/versions", 404),
         ("POST", "/v2", 405),
-        ("GET", "/v2/models/flight_delay/infer", 405),
+        ("GET", "/v2/models/delays/infer", 405),
         ("PUT", "/metrics", 405),
     ],
 )
@@ -207,7 +207,7 @@ def test_features_are_answered_by_name_with_the_prediction(client: RestClient, r
     )
     assert row["probability"] == client.post(_PATH, content=_body()).json()["predictions"][0]["lateProbability"]
     assert answer == {
-        "modelName": "flight_delay",
+        "modelName": "delays",
         "semanticVersion": "1.2.3",
         "releaseDigest": release.digest,
         "requestId": "my-request",

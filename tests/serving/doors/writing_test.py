@@ -55,10 +55,10 @@ _DOORS: Final = [
     ("inspection", _by_grpc(FEATURES, INSPECTION)),
     ("oip-grpc", _by_grpc(f"{OIP}ModelInfer", to_request(make_columns(3)))),
     ("oip-grpc", _by_grpc(f"{OIP}ModelInfer", to_request(make_columns(3), raw=True))),
-    ("rest", _by_rest("/v1/models/flight_delay:predict", _FLIGHTS)),
-    ("inspection", _by_rest("/v1/models/flight_delay:features", _FLIGHTS)),
-    ("oip-rest", _by_rest("/v2/models/flight_delay/infer", json.dumps(_JSON).encode())),
-    ("oip-rest", _by_rest("/v2/models/flight_delay/infer", json.dumps({**_JSON, **_BINARY}).encode())),
+    ("rest", _by_rest("/v1/models/delays:predict", _FLIGHTS)),
+    ("inspection", _by_rest("/v1/models/delays:features", _FLIGHTS)),
+    ("oip-rest", _by_rest("/v2/models/delays/infer", json.dumps(_JSON).encode())),
+    ("oip-rest", _by_rest("/v2/models/delays/infer", json.dumps({**_JSON, **_BINARY}).encode())),
 ]
 
 

@@ -21,7 +21,7 @@ from athanor.release.files import Release
 from athanor.serving.answering.core import Core
 from athanor.serving.formats import inference_messages
 from athanor.serving.formats.inference_json import parse, to_question
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _REQUIRED: Final = [column.name for column in MODEL.contract.columns if not column.may_be_missing]
 _DISTANCE: Final = [tensor["name"] for tensor in TENSORS].index("distance")
@@ -39,7 +39,7 @@ def test_rows_are_answered_in_their_order(core: Core, release: Release) -> None:
     assert output.pop("data") == pytest.approx(expected, abs=1e-6)
     assert output == {"name": "late_probability", "datatype": "FP64", "shape": [7]}
     assert answer == {
-        "model_name": "flight_delay",
+        "model_name": "delays",
         "model_version": "1.2.3",
         "id": "mine",
         "parameters": {"release_digest": release.digest, "variant": "champion", "request_id": "my request"},

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from delays.v1 import delays_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from support.flights import make_columns
@@ -26,9 +27,8 @@ from athanor.serving.formats.inference_messages import (
     to_server_metadata,
 )
 from athanor.version import VERSION
-from flight_delay.v1 import flight_delay_pb2
 from inference.open_inference_pb2 import ModelInferRequest, ModelInferResponse
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _COLUMNS: Final = MODEL.contract.columns
 _NAMES: Final = [column.name for column in _COLUMNS]
@@ -55,7 +55,7 @@ def test_rows_are_answered_in_their_order(core: Core, release: Release, raw: boo
     )
     assert found == pytest.approx([expected_probability(d) for d in columns["distance"].tolist()], abs=1e-6)
     assert (len(response.raw_output_contents), len(output.contents.fp64_contents)) == ((1, 0) if raw else (0, 7))
-    assert (response.model_name, response.model_version, response.id) == ("flight_delay", "1.2.3", "mine")
+    assert (response.model_name, response.model_version, response.id) == ("delays", "1.2.3", "mine")
     assert {name: value.string_param for name, value in response.parameters.items()} == {
         "release_digest": release.digest,
         "variant": "champion",
@@ -73,7 +73,7 @@ def test_columns_keep_their_values_and_equal_those_of_messages(seed: int, count:
     core = _reading_core()
     columns = make_columns(count, seed)
     by_tensors = to_question(core, to_request(columns, raw), "").columns
-    flights = to_messages(_COLUMNS, columns, flight_delay_pb2.Flight)
+    flights = to_messages(_COLUMNS, columns, delays_pb2.Flight)
     by_messages = core._read([ask(core, *flights)])
     assert by_tensors is not None
     for column in _COLUMNS:
@@ -105,7 +105,7 @@ def test_invalid_values_are_read_as_those_of_messages(data: st.DataObject, raw: 
             columns[column.name] = np.array(data.draw(st.lists(texts, min_size=count, max_size=count)), dtype=object)
     core = _reading_core()
     by_tensors = to_question(core, to_request(columns, raw), "").columns
-    by_messages = core._read([ask(core, *to_messages(_COLUMNS, columns, flight_delay_pb2.Flight))])
+    by_messages = core._read([ask(core, *to_messages(_COLUMNS, columns, delays_pb2.Flight))])
     assert by_tensors is not None
     for name in _NAMES:
         np.testing.assert_array_equal(by_tensors[name], by_messages[name], err_msg=name)
@@ -234,7 +234,7 @@ def test_another_model_or_version_is_not_found(core: Core, fields: dict[str, Any
 
 def test_typed_contents_and_messages_are_answered_alike(core: Core) -> None:
     columns = make_columns(9)
-    flights = to_messages(_COLUMNS, columns, flight_delay_pb2.Flight)
+    flights = to_messages(_COLUMNS, columns, delays_pb2.Flight)
     expected = core.answer(ask(core, *flights)).probabilities.tolist()
     assert list(_infer(core, to_request(columns)).outputs[0].contents.fp64_contents) == expected
 
@@ -242,13 +242,13 @@ def test_typed_contents_and_messages_are_answered_alike(core: Core) -> None:
 def test_metadata_names_columns_and_answering_versions(stage: Stage) -> None:
     stage.direct(SECOND, FIRST, 0.5, THIRD)
     core = stage.core()
-    metadata = to_model_metadata(core, "flight_delay", "")
-    assert (metadata.name, list(metadata.versions), metadata.platform) == ("flight_delay", ["1.0.0", "2.0.0"], "onnx")
+    metadata = to_model_metadata(core, "delays", "")
+    assert (metadata.name, list(metadata.versions), metadata.platform) == ("delays", ["1.0.0", "2.0.0"], "onnx")
     assert [tensor.name for tensor in metadata.inputs] == _NAMES
     assert {tensor.name: tensor.datatype for tensor in metadata.inputs}["distance"] == "FP64"
     assert [(t.name, t.datatype, list(t.shape)) for t in metadata.outputs] == [("late_probability", "FP64", [-1])]
-    assert describe(core, "", "2.0.0")["name"] == "flight_delay"
-    for name, version in (("weather", ""), ("flight_delay", "3.0.0"), ("flight_delay", "9.9.9")):
+    assert describe(core, "", "2.0.0")["name"] == "delays"
+    for name, version in (("weather", ""), ("delays", "3.0.0"), ("delays", "9.9.9")):
         with pytest.raises(ModelNotFoundError):
             to_model_metadata(core, name, version)
     assert to_server_metadata().version == VERSION
@@ -257,10 +257,10 @@ def test_metadata_names_columns_and_answering_versions(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("name", "version", "ready"),
     [
-        ("flight_delay", "", True),
-        ("flight_delay", "1.0.0", True),
-        ("flight_delay", "2.0.0", True),
-        ("flight_delay", "3.0.0", False),
+        ("delays", "", True),
+        ("delays", "1.0.0", True),
+        ("delays", "2.0.0", True),
+        ("delays", "3.0.0", False),
         ("weather", "", False),
         ("", "", False),
     ],

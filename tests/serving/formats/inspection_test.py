@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from delays.v1 import delays_pb2
 from support.flights import make_flight
 from support.releases import expected_probability
 from support.serving import FIRST, SECOND, THIRD, Stage, make_request, predict
@@ -15,8 +16,7 @@ from athanor.inspection.v1 import inspection_pb2
 from athanor.release.files import Release
 from athanor.serving.answering.core import Answer, Core
 from athanor.serving.formats.inspection import Inspection, inspect, to_json, to_message, to_question
-from flight_delay.v1 import flight_delay_pb2
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _TINY: Final = np.nextafter(np.float32(0), np.float32(1))
 _HOSTILE: Final = Inspection(
@@ -35,8 +35,8 @@ _HOSTILE: Final = Inspection(
 )
 
 
-def _ask(core: Core, *flights: flight_delay_pb2.Flight, **asked: Any) -> Inspection:
-    request = flight_delay_pb2.PredictRequest(flights=flights).SerializeToString()
+def _ask(core: Core, *flights: delays_pb2.Flight, **asked: Any) -> Inspection:
+    request = delays_pb2.PredictRequest(flights=flights).SerializeToString()
     question = inspection_pb2.ComputeFeaturesRequest(**{"request": request, **asked})
     return inspect(core, core.answer(to_question(core, question)), "my request")
 
@@ -134,7 +134,7 @@ def test_rows_of_a_batch_with_others_are_shown_alone(core: Core) -> None:
 
 
 def test_malformed_bytes_are_refused_with_the_expected_message(core: Core) -> None:
-    with pytest.raises(InvalidRequestError, match=r"not a valid flight_delay\.v1\.PredictRequest: "):
+    with pytest.raises(InvalidRequestError, match=r"not a valid delays\.v1\.PredictRequest: "):
         _ask(core, request=b"\xff")
 
 

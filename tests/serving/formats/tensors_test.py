@@ -29,7 +29,7 @@ from athanor.serving.formats.tensors import (
     split_bytes,
     to_columns,
 )
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _TOY: Final = Toy().read()
 _WHOLE: Final = [name for name in DTYPES if "INT" in name]

@@ -40,7 +40,7 @@ def settings(stage: Stage, tmp_path: Path) -> ServingSettings:
 def _settings(stage: Stage, folder: Path, **changed: Any) -> ServingSettings:
     first = find_free_ports(2)
     values = {"store": stage.store.location, "folder": folder, "http_port": first, "grpc_port": first + 1}
-    return make_settings(project="flight_delay", **{**values, **changed})
+    return make_settings(project="delays", **{**values, **changed})
 
 
 def _reap(pid: int) -> None:
@@ -74,12 +74,12 @@ def test_up_returns_when_the_service_answers_and_down_when_it_is_gone(
     assert place.find() == state
     assert read_settings(place) == settings
     assert os.getpgid(state.pid) == state.pid, "it must not die with the terminal it was started from"
-    with pytest.raises(SettingsError, match=r"a service of flight_delay runs from .* already; stop it by `serve down`"):
+    with pytest.raises(SettingsError, match=r"a service of delays runs from .* already; stop it by `serve down`"):
         up(settings, command_of(place, status), Unwatched())
     down(place, Unwatched())
     assert not place.is_held()
     _reap(state.pid)
-    with pytest.raises(NotFoundError, match="no service of flight_delay runs"):
+    with pytest.raises(NotFoundError, match="no service of delays runs"):
         down(place, Unwatched())
 
 
@@ -106,7 +106,7 @@ def test_the_state_of_an_earlier_service_is_not_taken_for_a_new_one(
     settings: ServingSettings, place: ServicePaths
 ) -> None:
     place.folder.mkdir(parents=True)
-    place.state.write_text('{"project": "flight_delay", "pid": 1, "grpc": "a:1", "http": "a:2", "insecure": true}')
+    place.state.write_text('{"project": "delays", "pid": 1, "grpc": "a:1", "http": "a:2", "insecure": true}')
     with pytest.raises(ServiceError, match="the service did not start"):
         up(settings, [sys.executable, "-c", ""], Unwatched())
 
@@ -140,7 +140,7 @@ def _assert_is_gone(place: ServicePaths) -> None:
 
 def test_without_a_champion_no_process_is_left(stage: Stage, tmp_path: Path) -> None:
     settings = _settings(stage, tmp_path / "service")
-    with pytest.raises(NotFoundError, match="no release of flight_delay takes traffic"):
+    with pytest.raises(NotFoundError, match="no release of delays takes traffic"):
         up(settings, _waits(ServicePaths.of(settings)), Unwatched())
     _assert_is_gone(ServicePaths.of(settings))
 
@@ -196,7 +196,7 @@ def test_replicas_that_do_not_start_in_time_are_reported(
 
 
 def test_without_a_service_there_is_nothing_to_scale(place: ServicePaths) -> None:
-    with pytest.raises(NotFoundError, match="no service of flight_delay runs"):
+    with pytest.raises(NotFoundError, match="no service of delays runs"):
         scale(place, 2, Unwatched())
 
 
@@ -218,7 +218,7 @@ def test_a_second_service_of_one_project_does_not_run(settings: ServingSettings,
     place.folder.mkdir(parents=True)
     with place.lock.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(SettingsError, match=r"a service of flight_delay runs from .* already"):
+        with pytest.raises(SettingsError, match=r"a service of delays runs from .* already"):
             run(settings)
     assert not place.state.exists()
 
@@ -226,7 +226,7 @@ def test_a_second_service_of_one_project_does_not_run(settings: ServingSettings,
 def test_damaged_settings_are_refused(place: ServicePaths) -> None:
     place.folder.mkdir(parents=True)
     place.settings.write_text("{")
-    with pytest.raises(SettingsError, match=r"settings file .*flight_delay\.settings\.json cannot be read"):
+    with pytest.raises(SettingsError, match=r"settings file .*delays\.settings\.json cannot be read"):
         read_settings(place)
     with pytest.raises(SettingsError):
         read_settings(replace(place, project="weather"))

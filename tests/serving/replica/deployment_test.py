@@ -17,7 +17,7 @@ from athanor.serving.replica.deployment import Replica
 from athanor.serving.replica.status import StatusFolder
 from athanor.serving.setup.paths import ServicePaths
 from athanor.serving.setup.settings import ServingSettings, make_settings
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 
 @pytest.fixture

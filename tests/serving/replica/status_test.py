@@ -19,12 +19,12 @@ from athanor.serving.replica.status import ReplicaStatus, StatusFolder
 from athanor.serving.setup.paths import ServicePaths, ServiceState
 from athanor.serving.setup.settings import make_settings
 
-_STATE = ServiceState("flight_delay", 7, grpc="127.0.0.1:9000", http="127.0.0.1:8000", insecure=False)
+_STATE = ServiceState("delays", 7, grpc="127.0.0.1:9000", http="127.0.0.1:8000", insecure=False)
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> ServicePaths:
-    return ServicePaths(tmp_path, "flight_delay")
+    return ServicePaths(tmp_path, "delays")
 
 
 @contextmanager
@@ -99,16 +99,14 @@ def test_an_absent_folder_has_no_statuses(tmp_path: Path) -> None:
 
 def test_files_of_two_projects_never_meet(tmp_path: Path) -> None:
     names = ("lock", "state", "log", "settings", "token", "tokens", "replicas", "metrics")
-    paths = [
-        getattr(ServicePaths(tmp_path, project), name) for project in ("flight_delay", "weather") for name in names
-    ]
+    paths = [getattr(ServicePaths(tmp_path, project), name) for project in ("delays", "weather") for name in names]
     assert len(set(paths)) == len(paths)
     assert {path.parent for path in paths} == {tmp_path}
 
 
 def test_a_place_is_that_of_the_settings(tmp_path: Path) -> None:
-    settings = make_settings(project="flight_delay", store=tmp_path / "store", folder=tmp_path)
-    assert ServicePaths.of(settings) == ServicePaths(tmp_path, "flight_delay")
+    settings = make_settings(project="delays", store=tmp_path / "store", folder=tmp_path)
+    assert ServicePaths.of(settings) == ServicePaths(tmp_path, "delays")
 
 
 def test_a_service_runs_as_long_as_its_lock_is_held(place: ServicePaths) -> None:
@@ -131,5 +129,5 @@ def test_a_service_that_was_killed_is_not_found(place: ServicePaths) -> None:
     assert place.read() is None
     with _held(place):
         pass
-    with pytest.raises(NotFoundError, match=f"no service of flight_delay runs from {place.folder}"):
+    with pytest.raises(NotFoundError, match=f"no service of delays runs from {place.folder}"):
         place.find()

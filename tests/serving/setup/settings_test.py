@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from athanor.errors import SettingsError
 from athanor.serving.setup.settings import MAX_REPLICAS, make_settings
 
-_RIGHT: dict[str, Any] = {"project": "flight_delay", "store": "store", "folder": "/service"}
+_RIGHT: dict[str, Any] = {"project": "delays", "store": "store", "folder": "/service"}
 
 
 def test_settings_have_defaults() -> None:

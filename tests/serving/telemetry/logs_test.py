@@ -31,7 +31,7 @@ class Clock:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "service" / "flight_delay.log"
+    path = tmp_path / "service" / "delays.log"
     handler = open_log(path)
     yield path
     close_log(handler)

@@ -27,7 +27,7 @@ from athanor.serving.telemetry import prediction_log as prediction_log_module
 from athanor.serving.telemetry.prediction_log import PredictionLog
 from athanor.serving.telemetry.prediction_queue import Limits
 from athanor.serving.telemetry.prediction_rows import Entry
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _CONTRACT: Final = MODEL.contract
 _AT: Final = int(datetime(2026, 2, 3, 12, 0, 0, 123_456, UTC).timestamp()) * 1_000_000_000 + 123_456_789
@@ -50,7 +50,7 @@ from support.flights import make_columns
 from athanor.serving.telemetry.prediction_log import PredictionLog
 from athanor.serving.telemetry.prediction_queue import Limits
 from athanor.serving.telemetry.prediction_rows import Entry
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 log = PredictionLog(Path(sys.argv[1]), MODEL.contract, Limits(flush_rows=200, flush_s=0.01))
 columns = make_columns(10)
 while True:
@@ -114,7 +114,7 @@ def test_rows_are_read_back_with_the_contracts_types_and_missing_values_as_nulls
     log.append(entry(columns, 100, 1_100))
     log.close()
     (path,) = tmp_path.rglob("*.parquet")
-    assert path.relative_to(tmp_path).parts[:2] == ("flight_delay", "date=2026-02-03")
+    assert path.relative_to(tmp_path).parts[:2] == ("delays", "date=2026-02-03")
     table = pq.read_table(path)
     for column in _CONTRACT.columns:
         assert table.schema.field(column.name).type == _ARROW[column.kind]
@@ -281,8 +281,8 @@ def test_a_full_disk_is_counted_and_logged_once_until_there_is_room(
 
 def test_a_folder_that_disappears_only_drops_rows(tmp_path: Path) -> None:
     log = make_log(tmp_path / "log")
-    (tmp_path / "log" / "flight_delay").rmdir()
-    (tmp_path / "log" / "flight_delay").write_text("a file in its place")
+    (tmp_path / "log" / "delays").rmdir()
+    (tmp_path / "log" / "delays").write_text("a file in its place")
     log.append(entry(make_columns(2), 0, 2))
     log.close()
     assert log.dropped == {"queue": 0, "failed": 2}
@@ -328,7 +328,7 @@ def test_files_are_whole_after_a_kill_and_a_part_is_no_file(tmp_path: Path) -> N
 
 
 def test_an_old_part_left_by_a_killed_replica_is_removed(tmp_path: Path) -> None:
-    day = tmp_path / "flight_delay" / "date=2026-02-03"
+    day = tmp_path / "delays" / "date=2026-02-03"
     day.mkdir(parents=True)
     old, new = day / ".arriving-old", day / ".arriving-new"
     for path in (old, new):

@@ -8,7 +8,7 @@ from support.flights import make_columns, make_unshared_columns
 
 from athanor.serving.telemetry.prediction_queue import EntryQueue, Limits
 from athanor.serving.telemetry.prediction_rows import Entry, EntryShape
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _CONTRACT: Final = MODEL.contract
 

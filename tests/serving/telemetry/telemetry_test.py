@@ -23,7 +23,7 @@ from athanor.serving.answering.variants import Variant
 from athanor.serving.setup.paths import ServicePaths
 from athanor.serving.setup.settings import ServingSettings, make_settings
 from athanor.serving.telemetry.telemetry import Observation, Telemetry
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _TRACE: Final = "0af7651916cd43dd8448eb211c80319c"
 _SAMPLED: Final = f"00-{_TRACE}-b7ad6b7169203331-01"
@@ -47,7 +47,7 @@ def make(folder: Path, **ratios: float) -> ServingSettings:
     """Settings with everything on, and all of it sampled except for the given ratios."""
     names = ("trace_ratio", "access_log_ratio", "prediction_log_ratio")
     return make_settings(
-        project="flight_delay",
+        project="delays",
         store=folder / "store",
         folder=folder / "service",
         prediction_log=folder / "predictions",

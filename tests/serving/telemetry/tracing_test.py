@@ -17,7 +17,7 @@ from support.properties import PROPERTY
 from athanor.errors import DeadlineExceededError, InvalidRequestError, ServiceError, SettingsError
 from athanor.serving.telemetry.spans import RequestSpans
 from athanor.serving.telemetry.tracing import Tracing, parse_traceparent
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _TRACE, _SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 _HEX = "0123456789abcdef"
@@ -37,7 +37,7 @@ def collector(no_variables: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[C
 
 
 def make_spans() -> RequestSpans:
-    tracing = Tracing.from_environment("flight_delay")
+    tracing = Tracing.from_environment("delays")
     assert tracing is not None
     return RequestSpans(tracing, MODEL.contract)
 
@@ -137,17 +137,17 @@ def test_an_answer_is_a_span_at_the_door_between_the_callers_and_the_models(coll
     spans.end_answered(span, "champion", "1.2.3", "d1", 7, before + 10, before + 20)
     spans.close()
     model, door = sorted(collector.spans, key=lambda sent: sent.name != "predict")
-    assert door.name == "flight_delay.v1.FlightDelayService/Predict"
+    assert door.name == "delays.v1.DelayService/Predict"
     assert (door.trace_id.hex(), door.parent_span_id.hex(), door.kind) == (_TRACE, _SPAN, Span.SPAN_KIND_SERVER)
     assert (model.trace_id.hex(), model.parent_span_id) == (_TRACE, door.span_id)
     assert (model.start_time_unix_nano, model.end_time_unix_nano) == (before + 10, before + 20)
     assert attributes_of(door) == {
         "rpc.system": "grpc",
-        "rpc.service": "flight_delay.v1.FlightDelayService",
+        "rpc.service": "delays.v1.DelayService",
         "rpc.method": "Predict",
         "athanor.door": "grpc",
         "athanor.request_id": "r-1",
-        "athanor.model": "flight_delay",
+        "athanor.model": "delays",
         "athanor.variant": "champion",
         "athanor.semantic_version": "1.2.3",
         "athanor.release_digest": "d1",
@@ -200,7 +200,7 @@ def test_the_service_has_the_models_name_unless_a_variable_sets_one(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable, content, expected in (
-        ("UNRELATED", "x", "flight_delay"),
+        ("UNRELATED", "x", "delays"),
         ("OTEL_RESOURCE_ATTRIBUTES", "service.name=flights,team=a", "flights"),
         ("OTEL_SERVICE_NAME", "ours", "ours"),
     ):
@@ -212,19 +212,19 @@ def test_the_service_has_the_models_name_unless_a_variable_sets_one(
 
 
 def test_nothing_is_traced_without_a_collector(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Tracing.from_environment("flight_delay") is None
+    assert Tracing.from_environment("delays") is None
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")
-    assert Tracing.from_environment("flight_delay") is None
+    assert Tracing.from_environment("delays") is None
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    assert Tracing.from_environment("flight_delay") is None
+    assert Tracing.from_environment("delays") is None
 
 
 def test_another_protocol_than_grpc_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
     with pytest.raises(SettingsError, match=r"OTEL_EXPORTER_OTLP_PROTOCOL is 'http/protobuf'.*set it to grpc"):
-        Tracing.from_environment("flight_delay")
+        Tracing.from_environment("delays")
 
 
 def test_a_collector_that_never_answers_delays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

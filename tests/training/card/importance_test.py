@@ -13,7 +13,7 @@ from athanor.features.features import FeatureArrays
 from athanor.release.predictor import Graph
 from athanor.training.card.importance import measure_importance
 from athanor.training.evaluation.evidence import Evidence, Rows
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 
 def _evidence(rows: int = 2_000, seed: int = 0) -> Evidence:

@@ -12,7 +12,7 @@ from athanor.pages.wording import NONE
 from athanor.release.manifest import Calibration
 from athanor.training.card.charts import IMPORTANT
 from athanor.training.card.page import TRIALS, CardSubject, Verdict, list_verdicts, write_card
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 
 def _page(subject: CardSubject) -> Page:
@@ -61,13 +61,13 @@ def test_a_refused_model_shows_its_failed_gates_first() -> None:
     assert told in words
     assert "floor of roc_auc" not in words
     assert words.index("Refused") < words.index(told) < words.index("release digest")
-    assert "<title>flight_delay: model card, refused</title>" in html
+    assert "<title>delays: model card, refused</title>" in html
 
 
 def test_a_passed_model_has_no_gate_at_its_head() -> None:
     html = write_card(make_subject()).decode()
     assert "at least 0.66" not in html.partition("<main>")[0]
-    assert "<title>flight_delay: model card, passed</title>" in html
+    assert "<title>delays: model card, passed</title>" in html
 
 
 def test_all_gates_are_shown_with_value_requirement_and_explanation() -> None:
@@ -134,7 +134,7 @@ def test_every_column_of_the_contract_is_shown() -> None:
 
 def test_the_data_is_shown_with_its_range_and_digest() -> None:
     words = _page(make_subject()).words
-    assert "snapshot flight_delay, version 3 rows 120 first event 2013-01-01 10:15:00 UTC" in words
+    assert "snapshot delays, version 3 rows 120 first event 2013-01-01 10:15:00 UTC" in words
     assert f"last event 2013-12-31 23:59:00 UTC content digest {'5' * 64}" in words
 
 
@@ -183,7 +183,7 @@ def test_commands_to_rebuild_are_shown() -> None:
 
 def test_a_refused_model_is_rebuilt_by_training_because_it_has_no_release_to_verify() -> None:
     words = _page(make_refused_subject()).words
-    assert "git checkout 0123456789abcdef ./pants athanor train flight_delay --snapshot 3" in words
+    assert "git checkout 0123456789abcdef ./pants athanor train delays --snapshot 3" in words
     assert "athanor verify" not in words
 
 

@@ -14,7 +14,7 @@ from support.reports import Page
 
 from athanor.release.manifest import Calibration
 from athanor.training.card.page import CardSubject, write_card
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _HOSTILE: Final = "</td></svg></style><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{7*7}}"
 _ESTIMATE: Final = {"value": 0.5, "low": 0.25, "high": 0.75}

@@ -14,7 +14,7 @@ from athanor.data.tables.tables import join_blocks
 from athanor.features.features import FeatureArrays
 from athanor.release.predictor import TOLERANCE, Graph
 from athanor.training.compile.onnx_graph import compile_pipeline
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _COLUMNS = make_columns(300)
 _ARRAYS = MODEL.features(_COLUMNS)

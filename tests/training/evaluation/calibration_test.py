@@ -12,7 +12,7 @@ from athanor.release.predictor import TOLERANCE, Graph
 from athanor.training.compile.onnx_graph import compile_pipeline
 from athanor.training.evaluation.calibration import Calibrated, apply_calibration, find_calibration
 from athanor.training.evaluation.evidence import Rows
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _ROWS = Rows.make(MODEL, make_columns(2_000))
 

@@ -17,7 +17,7 @@ from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
 from athanor.training.evaluation.champion import encode_predictions, predict_with_champion
 from athanor.training.evaluation.evidence import Rows
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _SNAPSHOT, _FROM = "5" * 64, "2013-10-01T00:00:00+00:00"
 _ROWS = Rows.make(MODEL, make_columns(50))

@@ -14,7 +14,7 @@ from athanor.contract.columns import Columns
 from athanor.release.predictor import Graph
 from athanor.training.compile.onnx_graph import compile_pipeline
 from athanor.training.evaluation.evidence import Champion, Evidence, Rows
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _ROWS: Final = 6_000
 

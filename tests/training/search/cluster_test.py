@@ -36,7 +36,7 @@ def _identity(home: Path, *arguments: object) -> str:
 
 
 def _train(home: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    return commands.run("training", "train", "flight_delay", "--home", home, "--engine", "ray", *arguments)
+    return commands.run("training", "train", "delays", "--home", home, "--engine", "ray", *arguments)
 
 
 def test_a_cluster_gives_the_same_result_as_this_machine(tmp_path: Path, head: RayHead) -> None:
@@ -51,7 +51,7 @@ def test_a_wrong_token_is_refused_with_its_file(tmp_path: Path, head: RayHead, c
     wrong.write_text("not-the-token-of-this-cluster-at-all")
     app, name = command
     cluster = ("--engine", "ray", "--address", head.address, "--ray-token-file", wrong)
-    done = commands.run(app, name, "flight_delay", "--home", tmp_path / "home", *cluster)
+    done = commands.run(app, name, "delays", "--home", tmp_path / "home", *cluster)
     assert done.returncode == 2, done.stderr
     # A terminal of another width breaks lines elsewhere.
     assert f"refuses the token in {wrong}" in " ".join(done.stderr.split())

@@ -24,7 +24,7 @@ from athanor.training.evaluation.evidence import Rows
 from athanor.training.recipe import Candidate
 from athanor.training.search.search import SearchResult, search
 from athanor.training.search.trial import FoldPredictions
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 _ROWS = Rows.make(MODEL, make_columns(300))
 _PATIENCE_S = 60.0

@@ -39,7 +39,7 @@ from athanor.training.train import release_build as building
 from athanor.training.train import train as module
 from athanor.training.train.release_build import TrainingOptions
 from athanor.training.train.train import Training
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 
 def train(recipe: Recipe, snapshot: Snapshot, home: Home) -> Training:
@@ -155,7 +155,7 @@ def test_a_failing_gate_stops_the_release_and_why_is_written(
     assert _candidates(home) == []
     page = Path(message.rpartition("full report: ")[2])
     assert page.parent == home.reports / MODEL.name
-    assert "<title>flight_delay: model card, refused</title>" in page.read_text()
+    assert "<title>delays: model card, refused</title>" in page.read_text()
     record = TrainingRecord.model_validate_json(page.with_suffix(".json").read_bytes())
     assert record.status == "refused"
     assert [gate.passed for gate in record.gates] == [False, True, False, True]

@@ -20,7 +20,7 @@ from athanor.training.train import verification as module
 from athanor.training.train.release_build import TrainingOptions, build_release
 from athanor.training.train.train import train
 from athanor.training.train.verification import Verification
-from projects.flight_delay.model import MODEL
+from projects.delays.model import MODEL
 
 
 def verify(recipe: Recipe, release: Release, home: Home) -> Verification:
@@ -125,7 +125,7 @@ def test_a_snapshot_that_is_not_here_is_named_with_how_to_make_it(
 ) -> None:
     other = Home(tmp_path / "other")
     commit_columns(MODEL.contract, make_columns(100), other.datasets)
-    with pytest.raises(NotFoundError, match=r"has no snapshot [0-9a-f]{12}.*`athanor data build flight_delay`"):
+    with pytest.raises(NotFoundError, match=r"has no snapshot [0-9a-f]{12}.*`athanor data build delays`"):
         verify(make_recipe(), release, other)
 
 

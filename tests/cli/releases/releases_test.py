@@ -1,4 +1,4 @@
-"""The real release, made again from its manifest as a stranger would, and asked for the rows it was evaluated on."""
+"""A release, made again from its manifest as a stranger would, and asked for the rows it was evaluated on."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ _VERIFY_TIMEOUT_S = 600.0
 def identity() -> Identity:
     """Of the release that takes traffic."""
     store = ReleaseStore(PREPARED.store)
-    return store.read("flight_delay", store.read_traffic("flight_delay").champion.digest).identity
+    return store.read("delays", store.read_traffic("delays").champion.digest).identity
 
 
 def _ask(command: str, reference: str, **options: Any) -> dict[str, Any]:
@@ -36,13 +36,13 @@ def test_it_is_made_again_to_the_bit(identity: Identity) -> None:
 
 
 def test_it_is_as_good_as_its_manifest_says(identity: Identity) -> None:
-    found = _ask("evaluate", "flight_delay")
+    found = _ask("evaluate", "delays")
     assert {name: of["value"] for name, of in found["metrics"].items()} == identity.metrics
     assert all(of["low"] < of["value"] < of["high"] for of in found["metrics"].values())
     assert {row["slice"] for row in found["slices"]} == {"carrier", "origin", "month"}
 
 
-@pytest.mark.parametrize("reference", ["0123456", "a", "weather", "flight_delay/9.9.9"])
+@pytest.mark.parametrize("reference", ["0123456", "a", "weather", "delays/9.9.9"])
 def test_a_release_that_is_not_there_is_named(reference: str) -> None:
     done = run("app", "evaluate", reference, "--home", PREPARED.path)
     assert done.returncode == 2
