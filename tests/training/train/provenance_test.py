@@ -67,7 +67,8 @@ def test_the_lock_that_the_libraries_come_from_travels_with_the_code(
 def test_a_binary_is_named_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     assert pex_digest() == ""
-    (tmp_path / "PEX-INFO").write_text(json.dumps({"pex_hash": "abc", "code_hash": "def"}))
+    info = {"entry_point": "athanor.cli.training.app", "pex_hash": "abc", "code_hash": "def"}
+    (tmp_path / "PEX-INFO").write_text(json.dumps(info))
     assert pex_digest() == "abc"
 
 

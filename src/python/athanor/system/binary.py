@@ -6,7 +6,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+# What the pex tool computes where there is no code.
+_NO_CODE: Final = hashlib.sha1(usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,21 @@ class Binary:
         return f"code sha1:{self.code}\ndistributions sha256:{self.distributions}"
 
 
-def find_binary(environment: Path = Path(sys.prefix)) -> Binary | None:
-    """The binary that this environment belongs to; None when it runs from sources, as under Pants' test runner."""
-    file = environment / "PEX-INFO"
+def find_binary() -> Binary | None:
+    """The binary that this environment belongs to; None when it runs from sources, as under Pants' goals test and run."""
+    info = read_pex_info()
+    return _describe(info) if info else None
+
+
+def read_pex_info() -> Mapping[str, Any] | None:
+    """PEX-INFO of the same binary, with the code and libraries that it was built of."""
+    file = Path(sys.prefix) / "PEX-INFO"
     if not file.is_file():
         return None
-    info = json.loads(file.read_text())
-    return _describe(info) if (info.get("entry_point") or "").startswith("athanor.") else None
+    info: dict[str, Any] = json.loads(file.read_text())
+    # Sources run in an environment of libraries alone: Pants' goal `run` gives it their entry point as well.
+    is_ours = (info.get("entry_point") or "").startswith("athanor.") and info["code_hash"] != _NO_CODE
+    return info if is_ours else None
 
 
 def _describe(info: Mapping[str, Any]) -> Binary:

@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -39,6 +38,7 @@ from athanor.serving.setup.settings import (
     read_settings_file,
 )
 from athanor.system.atomic import replace_file
+from athanor.system.kept_code import keep_code
 from athanor.system.locks import acquire
 
 _START_TIMEOUT_S: Final = 120.0
@@ -82,7 +82,7 @@ def up(settings: ServingSettings, command: Sequence[str], progress: Progress) ->
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env=_environment(),
+                env=_environment(place),
             )
         try:
             # While it starts: what would stop it is reported here, where a person reads it.
@@ -96,10 +96,10 @@ def up(settings: ServingSettings, command: Sequence[str], progress: Progress) ->
     return state
 
 
-def _environment() -> dict[str, str]:
+def _environment(place: ServicePaths) -> dict[str, str]:
     """The service's environment. Its settings are in a file; a variable would override what a flag has said."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
-    return {**inherited, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return {**inherited, **keep_code(place.code)}
 
 
 def _check_ports(settings: ServingSettings) -> None:

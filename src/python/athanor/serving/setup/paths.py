@@ -71,6 +71,11 @@ class ServicePaths:
         return self.folder / (f"{self.project}.{node}.log" if node else f"{self.project}.log")
 
     @property
+    def code(self) -> Path:
+        """Copy of the sources of a service that was started from sources. A binary needs none."""
+        return self.folder / f"{self.project}.code"
+
+    @property
     def settings(self) -> Path:
         """Settings given to `up`, with the replica count of the last `scale`."""
         return self.folder / f"{self.project}.settings.json"

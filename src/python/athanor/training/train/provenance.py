@@ -1,10 +1,8 @@
 """The provenance of a release: commit, lock, binary, libraries, machine."""
 
 import hashlib
-import json
 import platform
 import subprocess
-import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Final
 
 import athanor
 from athanor.release.manifest import Provenance
+from athanor.system.binary import read_pex_info
 from athanor.version import VERSION
 
 # The source root: a binary has the lock below it, the repository beside it.
@@ -56,8 +55,8 @@ def lock_digest() -> str:
 
 def pex_digest() -> str:
     """The digest of the running PEX, over code and libraries, from its PEX-INFO; "" outside a PEX."""
-    info = Path(sys.prefix) / "PEX-INFO"
-    return str(json.loads(info.read_bytes()).get("pex_hash", "")) if info.is_file() else ""
+    info = read_pex_info()
+    return str(info["pex_hash"]) if info else ""
 
 
 def cpu_family() -> str:
