@@ -29,7 +29,7 @@ class Binary:
 
 
 def find_binary() -> Binary | None:
-    """The binary that this environment belongs to; None when it runs from sources, as under Pants' goals test and run."""
+    """The binary that this process runs from; None when it runs from sources, as under Pants' goals test and run."""
     info = read_pex_info()
     return _describe(info) if info else None
 
