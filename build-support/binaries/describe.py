@@ -20,7 +20,7 @@ def main() -> int:
     dist: Path = parser.parse_args().dist
     pexes = [PexFile(path) for path in sorted(dist.glob("*.pex"))]
     if not pexes:
-        print(f"there is no binary in {dist}: run `./pants package ::`", file=sys.stderr)
+        print(f"there is no binary in {dist}: run `./pants build`", file=sys.stderr)
         return 2
     pins = read_pins(_LOCK.read_text())
     for pex in pexes:

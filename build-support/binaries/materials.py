@@ -67,7 +67,7 @@ def _read_pin(entry: str) -> tuple[Pin, tuple[str, ...]]:
 
 def _component(found: Distribution, digest: str, pins: Mapping[Pin, Iterable[str]]) -> Component:
     if (found.name, found.version) not in pins:
-        raise ValueError(f"the lock does not pin {found.name} {found.version}: run `./pants package ::` again")
+        raise ValueError(f"the lock does not pin {found.name} {found.version}: run `./pants build` again")
     url = PackageURL("pypi", name=found.name, version=found.version)
     return Component(
         name=found.name,
