@@ -11,9 +11,8 @@ from typing import Any, Final
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.browser import needs_browser, open_page
+from support.browser import Browser, needs_browser, running_browser
 from support.flights import make_columns
-from support.processes import nothing_survives
 
 from athanor.contract.validation import validate
 from athanor.data.checks.findings import Finding
@@ -28,10 +27,10 @@ _CONTRACT: Final = MODEL.contract
 _COLUMNS: Final = _CONTRACT.dataset_columns
 
 
-@pytest.fixture(autouse=True)
-def _no_browser_survives() -> Iterator[None]:
-    with nothing_survives():
-        yield
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with running_browser(tmp_path_factory.mktemp("browser")) as running:
+        yield running
 
 
 def _make_report(values: dict[str, NDArray[Any]], **changed: Any) -> DataReport:
@@ -75,11 +74,13 @@ def _make_poisoned() -> DataReport:
     ids=["wide", "narrow", "dark", "printed"],
 )
 @pytest.mark.parametrize("is_poisoned", [False, True], ids=["fresh", "poisoned"])
-def test_a_page_has_no_complaints_and_fits(is_poisoned: bool, look: dict[str, Any], tmp_path: Path) -> None:
+def test_a_page_has_no_complaints_and_fits(
+    browser: Browser, is_poisoned: bool, look: dict[str, Any], tmp_path: Path
+) -> None:
     report = _make_poisoned() if is_poisoned else _make_report(make_columns(3_000))
     page = tmp_path / "report.html"
     write_report(page, report)
-    visit = open_page(page, tmp_path / "visit", **look)
+    visit = browser.visit(page, tmp_path / "visit", **look)
     assert visit.console == ()
     assert visit.requests == (page.as_uri(),)
     assert visit.width == look["width"]
@@ -101,37 +102,37 @@ def test_a_page_has_no_complaints_and_fits(is_poisoned: bool, look: dict[str, An
         ("<script>setTimeout(() => console.error('after a while'), 200)</script>", "error: after a while"),
     ],
 )
-def test_a_visit_reports_defects_of_a_page(body: str, complaint: str, tmp_path: Path) -> None:
+def test_a_visit_reports_defects_of_a_page(browser: Browser, body: str, complaint: str, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text(f"<!doctype html><title>x</title>{body}", "utf-8")
-    (found,) = open_page(page, tmp_path / "visit").console
+    (found,) = browser.visit(page, tmp_path / "visit").console
     assert found.startswith(complaint)
 
 
-def test_a_visit_reports_requests_that_succeed(tmp_path: Path) -> None:
+def test_a_visit_reports_requests_that_succeed(browser: Browser, tmp_path: Path) -> None:
     (tmp_path / "style.css").write_text("p { color: red }", "utf-8")
     page = tmp_path / "page.html"
     page.write_text("<!doctype html><link rel=stylesheet href=style.css><p>x</p>", "utf-8")
-    visit = open_page(page, tmp_path / "visit")
+    visit = browser.visit(page, tmp_path / "visit")
     assert visit.console == ()
     assert visit.requests == (page.as_uri(), (tmp_path / "style.css").as_uri())
 
 
-def test_a_visit_sees_a_page_that_is_wider_than_its_window(tmp_path: Path) -> None:
+def test_a_visit_sees_a_page_that_is_wider_than_its_window(browser: Browser, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text("<!doctype html><title>x</title><div style='width: 900px'>x</div>", "utf-8")
-    assert open_page(page, tmp_path / "visit", width=400).width >= 900
+    assert browser.visit(page, tmp_path / "visit", width=400).width >= 900
 
 
-def test_a_visit_sees_markup_that_came_from_data(tmp_path: Path) -> None:
+def test_a_visit_sees_markup_that_came_from_data(browser: Browser, tmp_path: Path) -> None:
     """The page's own policy stops a script even where it stands in the page; the browser complains of it."""
     page = tmp_path / "report.html"
     write_report(page, _make_report(make_columns(50)))
     page.write_text(page.read_text("utf-8").replace("</main>", "<script>alert(1)</script></main>"), "utf-8")
-    (complaint,) = open_page(page, tmp_path / "visit").console
+    (complaint,) = browser.visit(page, tmp_path / "visit").console
     assert "Content Security Policy" in complaint
 
 
-def test_a_page_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_page_that_is_not_there_is_an_error(browser: Browser, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="ERR_FILE_NOT_FOUND"):
-        open_page(tmp_path / "absent.html", tmp_path / "visit")
+        browser.visit(tmp_path / "absent.html", tmp_path / "visit")

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from support.browser import Browser, PageVisit, needs_browser, open_page
-from support.processes import nothing_survives
+from support.browser import Browser, PageVisit, Tab, needs_browser, running_browser
 from support.protos import Toy
 from support.small_service import DIGEST, TOKEN, SmallService, run_small_service
 
@@ -27,33 +26,39 @@ def _page(contract: Contract = _CONTRACT) -> str:
     return render_page(contract, ("1.2.3", "1.3.0"), 10_000)
 
 
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with running_browser(tmp_path_factory.mktemp("browser")) as running:
+        yield running
+
+
 @pytest.fixture
 def server() -> Iterator[SmallService]:
-    with nothing_survives(), run_small_service() as serving:
+    with run_small_service() as serving:
         yield serving
 
 
-def _submit(browser: Browser, **values: str) -> None:
+def _submit(tab: Tab, **values: str) -> None:
     """Fills the form and sends it. A token comes as `token`, a column by its name; "missing" ticks the box."""
     for name, value in values.items():
         find = f"document.getElementById({json.dumps(name if name == 'token' else f'column-{name}')})"
         if value == "missing":
-            browser.evaluate(f"{find}.closest('.field').querySelector('.missing input').click()")
+            tab.evaluate(f"{find}.closest('.field').querySelector('.missing input').click()")
         else:
-            browser.evaluate(f"{find}.value = {json.dumps(value)}; {find}.form.dispatchEvent(new Event('input')); null")
-    browser.evaluate("document.querySelector('form').requestSubmit()")
-    browser.wait_until(_SETTLED)
+            tab.evaluate(f"{find}.value = {json.dumps(value)}; {find}.form.dispatchEvent(new Event('input')); null")
+    tab.evaluate("document.querySelector('form').requestSubmit()")
+    tab.wait_until(_SETTLED)
 
 
-def _ask(server: SmallService, folder: Path, **values: str) -> tuple[PageVisit, str]:
+def _ask(browser: Browser, server: SmallService, folder: Path, **values: str) -> tuple[PageVisit, str]:
     """The visit in which the form was sent, and the text of the form afterwards, violations included."""
     said: list[str] = []
 
-    def act(browser: Browser) -> None:
-        _submit(browser, **values)
-        said.append(browser.evaluate("document.querySelector('form').innerText"))
+    def act(tab: Tab) -> None:
+        _submit(tab, **values)
+        said.append(tab.evaluate("document.querySelector('form').innerText"))
 
-    visit = open_page(server.address, folder / "visit", act=act)
+    visit = browser.visit(server.address, folder / "visit", act=act)
     return visit, said[0]
 
 
@@ -84,8 +89,10 @@ class _Reader(HTMLParser):
     [{"width": 1200}, {"width": 400}, {"width": 800, "is_dark": True}, {"width": 700, "is_printed": True}],
     ids=["wide", "narrow", "dark", "printed"],
 )
-def test_the_page_loads_without_complaints_and_fits(look: dict[str, Any], server: SmallService, tmp_path: Path) -> None:
-    visit = open_page(server.address, tmp_path / "visit", **look)
+def test_the_page_loads_without_complaints_and_fits(
+    browser: Browser, look: dict[str, Any], server: SmallService, tmp_path: Path
+) -> None:
+    visit = browser.visit(server.address, tmp_path / "visit", **look)
     assert visit.console == ()
     assert _list_requests(visit) == (server.address,)
     assert visit.width == look["width"]
@@ -93,8 +100,8 @@ def test_the_page_loads_without_complaints_and_fits(look: dict[str, Any], server
 
 
 @needs_browser
-def test_the_form_with_its_examples_is_answered(server: SmallService, tmp_path: Path) -> None:
-    visit, said = _ask(server, tmp_path, token=TOKEN)
+def test_the_form_with_its_examples_is_answered(browser: Browser, server: SmallService, tmp_path: Path) -> None:
+    visit, said = _ask(browser, server, tmp_path, token=TOKEN)
     assert visit.console == ()
     assert set(_list_requests(visit)[1:]) == {server.address.replace("/docs", "/v1/models/delays:predict")}
     assert "Probability of arriving 15 minutes late or more: 25.0 %" in said
@@ -104,7 +111,7 @@ def test_the_form_with_its_examples_is_answered(server: SmallService, tmp_path: 
 
 
 @needs_browser
-def test_the_form_sends_what_is_filled_in(server: SmallService, tmp_path: Path) -> None:
+def test_the_form_sends_what_is_filled_in(browser: Browser, server: SmallService, tmp_path: Path) -> None:
     filled = {
         "scheduled_departure": "2013-07-01T08:05",
         "origin": "LGA",
@@ -112,7 +119,7 @@ def test_the_form_sends_what_is_filled_in(server: SmallService, tmp_path: Path) 
         "distance": "762.5",
         "temperature": "missing",
     }
-    _, said = _ask(server, tmp_path, token=TOKEN, **filled)
+    _, said = _ask(browser, server, tmp_path, token=TOKEN, **filled)
     assert "25.0 %" in said
     (row,) = server.bodies[0]["flights"]
     assert row["scheduledDeparture"].startswith("2013-07-01T08:05:00")
@@ -121,8 +128,10 @@ def test_the_form_sends_what_is_filled_in(server: SmallService, tmp_path: Path) 
 
 
 @needs_browser
-def test_violations_are_shown_beside_their_fields(server: SmallService, tmp_path: Path) -> None:
-    visit, said = _ask(server, tmp_path, token=TOKEN, distance="-1", carrier="ua", origin="EWR", destination="")
+def test_violations_are_shown_beside_their_fields(browser: Browser, server: SmallService, tmp_path: Path) -> None:
+    visit, said = _ask(
+        browser, server, tmp_path, token=TOKEN, distance="-1", carrier="ua", origin="EWR", destination=""
+    )
     assert "Invalid request: values break the contract." in said
     beside = [text for text in _Reader(visit.dom).texts if text.startswith(("distance ", "carrier ", "destination "))]
     assert [text.split(" ")[0] for text in beside] == ["carrier", "destination", "distance"]
@@ -133,60 +142,64 @@ def test_violations_are_shown_beside_their_fields(server: SmallService, tmp_path
 
 
 @needs_browser
-def test_text_in_a_number_field_is_refused_without_a_request(server: SmallService, tmp_path: Path) -> None:
-    def act(browser: Browser) -> None:
-        browser.evaluate("document.getElementById('column-distance').select()")
+def test_text_in_a_number_field_is_refused_without_a_request(
+    browser: Browser, server: SmallService, tmp_path: Path
+) -> None:
+    def act(tab: Tab) -> None:
+        tab.evaluate("document.getElementById('column-distance').select()")
         for key in "1e":
-            browser.press(key, ord(key.upper()), key)
-        browser.evaluate("document.querySelector('form').requestSubmit()")
+            tab.press(key, ord(key.upper()), key)
+        tab.evaluate("document.querySelector('form').requestSubmit()")
 
-    visit = open_page(server.address, tmp_path / "visit", act=act)
+    visit = browser.visit(server.address, tmp_path / "visit", act=act)
     assert "distance cannot be read as a number" in _Reader(visit.dom).texts
     assert server.bodies == []
 
 
 @needs_browser
-def test_a_missing_token_is_reported(server: SmallService, tmp_path: Path) -> None:
-    _, said = _ask(server, tmp_path)
+def test_a_missing_token_is_reported(browser: Browser, server: SmallService, tmp_path: Path) -> None:
+    _, said = _ask(browser, server, tmp_path)
     assert "Unauthenticated: there is no token." in said
 
 
 @needs_browser
-def test_an_overloaded_service_is_reported_with_the_time_to_wait(server: SmallService, tmp_path: Path) -> None:
+def test_an_overloaded_service_is_reported_with_the_time_to_wait(
+    browser: Browser, server: SmallService, tmp_path: Path
+) -> None:
     server.is_overloaded = True
-    _, said = _ask(server, tmp_path, token=TOKEN)
+    _, said = _ask(browser, server, tmp_path, token=TOKEN)
     assert "Ask again in 7 s." in said
 
 
 @needs_browser
-def test_an_unreachable_service_is_reported(server: SmallService, tmp_path: Path) -> None:
+def test_an_unreachable_service_is_reported(browser: Browser, server: SmallService, tmp_path: Path) -> None:
     server.is_gone = True
-    _, said = _ask(server, tmp_path, token=TOKEN)
+    _, said = _ask(browser, server, tmp_path, token=TOKEN)
     assert "The service cannot be reached." in said
 
 
 @needs_browser
-def test_the_keyboard_is_enough(server: SmallService, tmp_path: Path) -> None:
+def test_the_keyboard_is_enough(browser: Browser, server: SmallService, tmp_path: Path) -> None:
     """Tab reaches every field, and Enter sends."""
     reached: list[str] = []
 
-    def act(browser: Browser) -> None:
+    def act(tab: Tab) -> None:
         while "token" not in reached and len(reached) < 100:
-            browser.press("Tab", 9)
-            reached.append(browser.evaluate("document.activeElement.id"))
+            tab.press("Tab", 9)
+            reached.append(tab.evaluate("document.activeElement.id"))
         for key in TOKEN:
-            browser.press(key, ord(key.upper()), key)
-        browser.press("Enter", 13, "\r")
-        browser.wait_until(_SETTLED)
+            tab.press(key, ord(key.upper()), key)
+        tab.press("Enter", 13, "\r")
+        tab.wait_until(_SETTLED)
 
-    visit = open_page(server.address, tmp_path / "visit", act=act)
+    visit = browser.visit(server.address, tmp_path / "visit", act=act)
     assert {f"column-{column.name}" for column in _CONTRACT.columns} < set(reached)
     assert "25.0 %" in visit.dom
 
 
 @needs_browser
-def test_the_examples_follow_the_form(server: SmallService, tmp_path: Path) -> None:
-    visit, _ = _ask(server, tmp_path, distance="762.5", carrier="O'")
+def test_the_examples_follow_the_form(browser: Browser, server: SmallService, tmp_path: Path) -> None:
+    visit, _ = _ask(browser, server, tmp_path, distance="762.5", carrier="O'")
     reader = _Reader(visit.dom)
     curl, python = (next(text for text in reader.texts if text.startswith(start)) for start in ("curl ", "import "))
     assert server.address.replace("/docs", "/v1/models/delays:predict") in curl
@@ -197,23 +210,25 @@ def test_the_examples_follow_the_form(server: SmallService, tmp_path: Path) -> N
 
 
 @needs_browser
-def test_the_gate_reveals_nothing_and_opens_with_a_token(server: SmallService, tmp_path: Path) -> None:
+def test_the_gate_reveals_nothing_and_opens_with_a_token(
+    browser: Browser, server: SmallService, tmp_path: Path
+) -> None:
     server.is_gated = True
     heading = "document.querySelector('h1').textContent"
     seen: list[Any] = []
 
-    def act(browser: Browser) -> None:
-        seen.append(browser.evaluate(heading))
-        _submit(browser, token="unknown")  # noqa: S106
-        seen.append(browser.evaluate("document.querySelector('.error').textContent"))
-        browser.evaluate(
+    def act(tab: Tab) -> None:
+        seen.append(tab.evaluate(heading))
+        _submit(tab, token="unknown")  # noqa: S106
+        seen.append(tab.evaluate("document.querySelector('.error').textContent"))
+        tab.evaluate(
             "document.getElementById('token').value = 'a-token'; document.querySelector('form').requestSubmit()"
         )
-        browser.wait_until("document.getElementById('predict')")
-        seen.append(browser.evaluate(heading))
-        _submit(browser)
+        tab.wait_until("document.getElementById('predict')")
+        seen.append(tab.evaluate(heading))
+        _submit(tab)
 
-    visit = open_page(server.address, tmp_path / "visit", act=act)
+    visit = browser.visit(server.address, tmp_path / "visit", act=act)
     assert seen == [
         "Documentation of a service",
         "This token is unknown, or does not permit reading the documentation.",
@@ -282,13 +297,12 @@ def test_the_examples_without_scripts_quote_the_request() -> None:
 
 
 @needs_browser
-def test_a_poisoned_page_runs_nothing(tmp_path: Path) -> None:
+def test_a_poisoned_page_runs_nothing(browser: Browser, tmp_path: Path) -> None:
     toy = Toy()
     _poison(toy)
     page = tmp_path / "page.html"
     page.write_text(_page(toy.read()), "utf-8")
-    with nothing_survives():
-        visit = open_page(page, tmp_path / "visit", width=400)
+    visit = browser.visit(page, tmp_path / "visit", width=400)
     assert (visit.console, _list_requests(visit), visit.width) == ((), (page.as_uri(),), 400)
 
 
@@ -296,9 +310,8 @@ def test_a_poisoned_page_runs_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "added", ["<script>alert(1)</script>", "<p style='color: red'>", "<img src='http://127.0.0.1:1/x'>"]
 )
-def test_the_policy_stops_injected_markup(added: str, tmp_path: Path) -> None:
+def test_the_policy_stops_injected_markup(browser: Browser, added: str, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text(_page().replace("</main>", f"{added}</main>"), "utf-8")
-    with nothing_survives():
-        visit = open_page(page, tmp_path / "visit")
+    visit = browser.visit(page, tmp_path / "visit")
     assert any("Content Security Policy" in line for line in visit.console)

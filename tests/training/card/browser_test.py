@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browser import needs_browser, open_page
+from support.browser import Browser, needs_browser, running_browser
 from support.cards import FAILED, PASSED, make_subject
-from support.processes import nothing_survives
 from support.releases import PROVENANCE, make_record
 
 from athanor.training.card.page import CardSubject, write_card
@@ -15,10 +14,10 @@ from athanor.training.card.page import CardSubject, write_card
 pytestmark = needs_browser
 
 
-@pytest.fixture(autouse=True)
-def _no_browser_survives() -> Iterator[None]:
-    with nothing_survives():
-        yield
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with running_browser(tmp_path_factory.mktemp("browser")) as running:
+        yield running
 
 
 def _make_refused() -> CardSubject:
@@ -48,10 +47,12 @@ def _make_refused() -> CardSubject:
     ids=["wide", "middle", "narrow", "dark", "printed"],
 )
 @pytest.mark.parametrize("is_refused", [False, True], ids=["passed", "refused"])
-def test_a_card_has_no_complaints_and_fits(is_refused: bool, look: dict[str, Any], tmp_path: Path) -> None:
+def test_a_card_has_no_complaints_and_fits(
+    browser: Browser, is_refused: bool, look: dict[str, Any], tmp_path: Path
+) -> None:
     page = tmp_path / "card.html"
     page.write_bytes(write_card(_make_refused() if is_refused else make_subject()))
-    visit = open_page(page, tmp_path / "visit", **look)
+    visit = browser.visit(page, tmp_path / "visit", **look)
     assert visit.console == ()
     assert visit.requests == (page.as_uri(),)
     assert visit.width == look["width"]
@@ -60,22 +61,22 @@ def test_a_card_has_no_complaints_and_fits(is_refused: bool, look: dict[str, Any
     assert visit.screenshot.stat().st_size > 10_000
 
 
-def test_dark_looks_unlike_light(tmp_path: Path) -> None:
+def test_dark_looks_unlike_light(browser: Browser, tmp_path: Path) -> None:
     page = tmp_path / "card.html"
     page.write_bytes(write_card(make_subject()))
-    light, dark = (open_page(page, tmp_path / f"{is_dark}", is_dark=is_dark) for is_dark in (False, True))
+    light, dark = (browser.visit(page, tmp_path / f"{is_dark}", is_dark=is_dark) for is_dark in (False, True))
     assert light.screenshot.read_bytes() != dark.screenshot.read_bytes()
 
 
-def test_a_visit_sees_markup_that_came_from_data(tmp_path: Path) -> None:
+def test_a_visit_sees_markup_that_came_from_data(browser: Browser, tmp_path: Path) -> None:
     """The page's own policy stops a script even where it stands in the page; the browser complains of it."""
     page = tmp_path / "card.html"
     page.write_bytes(write_card(make_subject()).replace(b"</main>", b"<script>alert(1)</script></main>"))
-    (complaint,) = open_page(page, tmp_path / "visit").console
+    (complaint,) = browser.visit(page, tmp_path / "visit").console
     assert "Content Security Policy" in complaint
 
 
-def test_a_visit_sees_a_card_that_is_too_wide(tmp_path: Path) -> None:
+def test_a_visit_sees_a_card_that_is_too_wide(browser: Browser, tmp_path: Path) -> None:
     page = tmp_path / "card.html"
     page.write_bytes(write_card(make_subject()).replace(b"</main>", b"<p style='width: 900px'>x</p></main>"))
-    assert open_page(page, tmp_path / "visit", width=400).width >= 900
+    assert browser.visit(page, tmp_path / "visit", width=400).width >= 900
