@@ -18,6 +18,7 @@ from typing import Final
 from rich.console import Console
 
 from suite.benchmarks import BENCHMARKS, Benchmark, Outcome, run_benchmark
+from suite.console import make_console
 from suite.history import Entry, HistoryError, append, read
 from suite.machine import this_machine
 from suite.pants import inner_daemon
@@ -26,8 +27,6 @@ from suite.report import make_table, summarise, to_json
 _COULD_NOT_RUN: Final = 1
 _BAD_INPUT: Final = 2
 _GOAL_MISSED: Final = 3
-# A log has no width; a table folded at 80 columns is hard to read.
-_LOG_WIDTH: Final = 160
 _ERR: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -79,9 +78,7 @@ def _show(outcomes: Sequence[Outcome], entry: Entry, history: Sequence[Entry] | 
     if as_json:
         sys.stdout.write(f"{to_json(outcomes)}\n")
     else:
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console = Console(highlight=False, width=_LOG_WIDTH)
+        console = make_console()
         console.print(make_table(outcomes, entry, history))
         if history is not None:
             console.print("change: against the median of the last ten runs on the same kind of machine")

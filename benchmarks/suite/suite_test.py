@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
@@ -13,6 +15,7 @@ import pytest
 from suite.benchmarks import BENCHMARKS, LOGS
 from suite.goals import Comparison, Goal, to_dicts
 from suite.main import main
+from suite.pants import inner_daemon
 
 SPEED = Goal("speed against a peer", 3.0, 2.0, Comparison.AT_LEAST)
 TIME = Goal("time from an edit to its tests", 50.0, 45.0, Comparison.AT_MOST, "s")
@@ -131,3 +134,13 @@ def test_a_damaged_history_stops_before_anything_runs(root: Path, capsys: pytest
     assert main(["--history", str(root / "history.jsonl")], root) == 2
     assert "line 1 is not a run" in capsys.readouterr().err
     assert not (root / "calls").exists()
+
+
+def test_the_inner_daemon_is_stopped(tmp_path: Path) -> None:
+    """As Pants does, a process writes its id below the folder that the environment names."""
+    with subprocess.Popen(["sleep", "60"]) as daemon:
+        with inner_daemon(tmp_path) as environment:
+            pid = Path(environment["PANTS_SUBPROCESSDIR"], "0123456789ab/pantsd/pid")
+            pid.parent.mkdir(parents=True)
+            pid.write_text(str(daemon.pid))
+        assert daemon.wait(10) == -signal.SIGTERM

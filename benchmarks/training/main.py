@@ -34,6 +34,7 @@ from athanor.training.evaluation.evidence import Evidence, Rows
 from athanor.training.gates.gate import run_gates
 from athanor.training.search.search import SearchResult, fit, search
 from projects.flight_delay.recipe import RECIPE
+from suite.console import make_console
 from suite.goals import GOAL_COLUMNS, Comparison, Goal, goal_row, write_goals
 from suite.machine import describe_machine
 from suite.results import markdown, rewrite
@@ -217,7 +218,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="two turns on fewer rows; RESULTS.md stays as it is")
     parser.add_argument("--json", type=Path, help="file for the goals")
     options = parser.parse_args()
-    console, cores = Console(highlight=False, soft_wrap=True), os.cpu_count() or 1
+    console, cores = make_console(), os.cpu_count() or 1
     rounds = []
     with tempfile.TemporaryDirectory(prefix="athanor-benchmark-") as folder:
         data = read(Home(Path(folder, "home")), _QUICK_STEP if options.quick else 1)

@@ -22,6 +22,7 @@ from data.comparison import inputs
 from data.comparison.contenders import CONTESTS, Contender, Contest
 from data.comparison.measure import Measurement, read_measurement
 from data.comparison.report import Outcome, Results, evaluate, show, write
+from suite.console import make_console
 from suite.goals import write_goals
 
 _RESULTS: Final = Path("benchmarks/data/RESULTS.md")
@@ -161,7 +162,7 @@ def _parse() -> argparse.Namespace:
 
 
 def main() -> int:
-    options, console = _parse(), Console(highlight=False, soft_wrap=True)
+    options, console = _parse(), make_console()
     results = run(options, console)
     show(results, console)
     if options.json:

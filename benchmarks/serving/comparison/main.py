@@ -33,6 +33,7 @@ from serving.comparison.prepare import Prepared, prepare
 from serving.comparison.report import Run, show, write, write_json
 from serving.comparison.scenarios import SCENARIOS
 from serving.comparison.servers import Site
+from suite.console import make_console
 
 _RESULTS: Final = Path("benchmarks/serving/RESULTS.md")
 _PARTS: Final[Mapping[str, Sequence[Contender]]] = {"peers": CONTENDERS, "options": SCENARIOS}
@@ -137,7 +138,7 @@ def _run(options: argparse.Namespace, console: Console) -> Run:
 
 
 def main() -> int:
-    options, console = _read_options(), Console(highlight=False)
+    options, console = _read_options(), make_console()
     try:
         run = _run(options, console)
     except (AthanorError, RuntimeError) as error:
