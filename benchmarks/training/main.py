@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -35,11 +34,17 @@ from athanor.training.evaluation.evidence import Evidence, Rows
 from athanor.training.gates.gate import run_gates
 from athanor.training.search.search import SearchResult, fit, search
 from projects.flight_delay.recipe import RECIPE
+from suite.console import make_console
+from suite.goals import GOAL_COLUMNS, Comparison, Goal, goal_row, write_goals
+from suite.machine import describe_machine
+from suite.results import markdown, rewrite
 
 _RESULTS: Final = Path("benchmarks/training/RESULTS.md")
-_KEPT_FROM: Final = "## What limits us"
 _SEARCH_GOAL: Final = 1.10
 _GATES_GOAL: Final = 0.20
+# A quick run trains on every eighth flight; then the start of the processes, which the first turn pays, weighs more.
+_QUICK_STEP: Final = 8
+_QUICK_ROUNDS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,13 @@ class Round:
     gate: float
 
 
-def read(home: Home) -> Data:
+def read(home: Home, step: int = 1) -> Data:
+    """The flights, of those to train on every `step`-th."""
     snapshot = build_snapshot(RECIPE.model.contract, RECIPE.dataset, home).snapshot
     columns = read_snapshot(RECIPE.model.contract, home.datasets, snapshot)
     rows, is_test = Rows.make(RECIPE.model, columns), RECIPE.is_test(columns)
-    return Data(rows.take(~is_test), rows.take(is_test))
+    past = np.flatnonzero(~is_test)[::step]
+    return Data(rows.take(past), rows.take(is_test))
 
 
 def search_and_fit(data: Data, jobs: int) -> tuple[SearchResult, Any]:
@@ -152,28 +159,28 @@ def clock(task: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - began, result
 
 
-def summarise(rounds: Sequence[Round], cores: int) -> Mapping[str, tuple[float, str]]:
-    """Each question with its ratio, the median over rounds, and what is wanted."""
-    return {
-        "search and fit, beside plain RandomizedSearchCV": (
-            median(r.ours / r.plain for r in rounds),
-            f"at most {_SEARCH_GOAL:.2f}",
-        ),
-        "compiling, parity and gates, beside search and fit": (
-            median(r.gate / r.ours for r in rounds),
-            f"at most {_GATES_GOAL:.2f}",
-        ),
-        "compiling, parity and gates, beside the last fit alone": (median(r.gate / r.fit for r in rounds), ""),
-        f"search and fit on {cores} cores, how many times as fast as on 1": (
-            median(r.one_core / r.ours for r in rounds),
-            "",
-        ),
-    }
+def evaluate(rounds: Sequence[Round]) -> Iterator[Goal]:
+    """Ratios, as medians over the rounds."""
+    search = median(r.ours / r.plain for r in rounds)
+    yield Goal("time of search and fit, against plain RandomizedSearchCV", search, _SEARCH_GOAL, Comparison.AT_MOST)
+    gates = median(r.gate / r.ours for r in rounds)
+    yield Goal("time of compiling, parity and gates, against search and fit", gates, _GATES_GOAL, Comparison.AT_MOST)
 
 
-def write(rounds: Sequence[Round], cores: int) -> None:
-    """Replaces the measured part, and keeps the part below it, which people write."""
-    kept = _RESULTS.read_text().partition(_KEPT_FROM)[2] if _RESULTS.exists() else "\n\nNothing yet.\n"
+def tasks(rounds: Sequence[Round], cores: int) -> Iterator[tuple[str, str]]:
+    """Each task with its seconds, as medians over the rounds."""
+    for words, name in (
+        (f"search and fit, {cores} cores", "ours"),
+        (f"plain RandomizedSearchCV with its refit, {cores} cores", "plain"),
+        ("search and fit, 1 core", "one_core"),
+        ("the last fit alone", "fit"),
+        ("compiling, parity and gates", "gate"),
+    ):
+        yield words, f"{median(getattr(r, name) for r in rounds):.1f}"
+
+
+def write(rounds: Sequence[Round], data: Data, cores: int) -> None:
+    """Replaces the measured part of the results, and keeps the part that people write."""
     names = ("scikit-learn", "skl2onnx", "onnxruntime", "joblib", "numpy")
     lines = [
         "# Training beside plain scikit-learn",
@@ -181,57 +188,50 @@ def write(rounds: Sequence[Round], cores: int) -> None:
         "Made by `./pants run benchmarks/training/main.py`; only what stands below *What limits us* is written by",
         "hand.",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {cores} cores ({platform.machine()}), CPython {platform.python_version()}.",
+        f"{datetime.now(UTC):%Y-%m-%d}, {describe_machine()}.",
         f"Versions: {', '.join(f'{name} {metadata.version(name)}' for name in names)}.",
         "",
         f"All tasks in turns, {len(rounds)} times; ratios are medians over the turns, seconds too. Both searches try",
         f"the same {RECIPE.trials} trials of {len(RECIPE.candidates)} algorithms on the same {RECIPE.folds} folds of "
-        "244,646 flights with the same seed, and",
+        f"{len(data.past):,} flights with the same seed, and",
         "find the same scores; ours on one core as well. Each fits the best on all rows afterwards.",
         "",
-        "| question | ratio | goal |",
-        "|---|---:|---|",
-        *(f"| {question} | {ratio:.2f} | {goal} |" for question, (ratio, goal) in summarise(rounds, cores).items()),
+        *markdown(GOAL_COLUMNS, map(goal_row, evaluate(rounds))),
         "",
-        "| task | seconds |",
-        "|---|---:|",
-        *(
-            f"| {task} | {median(getattr(r, name) for r in rounds):.1f} |"
-            for task, name in (
-                (f"search and fit, {cores} cores", "ours"),
-                (f"plain RandomizedSearchCV with its refit, {cores} cores", "plain"),
-                ("search and fit, 1 core", "one_core"),
-                ("the last fit alone", "fit"),
-                ("compiling, parity and gates", "gate"),
-            )
-        ),
+        *markdown(("task", "seconds"), tasks(rounds, cores)),
         "",
     ]
-    _RESULTS.write_text("\n".join(lines) + "\n" + _KEPT_FROM + kept)
+    rewrite(_RESULTS, lines)
 
 
 def show(rounds: Sequence[Round], cores: int, console: Console) -> None:
-    table = Table("question", "ratio", "goal")
-    for question, (ratio, goal) in summarise(rounds, cores).items():
-        table.add_row(question, f"{ratio:.2f}", goal)
-    console.print(table)
+    for header, rows in ((GOAL_COLUMNS, map(goal_row, evaluate(rounds))), (("task", "seconds"), tasks(rounds, cores))):
+        table = Table(*header)
+        for row in rows:
+            table.add_row(*(cell.strip("*") for cell in row))
+        console.print(table)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./pants run benchmarks/training/main.py --", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each task, 3 if not given")
+    parser.add_argument("--quick", action="store_true", help="two turns on fewer rows; RESULTS.md stays as it is")
+    parser.add_argument("--json", type=Path, help="file for the goals")
     options = parser.parse_args()
-    console, cores = Console(highlight=False, soft_wrap=True), os.cpu_count() or 1
+    console, cores = make_console(), os.cpu_count() or 1
     rounds = []
     with tempfile.TemporaryDirectory(prefix="athanor-benchmark-") as folder:
-        data = read(Home(Path(folder, "home")))
+        data = read(Home(Path(folder, "home")), _QUICK_STEP if options.quick else 1)
         fit_baseline(data)
-        for turn in range(options.rounds):
+        for turn in range(_QUICK_ROUNDS if options.quick else options.rounds):
             rounds.append(run_round(data, cores))
             console.print(f"turn {turn + 1}: {rounds[-1]}")
     show(rounds, cores, console)
-    write(rounds, cores)
-    console.print(f"written: {_RESULTS}")
+    if options.json:
+        write_goals(options.json, evaluate(rounds))
+    if not options.quick:
+        write(rounds, data, cores)
+        console.print(f"written: {_RESULTS}")
     return 0
 
 

@@ -5,8 +5,9 @@ from typing import Final
 
 import pytest
 
-from ci.comparison.report import KEPT_FROM, Full, Row, write
+from ci.comparison.report import PROJECT_EDITS, Full, Row, evaluate, write
 from ci.comparison.timings import TimingsError, read_timings
+from suite.results import KEPT_FROM
 
 _LOG: Final = """\
 ✓ tests/a/one_test.py:tests succeeded in 6.94s (cached locally).
@@ -32,7 +33,7 @@ def test_what_a_person_wrote_stays(tmp_path: Path) -> None:
     results = tmp_path / "RESULTS.md"
     rows = [Row("a document", 0, 0.0), Row("the client", 20, 0.1, 0.2, 30.0, 240.0)]
     write(rows, Full(1200.0, 20.0), "A machine.", results)
-    results.write_text(results.read_text() + "\n\n- By hand.\n")
+    results.write_text(results.read_text() + "\n- By hand.\n")
     write(rows, Full(1200.0, 20.0), "Another machine.", results)
     text = results.read_text()
     assert "| a document | 0 | 0% |  |  |  |  |" in text
@@ -41,3 +42,18 @@ def test_what_a_person_wrote_stays(tmp_path: Path) -> None:
     assert "Another machine." in text
     assert "A machine." not in text
     assert text.endswith(f"{KEPT_FROM}\n\n- By hand.\n")
+
+
+@pytest.mark.parametrize(
+    ("share", "cold_s", "reached"),
+    [(0.25, 240.0, [True, True]), (0.26, 240.0, [False, True]), (0.25, 241.0, [True, False])],
+)
+def test_the_worst_edit_of_a_project_counts(share: float, cold_s: float, reached: list[bool]) -> None:
+    best, worst, other = PROJECT_EDITS[0], PROJECT_EDITS[1], "the client"
+    rows = [Row(best, 1, 0.01, 0.01, 9.0, 10.0), Row(worst, 9, share, 0.2, 9.0, cold_s), Row(other, 99, 0.9)]
+    assert [goal.is_reached for goal in evaluate(rows, Full(1200.0, 20.0))] == reached
+
+
+def test_time_that_was_not_measured_has_no_goal() -> None:
+    (share,) = evaluate([Row(PROJECT_EDITS[0], 1, 0.5)], Full())
+    assert not share.is_reached

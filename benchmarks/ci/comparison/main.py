@@ -2,15 +2,13 @@
 
 Makes the edits of `tests/selection/cases.yaml` in a clone. Writes `benchmarks/ci/RESULTS.md`. With `--times` it tests
 everything first, for twenty minutes and more; without, it prints only the shares, and the effort if it is given the log
-of a full run.
+of a full run. With `--quick` it makes the edits of one project alone, times one of them warm, and writes no results.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -26,8 +24,10 @@ from selection.asking import ask, ask_for_everything
 from selection.cases import Case, Selection, choose, read_cases
 from selection.scratch import Scratch, environment, git, scratch_clone
 
-from ci.comparison.report import Full, Row, write
+from ci.comparison.report import OWN_TESTS_GOAL_S, PROJECT_EDITS, Full, Row, evaluate, write
 from ci.comparison.timings import read_timings
+from suite.goals import Comparison, Goal, write_goals
+from suite.machine import describe_machine
 
 _TIMED: Final = (
     "a second project's features",
@@ -46,7 +46,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     root = Path(git(Path.cwd(), "rev-parse", "--show-toplevel").strip())
     cases = read_cases(root / "tests/selection/cases.yaml")
-    with scratch_clone(root) as scratch, tempfile.TemporaryDirectory(prefix="affected-") as folder:
+    with scratch_clone(root) as scratch:
+        if options.quick:
+            goals = measure_quickly(scratch, cases)
+        else:
+            rows, full = measure(scratch, cases, options)
+            write(rows, full, _machine(), root / "benchmarks/ci/RESULTS.md")
+            goals = tuple(evaluate(rows, full))
+    if options.json:
+        write_goals(options.json, goals)
+    return 0
+
+
+def measure(scratch: Scratch, cases: Sequence[Case], options: argparse.Namespace) -> tuple[tuple[Row, ...], Full]:
+    """Each edit, and the full run, as far as the command line says."""
+    with tempfile.TemporaryDirectory(prefix="affected-") as folder:
         full, log = (
             _run_everything(scratch, Path(folder) / "warm") if options.times else (Full(options.full_seconds), None)
         )
@@ -59,8 +73,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             timed = choose(cases, options.edit or _TIMED)
             spent = dict(track(times(scratch, timed, Path(folder)), "times", total=len(timed), console=_ERR))
             rows = tuple(Row(row.edit, row.tests, row.share, row.effort, *spent.get(row.edit, ())) for row in rows)
-    write(rows, full, _machine(), root / "benchmarks/ci/RESULTS.md")
-    return 0
+    return rows, full
+
+
+def measure_quickly(scratch: Scratch, cases: Sequence[Case]) -> tuple[Goal, ...]:
+    """Shares of one project's edits, and the time of its own tests after one of them."""
+    chosen = choose(cases, PROJECT_EDITS)
+    everything = ask_for_everything(scratch)
+    selected = ask_all(scratch, chosen, everything)
+    rows = shares(chosen, selected, everything.tests, effort=None)
+    return (*evaluate(rows, Full()), time_own_tests(scratch, chosen[0], selected[chosen[0].name]))
+
+
+def time_own_tests(scratch: Scratch, case: Case, tests: Collection[str]) -> Goal:
+    """Seconds from a project's edit to the result of its tests, with a warm daemon and the caches of this machine.
+
+    Leaves out tests of binaries: these are packaged first, which a whole run measures.
+    """
+    command = ("./pants", "test", *sorted(test for test in tests if test.startswith("tests/projects/")))
+    _run(scratch.root, environment(), command)
+    with scratch.edited(case.edits):
+        seconds, _ = _run(scratch.root, environment(), command)
+    name = "time from a project's edit to the result of its own tests, warm"
+    return Goal(name, seconds, OWN_TESTS_GOAL_S, Comparison.AT_MOST, "s")
 
 
 def ask_all(scratch: Scratch, cases: Sequence[Case], everything: Selection) -> Mapping[str, Collection[str]]:
@@ -99,26 +134,30 @@ def times(scratch: Scratch, cases: Sequence[Case], folder: Path) -> Iterator[tup
     for case in cases:
         with scratch.edited(case.edits), tempfile.TemporaryDirectory(dir=folder) as empty:
             affected = ("build-support/ci/affected", "--since", scratch.base, "--only", "test")
-            warm, _ = _run(scratch.root, folder / "warm", affected)
-            cold, _ = _run(scratch.root, Path(empty), affected)
+            warm, _ = _run(scratch.root, _alone(folder / "warm"), affected)
+            cold, _ = _run(scratch.root, _alone(Path(empty)), affected)
         yield case.name, (warm, cold)
 
 
 def _run_everything(scratch: Scratch, caches: Path) -> tuple[Full, str]:
-    cold, log = _run(scratch.root, caches, ("./pants", "test", "::"))
-    warm, _ = _run(scratch.root, caches, ("./pants", "test", "::"))
+    cold, log = _run(scratch.root, _alone(caches), ("./pants", "test", "::"))
+    warm, _ = _run(scratch.root, _alone(caches), ("./pants", "test", "::"))
     return Full(cold, warm), log
 
 
-def _run(root: Path, caches: Path, command: Sequence[str]) -> tuple[float, str]:
-    """Seconds and output of a command with its own caches of Pants. Raises if a test fails."""
+def _alone(caches: Path) -> Mapping[str, str]:
+    """The environment of Pants with caches of its own, and without a daemon, whose memory would warm a cold run."""
     places = {"PANTS_LOCAL_STORE_DIR": str(caches / "store"), "PANTS_NAMED_CACHES_DIR": str(caches / "named")}
+    return {**environment(), **places, "PANTS_PANTSD": "false"}
+
+
+def _run(root: Path, environment: Mapping[str, str], command: Sequence[str]) -> tuple[float, str]:
+    """Seconds and output of a command. Raises if a test fails."""
     start = time.monotonic()
     done = subprocess.run(
         command,
         cwd=root,
-        # Without a daemon, whose memory would warm a cold run.
-        env={**environment(), **places, "PANTS_PANTSD": "false"},
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -131,13 +170,14 @@ def _run(root: Path, caches: Path, command: Sequence[str]) -> tuple[float, str]:
 
 
 def _machine() -> str:
-    today = datetime.now(UTC).date().isoformat()
-    return f"{today}, {os.cpu_count()} cores ({platform.machine()}), CPython {platform.python_version()}."
+    return f"{datetime.now(UTC).date().isoformat()}, {describe_machine()}."
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="affected", description=__doc__)
     parser.add_argument("--times", action="store_true", help="test everything, then some edits with caches and without")
+    parser.add_argument("--quick", action="store_true", help="edit one project alone; RESULTS.md stays as it is")
+    parser.add_argument("--json", type=Path, help="file for the goals")
     parser.add_argument(
         "--edit", action="append", default=[], metavar="NAME", help="time this one, and others so named"
     )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,17 +12,17 @@ from typing import Final, TypeAlias
 from rich.console import Console
 from rich.table import Table
 
-from data.comparison.contenders import CONTESTS, GOALS, Contest, Goal
+from data.comparison.contenders import AIMS, CONTESTS, Aim, Contest
 from data.comparison.measure import Measurement
+from suite.goals import GOAL_COLUMNS, Comparison, Goal, goal_row
+from suite.machine import describe_machine
+from suite.results import markdown, rewrite
 
 Outcome: TypeAlias = Mapping[str, Sequence[Measurement]]
 """The measurements of a contest by the names of the contenders."""
 
-KEPT_FROM: Final = "## What limits us"
-"""Where the part of RESULTS.md begins that people write and a run keeps."""
-
 _HEADER: Final = ("contender", "median s", "fastest s", "first s", "rows/s", "peak MiB", "time / ours")
-_LARGEST_PEAK_BYTES: Final = 4 * 2**30
+_LARGEST_PEAK_GIB: Final = 4
 
 
 @dataclass(frozen=True)
@@ -57,20 +54,14 @@ def first(measured: Sequence[Measurement]) -> float:
     return median([one.seconds[0] for one in measured])
 
 
-def ratio(goal: Goal, outcome: Outcome, ours: str) -> float:
-    """The time of the fastest peer that the goal names over ours."""
-    return min(warm(outcome[peer]) for peer in goal.peers) / warm(outcome[ours])
-
-
 def _rows(contest: Contest, outcome: Outcome) -> Iterator[tuple[str, ...]]:
     ours = warm(outcome[contest.ours.name])
-    for contender in contest.contenders:
-        measured = outcome[contender.name]
+    for name, measured in outcome.items():
         seconds = warm(measured)
         peak = max(one.peak_bytes for one in measured) / 2**20
         rate = measured[0].rows / seconds
         yield (
-            contender.name,
+            name,
             f"{seconds:.3f}",
             f"{min(second for one in measured for second in one.seconds):.3f}",
             f"{first(measured):.3f}",
@@ -80,17 +71,20 @@ def _rows(contest: Contest, outcome: Outcome) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _goals(results: Results) -> Iterator[tuple[str, str, str]]:
-    for goal in GOALS:
-        if goal.contest in results.outcomes:
-            contest = next(contest for contest in CONTESTS if contest.name == goal.contest)
-            reached = ratio(goal, results.outcomes[goal.contest], contest.ours.name)
-            words = f"{reached:.2f} times as fast" if goal.least_ratio >= 1 else f"{1 / reached:.2f} times the time"
-            yield goal.sentence, words, "reached" if reached >= goal.least_ratio else "**missed**"
+def evaluate(results: Results) -> Iterator[Goal]:
+    """Each goal whose contest was measured."""
+    for aim in AIMS:
+        if aim.contest in results.outcomes:
+            yield _measure(aim, results.outcomes[aim.contest])
     if streamed := results.streamed:
-        peak = streamed.peak_bytes
-        sentence = f"The flights {results.times} times over are built within 4 GiB"
-        yield sentence, f"{peak / 2**30:.2f} GiB", "reached" if peak <= _LARGEST_PEAK_BYTES else "**missed**"
+        name = f"peak memory of a build of the flights {results.times} times over"
+        yield Goal(name, streamed.peak_bytes / 2**30, _LARGEST_PEAK_GIB, Comparison.AT_MOST, "GiB")
+
+
+def _measure(aim: Aim, outcome: Outcome) -> Goal:
+    ours = next(contest.ours.name for contest in CONTESTS if contest.name == aim.contest)
+    peers = min(warm(outcome[peer]) for peer in aim.peers if peer in outcome)
+    return aim.measure(peers, warm(outcome[ours]))
 
 
 def _stream_words(results: Results) -> str:
@@ -111,17 +105,15 @@ def show(results: Results, console: Console) -> None:
             table.add_row(*row)
         console.print(table)
     console.print(_stream_words(results))
-    table = Table("goal", "measured", "", title="Goals", title_justify="left")
-    for row in _goals(results):
-        table.add_row(*(cell.strip("*") for cell in row))
+    table = Table(*GOAL_COLUMNS, title="Goals", title_justify="left")
+    for goal in evaluate(results):
+        table.add_row(*(cell.strip("*") for cell in goal_row(goal)))
     console.print(table)
 
 
 def write(results: Results, path: Path) -> None:
-    """Rewrites the file, except for the part below `KEPT_FROM`, which people write."""
-    old = path.read_text() if path.exists() else ""
-    kept = old[old.index(KEPT_FROM) :] if KEPT_FROM in old else f"{KEPT_FROM}\n"
-    path.write_text("\n".join([*_lines(results), kept]))
+    """Rewrites the file, except for the part that people write."""
+    rewrite(path, _lines(results))
 
 
 def _lines(results: Results) -> Iterator[str]:
@@ -130,18 +122,18 @@ def _lines(results: Results) -> Iterator[str]:
         "",
         "Made by `./pants run benchmarks/data`; only what stands below *What limits us* is written by hand.",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}.",
+        f"{datetime.now(UTC):%Y-%m-%d}, {describe_machine()}.",
         f"Versions: {_versions(results)}.",
         "",
         *_METHOD,
         "## Goals",
         "",
-        *_markdown(("goal", "measured", ""), _goals(results)),
+        *markdown(GOAL_COLUMNS, map(goal_row, evaluate(results))),
         "",
     )
     for contest in results.contests:
         yield from (f"## {contest.title}", "")
-        yield from _markdown(_HEADER, _rows(contest, results.outcomes[contest.name]))
+        yield from markdown(_HEADER, _rows(contest, results.outcomes[contest.name]))
         yield ""
     if results.streamed:
         yield from ("## Stream more rows than fit into memory", "", _stream_words(results), "")
@@ -160,25 +152,12 @@ _METHOD: Final = (
 )
 
 
-def _markdown(header: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
-    yield f"| {' | '.join(header)} |"
-    yield f"|---|{'---:|' * (len(header) - 1)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-
-
-def _machine() -> str:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    python = ".".join(map(str, sys.version_info[:3]))
-    return f"{os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB of memory, CPython {python}"
-
-
 def _versions(results: Results) -> str:
     """Our versions first, then the peers' that differ or are new."""
     found: dict[str, list[str]] = {}
     for contest in results.contests:
-        for contender in contest.contenders:
-            for name, version in results.outcomes[contest.name][contender.name][0].versions.items():
+        for measured in results.outcomes[contest.name].values():
+            for name, version in measured[0].versions.items():
                 known = found.setdefault(name, [])
                 if version not in known:
                     known.append(version)

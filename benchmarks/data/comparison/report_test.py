@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from data.comparison.contenders import INGEST, PROFILE
+from data.comparison.contenders import AIMS, CONTESTS, INGEST, PROFILE
 from data.comparison.measure import Clock, Measurement
-from data.comparison.report import KEPT_FROM, Results, first, warm, write
+from data.comparison.report import Results, first, warm, write
+from suite.results import KEPT_FROM
 
 MEASURED = Measurement(seconds=[9.0, 1.0], peak_bytes=2**20, rows=1000, found={}, versions={"pandas": "3.1.1"})
 
@@ -43,6 +44,12 @@ def verdicts(path: Path) -> list[str]:
 def test_a_goal_is_reached_or_missed(measured: Results, expected: list[str], tmp_path: Path) -> None:
     write(measured, tmp_path / "RESULTS.md")
     assert verdicts(tmp_path / "RESULTS.md") == expected
+
+
+def test_a_quick_run_measures_every_goal() -> None:
+    quick = {one.name for contest in CONTESTS for one in contest.quick().contenders}
+    assert all(quick.intersection(aim.peers) for aim in AIMS)
+    assert {contest.ours.name for contest in CONTESTS} <= quick
 
 
 def test_ratios_are_to_our_time(tmp_path: Path) -> None:

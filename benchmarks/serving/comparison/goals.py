@@ -1,4 +1,4 @@
-"""Goals for the figures, and whether a run reaches them."""
+"""Goals for the figures of a run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from serving.comparison.contenders import ATHANOR, BARE, Kind
 from serving.comparison.doors import TENSORS, TYPED_GRPC
 from serving.comparison.measure import Alone, Turn
 from serving.comparison.scenarios import DEFAULTS, OFF, ON, SHADOW
+from suite.goals import Comparison, Goal
 
 OURS: Final = f"{ATHANOR.name}, {TYPED_GRPC.name}"
 OURS_TENSORS: Final = f"{ATHANOR.name}, {TENSORS.name}"
@@ -35,37 +36,16 @@ class Results:
         return [name for name, kind in self.kinds.items() if kind in kinds]
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """One goal and what came out.
-
-    Attributes:
-        ratio: the median over the turns.
-        limit: least or most that is wanted, as `is_least` says.
-        against: the name of the compared contender; among peers, the one that was best most often.
-    """
-
-    sentence: str
-    ratio: float
-    limit: float
-    is_least: bool
-    against: str
-
-    @property
-    def is_reached(self) -> bool:
-        return self.ratio >= self.limit if self.is_least else self.ratio <= self.limit
-
-
-def evaluate(results: Results) -> Iterator[Verdict]:
+def evaluate(results: Results) -> Iterator[Goal]:
     """Each goal whose lanes were measured."""
     peers = results.names(Kind.AS_INSTALLED, Kind.TUNED)
     if OURS in results.turns:
-        yield from _judge_peers(results, peers)
-        yield from _judge_limits(results)
-    yield from _judge_options(results)
+        yield from _measure_peers(results, peers)
+        yield from _measure_limits(results)
+    yield from _measure_options(results)
 
 
-def _judge_peers(results: Results, peers: list[str]) -> Iterator[Verdict]:
+def _measure_peers(results: Results, peers: list[str]) -> Iterator[Goal]:
     """The best peer is found anew for each figure, and in each turn."""
     installed = results.names(Kind.AS_INSTALLED)
     if peers:
@@ -81,21 +61,21 @@ def _judge_peers(results: Results, peers: list[str]) -> Iterator[Verdict]:
         yield _compare(results, words, OURS, peers, _rows_per_s, max, 3.0)
 
 
-def _judge_limits(results: Results) -> Iterator[Verdict]:
+def _measure_limits(results: Results) -> Iterator[Goal]:
     if BARE.name in results.turns:
         words = "single-row requests/s, typed gRPC, against a bare grpc.aio server around our core"
         yield _compare(results, words, OURS, [BARE.name], _per_s, max, 0.6)
     tail = median(turn.paced_p99_s / turn.paced_median_s for turn in results.turns[OURS])
     words = "99th percentile at half of the top throughput, typed gRPC, against its own median"
-    yield Verdict(words, tail, 5.0, is_least=False, against="its own median")
+    yield Goal(words, tail, 5.0, Comparison.AT_MOST, against="its own median")
     if results.alone:
         pairs = zip(results.turns[OURS_TENSORS], results.alone, strict=True)
         share = median(turn.rows_per_s / core.columns_rows_per_s for turn, core in pairs)
         words = "rows/s in batches of 1,000, OIP raw tensors, against the core in process"
-        yield Verdict(words, share, 0.85, is_least=True, against="the core, from columns")
+        yield Goal(words, share, 0.85, Comparison.AT_LEAST, against="the core, from columns")
 
 
-def _judge_options(results: Results) -> Iterator[Verdict]:
+def _measure_options(results: Results) -> Iterator[Goal]:
     if {ON.name, OFF.name} <= results.turns.keys():
         words = "single-row requests/s with all telemetry on, against off"
         yield _compare(results, words, ON.name, [OFF.name], _per_s, max, 0.9)
@@ -111,17 +91,19 @@ _rows_per_s: Final = operator.attrgetter("rows_per_s")
 
 def _compare(
     results: Results,
-    sentence: str,
+    name: str,
     ours: str,
     others: Sequence[str],
     figure: Callable[[Turn], float],
     best: Callable[..., tuple[float, str]],
     limit: float,
-) -> Verdict:
+) -> Goal:
     """Ours over the best of the others, turn by turn, so that other load of the machine affects both."""
     found = [
-        best((figure(results.turns[name][turn]), name) for name in others) for turn in range(len(results.turns[ours]))
+        best((figure(results.turns[other][turn]), other) for other in others)
+        for turn in range(len(results.turns[ours]))
     ]
     ratios = [figure(mine) / theirs for mine, (theirs, _) in zip(results.turns[ours], found, strict=True)]
-    winners = [name for _, name in found]
-    return Verdict(sentence, median(ratios), limit, best is max, max(sorted(set(winners)), key=winners.count))
+    winners = [winner for _, winner in found]
+    comparison = Comparison.AT_LEAST if best is max else Comparison.AT_MOST
+    return Goal(name, median(ratios), limit, comparison, against=max(sorted(set(winners)), key=winners.count))

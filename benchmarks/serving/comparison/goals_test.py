@@ -1,4 +1,4 @@
-"""Verdicts follow from the figures, a missed goal is reported as missed, and a new run keeps people's part."""
+"""Goals follow from the figures, a missed goal is reported as missed, and a new run keeps people's part."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from serving.comparison.contenders import BARE, Kind
+from serving.comparison.contenders import BARE, CONTENDERS, Kind
 from serving.comparison.goals import OURS, OURS_TENSORS, Results, evaluate
 from serving.comparison.measure import Alone, Turn
-from serving.comparison.report import KEPT_FROM, Run, to_json, write
-from serving.comparison.scenarios import DEFAULTS, OFF, ON, SHADOW
+from serving.comparison.report import Run, write, write_json
+from serving.comparison.scenarios import DEFAULTS, OFF, ON, SCENARIOS, SHADOW
+from suite.results import KEPT_FROM
 
 TURN = Turn(per_s=1_000.0, median_s=0.004, p99_s=0.01, paced_median_s=0.004, paced_p99_s=0.02, rows_per_s=10_000.0)
 CORE = Alone(single_per_s=9_000.0, messages_rows_per_s=40_000.0, columns_rows_per_s=100_000.0)
@@ -46,10 +47,10 @@ def results(**ours: float) -> Results:
 
 
 def missed(measured: Results) -> list[str]:
-    return [verdict.sentence for verdict in evaluate(measured) if not verdict.is_reached]
+    return [goal.name for goal in evaluate(measured) if not goal.is_reached]
 
 
-def test_all_goals_are_judged_and_can_be_reached() -> None:
+def test_all_goals_are_measured_and_can_be_reached() -> None:
     assert len(list(evaluate(results()))) == 9
     assert missed(results()) == []
 
@@ -66,7 +67,7 @@ def test_all_goals_are_judged_and_can_be_reached() -> None:
 def test_a_slower_service_misses_its_goals(figure: str, value: float, words: list[str]) -> None:
     found = missed(results(**{figure: value}))
     assert len(found) == len(words)
-    assert all(word in sentence for word, sentence in zip(words, found, strict=True))
+    assert all(word in name for word, name in zip(words, found, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -80,13 +81,13 @@ def test_a_slower_service_misses_its_goals(figure: str, value: float, words: lis
 def test_a_slower_lane_misses_its_goal(lane: str, figures: dict[str, float], words: str) -> None:
     measured = results()
     slower = replace(measured, turns={**measured.turns, lane: [replace(measured.turns[lane][0], **figures)]})
-    (sentence,) = missed(slower)
-    assert words in sentence
+    (name,) = missed(slower)
+    assert words in name
 
 
 def test_the_best_peer_is_found_for_each_figure() -> None:
-    verdicts = {verdict.sentence: verdict.against for verdict in evaluate(results())}
-    assert [name for name in verdicts.values() if name in ("tuned", "installed")] == [
+    found = [goal.against for goal in evaluate(results())]
+    assert [name for name in found if name in ("tuned", "installed")] == [
         "tuned",
         "installed",
         "installed",
@@ -94,7 +95,7 @@ def test_the_best_peer_is_found_for_each_figure() -> None:
     ]
 
 
-def test_what_was_not_measured_is_not_judged() -> None:
+def test_what_was_not_measured_has_no_goal() -> None:
     assert list(evaluate(Results({DEFAULTS.name: [TURN]}, {DEFAULTS.name: Kind.OURS}, []))) == []
 
 
@@ -108,7 +109,14 @@ def test_a_new_run_keeps_what_people_wrote(tmp_path: Path) -> None:
     assert "**missed**" in text
 
 
-def test_every_turn_is_told_as_json() -> None:
-    data = json.loads(to_json(Run(results(), {"ray": "2"}, 1.5)))
+def test_json_has_every_turn(tmp_path: Path) -> None:
+    write_json(Run(results(), {"ray": "2"}, 1.5), tmp_path / "run.json")
+    data = json.loads((tmp_path / "run.json").read_text())
     assert data["turns"][OURS][0]["per_s"] == 6_000.0
-    assert all(goal["is_reached"] for goal in data["goals"])
+    assert all(goal["reached"] for goal in data["goals"])
+
+
+def test_a_quick_run_measures_every_goal() -> None:
+    kinds = {contender.kind for contender in CONTENDERS if contender.is_quick}
+    assert kinds == set(Kind)
+    assert {one.name for one in (ON, OFF, SHADOW, DEFAULTS)} == {one.name for one in SCENARIOS if one.is_quick}

@@ -1,6 +1,6 @@
 """Measures our service against its peers: `./pants run benchmarks/serving`, which gives the two binaries.
 
-It needs a home with a promoted release, and `h2load`. All servers run at once and are measured in turns; a time counts
+It needs `h2load`. All servers run at once and are measured in turns; a time counts
 only if the answers are right. Writes `benchmarks/serving/RESULTS.md`.
 """
 
@@ -25,16 +25,21 @@ from athanor.home import Home
 from serving.comparison.contenders import ATHANOR, CONTENDERS, Contender
 from serving.comparison.doors import TYPED_GRPC
 from serving.comparison.goals import Results
+from serving.comparison.home import make_home
 from serving.comparison.load import demand_h2load
 from serving.comparison.measure import Alone, Lane, Turn, measure_core, open_lane
 from serving.comparison.ours import make_core
 from serving.comparison.prepare import Prepared, prepare
-from serving.comparison.report import Run, show, to_json, write
+from serving.comparison.report import Run, show, write, write_json
 from serving.comparison.scenarios import SCENARIOS
 from serving.comparison.servers import Site
+from suite.console import make_console
 
 _RESULTS: Final = Path("benchmarks/serving/RESULTS.md")
 _PARTS: Final[Mapping[str, Sequence[Contender]]] = {"peers": CONTENDERS, "options": SCENARIOS}
+# Turns, and seconds for each figure.
+_WHOLE: Final = (3, 1.5)
+_QUICK: Final = (1, 0.5)
 _OURS: Final = ("ray", "grpcio", "onnxruntime", "scikit-learn", "numpy")
 _THEIRS: Final = ("mlserver", "bentoml", "mlflow", "scikit-learn")
 _TELL_VERSIONS: Final = """
@@ -76,8 +81,9 @@ def _measure(
     return Results(measured, {lane.name: lane.contender.kind for lane in lanes}, alone)
 
 
-def _choose(contenders: Sequence[Contender], names: Sequence[str]) -> list[Contender]:
-    return [one for one in contenders if not names or one.name in names]
+def _choose(contenders: Sequence[Contender], options: argparse.Namespace) -> list[Contender]:
+    named = [one for one in contenders if not options.only or one.name in options.only]
+    return [one for one in named if one.is_quick or options.only or not options.quick]
 
 
 def _join(parts: Sequence[Results]) -> Results:
@@ -98,33 +104,41 @@ def _read_options() -> argparse.Namespace:
     everybody = [contender.name for part in _PARTS.values() for contender in part]
     parser = argparse.ArgumentParser(prog="./pants run benchmarks/serving --", description=__doc__)
     parser.add_argument("peers", help=argparse.SUPPRESS)
-    parser.add_argument("--home", type=Path, help="with a promoted release; ATHANOR_HOME, else .athanor, by default")
-    parser.add_argument("--turns", type=int, default=3, help="of each, 3 if not given")
-    parser.add_argument("--seconds", type=float, default=1.5, help="for each figure in each turn, 1.5 if not given")
+    parser.add_argument("--home", type=Path, help="with a promoted release; one is made for the run if not given")
+    parser.add_argument(
+        "--quick", action="store_true", help="a short turn of fewer contenders, RESULTS.md stays as it is"
+    )
+    parser.add_argument("--turns", type=int, help="of each, 3 if not given")
+    parser.add_argument("--seconds", type=float, help="for each figure in each turn, 1.5 if not given")
     parser.add_argument("--part", choices=_PARTS, help="one part alone; RESULTS.md stays as it is")
     parser.add_argument(
         "--only", choices=everybody, action="append", default=[], help="those alone; RESULTS.md stays as it is"
     )
-    parser.add_argument("--json", type=Path, help="file for every figure of every turn")
-    return parser.parse_args()
+    parser.add_argument("--json", type=Path, help="file for the goals, and every figure of every turn")
+    options = parser.parse_args()
+    turns, seconds = _QUICK if options.quick else _WHOLE
+    options.turns = options.turns or turns
+    options.seconds = options.seconds or seconds
+    return options
 
 
 def _run(options: argparse.Namespace, console: Console) -> Run:
     demand_h2load()
     with tempfile.TemporaryDirectory(prefix="athanor-benchmark-") as folder, Progress(console=console) as progress:
-        task = progress.add_task("fit the champion's pipeline anew", total=1)
-        site = Site(prepare(Home.find(options.home), Path(folder)), options.peers, Path(folder, "servers"))
+        task = progress.add_task("train the champion, fit its pipeline anew", total=1)
+        home = Home.find(options.home) if options.home else make_home(Path(folder, "home"))
+        site = Site(prepare(home, Path(folder)), options.peers, Path(folder, "servers"))
         progress.advance(task)
         results = []
         for name, contenders in _PARTS.items():
-            chosen = _choose(contenders, options.only)
+            chosen = _choose(contenders, options)
             if options.part in (None, name) and chosen:
                 results.append(compete(chosen, site, options.turns, options.seconds, progress))
         return Run(_join(results), _versions(options.peers), options.seconds)
 
 
 def main() -> int:
-    options, console = _read_options(), Console(highlight=False)
+    options, console = _read_options(), make_console()
     try:
         run = _run(options, console)
     except (AthanorError, RuntimeError) as error:
@@ -132,8 +146,8 @@ def main() -> int:
         return 1
     show(run, console)
     if options.json:
-        options.json.write_text(to_json(run))
-    if not (options.part or options.only):
+        write_json(run, options.json)
+    if not (options.part or options.only or options.quick):
         write(run, _RESULTS)
         console.print(f"written: {_RESULTS}")
     return 0

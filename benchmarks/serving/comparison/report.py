@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
-from serving.comparison.goals import OURS, Results, Verdict, evaluate
+from serving.comparison.goals import OURS, Results, evaluate
 from serving.comparison.measure import CLIENTS, Turn
-
-KEPT_FROM: Final = "## What limits us"
-"""Where the part of RESULTS.md begins that people write and a run keeps."""
+from suite.goals import GOAL_COLUMNS, goal_row, write_goals
+from suite.machine import describe_machine
+from suite.results import markdown, rewrite
 
 _FIGURES: Final = (
     "lane",
@@ -31,7 +27,7 @@ _FIGURES: Final = (
     "rows/s, batches",
     "requests/s, ours = 1",
 )
-_GOALS: Final = ("goal", "measured", "wanted", "", "against")
+_GOALS: Final = (*GOAL_COLUMNS, "against")
 
 
 @dataclass(frozen=True)
@@ -83,19 +79,13 @@ def _core(results: Results) -> str:
     )
 
 
-def _verdicts(results: Results) -> Iterator[tuple[str, ...]]:
-    for verdict in evaluate(results):
-        yield (
-            verdict.sentence,
-            f"{verdict.ratio:.2f}",
-            f"{'at least' if verdict.is_least else 'at most'} {verdict.limit:g}",
-            "reached" if verdict.is_reached else "**missed**",
-            verdict.against,
-        )
+def _goals(results: Results) -> Iterator[tuple[str, ...]]:
+    for goal in evaluate(results):
+        yield (*goal_row(goal), goal.against)
 
 
 def show(run: Run, console: Console) -> None:
-    for header, rows in ((_FIGURES, _figures(run.results)), (_GOALS, _verdicts(run.results))):
+    for header, rows in ((_FIGURES, _figures(run.results)), (_GOALS, _goals(run.results))):
         table = Table(*header)
         for row in rows:
             table.add_row(*(cell.strip("*") for cell in row))
@@ -103,25 +93,22 @@ def show(run: Run, console: Console) -> None:
     console.print(_core(run.results))
 
 
-def to_json(run: Run) -> str:
-    """Every figure of every turn, and the goals."""
-    verdicts: list[Verdict] = list(evaluate(run.results))
-    data: dict[str, Any] = {
-        "machine": _machine(),
-        "versions": dict(run.versions),
-        "seconds": run.seconds,
-        "turns": {name: [asdict(turn) for turn in turns] for name, turns in run.results.turns.items()},
-        "core": [asdict(one) for one in run.results.alone],
-        "goals": [asdict(verdict) | {"is_reached": verdict.is_reached} for verdict in verdicts],
-    }
-    return json.dumps(data, indent=2) + "\n"
+def write_json(run: Run, path: Path) -> None:
+    """Writes every figure of every turn, and the goals."""
+    write_goals(
+        path,
+        evaluate(run.results),
+        machine=describe_machine(),
+        versions=dict(run.versions),
+        seconds=run.seconds,
+        turns={name: [asdict(turn) for turn in turns] for name, turns in run.results.turns.items()},
+        core=[asdict(one) for one in run.results.alone],
+    )
 
 
 def write(run: Run, path: Path) -> None:
-    """Rewrites the file, except for the part below `KEPT_FROM`, which people write."""
-    old = path.read_text() if path.exists() else ""
-    kept = old[old.index(KEPT_FROM) :] if KEPT_FROM in old else f"{KEPT_FROM}\n"
-    path.write_text("\n".join([*_lines(run), kept]))
+    """Rewrites the file, except for the part that people write."""
+    rewrite(path, _lines(run))
 
 
 def _lines(run: Run) -> Iterator[str]:
@@ -130,7 +117,7 @@ def _lines(run: Run) -> Iterator[str]:
         "",
         "Made by `./pants run benchmarks/serving`; only what stands below *What limits us* is written by hand.",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}.",
+        f"{datetime.now(UTC):%Y-%m-%d}, {describe_machine()}.",
         f"Versions: {', '.join(f'{name} {version}' for name, version in run.versions.items())}.",
         "",
         *_METHOD,
@@ -138,11 +125,11 @@ def _lines(run: Run) -> Iterator[str]:
         "",
         "## Goals",
         "",
-        *_markdown(_GOALS, _verdicts(run.results)),
+        *markdown(_GOALS, _goals(run.results)),
         "",
         "## Figures",
         "",
-        *_markdown(_FIGURES, _figures(run.results)),
+        *markdown(_FIGURES, _figures(run.results)),
         "",
         _core(run.results),
         "",
@@ -159,15 +146,3 @@ _METHOD: Final = (
     "*At half* is a fixed rate of half the requests/s beside it, evenly spaced. Ratios are taken turn by turn, against",
     "the best peer of that turn. The top of each peer's module in `comparison/` describes its settings.",
 )
-
-
-def _markdown(header: Sequence[str], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
-    yield f"| {' | '.join(header)} |"
-    yield f"|---|{'---:|' * (len(header) - 1)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-
-
-def _machine() -> str:
-    python = ".".join(map(str, sys.version_info[:3]))
-    return f"{os.cpu_count()} cores ({platform.machine()}), CPython {python}"

@@ -89,13 +89,15 @@ def run_with_shadow(name: str, site: Site) -> Iterator[Server]:
         yield server
 
 
-def _ours(name: str, start: Any) -> Contender:
-    return Contender(name, Kind.OURS, start, (TYPED_GRPC,))
+def _ours(name: str, start: Any, *, is_quick: bool = True) -> Contender:
+    return Contender(name, Kind.OURS, start, (TYPED_GRPC,), is_quick)
 
 
 DEFAULTS: Final = _ours("as it comes", partial(run_athanor, "as it comes"))
 OFF: Final = _ours("telemetry off", partial(run_athanor, "telemetry off", flags=_OFF))
 ON: Final = _ours("all telemetry on", partial(run_with_telemetry, "all telemetry on", ()))
-EVERY: Final = _ours("every request traced and logged", partial(run_with_telemetry, "every request", _ALL))
+EVERY: Final = _ours(
+    "every request traced and logged", partial(run_with_telemetry, "every request", _ALL), is_quick=False
+)
 SHADOW: Final = _ours("shadow on", partial(run_with_shadow, "shadow on"))
 SCENARIOS: Final = (DEFAULTS, OFF, ON, EVERY, SHADOW)
