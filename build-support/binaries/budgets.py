@@ -17,6 +17,7 @@ FILE: Final = Path("3rdparty/python/budgets.toml")
 # All below this line of the file is written by `write`, and read in reviews.
 _RECORDED: Final = "# --- What the binaries hold"
 _CULPRITS: Final = 5
+_REWRITE: Final = ": if that is intended, run `./pants budgets`"
 
 
 @dataclass(frozen=True)
@@ -50,19 +51,24 @@ def read(text: str) -> dict[str, Budget]:
 
 
 def problems(pex: PexFile, budget: Budget) -> Iterator[str]:
-    """A sentence for each violation of a binary's budget, with the culprit's name."""
+    """A sentence for each violation of a binary's budget, with the culprit's name and the remedy."""
     sizes = {found.name: found.size / MB for found in pex.distributions}
-    for name in sorted(set(sizes) - set(budget.distributions)):
-        yield f"{pex.name}.pex holds {name} ({sizes[name]:.2f} MB), which is not in its list"
-    for name in sorted(set(budget.distributions) - set(sizes)):
-        yield f"{pex.name}.pex no longer holds {name}, which is in its list"
+    recorded = budget.distributions
+    for name in sorted(set(sizes) - set(recorded)):
+        yield f"{pex.name}.pex holds {name} ({sizes[name]:.2f} MB), which is not in its list{_REWRITE}"
+    for name in sorted(set(recorded) - set(sizes)):
+        yield f"{pex.name}.pex no longer holds {name}, which is in its list{_REWRITE}"
     for name in sorted(set(budget.without) & set(sizes)):
-        yield f"{pex.name}.pex holds {name}, which it must never hold"
+        yield f"{pex.name}.pex holds {name}, which it must never hold{_decide(pex, 'without')}"
     if pex.size > budget.size_mb * MB:
         yield (
             f"{pex.name}.pex is {pex.size / MB:.1f} MB, over the limit of {budget.size_mb:g}; "
-            f"grown most since the list was written: {_grown(sizes, budget.distributions)}"
+            f"grown most since the list was written: {_grown(sizes, recorded)}{_decide(pex, 'size_mb')}"
         )
+
+
+def _decide(pex: PexFile, limit: str) -> str:
+    return f": if that is intended, change `{limit}` of [{pex.name}] in {FILE} by hand, then run `./pants budgets`"
 
 
 def _grown(sizes: Mapping[str, float], recorded: Mapping[str, float]) -> str:
@@ -83,8 +89,8 @@ def _record(pex: PexFile) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="./pants budgets", description="Records the content of binaries in dist/.")
-    parser.add_argument("--dist", type=Path, default=Path("dist"))
+    parser = argparse.ArgumentParser(prog="./pants budgets", description="Packages binaries and records their content.")
+    parser.add_argument("--dist", type=Path, required=True, help="the folder of the binaries; Pants gives it")
     dist: Path = parser.parse_args().dist
     text = FILE.read_text()
     # Without its binary, a budget would lose its list.

@@ -234,4 +234,4 @@ def test_images_are_left_out_where_no_engine_answers(
 def test_a_pants_error_fails_the_run(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     repository.write("targets.json", "no JSON")
     assert main([], repository.root) == 1
-    assert "affected: ./pants --changed-since=" in capsys.readouterr().err
+    assert "affected: ./pants --changed-diffspec=" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ci import scripted_pants
+from ci import affected, scripted_pants
 from ci.edits import git
 
 TARGETS = {
@@ -69,7 +69,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     """A repository on a branch of its own that has not left `main` yet."""
     repository = Repository(tmp_path / "clone", tmp_path / "log")
     monkeypatch.setenv("PANTS_LOG", str(repository.log))
-    monkeypatch.setattr("ci.affected._has_engine", lambda: True)
+    monkeypatch.setattr(affected, "_has_engine", lambda: True)
     repository.root.mkdir()
     repository.git("init", "--quiet", "--initial-branch=main")
     for path in FILES:

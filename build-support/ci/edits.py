@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -22,13 +25,16 @@ class Edit:
     deleted: bool = False
 
 
-def git(root: Path, *arguments: str) -> str:
-    """What git prints.
+def git(root: Path, *arguments: str, given: str = "", variables: Mapping[str, str] | None = None) -> str:
+    """What git prints, with a text on stdin and more variables in its environment.
 
     Raises:
         subprocess.CalledProcessError: Git refused; `stderr` says why.
     """
-    return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
+    environment = {**os.environ, **(variables or {})}
+    return subprocess.run(
+        ["git", *arguments], cwd=root, check=True, capture_output=True, text=True, input=given, env=environment
+    ).stdout
 
 
 def find_base(root: Path, since: str | None) -> str:
@@ -56,6 +62,24 @@ def find_edits(root: Path, base: str) -> tuple[Edit, ...]:
     unknown = git(root, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
     paths = {path for path in (*changed, *unknown) if path}
     return tuple(sorted(Edit(path, deleted=not _exists(root / path)) for path in paths))
+
+
+def as_diffspec(root: Path, edits: Iterable[Edit]) -> str:
+    """Two trees that differ by these paths alone, as `--changed-diffspec` takes them.
+
+    Git stores them without content, and unreferenced: no commit is made; HEAD, the user's index and files stay.
+    """
+    edits = tuple(edits)
+    return "..".join(_tree_of(root, [edit.path for edit in edits if edit.deleted is side]) for side in (True, False))
+
+
+def _tree_of(root: Path, paths: Iterable[str]) -> str:
+    nothing = git(root, "hash-object", "-w", "--stdin").strip()
+    entries = "".join(f"100644 {nothing}\t{path}\0" for path in paths)
+    with tempfile.TemporaryDirectory(prefix="affected-") as folder:
+        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        git(root, "update-index", "-z", "--index-info", given=entries, variables=index)
+        return git(root, "write-tree", variables=index).strip()
 
 
 def text_at(root: Path, commit: str, path: PurePath) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ci.edits import git
+from ci.edits import Edit, as_diffspec, git
 
 # Kinds of target that the goals `test` and `package` run, among all that this repository may load.
 TESTS = frozenset({"python_test", "shunit2_test", "experimental_test_shell_command"})
@@ -41,29 +42,29 @@ def all_targets(root: Path) -> dict[str, Target]:
     return _peek(root, "peek", "::")
 
 
-def changed_targets(root: Path, since: str, *options: str) -> dict[str, Target]:
-    """The targets of files that differ from a commit, and all their dependents, by address."""
-    return _peek(root, *options, f"--changed-since={since}", "--changed-dependents=transitive", "peek")
+def changed_targets(root: Path, edits: Collection[Edit], *options: str) -> dict[str, Target]:
+    """The targets of edited files, and all their dependents, by address."""
+    if not edits:
+        return {}
+    # Not --changed-since: it always compares with HEAD as well, so that no edit can be kept from Pants.
+    diffspec = as_diffspec(root, edits)
+    return _peek(root, *options, f"--changed-diffspec={diffspec}", "--changed-dependents=transitive", "peek")
 
 
-def dependents(root: Path, specs: Iterable[str]) -> frozenset[str]:
+def dependents(root: Path, specs: Iterable[str], *options: str) -> frozenset[str]:
     """The addresses of these targets and of all their dependents."""
-    return frozenset(_pants(root, "dependents", "--transitive", "--closed", *specs).split())
+    specs = tuple(specs)
+    return frozenset(_pants(root, *options, "dependents", "--transitive", "--closed", *specs).split() if specs else ())
 
 
-def former_dependents(root: Path, base: str, deleted: Iterable[str]) -> dict[str, Target]:
-    """The targets of deleted files, and all their dependents, at the base.
-
-    The working tree has lost them: a test no longer depends on its deleted fixture or conftest.py.
-    """
+@contextmanager
+def tree_at(root: Path, commit: str) -> Iterator[Path]:
+    """A worktree of a commit, inside the context: the present one has lost the dependents of what was deleted."""
     with tempfile.TemporaryDirectory(prefix="affected-") as folder:
         then = Path(folder) / "base"
-        git(root, "worktree", "add", "--quiet", "--detach", str(then), base)
+        git(root, "worktree", "add", "--quiet", "--detach", str(then), commit)
         try:
-            for path in deleted:
-                with (then / path).open("a") as file:
-                    file.write("\n")  # an edit, of which Pants finds the dependents
-            return changed_targets(then, "HEAD", "--no-pantsd")
+            yield then
         finally:
             git(root, "worktree", "remove", "--force", str(then))
 

@@ -32,8 +32,8 @@ def _with_dependents(targets: Targets, roots: set[str]) -> list[str]:
     return sorted(found)
 
 
-def _changed(targets: Targets, since: str) -> list[str]:
-    files = _git("diff", "--name-only", since) + _git("ls-files", "--others", "--exclude-standard")
+def _changed(targets: Targets, diffspec: str) -> list[str]:
+    files = _git("diff-tree", "--no-commit-id", "--name-only", "-r", diffspec)
     build = {str(Path(file).parent) for file in files if Path(file).name == "BUILD"}
     owners = {name for name in targets if set(_sources(targets, name)) & set(files) or name.split(":")[0] in build}
     owners |= {name for name, target in targets.items() if _stands_for(target, files)}
@@ -43,6 +43,11 @@ def _changed(targets: Targets, since: str) -> list[str]:
 def _stands_for(target: dict[str, list[str]], files: list[str]) -> bool:
     """Whether one of the files, there or not, is one of those for which a target stands."""
     return target["kind"] == ["python_tests"] and any(fnmatch(file, target["sources"][0]) for file in files)
+
+
+def _named(targets: Targets, spec: str) -> list[str]:
+    named = [name for name in targets if name == spec or (spec.endswith("::") and name.startswith(spec[:-2]))]
+    return named or sys.exit(f"{spec} is not a target")
 
 
 def _peek(targets: Targets, addresses: list[str]) -> str:
@@ -55,17 +60,17 @@ def _peek(targets: Targets, addresses: list[str]) -> str:
 
 
 def main() -> int:
-    """Answers `peek`, `--changed-since=… peek` and `dependents`; notes down any other goal."""
+    """Answers `peek`, `--changed-diffspec=… peek` and `dependents`; notes down any other goal."""
     targets: Targets = json.loads(Path("targets.json").read_text())
     goal = next(argument for argument in sys.argv[1:] if not argument.startswith("-"))
     options = dict(argument.split("=", 1) for argument in sys.argv[1:] if argument.startswith("--") and "=" in argument)
     if goal == "peek":
-        since = options.get("--changed-since")
-        print(_peek(targets, _changed(targets, since) if since else sorted(targets)))
+        diffspec = options.get("--changed-diffspec")
+        print(_peek(targets, _changed(targets, diffspec) if diffspec else sorted(targets)))
         return 0
     if goal == "dependents":
-        below = [spec.removesuffix("::") for spec in sys.argv[1:] if spec.endswith("::")]
-        print("\n".join(_with_dependents(targets, {name for name in targets if name.startswith(tuple(below))})))
+        specs = [argument for argument in sys.argv[1:] if argument != goal and not argument.startswith("-")]
+        print("\n".join(_with_dependents(targets, {name for spec in specs for name in _named(targets, spec)})))
         return 0
     with Path(os.environ["PANTS_LOG"]).open("a") as log:
         tags = f" --tag={options['--tag']}" if "--tag" in options else ""

@@ -42,6 +42,45 @@ RULES = (
     Rule(("ruff.toml", "3rdparty/tools/ruff.lock"), frozenset({"lint"}), "configures every lint"),
 )
 
+
+@dataclass(frozen=True)
+class Resolve:
+    """A lock of code. An edit selects the dependents of the requirements that it affects: see requirements.py.
+
+    Attributes:
+        generator: target that generates one target for each requirement.
+        readers: specs of targets that depend on the text of the lock or of the requirements file.
+        generating: requirements that generate the code of each `protobuf_source`, unseen by its dependencies.
+    """
+
+    lock: str
+    requirements: str
+    generator: str
+    readers: tuple[str, ...]
+    generating: frozenset[str] = frozenset()
+
+
+RESOLVES = (
+    Resolve(
+        "3rdparty/python/default.lock",
+        "3rdparty/python/requirements.txt",
+        "3rdparty/python:requirements",
+        # Training only records the lock's digest: of its dependents, this test alone can notice the lock's text.
+        ("3rdparty/python:locks", "tests/training/train/provenance_test.py:tests"),
+        # As in pants-plugins/protobuf_codegen/subsystem.py.
+        frozenset({"grpcio-tools", "mypy-protobuf"}),
+    ),
+    *(
+        Resolve(f"{stem}.lock", f"{stem}.txt", f"{folder}:{name}-requirements", (f"{folder}:locks",))
+        for folder, name in (
+            ("3rdparty/benchmarks", "data-peers"),
+            ("3rdparty/benchmarks", "serving-peers"),
+            ("3rdparty/tests", "serving-clients"),
+        )
+        for stem in (f"{folder}/{name}",)
+    ),
+)
+
 # They select nothing, unless a target owns them.
 DOCUMENTS = ("*.md", "docs/*", "LICENSE", ".github/*")
 

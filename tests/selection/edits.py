@@ -1,5 +1,6 @@
 """Edits that cases make. They are exact: an edit that no longer fits the tree is an error, not a passing case."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,22 @@ class Replace:
 
 
 @dataclass(frozen=True)
+class Upgrade:
+    """Gives a distribution of a lock a later version, in each of its entries."""
+
+    path: str
+    distribution: str
+
+    def apply(self, root: Path) -> None:
+        file = _existing(root, self.path)
+        pin = rf"^({re.escape(self.distribution)}==\S+)"
+        after, found = re.subn(pin, r"\1.post1", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        if not found:
+            raise CaseError(f"{self.path} has no entry of {self.distribution}; correct the case")
+        file.write_text(after, encoding="utf-8")
+
+
+@dataclass(frozen=True)
 class Write:
     """Writes a new file."""
 
@@ -86,9 +103,10 @@ class Delete:
         _existing(root, self.path).unlink()
 
 
-_BY_KEY: Final[Mapping[str, type[Append | Replace | Write | Rename | Delete]]] = {
+_BY_KEY: Final[Mapping[str, type[Append | Replace | Upgrade | Write | Rename | Delete]]] = {
     "append": Append,
     "replace": Replace,
+    "upgrade": Upgrade,
     "write": Write,
     "rename": Rename,
     "delete": Delete,

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from selection.edits import Append, Delete, Edit, Rename, Replace, Write
+from selection.edits import Append, Delete, Edit, Rename, Replace, Upgrade, Write
 from selection.errors import AskError, CaseError
 from selection.scratch import Scratch, git
 
@@ -61,12 +61,21 @@ def test_a_tree_is_edited_and_then_as_it_was(edit: Edit, after: dict[str, str], 
         Write("a.py", ""),
         Rename("c", "d"),
         Delete("c"),
+        Upgrade("a.py", "one"),
     ],
 )
 def test_an_edit_that_does_not_fit_is_an_error(edit: Edit, scratch: Scratch) -> None:
     with pytest.raises(CaseError), scratch.edited([Append("b.css"), edit]):
         pass
     assert git(scratch.root, "status", "--porcelain") == ""
+
+
+def test_every_entry_of_a_distribution_is_upgraded_and_no_other(scratch: Scratch) -> None:
+    lock = "a==1.0 ; python_version < '3' \\\n    --hash=x\na==2.0 \\\n    # via a\na-b==1.0 \\\n"
+    (scratch.root / "some.lock").write_text(lock)
+    Upgrade("some.lock", "a").apply(scratch.root)
+    expected = lock.replace("a==1.0", "a==1.0.post1").replace("a==2.0", "a==2.0.post1")
+    assert (scratch.root / "some.lock").read_text() == expected
 
 
 def test_what_is_kept_is_the_new_beginning(scratch: Scratch) -> None:
