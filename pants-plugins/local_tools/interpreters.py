@@ -11,6 +11,8 @@ from pathlib import Path
 # A pyenv shim may exist and fail, and a system may ship an interpreter that cannot make environments.
 _PROBE = """
 import ensurepip, os, sys, venv
+if sys.version_info < (3, 12):
+    import distutils.core  # which Debian packages apart
 if "%d.%d" % sys.version_info[:2] != sys.argv[1] or sys.implementation.name != "cpython":
     sys.exit(1)
 print(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
