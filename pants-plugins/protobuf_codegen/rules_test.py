@@ -23,11 +23,9 @@ from pants.engine.target import GeneratedSources, HydratedSources, HydrateSource
 from pants.source.source_root import NoSourceRootError
 from pants.testutil.rule_runner import QueryRule, RuleRunner, engine_error
 
+from local_tools.register import set_up
 from protobuf_codegen import register
 from protobuf_codegen.rules import GeneratePythonFromProtobuf, ProtocError, ProtoTree, in_repository
-
-INTERPRETERS = "PANTS_PYTHON_BOOTSTRAP_SEARCH_PATH"
-PEX_TOOL = ("PANTS_PEX_CLI_VERSION", "PANTS_PEX_CLI_URL_TEMPLATE", "PANTS_PEX_CLI_KNOWN_VERSIONS")
 
 FILES = {
     "3rdparty/BUILD": dedent(
@@ -71,7 +69,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
         archive.extract(f"{built}/generator.pex", folder)
     env = {
         "PEX_TOOLS": "1",
-        "PEX_PYTHON_PATH": ":".join(ast.literal_eval(os.environ[INTERPRETERS])),
+        "PEX_PYTHON_PATH": str(set_up().interpreters),
         "PEX_ROOT": str(folder / "root"),
     }
     command = [sys.executable, str(folder / built / "generator.pex"), "repository", "extract", f"--dest-dir={folder}"]
@@ -101,7 +99,7 @@ def runner(wheels: Path) -> RuleRunner:
             f"--python-repos-find-links=['{wheels.as_uri()}']",
             "--protobuf-codegen-requirements=['//3rdparty:grpcio-tools', '//3rdparty:mypy-protobuf']",
         ],
-        env_inherit={"PATH", INTERPRETERS, *PEX_TOOL},
+        env_inherit={"PATH"},
     )
     return runner
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import subprocess
@@ -17,12 +16,11 @@ from pants.core.util_rules.partitions import Partitions
 from pants.engine.addresses import Address
 from pants.testutil.rule_runner import QueryRule, RuleRunner
 
+from local_tools.register import set_up
 from workflow_lint import register
 from workflow_lint.rules import CheckJsonschemaRequest, WorkflowsFieldSet, ZizmorRequest
 from workflow_lint.targets import WorkflowsTarget
 
-INTERPRETERS = "PANTS_PYTHON_BOOTSTRAP_SEARCH_PATH"
-PEX_TOOL = ("PANTS_PEX_CLI_VERSION", "PANTS_PEX_CLI_URL_TEMPLATE", "PANTS_PEX_CLI_KNOWN_VERSIONS")
 GOOD = """
 name: good
 on: pull_request
@@ -48,7 +46,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
         archive.extract(f"{built}/linters.pex", folder)
     env = {
         "PEX_TOOLS": "1",
-        "PEX_PYTHON_PATH": ":".join(ast.literal_eval(os.environ[INTERPRETERS])),
+        "PEX_PYTHON_PATH": str(set_up().interpreters),
         "PEX_ROOT": str(folder / "root"),
     }
     command = [sys.executable, str(folder / built / "linters.pex"), "repository", "extract", f"--dest-dir={folder}"]
@@ -75,7 +73,7 @@ def runner(wheels: Path) -> RuleRunner:
             "--zizmor-args=['--persona=pedantic']",
             f"--python-repos-find-links=['{wheels.as_uri()}']",
         ],
-        env_inherit={"PATH", INTERPRETERS, *PEX_TOOL},
+        env_inherit={"PATH"},
     )
     return runner
 

@@ -7,6 +7,7 @@ from pants.util.strutil import help_text
 
 
 class WorkflowsSourcesField(MultipleSourcesField):
+    help = help_text("The workflows; by default all of the folder.")
     default = ("*.yaml", "*.yml")
     expected_file_extensions = (".yaml", ".yml")
     uses_source_roots = False

@@ -32,22 +32,19 @@ def run(
     )
 
 
-def installation(environment: dict[str, str]) -> Path:
-    """The folder that the script would install into: named by version and locks."""
-    locks = b"".join((SCRIPT.parent / "3rdparty/tools" / name).read_bytes() for name in ("pants.lock", "pex.lock"))
-    name = f"{VERSION}-{hashlib.sha256(locks).hexdigest()[:12]}"
-    return Path(environment["XDG_CACHE_HOME"]) / "athanor/pants" / name
+def installation(environment: dict[str, str], name: str = VERSION, lock: str = "pants.lock") -> Path:
+    """The folder that the script would install into: named by version and lock."""
+    digest = hashlib.sha256((SCRIPT.parent / "3rdparty/tools" / lock).read_bytes()).hexdigest()[:12]
+    return Path(environment["XDG_CACHE_HOME"]) / f"athanor/pants/{name}-{digest}"
 
 
 def install_recorder(environment: dict[str, str]) -> None:
-    """An installation whose Pants prints its arguments."""
-    folder = installation(environment)
-    for name in ("bin/python", "interpreters/python3.9", "interpreters/python3.11"):
-        path = folder / name
+    """An installation whose interpreters print their folder and arguments."""
+    tools = installation(environment, "tools", "pex.lock")
+    for path in (installation(environment) / "bin/python", tools / "interpreters/python3.11"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$PWD" "$@"; cat; exit 42\n')
         path.chmod(0o755)
-    (folder / "pex.digest").write_text(f"{'0' * 64}|1")
 
 
 def test_without_an_interpreter_one_message_names_the_remedies(environment: dict[str, str], tmp_path: Path) -> None:
@@ -74,6 +71,24 @@ def test_arguments_input_and_exit_status_pass_through(environment: dict[str, str
     assert done.returncode == 42
     assert done.stdout.splitlines() == [str(SCRIPT.parent), "-m", "pants", "run", "a b", "--", "*", "typed"]
     assert done.stderr == ""
+
+
+def test_affected_runs_on_the_interpreter_of_the_code(environment: dict[str, str], tmp_path: Path) -> None:
+    install_recorder(environment)
+    (installation(environment) / "bin/python").write_text("#!/usr/bin/env bash\nexit 1\n")
+    Path("build-support").mkdir(exist_ok=True)
+    done = run(environment, "affected", "--dry-run", folder=tmp_path)
+    assert done.returncode == 42
+    expected = [f"{SCRIPT.parent}/build-support", "-EsB", "-m", "ci.affected", "--dry-run"]
+    assert done.stdout.splitlines() == expected
+
+
+def test_missing_tools_are_made_before_pants_runs(environment: dict[str, str], tmp_path: Path) -> None:
+    install_recorder(environment)
+    shutil.rmtree(installation(environment, "tools", "pex.lock"))
+    done = run(environment, "--version", folder=tmp_path)
+    assert done.returncode == 42
+    assert done.stdout == "", "the path that it prints is not Pants' output"
 
 
 def test_what_was_interrupted_is_not_trusted(environment: dict[str, str], tmp_path: Path) -> None:
