@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pants.backend.python.subsystems.setup import PythonSetup
 from pants.backend.python.util_rules import pex_cli
 from pants.backend.python.util_rules.pex_cli import PexCli
 from pants.core.subsystems import python_bootstrap
@@ -22,6 +23,7 @@ def test_pants_takes_the_pex_tool_and_the_interpreters_from_the_folder(
 ) -> None:
     for name in ("default_version", "default_url_template", "default_known_versions"):
         monkeypatch.setattr(PexCli, name, getattr(PexCli, name))  # as it was, after the test
+    monkeypatch.setattr(PythonSetup, "pip_version", vars(PythonSetup)["pip_version"])
     tools = Tools(tmp_path)
     (tmp_path / "pex.digest").write_text(f"{'0' * 64}|3")
     set_defaults(tools)
@@ -32,10 +34,12 @@ def test_pants_takes_the_pex_tool_and_the_interpreters_from_the_folder(
             QueryRule(PexCli, []),
             QueryRule(Platform, []),
             QueryRule(PythonBootstrap, []),
+            QueryRule(PythonSetup, []),
         ]
     )
     request = runner.request(PexCli, []).get_request(runner.request(Platform, [])).download_file_request
     assert request.url == tools.pex.as_uri()
     assert request.expected_digest.serialized_bytes_length == 3
     assert runner.request(PexCli, []).version == f"v{pex_version()}"
+    assert runner.request(PythonSetup, []).pip_version.value == "26.2"
     assert runner.request(PythonBootstrap, []).interpreter_search_paths == (str(tools.interpreters),)
