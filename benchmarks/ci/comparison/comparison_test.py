@@ -1,12 +1,14 @@
 """Reading the log of a full run, and writing the results of an edit."""
 
+import json
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from ci.comparison.report import PROJECT_EDITS, Full, Row, evaluate, write
-from ci.comparison.timings import TimingsError, read_timings
+from ci.comparison.timings import TimingsError, read_processes, read_timings
 from suite.results import KEPT_FROM
 
 _LOG: Final = """\
@@ -14,11 +16,29 @@ _LOG: Final = """\
 ✓ tests/b/one_test.py:tests and 1 other file succeeded in 8.00s.
 ✓ tests/b/alone_test.py:../tests succeeded in 1.50s.
 """
-_TESTS: Final = ("tests/a/one_test.py", "tests/b/alone_test.py", "tests/b/one_test.py", "tests/b/two_test.py")
+_BATCH: Final = {"target_type": "python_test", "batch_compatibility_tag": "b", "resolve": None}
+_TARGETS: Final = [
+    {"sources": ["tests/a/one_test.py"], **_BATCH, "batch_compatibility_tag": None},
+    {"sources": ["tests/b/alone_test.py"], **_BATCH, "resolve": "other"},
+    {"sources": ["tests/b/one_test.py"], **_BATCH},
+    {"sources": ["tests/b/deeper/two_test.py"], **_BATCH},
+    {"sources": ["src/a.py"], **_BATCH, "target_type": "python_source"},
+]
+_REST: Final = ("extra_env_vars", "interpreter_constraints", "xdist_concurrency")
+
+
+def _processes() -> Mapping[str, Hashable]:
+    targets = [{"address": f"{target['sources'][0]}:tests", **dict.fromkeys(_REST), **target} for target in _TARGETS]
+    return read_processes(json.dumps(targets))
 
 
 def test_tests_that_share_a_process_share_its_time() -> None:
-    assert read_timings(_LOG, _TESTS) == dict(zip(_TESTS, (6.94, 1.5, 4.0, 4.0), strict=True))
+    assert read_timings(_LOG, _processes()) == {
+        "tests/a/one_test.py": 6.94,
+        "tests/b/alone_test.py": 1.5,
+        "tests/b/one_test.py": 4.0,
+        "tests/b/deeper/two_test.py": 4.0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -26,7 +46,7 @@ def test_tests_that_share_a_process_share_its_time() -> None:
 )
 def test_a_test_that_did_not_pass_has_no_time(log: str) -> None:
     with pytest.raises(TimingsError, match=r"no time of tests/a/one_test\.py"):
-        read_timings(log, _TESTS)
+        read_timings(log, _processes())
 
 
 def test_what_a_person_wrote_stays(tmp_path: Path) -> None:

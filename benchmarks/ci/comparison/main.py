@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -25,7 +25,7 @@ from selection.cases import Case, Selection, choose, read_cases
 from selection.scratch import Scratch, environment, git, scratch_clone
 
 from ci.comparison.report import OWN_TESTS_GOAL_S, PROJECT_EDITS, Full, Row, evaluate, write
-from ci.comparison.timings import read_timings
+from ci.comparison.timings import read_processes, read_timings
 from suite.goals import Comparison, Goal, write_goals
 from suite.machine import describe_machine
 
@@ -66,7 +66,7 @@ def measure(scratch: Scratch, cases: Sequence[Case], options: argparse.Namespace
         )
         log = log or (options.log.read_text(encoding="utf-8") if options.log else None)
         everything = ask_for_everything(scratch)
-        effort = read_timings(log, everything.tests) if log else None
+        effort = read_timings(log, _ask_for_processes(scratch)) if log else None
         selected = read_selected(options.selected) if options.selected else ask_all(scratch, cases, everything)
         rows = shares(cases, selected, everything.tests, effort)
         if options.times:
@@ -137,6 +137,13 @@ def times(scratch: Scratch, cases: Sequence[Case], folder: Path) -> Iterator[tup
             warm, _ = _run(scratch.root, _alone(folder / "warm"), affected)
             cold, _ = _run(scratch.root, _alone(Path(empty)), affected)
         yield case.name, (warm, cold)
+
+
+def _ask_for_processes(scratch: Scratch) -> Mapping[str, Hashable]:
+    """Which tests share a process."""
+    command = ("./pants", "--filter-target-type=python_test", "peek", "::")
+    done = subprocess.run(command, cwd=scratch.root, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
+    return read_processes(done.stdout)
 
 
 def _run_everything(scratch: Scratch, caches: Path) -> tuple[Full, str]:
