@@ -280,5 +280,16 @@ def test_columns_of_one_name_keep_their_own_rules() -> None:
             assert [breach.rule for breach in breaches] == ([Rule.MAXIMUM] if value > most else [])
 
 
+@pytest.mark.parametrize("rows", [1, 20])
+def test_text_without_a_pattern_can_be_required(rows: int) -> None:
+    toy = Toy()
+    for option in ("pattern", "example", "may_be_missing", "missing_budget"):
+        toy.column("code").ClearField(option)
+    column = toy.read().column("code")
+    assert validate([column], {"code": np.array(["any"] * rows, dtype=object)}) == ()
+    (breach,) = validate([column], {"code": np.array(["any"] * (rows - 1) + [""], dtype=object)})
+    assert (breach.rule, breach.rows.tolist()) == (Rule.REQUIRED, [rows - 1])
+
+
 def test_no_columns_break_nothing() -> None:
     assert validate([], {"other": np.zeros(7)}) == ()

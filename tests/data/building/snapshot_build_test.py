@@ -152,6 +152,10 @@ _POISONS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
         _half_missing,
         _HALF_MISSING,
     ),
+    "a column just over its budget": (
+        lambda f: f.assign(pressure=np.where(f.index % 100 < 26, np.nan, 1_000.0)),
+        r"pressure MISSING_BUDGET: missing in 520 rows \(26\.00%\), allowed: 25\.00%",
+    ),
     "rows from the future": (
         lambda f: f.assign(scheduled_departure=f["scheduled_departure"] + pd.Timedelta(days=365)),
         r"scheduled_departure FUTURE: 2000 rows .*is after 2014-01-01T00:00:00.000000 \(FUTURE\)",
