@@ -28,7 +28,7 @@ def run(
 ) -> "subprocess.CompletedProcess[str]":
     command = ["bash", str(SCRIPT), *arguments]
     return subprocess.run(
-        command, env=environment, cwd=folder, input=text, capture_output=True, text=True, check=False, timeout=60
+        command, env=environment, cwd=folder, input=text, capture_output=True, text=True, check=False, timeout=120
     )
 
 

@@ -28,7 +28,7 @@ def _run(
         input=stdin if stdin is not None else "",
         capture_output=True,
         encoding="utf-8",
-        timeout=100,
+        timeout=120,
         check=False,
     )
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -14,8 +15,10 @@ from google.rpc import error_details_pb2, status_pb2
 from athanor.client.connection.retries import RetryPolicy
 from athanor.errors import FieldViolation
 
-# For tests that should not wait.
-QUICK: Final = RetryPolicy(first_s=0.01, longest_s=0.05, patience_s=1.0)
+# Short waits, and on a busy machine still as many as it takes.
+QUICK: Final = RetryPolicy(first_s=0.01, longest_s=0.05, patience_s=60.0)
+# For services that never answer.
+IMPATIENT: Final = replace(QUICK, patience_s=1.0)
 
 Answer: TypeAlias = Callable[[delays_pb2.PredictRequest, Any], delays_pb2.PredictResponse]
 

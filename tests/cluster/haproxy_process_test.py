@@ -43,7 +43,7 @@ def _running(folder: Path, name: str, configuration: str) -> Iterator[Doors]:
     write_haproxy_script(script, tuple(map(str, doors)))
     process = subprocess.Popen([str(script), "-db", "-f", str(path)])
     try:
-        assert wait_until(lambda: _answers(port + 1), 20)
+        assert wait_until(lambda: _answers(port + 1), 60)
         yield doors
     finally:
         process.kill()
@@ -57,7 +57,7 @@ def _answers(port: int) -> bool:
 
 def ask(doors: Doors, path: str) -> tuple[int, str]:
     """Status and the rest of an answer. By hand: clients would send another path."""
-    with socket.create_connection(("127.0.0.1", doors.http_port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", doors.http_port), timeout=60) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
     return int(answer.split()[1]), answer
@@ -65,7 +65,7 @@ def ask(doors: Doors, path: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize(("name", "status"), [("app", 503), ("empty", 200)])
 def test_it_tells_strangers_whether_it_is_alive_and_no_more(doors: Mapping[str, Doors], name: str, status: int) -> None:
-    assert wait_until(lambda: ask(doors[name], "/-/healthz")[0] == status, 10)
+    assert wait_until(lambda: ask(doors[name], "/-/healthz")[0] == status, 60)
     for path in ("/-/routes", "/-/ROUTES", "/%2D/routes", "/%2d/%72outes", "/-/"):
         found, answer = ask(doors[name], path)
         assert found == 404
@@ -95,7 +95,7 @@ def test_grpc_answers_the_same_by_its_own_codes(
     with grpc.insecure_channel(f"127.0.0.1:{doors[name].grpc_port}") as channel:
         call: Any = channel.unary_unary(method, None, None)
         with pytest.raises(grpc.RpcError) as refused:
-            call(b"", timeout=5)
+            call(b"", timeout=60)
     assert refused.value.code() is code
     assert "secret_name" not in (refused.value.details() or "")
 

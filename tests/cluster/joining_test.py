@@ -127,7 +127,7 @@ def test_a_head_that_does_not_listen_is_waited_for_as_long_as_asked(
         began = time.monotonic()
         with pytest.raises(ServiceError, match=r"no Ray head listens at .*; start it by `node --head`"):
             require_cluster(address, tmp_path, wait_s)
-        assert wait_s <= time.monotonic() - began < 5
+        assert wait_s <= time.monotonic() - began < 60
 
 
 def test_a_node_of_this_machine_is_needed() -> None:

@@ -53,7 +53,7 @@ def count_starts(scenario: Any) -> int:
         assert haproxy._proc.returncode is not None
         return haproxy.starts
 
-    return asyncio.run(asyncio.wait_for(play(), 20))
+    return asyncio.run(asyncio.wait_for(play(), 120))
 
 
 async def kill(haproxy: HAProxy) -> asyncio.subprocess.Process:

@@ -23,7 +23,7 @@ from athanor.serving.setup.ports import find_free_ports
 
 _CONFIGURATION: Final = Path("docker/edge/haproxy.cfg")
 _HAPROXY: Final = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
-_TIMEOUT_S: Final = 20.0
+_TIMEOUT_S: Final = 60.0
 
 pytestmark = pytest.mark.skipif(_HAPROXY is None, reason="Debian's haproxy is not installed")
 

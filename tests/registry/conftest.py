@@ -1,6 +1,5 @@
 """Registries that the tests of this folder begin with."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,11 +44,17 @@ def filled(tmp_path_factory: pytest.TempPathFactory, empty: Workspace, releases:
     return workspace
 
 
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The workspace that each test resets: always the same database for MLflow and SQLAlchemy."""
+    return Workspace(tmp_path_factory.mktemp("place") / "workspace")
+
+
 @pytest.fixture
-def workspace(request: pytest.FixtureRequest, tmp_path: Path, empty: Workspace) -> Workspace:
+def workspace(request: pytest.FixtureRequest, place: Workspace, empty: Workspace) -> Workspace:
     """A test's own: filled if it asks for a `registered` registry."""
-    made: Workspace = request.getfixturevalue("filled") if "registered" in request.fixturenames else empty
-    return made.copy(tmp_path)
+    place.reset(request.getfixturevalue("filled") if "registered" in request.fixturenames else empty)
+    return place
 
 
 @pytest.fixture

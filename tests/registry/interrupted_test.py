@@ -49,7 +49,7 @@ def busy(filled: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspa
 
 @contextmanager
 def _ends_before(registry: Registry, last: int) -> Iterator[None]:
-    """Lets the process end before it writes for the so manieth time."""
+    """Ends the process before a write, counted from 1."""
     writes = count(1)
 
     def ending(write: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,11 +67,11 @@ def _ends_before(registry: Registry, last: int) -> Iterator[None]:
         yield
 
 
-def _interrupted(busy: Workspace, folder: Path, move: _Move) -> Iterator[tuple[Workspace, Registry, int]]:
-    """A registry that was interrupted before the first write of a move, the second and so on, and which it was."""
+def _interrupted(busy: Workspace, place: Workspace, move: _Move) -> Iterator[tuple[Registry, int]]:
+    """Yields registries interrupted before the first write of a move, the second and so on, and the write's number."""
     for last in count(1):
-        workspace = busy.copy(folder / str(last))
-        registry = workspace.open()
+        place.reset(busy)
+        registry = place.open()
         with _ends_before(registry, last):
             try:
                 move(registry)
@@ -79,24 +79,24 @@ def _interrupted(busy: Workspace, folder: Path, move: _Move) -> Iterator[tuple[W
                 pass
             else:
                 return
-        yield workspace, registry, last
+        yield registry, last
 
 
 @pytest.mark.parametrize("name", _MOVES)
-def test_the_doctor_ends_what_was_recorded_and_nothing_else(busy: Workspace, tmp_path: Path, name: str) -> None:
+def test_the_doctor_ends_what_was_recorded_and_nothing_else(busy: Workspace, place: Workspace, name: str) -> None:
     before = busy.open()
     moves, traffic = before.list_moves(MODEL), before.store.read_traffic(MODEL)
     moments = 0
-    for workspace, registry, last in _interrupted(busy, tmp_path, _MOVES[name]):
+    for registry, last in _interrupted(busy, place, _MOVES[name]):
         moments += 1
         assert registry.store.read_traffic(MODEL) == traffic, "the traffic file comes last"
         recorded = registry.list_moves(MODEL)
         assert recorded[: len(moves)] == moves
         assert len(recorded) - len(moves) == (last > 1), "the record comes first"
-        found = examine(registry, workspace.home.candidates, mend=True)
+        found = examine(registry, place.home.candidates, mend=True)
         assert bool(found) == (last > 1)
         assert all(finding.is_mended and finding.remedy for finding in found)
-        assert examine(registry, workspace.home.candidates) == []
+        assert examine(registry, place.home.candidates) == []
         assert registry.store.read_traffic(MODEL) == recorded[-1].traffic
         assert registry.list_moves(MODEL) == recorded
     # The record, the traffic file, and each alias that moved; a weight has no alias.
@@ -106,26 +106,26 @@ def test_the_doctor_ends_what_was_recorded_and_nothing_else(busy: Workspace, tmp
 
 
 @pytest.mark.parametrize("name", _MOVES)
-def test_the_same_move_again_ends_it_as_well(busy: Workspace, tmp_path: Path, name: str) -> None:
+def test_the_same_move_again_ends_it_as_well(busy: Workspace, place: Workspace, name: str) -> None:
     before = len(busy.open().list_moves(MODEL))
-    for workspace, registry, _ in _interrupted(busy, tmp_path, _MOVES[name]):
-        # Of one that was recorded, withdrawing finds nobody any more.
+    for registry, _ in _interrupted(busy, place, _MOVES[name]):
+        # After a recorded withdrawal, there is no variant left to withdraw.
         with suppress(NotFoundError):
             _MOVES[name](registry)
-        assert examine(registry, workspace.home.candidates) == []
+        assert examine(registry, place.home.candidates) == []
         assert len(registry.list_moves(MODEL)) == before + 1
 
 
-def test_rolling_back_to_the_challenger_is_ended_too(busy: Workspace, tmp_path: Path) -> None:
+def test_rolling_back_to_the_challenger_is_ended_too(busy: Workspace, place: Workspace, tmp_path: Path) -> None:
     workspace = busy.copy(tmp_path / "promoted")
     registry = workspace.open()
     registry.promote(MODEL, "1.2.0", _WHY)
     registry.challenge(MODEL, "1.0.0", 0.5, _WHY)
     moments = 0
-    for later, interrupted, last in _interrupted(workspace, tmp_path, lambda found: found.rollback(MODEL, _WHY)):
+    for interrupted, last in _interrupted(workspace, place, lambda found: found.rollback(MODEL, _WHY)):
         moments += 1
-        examine(interrupted, later.home.candidates, mend=True)
-        assert examine(interrupted, later.home.candidates) == []
+        examine(interrupted, place.home.candidates, mend=True)
+        assert examine(interrupted, place.home.candidates) == []
         champion = interrupted.store.read_traffic(MODEL).champion.semantic_version
         assert champion == ("1.0.0" if last > 1 else "1.2.0")
     assert moments == 4

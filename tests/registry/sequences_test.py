@@ -122,11 +122,9 @@ def _check_step(registry: Registry, step: _Step, now: _Expected) -> _Expected:
 
 @SLOW_PROPERTY
 @given(steps=st.lists(_STEPS, min_size=4, max_size=16))
-def test_the_traffic_is_what_the_moves_make_of_it(
-    filled: Workspace, tmp_path_factory: pytest.TempPathFactory, steps: list[_Step]
-) -> None:
-    workspace = filled.copy(tmp_path_factory.mktemp("moved"))
-    registry, now = workspace.open(), _Expected()
+def test_the_traffic_is_what_the_moves_make_of_it(filled: Workspace, place: Workspace, steps: list[_Step]) -> None:
+    place.reset(filled)
+    registry, now = place.open(), _Expected()
     # The first two, so that most of what follows is allowed.
     for step in (_promote("1.0.0"), _promote("1.0.1"), *steps):
         recorded = registry.list_moves(MODEL)
@@ -134,5 +132,5 @@ def test_the_traffic_is_what_the_moves_make_of_it(
         moves = registry.list_moves(MODEL)
         assert moves[: len(recorded)] == recorded
         assert len(moves) == now.moves == registry.store.read_traffic(MODEL).revision
-    assert examine(registry, workspace.home.candidates) == []
-    assert examine(workspace.open(), workspace.home.candidates) == []
+    assert examine(registry, place.home.candidates) == []
+    assert examine(place.open(), place.home.candidates) == []

@@ -37,7 +37,7 @@ ALIVE: Final = (
     (f"{OIP}ServerReady", oip.ServerReadyRequest()),
 )
 
-_PATIENCE_S: Final = 30.0
+_PATIENCE_S: Final = 120.0
 
 
 class ServeServer:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
-_GRACE_S: Final = 5.0
+_GRACE_S: Final = 60.0
 _POLL_S: Final = 0.02
 
 

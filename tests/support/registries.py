@@ -1,19 +1,21 @@
-"""Registries of a test's own, and processes that write to one, to be raced and to be killed.
-
-The processes are forked off a server that has imported everything and done nothing with it.
-"""
+"""Registries of a test's own, and writers to them in processes of their own, to race and to kill."""
 
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
+from mlflow.store.db import utils
+from sqlalchemy import Connection as Database
+from sqlalchemy import Engine, event
 from sqlalchemy.orm import configure_mappers
+from support.forks import FORKS, start
+from support.killed import STEP
 from support.releases import make_release
 
 from athanor.home import Home
@@ -25,13 +27,16 @@ from athanor.registry.tracking.lock import WriterLock
 from athanor.release.files import read_release
 
 MODEL: Final = "delays"
-FORKS: Final = get_context("forkserver")
-BEGUN: Final = "begun"
-DONE: Final = "done"
-# Once, in the server: each process would do it again.
+# Once, in the server: otherwise, each process would do it again.
 configure_mappers()
-# Far more than any wait takes: a process that died lets the others fail instead of waiting for ever.
-_PATIENCE_S: Final = 60.0
+# Otherwise, MLflow loads all of its 67 migrations to find it each time it opens a database.
+_REVISION: Final = utils._get_latest_schema_revision()  # type: ignore[no-untyped-call]
+utils._get_latest_schema_revision = lambda: _REVISION
+FORKS.set_forkserver_preload([__name__])
+_ENGINES: Final = WeakSet[Engine]()
+_READING: Final = ("SELECT", "PRAGMA", "SET", "SHOW")
+# Far more than any wait takes: after a process has died, the others fail instead of waiting forever.
+_PATIENCE_S: Final = 240.0
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,12 @@ class Workspace:
         """Making a database and registering take seconds, a copy none."""
         return Workspace(shutil.copytree(self.path, to / "workspace"))
 
-
-def start(target: Any, *arguments: Any) -> ForkServerProcess:
-    """A process that runs a function of this module; it ends with its parent at the latest."""
-    FORKS.set_forkserver_preload([__name__])
-    process = FORKS.Process(target=target, args=arguments, daemon=True)
-    process.start()
-    return process
+    def reset(self, source: "Workspace") -> None:
+        """Becomes a copy of another. MLflow and SQLAlchemy open a database they know far faster than a new one."""
+        for engine in _ENGINES:
+            engine.dispose()
+        shutil.rmtree(self.path, ignore_errors=True)
+        shutil.copytree(source.path, self.path)
 
 
 def register_and_promote(
@@ -70,7 +74,7 @@ def register_and_promote(
 ) -> None:
     """Registers releases and promotes each, at once with all others at the barrier; sends their versions."""
     barrier.wait(_PATIENCE_S)
-    registry = Registry(settings)
+    registry = Registry(settings, _PATIENCE_S)
     for folder in folders:
         version, _ = registry.register(read_release(folder))
         registry.promote(version.model, version.semantic_version, why=f"process of {version.digest}")
@@ -111,16 +115,31 @@ def check_nothing_is_lost(
     assert examine(registry, workspace.home.candidates) == []
 
 
-def change(home: Home, what: str, argument: Any, phases: Connection) -> None:
+def change(settings: RegistrySettings, what: str, argument: Any) -> None:
     """One change of a registry: `register` the release of a folder, or a move by the name of its method."""
-    phases.send(BEGUN)
-    registry = Registry.open(home)
+    registry = Registry(settings)
     if what == "register":
         registry.register(read_release(argument))
     else:
-        arguments = argument if isinstance(argument, tuple) else (argument,)
-        getattr(registry, what)(MODEL, *arguments, why="to be killed")
-    phases.send(DONE)
+        getattr(registry, what)(MODEL, *argument, why="to be killed")
+
+
+@event.listens_for(Engine, "engine_connect")
+def _remember_engine(database: Database) -> None:
+    _ENGINES.add(database.engine)
+
+
+@event.listens_for(Engine, "before_cursor_execute")
+def _announce_statement(database: Database, _: object, statement: str, *others: object) -> None:
+    if not statement.lstrip().upper().startswith(_READING):
+        database.info[STEP] = True
+        sys.audit(STEP, statement)
+
+
+@event.listens_for(Engine, "commit")
+def _announce_commit(database: Database) -> None:
+    if database.info.pop(STEP, False):
+        sys.audit(STEP, "COMMIT")
 
 
 def hold_lock(settings: RegistrySettings, talk: Connection) -> None:

@@ -63,7 +63,7 @@ def test_of_two_at_once_one_wins_and_neither_fails(tmp_path: Path) -> None:
 
     def fill(folder: Path) -> None:
         _fill(folder)
-        other_is_ready.wait(10)
+        other_is_ready.wait(60)
 
     failures: list[BaseException] = []
 

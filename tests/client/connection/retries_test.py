@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import grpc
 import pytest
-from client.scripted import QUICK, ScriptedService, echo, fail, fail_times, serving
+from client.scripted import IMPATIENT, QUICK, ScriptedService, echo, fail, fail_times, serving
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 from support.flights import make_flight
@@ -22,7 +22,7 @@ _AWAY: Final = fail(grpc.StatusCode.UNAVAILABLE, "starting")
 
 
 def _overload(seconds: float) -> error_details_pb2.RetryInfo:
-    return error_details_pb2.RetryInfo(retry_delay=Duration(nanos=int(seconds * 1e9)))
+    return error_details_pb2.RetryInfo(retry_delay=Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9)))
 
 
 def test_calls_of_an_unavailable_service_are_retried_and_counted(client: Client, service: ScriptedService) -> None:
@@ -32,11 +32,14 @@ def test_calls_of_an_unavailable_service_are_retried_and_counted(client: Client,
     assert {metadata["x-request-id"] for metadata in service.metadata} == {"same"}
 
 
-def test_retries_end_when_patience_is_over(client: Client, service: ScriptedService) -> None:
-    service.answer = _AWAY
-    with pytest.raises(ServiceError, match=r"UNAVAILABLE: starting; gave up after \d+ attempts in [01]\.\d s"):
+def test_retries_end_when_patience_is_over(target: str, service: ScriptedService) -> None:
+    with connect(target, retry=IMPATIENT) as connection:
+        client = Client("delays", connection)
         client.predict([make_flight()])
-    assert service.asked == client.retries + 1 > 5
+        service.answer = _AWAY
+        with pytest.raises(ServiceError, match=r"UNAVAILABLE: starting; gave up after \d+ attempts in \d+\.\d s"):
+            client.predict([make_flight()])
+    assert service.asked == client.retries + 2 > 3
 
 
 def test_without_patience_there_is_one_attempt(target: str, service: ScriptedService) -> None:
@@ -49,15 +52,17 @@ def test_without_patience_there_is_one_attempt(target: str, service: ScriptedSer
 
 
 def test_one_deadline_covers_all_attempts(target: str, service: ScriptedService) -> None:
-    service.answer = _AWAY
     policy = RetryPolicy(first_s=0.05, factor=1, patience_s=100)
     with connect(target, retry=policy) as connection:
+        client = Client("delays", connection)
+        client.predict([make_flight()])
+        service.answer = _AWAY
         began = time.monotonic()
         with pytest.raises(ServiceError, match="UNAVAILABLE"):
-            Client("delays", connection).predict([make_flight()], timeout_s=0.4)
+            client.predict([make_flight()], timeout_s=1)
         # Far below the patience, however busy the machine is.
         assert time.monotonic() - began < policy.patience_s / 2
-    assert service.asked > 1
+    assert service.asked > 2
 
 
 def test_each_attempt_has_less_time_left(target: str, service: ScriptedService) -> None:
@@ -68,9 +73,11 @@ def test_each_attempt_has_less_time_left(target: str, service: ScriptedService) 
         return (echo if len(remaining) == 3 else _AWAY)(request, context)
 
     service.answer = answer
+    # gRPC sends the same time again while that is at most 3 % too much.
     with connect(target, retry=RetryPolicy(first_s=0.3, factor=1)) as connection:
         Client("delays", connection).predict([make_flight()], timeout_s=5)
-    assert all(later < earlier < 5.5 for earlier, later in pairwise(remaining))
+    assert all(later < earlier for earlier, later in pairwise(remaining)), remaining
+    assert remaining[0] < 5.5
 
 
 @pytest.mark.parametrize("by", ["details", "metadata"])
@@ -91,10 +98,10 @@ def test_an_overloaded_service_gets_the_time_it_asks_for(client: Client, service
 def test_an_overload_beyond_patience_is_an_error_with_the_time_to_wait(
     client: Client, service: ScriptedService
 ) -> None:
-    service.answer = fail(grpc.StatusCode.RESOURCE_EXHAUSTED, "256 requests are in flight", _overload(0.9))
+    service.answer = fail(grpc.StatusCode.RESOURCE_EXHAUSTED, "256 requests are in flight", _overload(70.5))
     with pytest.raises(OverloadedError, match="256 requests are in flight") as caught:
-        client.predict([make_flight()], timeout_s=0.5)
-    assert caught.value.retry_after_s == 0.9
+        client.predict([make_flight()], timeout_s=60)
+    assert caught.value.retry_after_s == 70.5
     assert service.asked == 1
 
 
@@ -120,12 +127,12 @@ def test_a_restarted_service_loses_no_call() -> None:
         asking.start()
         _wait_until(lambda: client.retries >= 2)
         with serving(ScriptedService(), port=port):
-            asking.join(20)
+            asking.join(60)
     assert len(answers) == 1
 
 
 def _wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -151,9 +158,9 @@ def test_closing_the_connection_ends_a_wait(target: str, service: ScriptedServic
 
     asking = threading.Thread(target=ask)
     asking.start()
-    assert asked.wait(10)
+    assert asked.wait(60)
     connection.close()
-    asking.join(10)
+    asking.join(60)
     assert len(errors) == 1
 
 

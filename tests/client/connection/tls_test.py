@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 from client.certificates import Authority, Signed
-from client.scripted import QUICK, ScriptedService, serving
+from client.scripted import IMPATIENT, ScriptedService, serving
 from support.flights import make_flight
 
 from athanor.client.client import Client, connect
@@ -78,7 +78,7 @@ def test_a_service_may_require_a_client_certificate(mutual_tls: str, authority: 
 def test_a_client_without_a_certificate_is_refused(
     mutual_tls: str, authority: Authority, service: ScriptedService
 ) -> None:
-    with connect(mutual_tls, ca=authority.path, retry=QUICK) as connection, pytest.raises(ServiceError):
+    with connect(mutual_tls, ca=authority.path, retry=IMPATIENT) as connection, pytest.raises(ServiceError):
         Client("delays", connection).predict([make_flight()])
     assert service.asked == 0
 
@@ -89,7 +89,7 @@ def test_a_client_certificate_of_another_authority_is_refused(
     stranger = Authority(tmp_path, "other").sign("stranger")
     with (
         connect(
-            mutual_tls, ca=authority.path, certificate=stranger.certificate, key=stranger.key, retry=QUICK
+            mutual_tls, ca=authority.path, certificate=stranger.certificate, key=stranger.key, retry=IMPATIENT
         ) as connection,
         pytest.raises(ServiceError),
     ):

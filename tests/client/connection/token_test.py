@@ -10,7 +10,7 @@ from typing import Final
 
 import grpc
 import pytest
-from client.scripted import QUICK, ScriptedService, bad_request, fail
+from client.scripted import IMPATIENT, ScriptedService, bad_request, fail
 from support.commands import environment
 from support.flights import make_flight
 
@@ -122,7 +122,7 @@ def test_no_message_shows_a_token_even_if_the_service_repeats_it(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     violation = FieldViolation("flights[0].carrier", "PATTERN", f"flights[0].carrier {_SECRET} is wrong")
-    with connect(target, token=_SECRET, retry=QUICK) as connection:
+    with connect(target, token=_SECRET, retry=IMPATIENT) as connection:
         client = Client("delays", connection)
         shown = [repr(connection), repr(client), repr(vars(client)["_connection"])]
         for code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.INVALID_ARGUMENT):
@@ -154,7 +154,7 @@ def test_calls_to_this_machine_bypass_a_proxy(target: str) -> None:
         env={**environment(), **proxy},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert (done.stdout.strip(), done.returncode) == ("1.0.0", 0), done.stderr

@@ -1,18 +1,20 @@
-"""Processes that are killed while they commit: what they leave is no version, and every version stays whole."""
+"""Processes killed while they commit leave either no version or a whole one, and every other version stays whole."""
 
 import os
+import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pytest
 from deltalake import DeltaTable
-from support.committers import BEGUN, COMMITTED, FORKS, STAGED, commit_flights, start
+from support.committers import COMMITTING, STAGING, commit_flights
 from support.flights import make_columns
+from support.forks import start
+from support.killed import NEVER, run_until, spread
 from support.snapshots import commit_columns
 
 from athanor.data.snapshots.snapshot import Snapshot, file_names, list_snapshots, read_snapshot
@@ -22,41 +24,31 @@ from projects.delays.model import MODEL
 _CONTRACT: Final = MODEL.contract
 _NAME: Final = _CONTRACT.name
 _ROWS: Final = 5_000
-_KILLS: Final = 60
-_KILLS_A_TABLE: Final = 20
-_KILLS_OF_FIRST: Final = 20
+_KILLS: Final = 20
 _NOTHING: Final = "no file"
+_STAGED: Final = "staged"
+_COMMITTED: Final = "committed"
 
 
-def _moments(kills: int) -> Iterator[tuple[str, float]]:
-    """Phases, and how long after each to kill, as a share of what is left then: spread over all, and a bit beyond."""
-    shares = np.random.default_rng(0).permutation(np.linspace(0, 1.3, kills))
-    for number, share in enumerate(shares.tolist()):
-        yield (BEGUN, STAGED)[number % 2], share
+def _run_until(step: int, folder: Path, seed: int) -> int:
+    """Commits in a process that is killed before a step; returns the number of steps that it reached."""
+    reached = run_until(step, folder, commit_flights, folder, _ROWS, seed)
+    assert step in (NEVER, reached), "it was done before"
+    return reached
 
 
-def _measure(folder: Path, seed: int) -> dict[str, float]:
-    """How long a process takes from a phase to its end, in seconds, when it is not killed."""
-    here, there = FORKS.Pipe(duplex=False)
-    process = start(commit_flights, folder, _ROWS, seed, there)
-    moments = {here.recv(): time.perf_counter() for _ in (BEGUN, STAGED, COMMITTED)}
+def _run_until_size(size: int, folder: Path, seed: int, phase: str) -> None:
+    """Commits in a process that dies in the middle of a file, at this size, in a phase."""
+    process = start(commit_flights, folder, _ROWS, seed, (phase, size))
     process.join()
-    return {phase: moments[COMMITTED] - moments[phase] for phase in (BEGUN, STAGED)}
+    assert process.exitcode == -signal.SIGXFSZ
 
 
-def _kill(folder: Path, seed: int, phase: str, delay_s: float) -> str:
-    """Lets a process commit and kills it a while after a phase; returns how far it came."""
-    before = _files(folder)
-    here, there = FORKS.Pipe(duplex=False)
-    process = start(commit_flights, folder, _ROWS, seed, there)
-    while here.recv() != phase:
-        pass
-    time.sleep(delay_s)
-    process.kill()
-    process.join()
+def _how_far(folder: Path, seed: int, before: set[str]) -> str:
+    """How far a killed process came."""
     if str(seed) in [snapshot.raw for snapshot in list_snapshots(_NAME, folder)[:1]]:
-        return COMMITTED
-    return STAGED if _files(folder) - before else _NOTHING
+        return _COMMITTED
+    return _STAGED if _files(folder) - before else _NOTHING
 
 
 def _files(folder: Path) -> set[str]:
@@ -64,7 +56,7 @@ def _files(folder: Path) -> set[str]:
 
 
 def _check_versions(folder: Path) -> list[Snapshot]:
-    """That none is lost or there twice, and that the last two are whole; returns all."""
+    """Asserts that no version is lost or there twice, and that the last two are whole; returns all."""
     snapshots = list_snapshots(_NAME, folder)
     assert [snapshot.version for snapshot in snapshots] == list(range(len(snapshots)))[::-1]
     _check_whole(folder, snapshots[:2])
@@ -78,28 +70,41 @@ def _check_whole(folder: Path, snapshots: Sequence[Snapshot]) -> None:
 
 
 def _check_next(folder: Path, rows: int, version: int) -> None:
-    """A process commits after a killed one as if the latter had never run."""
+    """Asserts that a commit after a kill succeeds as if the killed process had never run."""
     snapshot, is_new = commit_columns(_CONTRACT, make_columns(rows), folder)
     assert (snapshot.version, is_new) == (version, True)
 
 
-def test_a_process_killed_at_any_moment_of_a_commit_leaves_every_version_whole(tmp_path: Path) -> None:
-    folders = [tmp_path / str(number // _KILLS_A_TABLE) for number in range(_KILLS)]
+def _check_after(kill: Callable[[int], object], folder: Path) -> Counter[str]:
+    """Kills a process for each seed, and checks that all is whole and goes on; counts how far the processes came."""
     reached: Counter[str] = Counter()
-    left_s: dict[str, float] = {}
-    for number, (folder, (phase, share)) in enumerate(zip(folders, _moments(_KILLS), strict=True)):
-        if not folder.exists():
-            commit_columns(_CONTRACT, make_columns(30), folder)
-        # The table grows, and the machine has other work: what a commit takes does not stay the same.
-        if number % 10 == 0:
-            left_s = _measure(folder, seed=1_000 + number)
-        reached[_kill(folder, number, phase, share * left_s[phase])] += 1
+    for seed in range(_KILLS):
+        before = _files(folder)
+        kill(seed)
+        reached[_how_far(folder, seed, before)] += 1
         snapshots = _check_versions(folder)
-        _check_next(folder, rows=31 + number, version=len(snapshots))
-    assert set(reached) == {_NOTHING, STAGED, COMMITTED}, reached
-    for folder in set(folders):
-        _check_whole(folder, list_snapshots(_NAME, folder))
-        _check_what_is_left_can_be_removed(folder)
+        _check_next(folder, rows=31 + seed, version=len(snapshots))
+    _check_whole(folder, list_snapshots(_NAME, folder))
+    _check_what_is_left_can_be_removed(folder)
+    return reached
+
+
+def test_a_process_killed_at_any_step_of_a_commit_leaves_every_version_whole(tmp_path: Path) -> None:
+    commit_columns(_CONTRACT, make_columns(30), tmp_path)
+    steps = spread(_run_until(NEVER, tmp_path, seed=1_000), _KILLS)
+    reached = _check_after(lambda seed: _run_until(steps[seed], tmp_path, seed), tmp_path)
+    assert set(reached) == {_NOTHING, _STAGED, _COMMITTED}, reached
+
+
+@pytest.mark.parametrize("phase", [STAGING, COMMITTING])
+def test_a_process_killed_in_the_middle_of_a_file_leaves_every_version_whole(tmp_path: Path, phase: str) -> None:
+    commit_columns(_CONTRACT, make_columns(30), tmp_path)
+    commit_flights(tmp_path, _ROWS, seed=1_000)
+    files = {STAGING: tmp_path.rglob("*.parquet"), COMMITTING: tmp_path.rglob(f"{1:020}.json")}
+    whole = max(path.stat().st_size for path in files[phase])
+    sizes = [whole * number // _KILLS for number in range(_KILLS)]
+    reached = _check_after(lambda seed: _run_until_size(sizes[seed], tmp_path, seed, phase), tmp_path)
+    assert set(reached) == {_STAGED}, reached
 
 
 def _check_what_is_left_can_be_removed(folder: Path) -> None:
@@ -120,20 +125,21 @@ def _check_what_is_left_can_be_removed(folder: Path) -> None:
 
 
 def test_a_process_killed_at_any_moment_of_the_first_commit_leaves_a_version_or_none(tmp_path: Path) -> None:
-    left_s = _measure(tmp_path / "measured", seed=0)
+    steps = _run_until(NEVER, tmp_path / "whole", seed=0)
     reached: Counter[str] = Counter()
-    for number, (phase, share) in enumerate(_moments(_KILLS_OF_FIRST)):
+    for number, step in enumerate(spread(steps, _KILLS)):
         folder = tmp_path / str(number)
-        reached[_kill(folder, number, phase, share * left_s[phase])] += 1
+        _run_until(step, folder, seed=number)
+        reached[_how_far(folder, number, set())] += 1
         snapshots = _check_versions(folder)
         assert len(snapshots) <= 1
         _check_next(folder, rows=30, version=len(snapshots))
-    assert len(reached) > 1, reached
+    assert set(reached) == {_NOTHING, _STAGED, _COMMITTED}, reached
 
 
 @pytest.mark.parametrize("content", ["", '{"commitInfo":{"timest'])
 def test_a_half_written_line_of_the_log_is_no_version(tmp_path: Path, content: str) -> None:
-    """Delta writes it under such a name and gives it the right one when it is whole: a moment that is hard to hit."""
+    """Delta writes a line under such a name and renames it when it is whole."""
     commit_columns(_CONTRACT, make_columns(30), tmp_path)
     for version in (1, 2):
         (tmp_path / _NAME / "_delta_log" / f"{version:020}.json#1").write_text(content)

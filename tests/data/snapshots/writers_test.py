@@ -1,4 +1,4 @@
-"""Processes that write to one dataset at once: what was reported as committed is there, once and whole, and no more."""
+"""Processes that write to one dataset at once: each reported commit is there, once and whole, and nothing else."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import pytest
 from deltalake import DeltaTable
-from support.committers import FORKS, commit_all, race, race_to_restore, start
+from support.committers import commit_all, race, race_to_restore
 from support.flights import make_columns
+from support.forks import FORKS, start
 from support.snapshots import commit_columns
 
 from athanor.data.snapshots.snapshot import Snapshot, file_names, list_snapshots, read_snapshot, restore
@@ -21,12 +22,12 @@ _CONTRACT: Final = MODEL.contract
 _NAME: Final = _CONTRACT.name
 _ROUNDS: Final = 20
 _ROWS: Final = 300
-_PATIENCE_S: Final = 60.0
+_PATIENCE_S: Final = 120.0
 
 
 @contextmanager
 def _running(*calls: tuple[Any, ...]) -> Iterator[list[Connection]]:
-    """Processes, each of a function and its arguments, that all end well; gives where each answers."""
+    """Runs a process for each function and its arguments; yields their answers and asserts that all succeed."""
     answers: list[Connection] = []
     processes: list[ForkServerProcess] = []
     for target, *arguments in calls:
@@ -55,7 +56,7 @@ def _race(folders: Sequence[Path], writers: int) -> list[list[Snapshot | None]]:
 
 
 def _check_history(folder: Path, committed: Sequence[Snapshot | None]) -> None:
-    """That the versions are those reported, each on the one before and whole, and that no file is too many."""
+    """Asserts that all reported versions are there, whole and in sequence, and no other file."""
     snapshots = list_snapshots(_NAME, folder)
     reported = [snapshot for snapshot in committed if snapshot is not None]
     assert snapshots == sorted(reported, key=lambda s: s.version, reverse=True)
@@ -71,19 +72,19 @@ def _check_history(folder: Path, committed: Sequence[Snapshot | None]) -> None:
 @pytest.mark.parametrize("writers", [2, 4])
 def test_each_of_several_concurrent_writers_commits_or_gets_a_conflict(tmp_path: Path, writers: int) -> None:
     first, _ = commit_columns(_CONTRACT, make_columns(_ROWS), tmp_path)
-    told = _race([tmp_path] * _ROUNDS, writers)
-    assert all(any(round_) for round_ in told)
-    assert any(None in round_ for round_ in told), "they never met"
-    _check_history(tmp_path, [first, *(answer for round_ in told for answer in round_)])
+    rounds = _race([tmp_path] * _ROUNDS, writers)
+    assert all(any(round_) for round_ in rounds)
+    assert any(None in round_ for round_ in rounds), "they never met"
+    _check_history(tmp_path, [first, *(answer for round_ in rounds for answer in round_)])
 
 
 @pytest.mark.parametrize("writers", [2, 4])
 def test_each_of_several_writers_of_the_first_version_commits_or_gets_a_conflict(tmp_path: Path, writers: int) -> None:
     folders = [tmp_path / str(number) for number in range(_ROUNDS)]
-    told = _race(folders, writers)
-    assert all(any(round_) for round_ in told)
-    assert any(None in round_ for round_ in told), "they never met"
-    for folder, round_ in zip(folders, told, strict=True):
+    rounds = _race(folders, writers)
+    assert all(any(round_) for round_ in rounds)
+    assert any(None in round_ for round_ in rounds), "they never met"
+    for folder, round_ in zip(folders, rounds, strict=True):
         _check_history(folder, round_)
 
 
@@ -101,9 +102,9 @@ def test_a_restore_never_overwrites_a_concurrent_commit(tmp_path: Path) -> None:
     before = [commit_columns(_CONTRACT, make_columns(_ROWS, seed), tmp_path)[0] for seed in (1, 2)]
     folders, barrier = [tmp_path] * _ROUNDS, FORKS.Barrier(2)
     with _running((race, folders, _ROWS, 1_000, barrier), (race_to_restore, folders, 0, barrier)) as answers:
-        told = [_receive(answers) for _ in folders]
-    assert any(None in round_ for round_ in told), "they never met"
-    _check_history(tmp_path, [*before, *(answer for round_ in told for answer in round_)])
+        rounds = [_receive(answers) for _ in folders]
+    assert any(None in round_ for round_ in rounds), "they never met"
+    _check_history(tmp_path, [*before, *(answer for round_ in rounds for answer in round_)])
 
 
 def test_the_latest_version_cannot_be_restored(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_one_item_is_made_ahead_and_no_more() -> None:
 
     items = read_ahead(make())
     next(items)
-    assert is_second_made.wait(10)
+    assert is_second_made.wait(60)
     assert made == [0, 1]
     items.close()  # type: ignore[attr-defined]  # generators have it
     assert made == [0, 1]

@@ -20,12 +20,20 @@ from athanor.release.traffic import Served, Traffic
 _WHY: Final = "to see"
 
 
+@pytest.fixture(scope="module")
+def prepared(filled: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = filled.copy(tmp_path_factory.mktemp("moved"))
+    registry = workspace.open()
+    registry.promote(MODEL, "1.0.0", _WHY)
+    registry.promote(MODEL, "1.0.1", _WHY)
+    return workspace
+
+
 @pytest.fixture
-def moved(registered: Registry) -> Registry:
-    """Whose champion is 1.0.1, and was 1.0.0."""
-    registered.promote(MODEL, "1.0.0", _WHY)
-    registered.promote(MODEL, "1.0.1", _WHY)
-    return registered
+def moved(workspace: Workspace, prepared: Workspace) -> Registry:
+    """A registry whose champion is 1.0.1, and was 1.0.0."""
+    workspace.reset(prepared)
+    return workspace.open()
 
 
 def _release(workspace: Workspace, registry: Registry, version: str) -> Path:

@@ -16,13 +16,21 @@ from athanor.release.traffic import Traffic
 _WHY: Final = "to see"
 
 
+@pytest.fixture(scope="module")
+def prepared(filled: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = filled.copy(tmp_path_factory.mktemp("busy"))
+    registry = workspace.open()
+    registry.promote(MODEL, "1.0.0", _WHY)
+    registry.challenge(MODEL, "1.0.1", 0.1, _WHY)
+    registry.shadow(MODEL, "1.1.0", _WHY)
+    return workspace
+
+
 @pytest.fixture
-def busy(registered: Registry) -> Registry:
+def busy(workspace: Workspace, prepared: Workspace) -> Registry:
     """A registry whose first champion is 1.0.0, with challenger 1.0.1 and shadow 1.1.0."""
-    registered.promote(MODEL, "1.0.0", _WHY)
-    registered.challenge(MODEL, "1.0.1", 0.1, _WHY)
-    registered.shadow(MODEL, "1.1.0", _WHY)
-    return registered
+    workspace.reset(prepared)
+    return workspace.open()
 
 
 def _examine(registry: Registry, workspace: Workspace, mend: bool = False) -> list[Finding]:

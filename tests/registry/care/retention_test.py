@@ -96,10 +96,15 @@ def test_uploads_that_were_never_finished_go(registered: Registry, workspace: Wo
 
 
 def test_the_registry_of_another_store_removes_nothing(
-    registered: Registry, workspace: Workspace, releases: list[Release], monkeypatch: pytest.MonkeyPatch
+    registered: Registry,
+    workspace: Workspace,
+    empty: Workspace,
+    releases: list[Release],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """To it, no release of the store has a version."""
     registered.promote(MODEL, "1.0.0", "to see")
+    shutil.copy(empty.home.registry / "mlflow.db", workspace.path / "other.db")
     monkeypatch.setenv("ATHANOR_REGISTRY_URL", f"sqlite:///{workspace.path}/other.db")
     other = workspace.open()
     with pytest.raises(

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from support.registries import FORKS, hold_lock, start
+from support.forks import FORKS, start
+from support.registries import hold_lock
 
 from athanor.errors import ConflictError
 from athanor.registry.settings import RegistrySettings, make_settings
 from athanor.registry.tracking.lock import WriterLock
 
-_PATIENCE_S: Final = 60.0
+_PATIENCE_S: Final = 120.0
 
 
 @pytest.fixture

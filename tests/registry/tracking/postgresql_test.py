@@ -1,15 +1,17 @@
 """The registry on a real PostgreSQL server."""
 
 import os
-import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import psycopg
 import pytest
-from support.registries import BEGUN, FORKS, MODEL, Workspace, change, check_nothing_is_lost, hold_lock, race, start
+from support.forks import FORKS, start
+from support.killed import NEVER, run_until, spread
+from support.registries import MODEL, Workspace, change, check_nothing_is_lost, hold_lock, race
 
 from athanor.errors import ConflictError, SettingsError
 from athanor.registry.care.doctor import examine
@@ -20,7 +22,7 @@ from athanor.release.files import read_release
 _VARIABLE: Final = "ATHANOR_TEST_POSTGRESQL"
 _WRITERS: Final = 8
 _KILLS: Final = 6
-_PATIENCE_S: Final = 60.0
+_PATIENCE_S: Final = 120.0
 
 pytestmark = pytest.mark.skipif(
     _VARIABLE not in os.environ,
@@ -74,18 +76,20 @@ def test_writers_that_make_the_tables_register_and_promote_at_once_lose_nothing(
 
 def test_a_killed_process_lets_go_and_the_doctor_mends_what_it_left(workspace: Workspace) -> None:
     registry = workspace.open()
-    for number in range(_KILLS):
-        here, there = FORKS.Pipe(duplex=False)
+    # The first makes the model.
+    registry.register(read_release(workspace.train(seed=20_000)))
+    steps = run_until(NEVER, workspace.path, change, registry.settings, "register", workspace.train(seed=10_000))
+    seen: Counter[str] = Counter()
+    for number, step in enumerate(spread(steps, _KILLS)):
         folder = workspace.train(seed=number)
-        process = start(change, workspace.home, "register", folder, there)
-        assert here.recv() == BEGUN
-        time.sleep(number * 0.1)
-        process.kill()
-        process.join()
-        assert all(finding.is_mended for finding in examine(registry, workspace.home.candidates, mend=True))
+        run_until(step, workspace.path, change, registry.settings, "register", folder)
+        found = examine(registry, workspace.home.candidates, mend=True)
+        assert all(finding.is_mended for finding in found)
         assert examine(registry, workspace.home.candidates) == []
-        registry.register(read_release(folder))
-    assert [version.number for version in registry.list_versions(MODEL)] == list(range(1, _KILLS + 1))[::-1]
+        _, is_new = registry.register(read_release(folder))
+        seen["mended" if found else "nothing" if is_new else "registered"] += 1
+    assert [version.number for version in registry.list_versions(MODEL)] == list(range(1, _KILLS + 3))[::-1]
+    assert set(seen) == {"nothing", "mended", "registered"}, seen
 
 
 def test_one_writes_at_a_time_wherever_it_runs(workspace: Workspace) -> None:

@@ -21,8 +21,8 @@ from athanor.registry.settings import RegistrySettings
 from athanor.registry.tracking.server import serve
 from athanor.release.files import MODEL_CARD, Release
 
-_START_S: Final = 90.0
-_END_S: Final = 20.0
+_START_S: Final = 120.0
+_END_S: Final = 60.0
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def _running(workspace: Workspace, port: int, **variables: str) -> Iterator["sub
 
 
 def _get(port: int, path: str) -> bytes:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=60) as answer:
         return bytes(answer.read())
 
 

@@ -51,7 +51,7 @@ def test_a_draining_replica_reports_it_and_still_answers(server: GrpcServer, ser
 
 def test_a_watch_sees_each_change(closed: GrpcServer, opened: OpenHandler) -> None:
     watch: Any = closed.channel.unary_stream(_WATCH, None, health_pb2.HealthCheckResponse.FromString)
-    statuses = [watch(health_pb2.HealthCheckRequest(service=s).SerializeToString(), timeout=30) for s in ("", "none")]
+    statuses = [watch(health_pb2.HealthCheckRequest(service=s).SerializeToString(), timeout=120) for s in ("", "none")]
     assert next(statuses[0]).status == _NOT_SERVING
     assert next(statuses[1]).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
     closed.open(opened)
