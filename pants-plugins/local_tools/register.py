@@ -23,7 +23,7 @@ from local_tools.tools import Tools, find_or_make_tools
 
 
 class PipVersion(enum.Enum):
-    """Those that Pants 2.17.1 knows take 1.6 times as long for our lock: they compare each file of the index with each tag."""
+    """Versions that Pants 2.17.1 lists take 1.6 times as long for our lock: they compare each link with each tag."""
 
     PINNED = "26.2"
 
