@@ -3,7 +3,7 @@
 import json
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -16,8 +16,8 @@ _LOG: Final = """\
 ✓ tests/b/one_test.py:tests and 1 other file succeeded in 8.00s.
 ✓ tests/b/alone_test.py:../tests succeeded in 1.50s.
 """
-_BATCH: Final = {"target_type": "python_test", "batch_compatibility_tag": "b", "resolve": None}
-_TARGETS: Final = [
+_BATCH: Final[dict[str, Any]] = {"target_type": "python_test", "batch_compatibility_tag": "b", "resolve": None}
+_TARGETS: Final[list[dict[str, Any]]] = [
     {"sources": ["tests/a/one_test.py"], **_BATCH, "batch_compatibility_tag": None},
     {"sources": ["tests/b/alone_test.py"], **_BATCH, "resolve": "other"},
     {"sources": ["tests/b/one_test.py"], **_BATCH},
