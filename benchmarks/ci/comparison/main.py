@@ -1,8 +1,9 @@
 """Compares a change's run with a full run: tests, their seconds, and the time with caches and without.
 
 Makes the edits of `tests/selection/cases.yaml` in a clone. Writes `benchmarks/ci/RESULTS.md`. With `--times` it tests
-everything first, for twenty minutes and more; without, it prints only the shares, and the effort if it is given the log
-of a full run. With `--quick` it makes the edits of one project alone, times one of them warm, and writes no results.
+everything first, unless it is given the log of a full run and its caches; without, it prints only the shares, and the
+effort if it is given that log. With `--quick` it makes the edits of one project alone, times one of them warm, and
+writes no results.
 """
 
 from __future__ import annotations
@@ -61,17 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(scratch: Scratch, cases: Sequence[Case], options: argparse.Namespace) -> tuple[tuple[Row, ...], Full]:
     """Each edit, and the full run, as far as the command line says."""
     with tempfile.TemporaryDirectory(prefix="affected-") as folder:
-        full, log = (
-            _run_everything(scratch, Path(folder) / "warm") if options.times else (Full(options.full_seconds), None)
-        )
-        log = log or (options.log.read_text(encoding="utf-8") if options.log else None)
+        caches = options.caches or Path(folder) / "warm"
+        full, log = _read_or_run_everything(scratch, caches, options)
         everything = ask_for_everything(scratch)
         effort = read_timings(log, _ask_for_processes(scratch)) if log else None
         selected = read_selected(options.selected) if options.selected else ask_all(scratch, cases, everything)
         rows = shares(cases, selected, everything.tests, effort)
         if options.times:
             timed = choose(cases, options.edit or _TIMED)
-            spent = dict(track(times(scratch, timed, Path(folder)), "times", total=len(timed), console=_ERR))
+            of_each = times(scratch, timed, caches, cold=options.edit or PROJECT_EDITS)
+            spent = dict(track(of_each, "times", total=len(timed), console=_ERR))
             rows = tuple(Row(row.edit, row.tests, row.share, row.effort, *spent.get(row.edit, ())) for row in rows)
     return rows, full
 
@@ -129,14 +129,16 @@ def _share(edit: str, tests: Collection[str], everything: Collection[str], effor
     return Row(edit, len(tests), len(tests) / len(everything), of_all)
 
 
-def times(scratch: Scratch, cases: Sequence[Case], folder: Path) -> Iterator[tuple[str, tuple[float, float]]]:
-    """For each edit, seconds with the caches of the commit before, and without any."""
+def times(
+    scratch: Scratch, cases: Sequence[Case], caches: Path, cold: Collection[str]
+) -> Iterator[tuple[str, tuple[float, float | None]]]:
+    """For each edit, seconds with the caches of the commit before, and without any where that is asked for."""
+    affected = ("build-support/ci/affected", "--since", scratch.base, "--only", "test")
     for case in cases:
-        with scratch.edited(case.edits), tempfile.TemporaryDirectory(dir=folder) as empty:
-            affected = ("build-support/ci/affected", "--since", scratch.base, "--only", "test")
-            warm, _ = _run(scratch.root, _alone(folder / "warm"), affected)
-            cold, _ = _run(scratch.root, _alone(Path(empty)), affected)
-        yield case.name, (warm, cold)
+        with scratch.edited(case.edits), tempfile.TemporaryDirectory(prefix="affected-") as empty:
+            warm, _ = _run(scratch.root, _alone(caches), affected)
+            without = _run(scratch.root, _alone(Path(empty)), affected)[0] if case.name in cold else None
+        yield case.name, (warm, without)
 
 
 def _ask_for_processes(scratch: Scratch) -> Mapping[str, Hashable]:
@@ -144,6 +146,12 @@ def _ask_for_processes(scratch: Scratch) -> Mapping[str, Hashable]:
     command = ("./pants", "--filter-target-type=python_test", "peek", "::")
     done = subprocess.run(command, cwd=scratch.root, env=environment(), stdout=subprocess.PIPE, text=True, check=True)
     return read_processes(done.stdout)
+
+
+def _read_or_run_everything(scratch: Scratch, caches: Path, options: argparse.Namespace) -> tuple[Full, str | None]:
+    if options.log:
+        return Full(options.full_seconds, options.again_seconds), options.log.read_text(encoding="utf-8")
+    return _run_everything(scratch, caches) if options.times else (Full(options.full_seconds), None)
 
 
 def _run_everything(scratch: Scratch, caches: Path) -> tuple[Full, str]:
@@ -193,6 +201,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--log", type=Path, help="what `./pants test ::` printed when all ran: for the effort")
     parser.add_argument("--full-seconds", type=float, help="how long that took, with empty caches")
+    parser.add_argument("--again-seconds", type=float, help="how long it took again, when nothing had changed")
+    parser.add_argument(
+        "--caches", type=Path, help="Pants' caches after that, `store` and `named`: with --times, instead of a full run"
+    )
     return parser.parse_args(arguments)
 
 
