@@ -23,7 +23,7 @@ IMPATIENT: Final = replace(QUICK, patience_s=1.0)
 Answer: TypeAlias = Callable[[delays_pb2.PredictRequest, Any], delays_pb2.PredictResponse]
 
 
-class ScriptedService(delays_pb2_grpc.DelayServiceServicer):
+class ScriptedService(delays_pb2_grpc.DelaysServiceServicer):
     """Answers with `answer` and records the requests.
 
     Attributes:
@@ -126,7 +126,7 @@ def serving(
 ) -> Iterator[int]:
     """Gives the service's port on 127.0.0.1."""
     server = grpc.server(futures.ThreadPoolExecutor(16), options=(("grpc.so_reuseport", 0), *options))
-    delays_pb2_grpc.add_DelayServiceServicer_to_server(service, server)
+    delays_pb2_grpc.add_DelaysServiceServicer_to_server(service, server)
     address = f"127.0.0.1:{port}"
     bound = server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
     server.start()

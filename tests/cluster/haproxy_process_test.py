@@ -85,7 +85,7 @@ def test_without_a_replica_it_answers_503_which_clients_retry(doors: Mapping[str
 @pytest.mark.parametrize(
     ("method", "code"),
     [
-        ("/delays.v1.DelayService/Predict", grpc.StatusCode.UNAVAILABLE),
+        ("/delays.v1.DelaysService/Predict", grpc.StatusCode.UNAVAILABLE),
         ("/ray.serve.RayServeAPIService/ListApplications", grpc.StatusCode.UNIMPLEMENTED),
     ],
 )

@@ -33,8 +33,8 @@ def channel(service: Service) -> Iterator[grpc.Channel]:
 
 
 @pytest.fixture(scope="session")
-def stub(channel: grpc.Channel) -> delays_pb2_grpc.DelayServiceStub:
-    return delays_pb2_grpc.DelayServiceStub(channel)
+def stub(channel: grpc.Channel) -> delays_pb2_grpc.DelaysServiceStub:
+    return delays_pb2_grpc.DelaysServiceStub(channel)
 
 
 @pytest.fixture(scope="session")

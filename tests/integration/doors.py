@@ -143,7 +143,7 @@ class Doors:
 
 
 METHODS: Final = {
-    "grpc": "/delays.v1.DelayService/Predict",
+    "grpc": "/delays.v1.DelaysService/Predict",
     "inspection": "/athanor.inspection.v1.InspectionService/ComputeFeatures",
     "oip-grpc": "/inference.GRPCInferenceService/ModelInfer",
 }

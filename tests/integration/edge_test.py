@@ -112,7 +112,7 @@ def _predict(
     pair = (client.key.read_bytes(), client.certificate.read_bytes()) if client else (None, None)
     credentials = grpc.ssl_channel_credentials(ca.read_bytes(), *pair)
     with grpc.secure_channel(f"127.0.0.1:{port}", credentials) as channel:
-        stub = delays_pb2_grpc.DelayServiceStub(channel)
+        stub = delays_pb2_grpc.DelaysServiceStub(channel)
         metadata = (service.authorization,) if service else ()
         request = delays_pb2.PredictRequest(flights=[flight])
         return stub.Predict(request, metadata=metadata, timeout=_TIMEOUT_S)
@@ -127,7 +127,7 @@ def _code(error: grpc.RpcError) -> grpc.StatusCode:
 
 @pytest.mark.parametrize("port", ["port", "grpc_port"])
 def test_grpc_over_tls_answers_as_the_door_does(
-    edge: Edge, service: Service, flights: list[Any], stub: delays_pb2_grpc.DelayServiceStub, port: str
+    edge: Edge, service: Service, flights: list[Any], stub: delays_pb2_grpc.DelaysServiceStub, port: str
 ) -> None:
     through = _predict(getattr(edge, port), flights[0], service, edge.ca)
     direct = stub.Predict(delays_pb2.PredictRequest(flights=flights[:1]), timeout=_TIMEOUT_S)

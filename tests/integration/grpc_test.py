@@ -17,12 +17,12 @@ from athanor.errors import InvalidRequestError
 from athanor.release.predictor import TOLERANCE
 from athanor.release.traffic import Traffic
 
-Stub: TypeAlias = delays_pb2_grpc.DelayServiceStub
+Stub: TypeAlias = delays_pb2_grpc.DelaysServiceStub
 Flight: TypeAlias = delays_pb2.Flight
 Response: TypeAlias = delays_pb2.PredictResponse
 
 _TIMEOUT_S = 60.0
-_PREDICT = "/delays.v1.DelayService/Predict"
+_PREDICT = "/delays.v1.DelaysService/Predict"
 
 
 def _ask(stub: Stub, flights: list[Flight], model_name: str = "", semantic_version: str = "") -> Response:
@@ -176,7 +176,7 @@ def test_bytes_that_are_no_message_are_refused(
 
 
 def test_a_method_that_does_not_exist_is_unimplemented(channel: grpc.Channel) -> None:
-    error = _send(channel, "/delays.v1.DelayService/Guess", b"")
+    error = _send(channel, "/delays.v1.DelaysService/Guess", b"")
     assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

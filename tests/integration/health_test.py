@@ -18,7 +18,7 @@ from support.commands import run
 from support.processes import nothing_survives
 from support.sockets import find_network_sockets
 
-_SERVICE = "delays.v1.DelayService"
+_SERVICE = "delays.v1.DelaysService"
 _REFLECTION_VERSIONS = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 _TIMEOUT_S = 60.0
 _SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -38,7 +38,7 @@ def _bad_body() -> Json:
 
 
 def test_it_gives_the_numbers_that_grpc_gives(
-    rest: httpx.Client, stub: delays_pb2_grpc.DelayServiceStub, reference: Json
+    rest: httpx.Client, stub: delays_pb2_grpc.DelaysServiceStub, reference: Json
 ) -> None:
     response = rest.post(_URL, json={"flights": reference["rows"]})
     assert response.status_code == 200

@@ -86,7 +86,7 @@ def test_rest_sees_what_training_saw(rows: Rows, release: Release, by_rest: Seen
 
 
 def test_predict_answers_what_was_inspected(
-    stub: delays_pb2_grpc.DelayServiceStub, flights: Flights, by_grpc: Seen
+    stub: delays_pb2_grpc.DelaysServiceStub, flights: Flights, by_grpc: Seen
 ) -> None:
     found = [
         prediction.late_probability

@@ -70,7 +70,7 @@ class Records:
     def ask(self, service: Service) -> None:
         request = delays_pb2.PredictRequest(flights=[make_flight(), make_flight()])
         with grpc.insecure_channel(service.grpc) as channel:
-            stub = delays_pb2_grpc.DelayServiceStub(authorize(channel, service.authorization))
+            stub = delays_pb2_grpc.DelaysServiceStub(authorize(channel, service.authorization))
             with _ClientSpan(self) as traceparent:
                 stub.Predict(request, metadata=(("x-request-id", "traced"), ("traceparent", traceparent)))
             stub.Predict(request, metadata=(("x-request-id", "untraced"),))
@@ -116,7 +116,7 @@ def test_one_trace_connects_the_client_the_door_and_the_model(records: Records) 
     client, door, model = sorted(records.collector.spans, key=lambda span: span.start_time_unix_nano)
     assert [span.name for span in (client, door, model)] == [
         "ask",
-        "delays.v1.DelayService/Predict",
+        "delays.v1.DelaysService/Predict",
         "predict",
     ]
     assert {span.trace_id.hex() for span in (client, door, model)} == {records.trace_id}

@@ -16,12 +16,12 @@ from athanor.inspection.v1 import inspection_pb2
 from athanor.serving.doors.grpc import add_services, close_doors, open_doors
 from inference import open_inference_pb2 as oip
 
-PREDICT: Final = "/delays.v1.DelayService/Predict"
+PREDICT: Final = "/delays.v1.DelaysService/Predict"
 FEATURES: Final = "/athanor.inspection.v1.InspectionService/ComputeFeatures"
 OIP: Final = "/inference.GRPCInferenceService/"
 HEALTH: Final = "/grpc.health.v1.Health/Check"
 REFLECTIONS: Final = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
-SERVICES: Final = ("delays.v1.DelayService", "athanor.inspection.v1.InspectionService", OIP.strip("/"))
+SERVICES: Final = ("delays.v1.DelaysService", "athanor.inspection.v1.InspectionService", OIP.strip("/"))
 
 REQUEST: Final = make_request(make_flight(distance=1_000))
 INSPECTION: Final = inspection_pb2.ComputeFeaturesRequest(request=REQUEST.SerializeToString())

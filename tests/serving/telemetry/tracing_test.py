@@ -137,13 +137,13 @@ def test_an_answer_is_a_span_at_the_door_between_the_callers_and_the_models(coll
     spans.end_answered(span, "champion", "1.2.3", "d1", 7, before + 10, before + 20)
     spans.close()
     model, door = sorted(collector.spans, key=lambda sent: sent.name != "predict")
-    assert door.name == "delays.v1.DelayService/Predict"
+    assert door.name == "delays.v1.DelaysService/Predict"
     assert (door.trace_id.hex(), door.parent_span_id.hex(), door.kind) == (_TRACE, _SPAN, Span.SPAN_KIND_SERVER)
     assert (model.trace_id.hex(), model.parent_span_id) == (_TRACE, door.span_id)
     assert (model.start_time_unix_nano, model.end_time_unix_nano) == (before + 10, before + 20)
     assert attributes_of(door) == {
         "rpc.system": "grpc",
-        "rpc.service": "delays.v1.DelayService",
+        "rpc.service": "delays.v1.DelaysService",
         "rpc.method": "Predict",
         "athanor.door": "grpc",
         "athanor.request_id": "r-1",
