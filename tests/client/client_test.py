@@ -6,7 +6,6 @@ from typing import Any
 import grpc
 import pytest
 from client.scripted import IMPATIENT, QUICK, Answer, ScriptedService, bad_request, echo, fail, serving
-from delays.v1 import delays_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2
 from support.flights import make_flight
@@ -28,6 +27,7 @@ from athanor.errors import (
     UnauthenticatedError,
 )
 from athanor.serving.formats.problems import to_grpc_code, to_rpc_status
+from delays.v1 import delays_pb2
 
 
 def _refuse(error: AthanorError) -> Answer:

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 import grpc
 import pytest
 from client.scripted import QUICK, ScriptedService, bad_request, echo, fail, fail_times, refuse_short_flights
-from delays.v1 import delays_pb2
 from support.flights import make_flight
 
 from athanor.client.aio import AsyncClient
@@ -16,6 +15,7 @@ from athanor.client.batches import Predicted, Refused
 from athanor.client.client import Client, connect
 from athanor.client.files.refusals import find_all_violations
 from athanor.errors import FieldViolation, InvalidRequestError, ServiceError, SettingsError
+from delays.v1 import delays_pb2
 
 Many: TypeAlias = Callable[..., list[Predicted]]
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 import grpc
-from delays.v1 import delays_pb2, delays_pb2_grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from athanor.client.connection.retries import RetryPolicy
 from athanor.errors import FieldViolation
+from delays.v1 import delays_pb2, delays_pb2_grpc
 
 # Short waits, and on a busy machine still as many as it takes.
 QUICK: Final = RetryPolicy(first_s=0.01, longest_s=0.05, patience_s=60.0)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from delays.v1 import delays_pb2
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
@@ -17,6 +16,7 @@ from support.protos import Toy
 from athanor.contract.columns import Column, Kind
 from athanor.contract.messages import is_missing, to_columns, to_messages
 from athanor.contract.validation import Rule, validate
+from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
 
 _COLUMNS = MODEL.contract.columns

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from delays.v1 import delays_pb2
 from integration import stranger
 from integration.hosts import Host, made_hosts
 from integration.load import Load
@@ -23,6 +22,7 @@ from support.processes import wait_until
 from support.sockets import can_make_networks
 
 from athanor.home import Home
+from delays.v1 import delays_pb2
 
 _REASON: Final = can_make_networks()
 pytestmark = pytest.mark.skipif(_REASON is not None, reason=_REASON or "")

@@ -6,7 +6,6 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from delays.v1 import delays_pb2, delays_pb2_grpc
 from google.protobuf import json_format
 from integration.credentials import authorize
 from integration.service import Service, running_service
@@ -16,6 +15,7 @@ from support.processes import nothing_survives
 from athanor.release.files import REFERENCE_ROWS, Release
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Traffic
+from delays.v1 import delays_pb2, delays_pb2_grpc
 
 
 @pytest.fixture(scope="session")

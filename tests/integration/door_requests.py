@@ -7,13 +7,13 @@ from math import isnan
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-from delays.v1 import delays_pb2
 from google.protobuf import json_format
 
 from athanor.contract.columns import Kind
 from athanor.contract.messages import to_columns
 from athanor.inspection.v1 import inspection_pb2
 from athanor.serving.formats.tensors import join_bytes
+from delays.v1 import delays_pb2
 from inference import open_inference_pb2
 from projects.delays.model import MODEL
 

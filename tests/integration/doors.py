@@ -9,7 +9,6 @@ from typing import Any, Final, TypeAlias
 import grpc
 import httpx
 import numpy as np
-from delays.v1 import delays_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from integration import door_requests
@@ -18,6 +17,7 @@ from integration.door_requests import Rows
 from integration.service import Service
 
 from athanor.inspection.v1 import inspection_pb2
+from delays.v1 import delays_pb2
 from inference import open_inference_pb2
 
 _TIMEOUT_S: Final = 60.0

@@ -10,7 +10,6 @@ import grpc
 import grpc.aio
 import httpx
 import pytest
-from delays.v1 import delays_pb2
 from integration.bad_rows import BAD_FIELDS, make_bad_rows
 from integration.door_requests import typed_json, typed_message
 from integration.doors import ALL_DOORS, FOUR_DOORS, METHODS, PATHS, Doors, Refused, Told
@@ -18,6 +17,7 @@ from integration.service import Service, running_service
 from prepared.place import copy_prepared
 
 from athanor.release.traffic import Traffic
+from delays.v1 import delays_pb2
 
 Flights = list[delays_pb2.Flight]
 

@@ -15,11 +15,11 @@ import grpc
 import httpx
 import pytest
 from client.certificates import Authority, Signed
-from delays.v1 import delays_pb2, delays_pb2_grpc
 from integration.service import PROJECT, Service
 from support.processes import wait_until
 
 from athanor.serving.setup.ports import find_free_ports
+from delays.v1 import delays_pb2, delays_pb2_grpc
 
 _CONFIGURATION: Final = Path("docker/edge/haproxy.cfg")
 _HAPROXY: Final = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")

@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 import grpc
 import pytest
-from delays.v1 import delays_pb2, delays_pb2_grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from integration.bad_rows import BAD_FIELDS, make_bad_rows
@@ -16,6 +15,7 @@ from athanor.client.client import Client, connect
 from athanor.errors import InvalidRequestError
 from athanor.release.predictor import TOLERANCE
 from athanor.release.traffic import Traffic
+from delays.v1 import delays_pb2, delays_pb2_grpc
 
 Stub: TypeAlias = delays_pb2_grpc.DelaysServiceStub
 Flight: TypeAlias = delays_pb2.Flight

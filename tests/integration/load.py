@@ -10,11 +10,11 @@ from math import inf
 from types import TracebackType
 from typing import Any, Final
 
-from delays.v1 import delays_pb2
 from integration.service import PROJECT, Service
 
 from athanor.client.aio import AsyncClient, connect
 from athanor.errors import AthanorError
+from delays.v1 import delays_pb2
 
 _CALLERS: Final = 16
 # Of all attempts of a call: a service that is on its way back is waited for, however slow the machine is.

@@ -6,11 +6,11 @@ from typing import Any, TypeAlias
 
 import httpx
 import pytest
-from delays.v1 import delays_pb2, delays_pb2_grpc
 from google.protobuf import json_format
 from integration.bad_rows import BAD_FIELDS, make_bad_rows
 
 from athanor.release.traffic import Traffic
+from delays.v1 import delays_pb2, delays_pb2_grpc
 
 Json: TypeAlias = dict[str, Any]
 

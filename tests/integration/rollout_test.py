@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Final
 
 import pytest
-from delays.v1 import delays_pb2
 from integration.load import Answered, Load, Period, find_strangers, find_wrong
 from integration.service import PROJECT, Service, running_service
 from integration.versions import Moved, Versions, follows
@@ -17,6 +16,7 @@ from support.processes import nothing_survives, wait_until
 
 from athanor.client.connection.retries import RetryPolicy
 from athanor.release.predictor import TOLERANCE
+from delays.v1 import delays_pb2
 
 Flights = list[delays_pb2.Flight]
 

@@ -8,7 +8,6 @@ import grpc
 import httpx
 import numpy as np
 import pytest
-from delays.v1 import delays_pb2, delays_pb2_grpc
 from integration.skew import (
     ROWS_BY_GRPC,
     TIMEOUT_S,
@@ -30,6 +29,7 @@ from athanor.features.features import Features, Model
 from athanor.release.files import Release
 from athanor.release.traffic import Traffic
 from athanor.training.evaluation.evidence import Rows, spread
+from delays.v1 import delays_pb2, delays_pb2_grpc
 from projects.delays.model import MODEL
 
 Flights: TypeAlias = list[delays_pb2.Flight]

@@ -9,7 +9,6 @@ import grpc
 import httpx
 import pyarrow.dataset as ds
 import pytest
-from delays.v1 import delays_pb2, delays_pb2_grpc
 from google.protobuf import json_format
 from integration.credentials import authorize
 from integration.service import Service, running_service
@@ -23,6 +22,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.collector import Collector, collecting
 from support.flights import make_flight
 from support.processes import nothing_survives
+
+from delays.v1 import delays_pb2, delays_pb2_grpc
 
 # Far outside the contract's bounds, and nowhere else in what a service writes.
 _SECRET_DISTANCE: Final = -98_765.0

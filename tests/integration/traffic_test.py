@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from delays.v1 import delays_pb2
 from integration.door_requests import typed_json
 from integration.doors import ALL_DOORS, FOUR_DOORS, PATHS, Doors, Told
 from integration.service import PROJECT, Service, running_service
@@ -19,6 +18,7 @@ from support.processes import nothing_survives, wait_until
 from athanor.release.files import GRAPH
 from athanor.release.traffic import Served, Traffic
 from athanor.serving.answering.variants import share_of
+from delays.v1 import delays_pb2
 
 Flights = list[delays_pb2.Flight]
 

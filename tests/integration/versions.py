@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from delays.v1 import delays_pb2
 from integration.service import PROJECT, Service
 from prepared.place import copy_prepared
 from support.processes import wait_until
@@ -19,6 +18,7 @@ from athanor.release.predictor import Predictor
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Traffic
 from athanor.serving.answering.core import Core
+from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
 
 # Far longer than the two seconds that are promised: a test that measures says how long it took.

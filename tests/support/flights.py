@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
-from delays.v1 import delays_pb2
 from numpy.typing import NDArray
 
+from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
 
 _FIRST: Final = np.datetime64("2013-01-01T05:00:00", "us")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from delays.v1 import delays_pb2
 from google.protobuf import json_format
 from onnx import TensorProto, helper
 from support.flights import make_columns
@@ -27,6 +26,7 @@ from athanor.release.files import (
 )
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import TrainingRecord
+from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
 
 MIDDLE: Final = 1_000.0

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from delays.v1 import delays_pb2
 from numpy.typing import NDArray
 from support.flights import make_flight
 from support.releases import make_files, make_release
@@ -17,6 +16,7 @@ from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Challenger, Served, Traffic
 from athanor.serving.answering.core import Core, Question
 from athanor.serving.formats import typed
+from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
 
 # Each release answers 0.5 at another distance, so that an answer identifies its release.

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from delays.v1 import delays_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from support.flights import make_flight
 
 from athanor.client.files.rows import RowFormat, format_of, read_rows
 from athanor.errors import InvalidRequestError, SettingsError
+from delays.v1 import delays_pb2
 
 _COLUMNS: Final = (
     "scheduled_departure,carrier,flight_number,origin,destination,scheduled_arrival_minute,distance,temperature"

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from delays.v1 import delays_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 from support.flights import make_flight
 from support.releases import expected_probability, make_files, make_release
@@ -27,6 +26,7 @@ from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
 from athanor.serving.answering.core import Core
 from athanor.serving.formats import typed
+from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
 
 

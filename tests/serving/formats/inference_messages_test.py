@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
-from delays.v1 import delays_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from support.flights import make_columns
@@ -27,6 +26,7 @@ from athanor.serving.formats.inference_messages import (
     to_server_metadata,
 )
 from athanor.version import VERSION
+from delays.v1 import delays_pb2
 from inference.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 from projects.delays.model import MODEL
 

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
-from delays.v1 import delays_pb2
 from support.flights import make_flight
 from support.releases import expected_probability
 from support.serving import FIRST, SECOND, THIRD, Stage, make_request, predict
@@ -16,6 +15,7 @@ from athanor.inspection.v1 import inspection_pb2
 from athanor.release.files import Release
 from athanor.serving.answering.core import Answer, Core
 from athanor.serving.formats.inspection import Inspection, inspect, to_json, to_message, to_question
+from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
 
 _TINY: Final = np.nextafter(np.float32(0), np.float32(1))
