@@ -55,7 +55,7 @@ def set_defaults(tools: Tools) -> None:
     # Defaults of the others are no attributes of their classes.
     PythonSetup.pip_version = EnumOption(
         "--pip-version",
-        default=PipVersion.PINNED,
+        default=PipVersion.PINNED,  # type: ignore[arg-type]  # Pants' own enum has no such member
         help="The version of pip that resolves requirements.",
         advanced=True,
     )
