@@ -149,9 +149,10 @@ def _ask_for_processes(scratch: Scratch) -> Mapping[str, Hashable]:
 
 
 def _read_or_run_everything(scratch: Scratch, caches: Path, options: argparse.Namespace) -> tuple[Full, str | None]:
-    if options.log:
-        return Full(options.full_seconds, options.again_seconds), options.log.read_text(encoding="utf-8")
-    return _run_everything(scratch, caches) if options.times else (Full(options.full_seconds), None)
+    if options.times and not options.log:
+        return _run_everything(scratch, caches)
+    log = options.log.read_text(encoding="utf-8") if options.log else None
+    return Full(options.full_seconds, options.again_seconds), log
 
 
 def _run_everything(scratch: Scratch, caches: Path) -> tuple[Full, str]:
