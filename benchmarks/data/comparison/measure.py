@@ -96,8 +96,11 @@ def contend(tasks: Mapping[str, Task], *distributions: str) -> None:
 
 def peak_bytes() -> int:
     """Largest resident memory of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux's `ru_maxrss` would begin with the memory of the process that started this one.
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
 
 
 def read_measurement(path: Path) -> Measurement:

@@ -157,14 +157,15 @@ def test_lookback_reads_late_rows(kept: Path) -> None:
 
 
 _FETCH = """
-import resource, sys
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from athanor.data.sources.sql import SqlQuery, from_environment
+from support.memory import peak_kib
 source = SqlQuery(from_environment(sys.argv[1]), sys.argv[2])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kib()
 source.fetch(Path(sys.argv[3]), datetime(2013, 1, 1, tzinfo=UTC))
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print((peak_kib() - before) // 1024)
 """
 
 

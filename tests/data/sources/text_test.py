@@ -162,17 +162,18 @@ def test_a_row_without_end_is_refused_before_memory_is_full(here: Path, kept: Pa
 
 
 _STREAM = """
-import resource, sys
+import sys
 from pathlib import Path
 from athanor.data.sources.delimited import DelimitedFiles
+from support.memory import peak_kib
 batches = DelimitedFiles("").open(Path(sys.argv[1]), 50_000).batches
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kib()
 count = 0
 for table, _ in batches:
     count += table.num_rows
     if count >= int(sys.argv[2]):
         break
-print(count, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(count, (peak_kib() - before) // 1024)
 """
 
 

@@ -247,8 +247,8 @@ def test_it_survives_every_error_of_the_store(stage: Stage, following: Any, erro
     assert "cannot follow the traffic file" in str(listener.failed[0])
     store.wait_for_looks()
     assert follower.failure is not None
-    store.error = None
     stage.direct(SECOND)
+    store.error = None
     listener.wait(loaded=1)
     assert _versions(core) == {"champion": "2.0.0"}
 

@@ -233,7 +233,7 @@ class _Parser:
         if not chunk.is_first:
             reading.column_names = self._names
         return pyarrow.csv.read_csv(
-            pa.BufferReader(chunk.rows),
+            pa.BufferReader(_copy(chunk.rows)),
             read_options=reading,
             parse_options=pyarrow.csv.ParseOptions(delimiter=self._form.delimiter, newlines_in_values=chunk.has_quotes),
             convert_options=pyarrow.csv.ConvertOptions(
@@ -264,3 +264,14 @@ class _Parser:
             f"{where}: column {name!r}: {unfit[3]}; its type {unfit[2]} {why}. "
             f"Declare a type that fits every value, such as types={{{name!r}: 'string'}}"
         )
+
+
+def _copy(rows: bytes) -> pa.Buffer:
+    """The same bytes in memory of Arrow's own.
+
+    Arrow's threads may release a buffer after the reader has returned. Releasing a Python object takes the GIL, which
+    aborts the process if the interpreter exits meanwhile.
+    """
+    buffer = pa.allocate_buffer(len(rows))
+    pa.FixedSizeBufferWriter(buffer).write(rows)
+    return buffer
