@@ -1,6 +1,8 @@
 """From a snapshot to a release that passed its gates, or to no release at all."""
 
 import json
+import os
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -209,7 +211,21 @@ def test_a_search_leaves_what_it_found_to_the_training_that_follows(
     training = train(make_recipe(), snapshot, home)
     # Even its times: nothing was fitted again.
     assert training.record.trials == record.trials
-    assert not any(home.searches.rglob("*.npz"))
+    assert train(make_recipe(), snapshot, home).record.trials == record.trials
+
+
+def test_caches_of_searches_that_were_not_used_for_a_day_are_removed(
+    make_recipe: MakeRecipe, snapshot: Snapshot, home: Home
+) -> None:
+    recipe = make_recipe()
+    caches = {age: home.searches / recipe.model.name / f"{age} hours old" for age in (23, 25)}
+    for age, cache in caches.items():
+        cache.mkdir(parents=True)
+        (cache / "fit.npz").touch()
+        os.utime(cache, times=(time.time() - age * 3600,) * 2)
+    train(recipe, snapshot, home)
+    assert [cache.exists() for cache in caches.values()] == [True, False]
+    assert len(list(home.searches.rglob("*.npz"))) > 1
 
 
 def test_what_a_commit_makes_again_takes_the_place_of_what_was_made_from_changes(

@@ -5,7 +5,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -39,6 +39,9 @@ from athanor.training.search.parallel import Engine, on_engine
 from athanor.training.search.search import SearchResult, fit, search
 
 _REFERENCE_ROWS: Final = 100
+
+# A search adds a file to its folder whenever a fit ends.
+_ABANDONED_S: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -147,8 +150,7 @@ def build_release(
         baseline={name: of.value for name, of in baseline.items()},
         files=digests(files),
     )
-    # Without the cache, training again repeats the search and so proves that the result is the same.
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove_abandoned(home.searches / recipe.model.name, folder)
     return UngatedRelease(identity, files, found, evidence, len(past), metrics, baseline)
 
 
@@ -188,6 +190,15 @@ def _search_folder(recipe: Recipe, snapshot: Snapshot, home: Home, options: Trai
     parts = (recipe.digest, recipe.model.features.digest, recipe.model.contract.fingerprint, snapshot.digest)
     key = hashlib.sha256(json.dumps([*parts, libraries]).encode()).hexdigest()[:16]
     return options.search_folder or home.searches / recipe.model.name / key
+
+
+def _remove_abandoned(searches: Path, used: Path) -> None:
+    """Removes caches of a project's other searches, except those that may still be running."""
+    oldest = time.time() - _ABANDONED_S
+    for other in searches.glob("*"):
+        with suppress(FileNotFoundError):
+            if other != used and other.stat().st_mtime < oldest:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def _search(recipe: Recipe, past: Rows, folder: Path, steps: Steps, options: TrainingOptions) -> SearchResult:
