@@ -91,12 +91,15 @@ def _record(pex: PexFile) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./pants budgets", description="Packages binaries and records their content.")
     parser.add_argument("--dist", type=Path, required=True, help="the folder of the binaries; Pants gives it")
-    dist: Path = parser.parse_args().dist
+    parser.add_argument("--check", action="store_true", help="record nothing, only compare")
+    options = parser.parse_args()
     text = FILE.read_text()
     # Without its binary, a budget would lose its list.
-    pexes = [PexFile(dist / f"{name}.pex") for name in read(text)]
-    FILE.write_text(write(text, pexes))
-    failures = [problem for pex in pexes for problem in problems(pex, read(FILE.read_text())[pex.name])]
+    pexes = [PexFile(options.dist / f"{name}.pex") for name in read(text)]
+    if not options.check:
+        text = write(text, pexes)
+        FILE.write_text(text)
+    failures = [problem for pex in pexes for problem in problems(pex, read(text)[pex.name])]
     print("\n".join(failures) or f"{FILE} matches the binaries")
     return 3 if failures else 0
 

@@ -37,7 +37,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class PexFile:
-    """One PEX file."""
+    """One PEX: a file, or a folder that holds each library as a file (PEX calls these layouts zipapp and packed)."""
 
     path: Path
 
@@ -47,7 +47,8 @@ class PexFile:
 
     @property
     def size(self) -> int:
-        return self.path.stat().st_size
+        files = [self.path] if self.path.is_file() else self.path.rglob("*")
+        return sum(file.stat().st_size for file in files)
 
     @property
     def sha256(self) -> str:
@@ -66,32 +67,46 @@ class PexFile:
 
     @cached_property
     def info(self) -> dict[str, Any]:
-        with zipfile.ZipFile(self.path) as archive:
-            found: dict[str, Any] = json.loads(archive.read("PEX-INFO"))
+        found: dict[str, Any] = json.loads((_root(self.path) / "PEX-INFO").read_text())
         return found
 
     @cached_property
     def distributions(self) -> tuple[Distribution, ...]:
         """Sorted by name."""
-        with zipfile.ZipFile(self.path) as archive:
-            return tuple(sorted(_read(archive, self.info["distributions"]), key=lambda found: found.name))
+        read = _read_folder if self.path.is_dir() else _read_file
+        return tuple(sorted(read(self.path, self.info["distributions"]), key=lambda found: found.name))
 
 
-def _read(archive: zipfile.ZipFile, wheels: Iterable[str]) -> Iterator[Distribution]:
-    members: dict[str, list[zipfile.ZipInfo]] = {}
-    for member in archive.infolist():
-        match member.filename.split("/"):
-            case [".deps", wheel, _, *_]:
-                members.setdefault(wheel, []).append(member)
+def _root(path: Path) -> Path | zipfile.Path:
+    return path if path.is_dir() else zipfile.Path(path)
+
+
+def _read_folder(path: Path, wheels: Iterable[str]) -> Iterator[Distribution]:
     for wheel in wheels:
-        name, version, _, _ = parse_wheel_filename(wheel)
-        size = sum(member.compress_size for member in members[wheel])
-        yield Distribution(canonicalize_name(name), str(version), wheel, size, _metadata(archive, members[wheel]))
+        with zipfile.ZipFile(path / ".deps" / wheel) as archive:
+            yield _read(wheel, archive, archive.infolist())
 
 
-def _metadata(archive: zipfile.ZipFile, members: Iterable[zipfile.ZipInfo]) -> Message:
+def _read_file(path: Path, wheels: Iterable[str]) -> Iterator[Distribution]:
+    with zipfile.ZipFile(path) as archive:
+        members: dict[str, list[zipfile.ZipInfo]] = {}
+        for member in archive.infolist():
+            match member.filename.split("/"):
+                case [".deps", wheel, _, *_]:
+                    members.setdefault(wheel, []).append(member)
+        for wheel in wheels:
+            yield _read(wheel, archive, members[wheel])
+
+
+def _read(wheel: str, archive: zipfile.ZipFile, members: Iterable[zipfile.ZipInfo]) -> Distribution:
+    name, version, _, _ = parse_wheel_filename(wheel)
+    size = sum(member.compress_size for member in members)
+    return Distribution(canonicalize_name(name), str(version), wheel, size, _metadata(wheel, archive, members))
+
+
+def _metadata(wheel: str, archive: zipfile.ZipFile, members: Iterable[zipfile.ZipInfo]) -> Message:
     for member in members:
-        match member.filename.split("/"):
-            case [_, _, folder, "METADATA"] if folder.endswith(".dist-info"):
+        match member.filename.removeprefix(f".deps/{wheel}/").split("/"):
+            case [folder, "METADATA"] if folder.endswith(".dist-info"):
                 return Parser().parsestr(archive.read(member).decode(errors="replace"), headersonly=True)
     return Message()
