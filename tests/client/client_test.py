@@ -1,11 +1,12 @@
 """One call: what is sent, what is returned, and which error is raised."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import pytest
-from client.scripted import IMPATIENT, QUICK, Answer, ScriptedService, bad_request, echo, fail, serving
+from client.scripted import IMPATIENT, QUICK, Answer, ScriptedService, bad_request, echo, fail, fail_times, serving
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2
 from support.flights import make_flight
@@ -118,7 +119,6 @@ def test_the_client_raises_the_error_that_the_service_raised(
         (grpc.StatusCode.PERMISSION_DENIED, PermissionDeniedError),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, OverloadedError),
         (grpc.StatusCode.DEADLINE_EXCEEDED, DeadlineExceededError),
-        (grpc.StatusCode.CANCELLED, ServiceError),
         (grpc.StatusCode.INTERNAL, ServiceError),
         (grpc.StatusCode.UNKNOWN, ServiceError),
     ],
@@ -135,6 +135,37 @@ def test_without_a_known_reason_the_code_decides(
         client.predict([make_flight()])
     assert type(caught.value) is expected
     assert (service.asked, client.retries) == (1, 0)
+
+
+def test_a_call_that_its_caller_has_not_cancelled_is_retried(client: Client, service: ScriptedService) -> None:
+    """A replica that stops on a busy machine cancels calls that reach it last."""
+    service.answer = fail_times(2, fail(grpc.StatusCode.CANCELLED, "CANCELLED"))
+    assert len(client.predict([make_flight()]).predictions) == 1
+    assert (service.asked, client.retries) == (3, 2)
+
+
+def test_a_call_that_is_always_cancelled_is_a_service_error(target: str, service: ScriptedService) -> None:
+    service.answer = fail(grpc.StatusCode.CANCELLED, "it is so")
+    with connect(target, retry=IMPATIENT) as connection, pytest.raises(ServiceError, match="CANCELLED: it is so"):
+        Client("delays", connection).predict([make_flight()])
+
+
+def test_a_call_ends_when_its_channel_is_closed(target: str, service: ScriptedService) -> None:
+    arrived, over = threading.Event(), threading.Event()
+
+    def answer(request: delays_pb2.PredictRequest, context: Any) -> delays_pb2.PredictResponse:
+        arrived.set()
+        over.wait(60)
+        return echo(request, context)
+
+    service.answer = answer
+    with ThreadPoolExecutor(1) as pool:
+        with connect(target) as connection:
+            asked = pool.submit(Client("delays", connection).predict, [make_flight()])
+            assert arrived.wait(60)
+        with pytest.raises(ServiceError, match="was closed; connect again"):
+            asked.result(60)
+        over.set()
 
 
 def test_a_message_that_grpc_finds_too_large_is_a_too_large_error() -> None:

@@ -66,7 +66,9 @@ def to_failure(call: Any, timeout_s: float, hide: Callable[[str], str]) -> Failu
     failed: FailedCall = call
     code, text, status = failed.code(), hide(failed.details() or ""), _read_status(failed)
     kind = _read_reason(status)
+    may_pass = code is grpc.StatusCode.UNAVAILABLE and _TLS_REFUSAL not in text
     if kind is None:
+        may_pass |= code is grpc.StatusCode.CANCELLED
         kind, text = _read_code(code, text, timeout_s)
     if kind is InvalidRequestError:
         return Failure(InvalidRequestError(text, _read_violations(status, hide)))
@@ -74,7 +76,6 @@ def to_failure(call: Any, timeout_s: float, hide: Callable[[str], str]) -> Failu
         retry_after_s = _read_retry_after(status, failed)
         error = OverloadedError(text) if retry_after_s is None else OverloadedError(text, retry_after_s)
         return Failure(error, retry_after_s)
-    may_pass = code is grpc.StatusCode.UNAVAILABLE and _TLS_REFUSAL not in text
     return Failure(kind(text), 0.0 if may_pass else None)
 
 
@@ -91,7 +92,7 @@ def _read_code(code: grpc.StatusCode, text: str, timeout_s: float) -> tuple[type
         return TooLargeError, text
     if kind is DeadlineExceededError:
         return kind, f"no answer within {timeout_s:g} s: {text}"
-    # A proxy cancels calls too, so the caller may still be there.
+    # A proxy, or a replica that stops, cancels calls too: the caller may still be there.
     if kind in {AbandonedError, ServiceError}:
         return ServiceError, f"the service did not answer: {code.name}: {text}"
     return kind, text
