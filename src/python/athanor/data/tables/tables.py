@@ -15,8 +15,13 @@ from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.messages import is_missing
+from athanor.data.sources.types import plain
 from athanor.errors import DataError
 
+_INTEGERS: Final = (
+    *(pd.Int8Dtype(), pd.Int16Dtype(), pd.Int32Dtype(), pd.Int64Dtype()),
+    *(pd.UInt8Dtype(), pd.UInt16Dtype(), pd.UInt32Dtype(), pd.UInt64Dtype()),
+)
 _ARROW_TYPES = {
     Kind.NUMBER: pa.float64(),
     Kind.INTEGER: pa.int64(),
@@ -25,6 +30,10 @@ _ARROW_TYPES = {
     Kind.TIMESTAMP: pa.timestamp("us", tz="UTC"),
 }
 
+_NULLABLE: Final = {
+    pa.bool_(): pd.BooleanDtype(),
+    **{pa.type_for_alias(dtype.name.lower()): dtype for dtype in _INTEGERS},
+}
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _LARGEST: Final = sys.float_info.max
 
@@ -44,8 +53,13 @@ class Mistyped:
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """A raw table as a pandas frame with one block per column: consolidating columns of one type would copy them."""
-    frame: pd.DataFrame = table.to_pandas(split_blocks=True)
+    """A raw table as a pandas frame whose dtypes follow from the table's types, never from its values.
+
+    Whole numbers and truth values get pandas' nullable dtypes: with numpy's, a null would turn a batch to float64, in
+    which integers beyond 2**53 collapse, or to object. Text is `str`, numbers are float64 with NaN for null.
+    """
+    # One block per column: consolidating columns of one type would copy them.
+    frame: pd.DataFrame = plain(table).to_pandas(split_blocks=True, types_mapper=_NULLABLE.get)
     return frame
 
 
