@@ -295,3 +295,24 @@ def test_blocks_stand_beside_each_other_with_types_of_their_own() -> None:
     assert list(frame.columns) == ["a", "b", "c"]
     assert [str(dtype) for dtype in frame.dtypes[:2]] == ["float32", "float32"]
     assert frame["c"].tolist() == ["x", ""]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms"])
+@pytest.mark.parametrize("is_arrow", [False, True])
+def test_an_instant_beyond_64_bits_of_microseconds_is_mistyped_and_does_not_wrap(unit: str, is_arrow: bool) -> None:
+    instants = np.array([0, 2**62, 2**55, -(2**62), 253_402_300_799], f"M8[{unit}]")
+    at = pd.Series(instants).astype(pd.ArrowDtype(pa.timestamp(unit, "UTC"))) if is_arrow else None
+    at = pd.Series(instants).dt.tz_localize("UTC") if at is None else at
+    frame = pd.concat([_frame(), _frame(), _frame()], ignore_index=True).head(5).assign(at=at)
+    values, (mistyped,) = from_frame(_COLUMNS, frame)
+    assert (mistyped.column.name, mistyped.rows.tolist()) == ("at", [1, 2, 3])
+    assert list(mistyped.values) == instants[1:4].tolist() or list(mistyped.values) == list(instants[1:4])
+    expected = np.array([instants[0], "NaT", "NaT", "NaT", instants[4]], "M8[us]")
+    np.testing.assert_array_equal(values["at"], expected)
+
+
+def test_an_object_beyond_the_calendar_is_mistyped_and_does_not_wrap() -> None:
+    at = pd.Series([pd.Timestamp("2013-01-01", tz="UTC"), pd.Timestamp(2**40, unit="s", tz="UTC")], dtype=object)
+    values, (mistyped,) = from_frame(_COLUMNS, _frame(at=at))
+    assert (mistyped.rows.tolist(), mistyped.values[0].year) == ([1], 36_812)
+    assert values["at"].astype(str).tolist() == ["2013-01-01T00:00:00.000000", "NaT"]

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from athanor.contract.columns import Column, Columns
+from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.contract import Contract
 from athanor.contract.messages import OUT_OF_RANGE_US
 from athanor.contract.validation import Breach, Rule, shown, validate
@@ -164,6 +164,8 @@ def _find_mistyped(mistyped: Sequence[Mistyped]) -> Iterator[RowViolations]:
 
 def _describe_mistyped(found: Mistyped) -> Callable[[int], str]:
     allowed = found.column.allowed
+    if found.column.kind is Kind.TIMESTAMP:
+        allowed += " with a time zone, in the years 1 to 9999"
     return lambda i: f"{shown(found.values[i])} is {type(found.values[i]).__name__} ({TYPE}); give {allowed}"
 
 

@@ -260,9 +260,12 @@ class _Parser:
             return DataError(f"{where}: {words}")
         name = self._names[int(unfit[1])]
         why = "is declared" if name in self._form.types else "was inferred from the rows before"
+        # Nanoseconds cover only the years 1677 to 2262.
+        is_instant = unfit[2].startswith("timestamp[ns") and re.search(r"'\d{4}-\d\d-\d\d", unfit[3])
+        fitting = unfit[2].replace("[ns", "[us") if is_instant else "string"
         return DataError(
             f"{where}: column {name!r}: {unfit[3]}; its type {unfit[2]} {why}. "
-            f"Declare a type that fits every value, such as types={{{name!r}: 'string'}}"
+            f"Declare a type that fits every value, such as types={{{name!r}: {fitting!r}}}"
         )
 
 

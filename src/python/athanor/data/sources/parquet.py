@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from athanor.data.sources.batches import Batches, read_ahead, rebatch
 from athanor.data.sources.files import Location, copy_files, list_files, name_of
 from athanor.data.sources.source import Opened
+from athanor.data.sources.times import open_parquet, require_dates, require_instants, storable
 from athanor.errors import DataError
 
 RESULT: Final = "result.parquet"
@@ -58,9 +59,10 @@ def write_rows(tables: Iterable[pa.Table], path: Path) -> None:
     writer: pq.ParquetWriter | None = None
     try:
         for rows, _ in rebatch(((table, 0) for table in tables), _GROUP_ROWS):
+            stored = storable(rows)
             if writer is None:
-                writer = _open_writer(path, rows.schema)
-            writer.write_table(rows.combine_chunks(), row_group_size=_GROUP_ROWS)
+                writer = _open_writer(path, stored.schema)
+            _write_group(writer, stored)
     finally:
         if writer is not None:
             writer.close()
@@ -79,6 +81,13 @@ def _open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
         raise DataError(
             f"a column has a type that Parquet cannot store: {error}; cast it to text or a number"
         ) from None
+
+
+def _write_group(writer: pq.ParquetWriter, rows: pa.Table) -> None:
+    try:
+        writer.write_table(rows.combine_chunks(), row_group_size=_GROUP_ROWS)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"Parquet cannot store a value: {error}; cast its column to text or a number") from None
 
 
 def require_single(names: Iterable[str], what: str) -> None:
@@ -112,8 +121,8 @@ def open_rows(folder: Path, batch_rows: int, columns: Sequence[str] = ()) -> tup
 
 def _read_footer(path: Path, folder: Path) -> tuple[int, pa.Schema]:
     try:
-        metadata = pq.read_metadata(path)
-        return metadata.num_rows, _plain_schema(metadata.schema.to_arrow_schema())
+        with open_parquet(path) as file:
+            return file.metadata.num_rows, _plain_schema(file.schema_arrow)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{name_of(path, folder)} is not a Parquet file: {error}") from None
 
@@ -140,11 +149,14 @@ def _difference(first: pa.Schema, other: pa.Schema) -> str:
 def _read_groups(files: Iterable[Path], folder: Path, batch_rows: int, columns: Sequence[str]) -> Batches:
     for path in files:
         try:
-            # With pre-buffering, all compressed columns of a file stay in memory until its end.
-            with pq.ParquetFile(path, pre_buffer=False) as file:
-                schema = _choose(_plain_schema(file.schema_arrow), columns)
+            with open_parquet(path) as file:
+                schema, before = _choose(_plain_schema(file.schema_arrow), columns), 0
+                require_instants(path, name_of(path, folder), schema.names)
                 yield schema.empty_table(), 0
                 for batch in file.iter_batches(min(batch_rows, _GROUP_ROWS), columns=schema.names):
-                    yield pa.Table.from_batches([batch]).cast(schema), batch.num_rows
+                    table = pa.Table.from_batches([batch]).cast(schema)
+                    require_dates(table, name_of(path, folder), before)
+                    yield table, batch.num_rows
+                    before += batch.num_rows
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{name_of(path, folder)} cannot be read: {error}") from None

@@ -14,6 +14,7 @@ import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
 import adbc_driver_sqlite.dbapi
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from athanor.data.sources.parquet import RESULT, open_rows, write_rows
 from athanor.data.sources.source import Opened
@@ -35,6 +36,8 @@ _TOKENS: Final = re.compile(
 )
 # With a query parameter the driver would buffer the whole result. With a setting of the transaction it streams.
 _SETTING: Final = "athanor.since"
+# The earliest day and microsecond of PostgreSQL, 4714 BC.
+_EARLIEST: Final = {pa.int32(): -2_440_588, pa.int64(): -210_866_803_200_000_000}
 # SQLite does not enforce column types: the driver infers them from the first rows.
 _SQLITE_ROWS: Final = {"adbc.sqlite.query.batch_rows": "65536"}
 
@@ -167,7 +170,25 @@ def _read_postgresql(url: str, query: str, since: datetime | None) -> Iterator[p
         if since:
             cursor.execute(f"SELECT set_config('{_SETTING}', $1, true)", [since.isoformat()])
         cursor.execute(_replace_since(query, f"(current_setting('{_SETTING}')::timestamptz)"))
-        yield from _tables(cursor.fetch_record_batch())
+        for table in _tables(cursor.fetch_record_batch()):
+            _require_finite(table)
+            yield table
+
+
+def _require_finite(table: pa.Table) -> None:
+    """Raises DataError if the driver wrapped an infinite time, or one too late for Arrow, around to before all others.
+
+    The driver adds the years from 1970 to 2000 without looking for an overflow.
+    """
+    for column in table.schema:
+        if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+            values = table[column.name].cast(pa.int32() if pa.types.is_date(column.type) else pa.int64())
+            earliest = pc.min(values).as_py()
+            if earliest is not None and earliest < _EARLIEST[values.type]:
+                raise DataError(
+                    f"column {column.name!r} of the query has an infinite {column.type}, or one that is too late for "
+                    f"Arrow; select NULLIF({column.name}, 'infinity') or leave such rows out"
+                )
 
 
 def _tables(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:

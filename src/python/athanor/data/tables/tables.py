@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 from typing import Any, Final
 
 import numpy as np
@@ -88,6 +88,11 @@ def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> tuple[dict[str
         series = frame[column.name]
         if _is_of_kind(column.kind, series):
             values[column.name] = _from_series(column.kind, series)
+            if column.kind is Kind.TIMESTAMP:
+                instants = values[column.name]
+                values[column.name], beyond = to_microseconds(instants)
+                if len(beyond):
+                    mistyped.append(Mistyped(column, beyond, list(instants[beyond])))
             continue
         wrong = _find_mistyped(column.kind, series)
         if len(wrong):
@@ -118,11 +123,24 @@ def _from_series(kind: Kind, series: "pd.Series[Any]") -> NDArray[Any]:
     if kind is Kind.TEXT:
         return to_texts(pa.array(series, from_pandas=True))
     if kind is Kind.TIMESTAMP:
-        # Truncates nanoseconds: columns have microseconds.
-        return np.asarray(series.dt.tz_convert("UTC").dt.tz_localize(None), dtype="M8[us]")
+        return np.asarray(series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
     if isinstance(series.dtype, np.dtype):
         return np.asarray(series, dtype=np.float64)
     return series.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def to_microseconds(instants: NDArray[np.datetime64]) -> tuple[NDArray[np.datetime64], NDArray[np.int64]]:
+    """Instants of any unit in microseconds, and the rows of those beyond 64 bits of them, which become NaT.
+
+    Truncates nanoseconds: columns have microseconds.
+    """
+    # NumPy wraps where a value does not fit.
+    converted = instants.astype("M8[us]")
+    if np.datetime_data(instants.dtype)[0] not in ("s", "ms"):
+        return converted, np.empty(0, dtype=np.int64)
+    beyond = np.flatnonzero((converted.astype(instants.dtype) != instants) & ~np.isnat(instants))
+    converted[beyond] = np.datetime64("NaT")
+    return converted, beyond
 
 
 def to_texts(array: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
@@ -157,7 +175,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_instant(value: Any) -> bool:
-    return isinstance(value, datetime) and value.tzinfo is not None
+    """A Timestamp may lie beyond the years of a datetime; pandas would wrap it."""
+    return isinstance(value, datetime) and value.tzinfo is not None and MINYEAR <= value.year <= MAXYEAR
 
 
 def _from_objects(kind: Kind, series: "pd.Series[Any]", wrong: NDArray[np.int64]) -> NDArray[Any]:
