@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.messages import is_missing
-from athanor.data.sources.types import plain
+from athanor.data.sources.types import plain, untyped_columns
+from athanor.data.tables.untyped import read_untyped, to_untyped
 from athanor.errors import DataError
 
 _INTEGERS: Final = (
@@ -60,6 +61,8 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     """
     # One block per column: consolidating columns of one type would copy them.
     frame: pd.DataFrame = plain(table).to_pandas(split_blocks=True, types_mapper=_NULLABLE.get)
+    for name in untyped_columns(table.schema):
+        frame[name] = to_untyped(table[name])
     return frame
 
 
@@ -85,7 +88,7 @@ def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> tuple[dict[str
     values: dict[str, NDArray[Any]] = {}
     mistyped = []
     for column in columns:
-        series = frame[column.name]
+        series = read_untyped(column.kind, frame[column.name])
         if _is_of_kind(column.kind, series):
             values[column.name] = _from_series(column.kind, series)
             if column.kind is Kind.TIMESTAMP:
@@ -208,7 +211,16 @@ def to_lenient_arrow(columns: Sequence[Column], values: Columns) -> pa.Table:
 
 def _to_lenient_arrow(column: Column, values: NDArray[Any]) -> pa.Array:
     array = pa.array(values, mask=is_missing(column, values))
-    return array.cast(pa.float64() if column.kind.is_numeric else _ARROW_TYPES[column.kind])
+    return array.cast(_lenient_type(column))
+
+
+def _lenient_type(column: Column) -> pa.DataType:
+    return pa.float64() if column.kind.is_numeric else _ARROW_TYPES[column.kind]
+
+
+def null_rows(columns: Sequence[Column], rows: int) -> pa.Table:
+    """Rows without a value, with the types of `to_lenient_arrow`."""
+    return pa.table({column.name: pa.nulls(rows, _lenient_type(column)) for column in columns})
 
 
 def _to_arrow(column: Column, values: NDArray[Any]) -> pa.Array:
