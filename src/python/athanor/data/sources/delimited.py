@@ -14,6 +14,7 @@ import pyarrow.csv
 
 from athanor.data.sources.batches import Batches, read_ahead, rebatch
 from athanor.data.sources.files import Location, copy_files
+from athanor.data.sources.nul_bytes import replace_nul, restore_nul
 from athanor.data.sources.parquet import require_single
 from athanor.data.sources.source import Opened
 from athanor.data.sources.text import Chunk, Text, compile_rows, cut, find_texts, read_head
@@ -34,6 +35,8 @@ class DelimitedFiles:
 
     Files are kept unmodified. All of them, and all members of a .zip, form one table in the order of their names, and
     must have the same header. Also reads .gz, .bz2, .zst and .lz4.
+
+    A blank line is no row. A line ends with a line feed, a carriage return or both.
 
     A column has one type throughout. An undeclared type is inferred from the first 64 MiB; a later value that does not
     parse as that type raises DataError and never changes the type. A quoted value may contain line breaks.
@@ -157,6 +160,8 @@ def _parse_header(text: str, head: bytes, delimiter: str) -> tuple[str, ...]:
         raise DataError(f"{text} is not delimited text in UTF-8: {error}; convert it") from None
     if not names:
         raise DataError(f"{text} is empty; its first row must name the columns")
+    if any("\0" in name for name in names):
+        raise DataError(f"{text} is not delimited text in UTF-8: NUL bytes in its header, as in UTF-16; convert it")
     require_single(names, text)
     return names
 
@@ -184,8 +189,10 @@ def _read(texts: Sequence[Text], form: Form, names: Sequence[str]) -> Batches:
 
 def _cut_all(texts: Sequence[Text], form: Form) -> Iterator[Chunk]:
     rows = compile_rows(form.delimiter)
+    avoided = form.delimiter + "".join(form.null_values)
     for text in texts:
-        yield from cut(text, rows)
+        for chunk in cut(text, rows):
+            yield replace_nul(chunk, avoided)
 
 
 def _common_type(types: set[pa.DataType]) -> pa.DataType:
@@ -217,15 +224,17 @@ class _Parser:
         if not chunk.rows:
             return pa.schema([(name, types.get(name, pa.null())) for name in self._read]).empty_table()
         try:
-            table = self._convert(chunk, types, pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES))
+            table = self._convert(chunk, types, pyarrow.csv.ReadOptions(block_size=_block_bytes(chunk)))
         except pa.ArrowInvalid:
             # A row may be longer than a block, and only the single-threaded reader reports row numbers.
             whole = pyarrow.csv.ReadOptions(block_size=len(chunk.rows) + 1, use_threads=False)
             try:
                 table = self._convert(chunk, types, whole)
             except pa.ArrowInvalid as error:
-                raise self._explain(chunk, str(error)) from None
+                words = str(error).replace(chunk.stand_in, r"\0") if chunk.stand_in else str(error)
+                raise self._explain(chunk, words) from None
         self._require_utf8(chunk, table)
+        table = restore_nul(table, chunk.stand_in)
         self._rows_before += table.num_rows + chunk.is_first
         return table
 
@@ -269,7 +278,12 @@ class _Parser:
         )
 
 
-def _copy(rows: bytes) -> pa.Buffer:
+def _block_bytes(chunk: Chunk) -> int:
+    """What one thread parses at a time: Arrow drops a carriage return in quotes at the end of a block but the last."""
+    return len(chunk.rows) + 1 if chunk.has_quotes and re.search(b"\r", chunk.rows) else _BLOCK_BYTES
+
+
+def _copy(rows: memoryview) -> pa.Buffer:
     """The same bytes in memory of Arrow's own.
 
     Arrow's threads may release a buffer after the reader has returned. Releasing a Python object takes the GIL, which
