@@ -16,6 +16,7 @@ import pyarrow.csv
 from athanor.contract.validation import shown
 from athanor.data.sources.batches import Batches, read_ahead, rebatch
 from athanor.data.sources.files import Location, copy_files
+from athanor.data.sources.nul_bytes import replace_nul, restore_nul
 from athanor.data.sources.parquet import require_single
 from athanor.data.sources.source import Opened, Unfit, UnreadRows
 from athanor.data.sources.text import Chunk, Text, compile_rows, cut, find_texts, read_head
@@ -37,6 +38,8 @@ class DelimitedFiles:
 
     Files are kept unmodified. All of them, and all members of a .zip, form one table in the order of their names, and
     must have the same header. Also reads .gz, .bz2, .zst and .lz4.
+
+    A blank line is no row. A line ends with a line feed, a carriage return or both.
 
     A column has one type throughout. An undeclared type is inferred from the first 64 MiB; a later value that only a
     wider type can hold raises DataError and never changes the type. A row with a value that is not of its column's type
@@ -149,6 +152,8 @@ def _parse_header(text: str, head: bytes, delimiter: str) -> tuple[str, ...]:
         raise DataError(f"{text} is not delimited text in UTF-8: {error}; convert it") from None
     if not names:
         raise DataError(f"{text} is empty; its first row must name the columns")
+    if any("\0" in name for name in names):
+        raise DataError(f"{text} is not delimited text in UTF-8: NUL bytes in its header, as in UTF-16; convert it")
     require_single(names, text)
     return names
 
@@ -207,8 +212,10 @@ def _mark_untyped(field: pa.Field, head: Sequence[_Head]) -> pa.Field:
 
 def _cut_all(texts: Sequence[Text], form: Form) -> Iterator[Chunk]:
     rows = compile_rows(form.delimiter)
+    avoided = form.delimiter + "".join(form.null_values)
     for text in texts:
-        yield from cut(text, rows)
+        for chunk in cut(text, rows):
+            yield replace_nul(chunk, avoided)
 
 
 def _common_type(types: set[pa.DataType]) -> pa.DataType:
@@ -258,7 +265,7 @@ class _Parser:
         if not chunk.rows:
             return pa.schema([(name, types.get(name, pa.null())) for name in self.columns]).empty_table()
         try:
-            table = self._convert(chunk, types, pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES))
+            table = self._convert(chunk, types, pyarrow.csv.ReadOptions(block_size=_block_bytes(chunk)))
             rows = table.num_rows
         except pa.ArrowInvalid:
             table, rows = self._parse_whole(chunk, types)
@@ -274,7 +281,7 @@ class _Parser:
             table = self._convert(chunk, types, whole)
             return table, table.num_rows
         except pa.ArrowInvalid as error:
-            words = str(error)
+            words = str(error).replace(chunk.stand_in, r"\0") if chunk.stand_in else str(error)
         texts = {name: kind if pa.types.is_binary(kind) else pa.string() for name, kind in types.items()}
         try:
             table = self._convert(chunk, texts, whole)
@@ -303,7 +310,7 @@ class _Parser:
     def _convert(self, chunk: Chunk, types: Mapping[str, pa.DataType], reading: pyarrow.csv.ReadOptions) -> pa.Table:
         if not chunk.is_first:
             reading.column_names = self._names
-        return pyarrow.csv.read_csv(
+        table = pyarrow.csv.read_csv(
             pa.BufferReader(_copy(chunk.rows)),
             read_options=reading,
             parse_options=pyarrow.csv.ParseOptions(delimiter=self._form.delimiter, newlines_in_values=chunk.has_quotes),
@@ -314,6 +321,7 @@ class _Parser:
                 column_types=dict(types),
             ),
         )
+        return restore_nul(table, chunk.stand_in)
 
     def _require_utf8(self, chunk: Chunk, table: pa.Table) -> None:
         for column in table.schema:
@@ -330,7 +338,12 @@ class _Parser:
         return DataError(f"{where}: {words}")
 
 
-def _copy(rows: bytes) -> pa.Buffer:
+def _block_bytes(chunk: Chunk) -> int:
+    """What one thread parses at a time: Arrow drops a carriage return in quotes at the end of a block but the last."""
+    return len(chunk.rows) + 1 if chunk.has_quotes and re.search(b"\r", chunk.rows) else _BLOCK_BYTES
+
+
+def _copy(rows: memoryview) -> pa.Buffer:
     """The same bytes in memory of Arrow's own.
 
     Arrow's threads may release a buffer after the reader has returned. Releasing a Python object takes the GIL, which
