@@ -98,7 +98,7 @@ def test_no_row_counts_twice_where_types_are_inferred_anew(
     [
         (b"1", b"2.5", r"row 4 .*: column 'x': '2.5' is not a whole number .*types=\{'x': 'double'\}"),
         (b"2013-01-01T10:00:00.5Z", b"9999-12-31T10:00:00.5Z", r"types=\{'x': 'timestamp\[us, tz=UTC\]'\}"),
-        (b"", b"2", r"column 'x': '2' is not null, which was inferred .*types=\{'x': 'string'\}"),
+        (b"", b"2", r"column 'x': '2' is not null; its type null was inferred .*types=\{'x': 'string'\}"),
     ],
 )
 def test_a_later_value_of_a_wider_type_is_refused(

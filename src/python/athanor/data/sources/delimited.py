@@ -5,7 +5,7 @@ import io
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -93,8 +93,8 @@ class DelimitedFiles:
 
     def open(self, folder: Path, batch_rows: int) -> Opened:
         form = Form(self.delimiter, self.columns, self.null_values, read_types(self.types))
-        size, tables, unread = open_texts(folder, form)
-        return Opened(size, rebatch(tables, batch_rows), unread)
+        opened = open_texts(folder, form)
+        return replace(opened, batches=rebatch(opened.batches, batch_rows))
 
 
 def _require_texts(null_values: object) -> None:
@@ -118,8 +118,8 @@ class Form:
     types: Mapping[str, pa.DataType]
 
 
-def open_texts(folder: Path, form: Form) -> tuple[int, Batches, deque[UnreadRows]]:
-    """The size in bytes of all texts below a folder, one stream of tables with one schema, and the rows it leaves out.
+def open_texts(folder: Path, form: Form) -> Opened:
+    """All texts below a folder, whose size is in bytes, as one stream of tables with one schema.
 
     Raises:
         DataError: a file cannot be read, or headers differ or lack a requested column; while the stream is consumed, a
@@ -128,7 +128,7 @@ def open_texts(folder: Path, form: Form) -> tuple[int, Batches, deque[UnreadRows
     texts = find_texts(folder)
     names = _read_names(texts, form)
     parser = _Parser(form, names)
-    return sum(text.size for text in texts), read_ahead(_read(texts, form, parser)), parser.unread
+    return Opened(sum(text.size for text in texts), read_ahead(_read(texts, form, parser)), parser.unread)
 
 
 def _read_names(texts: Sequence[Text], form: Form) -> tuple[str, ...]:
@@ -303,8 +303,8 @@ class _Parser:
             for position in sorted(set(range(len(unfit.values))).difference(wrong.tolist()))[:1]:
                 raise DataError(
                     f"{chunk.text.name}, row {unfit.rows[position]:,} (the header is row 1): column {unfit.column!r}: "
-                    f"{problem(unfit.values[position], unfit.kind)}, which was inferred from the rows before. "
-                    f"Declare a type that fits every value: types={{{unfit.column!r}: {str(wider)!r}}}"
+                    f"{problem(unfit.values[position], unfit.kind)}; its type {unfit.kind} was inferred from the rows "
+                    f"before. Declare a type that fits every value: types={{{unfit.column!r}: {str(wider)!r}}}"
                 )
 
     def _convert(self, chunk: Chunk, types: Mapping[str, pa.DataType], reading: pyarrow.csv.ReadOptions) -> pa.Table:
