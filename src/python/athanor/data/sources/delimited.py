@@ -20,7 +20,7 @@ from athanor.data.sources.nul_bytes import replace_nul, restore_nul
 from athanor.data.sources.parquet import require_single
 from athanor.data.sources.source import Opened, Unfit, UnreadRows
 from athanor.data.sources.text import Chunk, Text, compile_rows, cut, find_texts, read_head
-from athanor.data.sources.types import as_untyped, cast, cast_columns, count_typed, problem, read_types
+from athanor.data.sources.types import as_untyped, cast, cast_columns, count_typed, problem, read_types, require_types
 from athanor.errors import DataError, SettingsError
 
 _INFERRED_BYTES: Final = 64 << 20
@@ -80,9 +80,7 @@ class DelimitedFiles:
                 f"delimiter {self.delimiter!r} is not one ASCII character, other than a quote or line end"
             )
         _require_texts(self.null_values)
-        read_types(self.types)
-        if self.columns and (unread := sorted(set(self.types) - set(self.columns))):
-            raise SettingsError(f"types declares {unread}, which columns leaves out; it reads {list(self.columns)}")
+        require_types(self.types, self.columns)
 
     @property
     def is_incremental(self) -> bool:

@@ -1,7 +1,7 @@
 """Types of columns: declared, cast to value by value, and without those that only Arrow knows."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +24,13 @@ _LEAP: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:?\d\d:?60(\D.*)?")
 def read_types(types: Mapping[str, str]) -> dict[str, pa.DataType]:
     """The declared types by column. Raises SettingsError if one is not valid."""
     return {name: _read_type(name, declared) for name, declared in types.items()}
+
+
+def require_types(types: Mapping[str, str], columns: Sequence[str]) -> None:
+    """Raises SettingsError if a declared type is not valid, or one of a column that is not read."""
+    read_types(types)
+    if columns and (unread := sorted(set(types) - set(columns))):
+        raise SettingsError(f"types declares {unread}, which columns leaves out; it reads {list(columns)}")
 
 
 def _read_type(name: str, declared: str) -> pa.DataType:
@@ -115,6 +122,10 @@ def problem(value: Any, kind: pa.DataType) -> str:
         return f"{shown(value)} has no time zone; append one, such as Z for UTC or +01:00"
     if pa.types.is_timestamp(kind) and isinstance(value, str) and _LEAP.fullmatch(value.strip()):
         return f"{shown(value)} is a leap second, which is no {kind}; give a second of 0 to 59"
+    if pa.types.is_timestamp(kind) and kind.unit == "ns" and isinstance(value, str):
+        microseconds = pa.timestamp("us", tz=kind.tz)
+        if not len(cast(pa.chunked_array([[value]]), microseconds)[1]):
+            return f"{shown(value)} is outside of the years 1677 to 2262 of nanoseconds; declare {microseconds}"
     words = next((words for is_kind, words in _WORDS if is_kind(kind)), str(kind))
     return f"{shown(value)} is not {words}"
 
