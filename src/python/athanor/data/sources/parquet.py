@@ -19,7 +19,7 @@ from athanor.data.sources.hive import Constants, add_constants, read_partitions
 from athanor.data.sources.parts import unify
 from athanor.data.sources.source import Opened, Unfit, UnreadRows
 from athanor.data.sources.times import open_parquet, require_dates, require_instants, storable
-from athanor.data.sources.types import cast_columns, plain, read_types, require_types
+from athanor.data.sources.types import as_untyped, cast_columns, plain, read_types, require_types, untyped_columns
 from athanor.errors import DataError
 
 RESULT: Final = "result.parquet"
@@ -151,7 +151,9 @@ def open_rows(
         if absent := [name for name in wanted if name not in known.names]:
             where = parts[0].name if parts else "the table"
             raise DataError(f"{said} {absent}; {where} has columns {known.names}")
-    schema = pa.schema([(name, types.get(name, known.field(name).type)) for name in columns or known.names])
+    schema = pa.schema(
+        [pa.field(name, types[name]) if name in types else known.field(name) for name in columns or known.names]
+    )
     unread: deque[UnreadRows] = deque()
     tables = read_ahead(_read_groups(parts, schema, types, unread, batch_rows))
     return Opened(sum(part.rows for part in parts), rebatch(tables, batch_rows), unread)
@@ -195,8 +197,10 @@ def _read_footer(path: Path, name: str) -> tuple[int, pa.Schema]:
 
 
 def _plain_schema(schema: pa.Schema) -> pa.Schema:
-    """Names and types only, without the writer's metadata."""
-    return pa.schema([(field.name, field.type) for field in schema])
+    """Names and types only, without the writer's metadata other than ours."""
+    examples = untyped_columns(schema)
+    fields = [pa.field(field.name, field.type) for field in schema]
+    return pa.schema([as_untyped(field, examples[field.name]) if field.name in examples else field for field in fields])
 
 
 def _read_groups(
