@@ -19,7 +19,15 @@ from athanor.data.sources.hive import Constants, add_constants, read_partitions
 from athanor.data.sources.parts import unify
 from athanor.data.sources.source import Opened, Unfit, UnreadRows
 from athanor.data.sources.times import open_parquet, require_dates, require_instants, storable
-from athanor.data.sources.types import as_untyped, cast_columns, plain, read_types, require_types, untyped_columns
+from athanor.data.sources.types import (
+    as_untyped,
+    cast_columns,
+    plain,
+    read_types,
+    require_types,
+    require_utf8,
+    untyped_columns,
+)
 from athanor.errors import DataError
 
 RESULT: Final = "result.parquet"
@@ -221,6 +229,11 @@ def _read_groups(
                     table = pa.Table.from_batches([batch])
                     require_dates(table, part.name, before)
                     table = plain(add_constants(table, part.constants, part.name).select(schema.names))
+                    require_utf8(
+                        table.select([name for name in schema.names if types[name] != pa.binary()]),
+                        part.name,
+                        before + 1,
+                    )
                     read, unfit = cast_columns(table, types, before + 1)
                     if unfit:
                         _require_declared(part, table, unfit, declared)

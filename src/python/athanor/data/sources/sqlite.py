@@ -55,15 +55,10 @@ def write_result(path: Path, query: str, parameters: Sequence[str], write: Write
 
 
 class _Result:
-    """The rows of a query, and the types of their values so far.
-
-    Attributes:
-        types: by column.
-        examples: the first text in each column that has one, with its row.
-    """
+    """The rows of a query, the types of their values so far, and the first text in each column that has one."""
 
     def __init__(self, connection: sqlite3.Connection, query: str, parameters: Sequence[str]) -> None:
-        self._run = lambda: connection.execute(query, parameters)
+        self._connection, self._query, self._parameters = connection, query, parameters
         self._types: list[set[type]] = []
         self._examples: dict[int, str] = {}
 
@@ -84,7 +79,7 @@ class _Result:
 
     def _batches(self) -> Iterator[tuple[Sequence[Sequence[Any]], list[str], int]]:
         """The values of each column, the names of the columns, and the number of the first row; at least once."""
-        with closing(self._run()) as cursor:
+        with closing(self._connection.execute(self._query, self._parameters)) as cursor:
             names, row = [column[0] for column in cursor.description], 1
             while (rows := cursor.fetchmany(_BATCH_ROWS)) or row == 1:
                 yield list(zip(*rows, strict=True)) or [()] * len(names), names, row

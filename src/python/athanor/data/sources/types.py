@@ -47,6 +47,30 @@ def _read_type(name: str, declared: str) -> pa.DataType:
         ) from None
 
 
+def require_utf8(table: pa.Table, where: str, first_row: int) -> None:
+    """Raises DataError if a text is not UTF-8, as from a writer that did not check: pandas could not read it."""
+    for field in table.schema:
+        if not is_text(field.type):
+            continue
+        try:
+            table[field.name].validate(full=True)
+        except pa.ArrowInvalid:
+            values = enumerate(table[field.name].cast(pa.large_binary()).to_pylist(), first_row)
+            row, value = next((row, value) for row, value in values if value is not None and not _is_utf8(value))
+            raise DataError(
+                f"{where}, row {row:,}: column {field.name!r} has {shown(value)}, which is not UTF-8; correct it, or "
+                f"declare bytes and decode them in the transform: types={{{field.name!r}: 'binary'}}"
+            ) from None
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def cast(column: pa.ChunkedArray, kind: pa.DataType) -> tuple[pa.ChunkedArray, NDArray[np.int64]]:
     """The column in another type, and the positions of the values that it cannot hold exactly, which become null.
 
