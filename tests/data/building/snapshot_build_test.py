@@ -17,7 +17,7 @@ from athanor.contract.columns import Columns
 from athanor.data.building.snapshot_build import BuildResult, StagedBuild, build_snapshot, stage_build
 from athanor.data.checks.quarantine import list_quarantined
 from athanor.data.checks.row_checks import REASONS
-from athanor.data.dataset import CommittedColumns, Dataset, Transformed
+from athanor.data.dataset import CommittedColumns, Dataset, Tables, Transformed
 from athanor.data.snapshots.snapshot import list_snapshots, read_snapshot
 from athanor.data.sources.delimited import DelimitedFiles
 from athanor.data.sources.raw import read_record
@@ -113,6 +113,21 @@ def test_neither_batches_nor_memory_change_the_snapshot(home: Home, batch_rows: 
     same = replace(whole.snapshot, created_at=parts.snapshot.created_at)
     assert parts.snapshot == same
     assert [finding.message for finding in parts.findings] == [finding.message for finding in whole.findings]
+
+
+@pytest.mark.parametrize("batch_rows", [1, 7, 500])
+def test_a_null_changes_no_other_value_of_its_batch(home: Home, batch_rows: int) -> None:
+    """Ids beyond 2**53 become equal in float64, to which numpy turns a batch of whole numbers with a null."""
+    frame = make_frame(100).assign(id=pd.array(range(2**53, 2**53 + 100), dtype="Int64"))
+    frame.loc[frame.index % 3 == 0, "id"] = pd.NA
+    seen: list[str] = []
+
+    def transform(tables: Tables) -> Transformed:
+        seen.extend(tables["flights"]["id"].astype("str").fillna("").tolist())
+        return Transformed(tables["flights"].drop(columns="id"))
+
+    _build(home, replace(make_dataset(frame, batch_rows=batch_rows), transform=transform))
+    assert seen == ["" if row % 3 == 0 else str(2**53 + row) for row in range(100)]
 
 
 def heavy_wind(columns: Columns) -> NDArray[np.bool_]:

@@ -175,16 +175,6 @@ def test_a_damaged_archive_is_refused(here: Path, kept: Path) -> None:
         ingest(DelimitedFiles(path), kept)
 
 
-def test_a_value_that_is_not_of_its_declared_type_is_named(here: Path, kept: Path) -> None:
-    path = write(here / "a.csv", b"id,x\n1,2\n3,many\n")
-    expected = (
-        r"a\.csv, row 3 \(the header is row 1\): column 'x': invalid value 'many'; its type int64 is declared\. "
-        r"Declare a type that fits every value, such as types=\{'x': 'string'\}"
-    )
-    with pytest.raises(DataError, match=expected):
-        ingest(DelimitedFiles(path, types={"x": "int64"}), kept)
-
-
 def test_a_declared_column_that_is_not_there_is_named(here: Path, kept: Path) -> None:
     with pytest.raises(DataError, match=r"types declares \['y'\]; a\.csv has columns \['id', 'name', 'mass'\]"):
         ingest(DelimitedFiles(write(here / "a.csv", _TEXT), types={"y": "int64"}), kept)
@@ -215,8 +205,12 @@ def test_some_columns_can_be_read_alone(here: Path, kept: Path) -> None:
 
 def test_a_value_is_named_by_its_column_where_some_are_read_alone(here: Path, kept: Path) -> None:
     write(here / "a.csv", b"id,name,size\n1,x,3\n2,y,large\n")
-    with pytest.raises(DataError, match="column 'size'"):
-        ingest(DelimitedFiles(here / "a.csv", columns=("size",), types={"size": "int64"}), kept)
+    source = DelimitedFiles(here / "a.csv", columns=("size",), types={"size": "int64"})
+    source.fetch(kept, None)
+    opened = source.open(kept, 10)
+    assert [table.to_pydict() for table, _ in opened.batches] == [{"size": [3]}]
+    ((unfit,),) = [unread.unfit for unread in opened.unread]
+    assert (unfit.column, unfit.rows.tolist(), unfit.values) == ("size", [3], ["large"])
 
 
 def test_columns_that_are_not_there_are_named(here: Path, kept: Path) -> None:

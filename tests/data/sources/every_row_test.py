@@ -65,8 +65,12 @@ def test_a_nul_byte_beside_all_other_control_characters_is_read_or_refused(here:
 
 def test_a_nul_byte_in_a_number_is_named(here: Path, kept: Path) -> None:
     path = write(here / "a.csv", b"x\n1\n2\0\n")
-    with pytest.raises(DataError, match=r"a\.csv, row 3 .*'x': invalid value '2\\0'"):
-        ingest(DelimitedFiles(path, types={"x": "int64"}), kept)
+    source = DelimitedFiles(path, types={"x": "int64"})
+    source.fetch(kept, None)
+    opened = source.open(kept, 10)
+    assert [table.to_pydict() for table, _ in opened.batches] == [{"x": [1]}]
+    ((unfit,),) = [unread.unfit for unread in opened.unread]
+    assert (unfit.column, unfit.rows.tolist(), unfit.values) == ("x", [3], ["2\0"])
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])

@@ -1,7 +1,9 @@
 """Frames and Arrow tables to contract columns and back."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,15 @@ from support.protos import Toy
 
 from athanor.contract.columns import Column, Kind
 from athanor.contract.messages import is_missing
-from athanor.data.tables.tables import arrow_schema, from_arrow, from_frame, join_blocks, to_arrow, to_lenient_arrow
+from athanor.data.tables.tables import (
+    arrow_schema,
+    from_arrow,
+    from_frame,
+    join_blocks,
+    to_arrow,
+    to_frame,
+    to_lenient_arrow,
+)
 from athanor.errors import DataError
 
 _COLUMNS = Toy().read().columns
@@ -152,6 +162,55 @@ def test_categories_and_arrows_own_types_are_read_too() -> None:
 
 def _arrow(kind: pa.DataType) -> Any:
     return pd.ArrowDtype(kind)
+
+
+_BEYOND_FLOATS = 2**53 + 1
+_RAW = {
+    "int": pa.array([_BEYOND_FLOATS, None, 3]),
+    "byte": pa.array([1, None, 3], pa.uint8()),
+    "bool": pa.array([True, None, False]),
+    "text": pa.array(["a", None, "b"]),
+    "number": pa.array([1.5, None, 2.5]),
+    "category": pa.array(["a", None, "b"]).dictionary_encode(),
+    "coded number": pa.array([7, None, 8]).dictionary_encode(),
+    "time": pa.array([_NOON, None, _NOON]),
+    "date": pa.array([_NOON.date(), None, _NOON.date()]),
+    "decimal": pa.array([Decimal("1.5"), None, Decimal("2")]),
+    "uuid": pa.array([UUID(int=7).bytes, None, UUID(int=8).bytes], pa.uuid()),
+    "json": pa.array(["{}", None, "[1]"], pa.json_(pa.string())),
+    "bool8": pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, None, 0], pa.int8())),
+}
+
+
+@pytest.mark.parametrize("name", _RAW)
+def test_the_dtypes_of_a_raw_table_do_not_depend_on_its_values(name: str) -> None:
+    table = pa.table({name: _RAW[name]})
+    whole = to_frame(table)
+    for part in (table.slice(0, 1), table.slice(1, 1), table.slice(2), table.slice(0, 0)):
+        assert to_frame(part).dtypes.tolist() == whole.dtypes.tolist()
+    assert whole[name].isna().tolist() == [False, True, False]
+
+
+def test_raw_values_are_given_to_a_transform_exactly() -> None:
+    frame = to_frame(pa.table(_RAW))
+    assert frame.dtypes.astype(str).to_dict() == {
+        "int": "Int64",
+        "byte": "UInt8",
+        "bool": "boolean",
+        "text": "str",
+        "number": "float64",
+        "category": "str",
+        "coded number": "Int64",
+        "time": "datetime64[us, UTC]",
+        "date": "object",
+        "decimal": "object",
+        "uuid": "str",
+        "json": "str",
+        "bool8": "boolean",
+    }
+    assert frame["int"].astype("str").tolist()[0] == str(_BEYOND_FLOATS)
+    assert frame["uuid"][0] == str(UUID(int=7))
+    assert frame["json"].tolist()[2] == "[1]"
 
 
 def test_missing_values_of_any_type_are_not_mistyped() -> None:

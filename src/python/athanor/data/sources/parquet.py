@@ -1,20 +1,25 @@
 """Parquet files as sources, and as the format in which rows from databases and functions are kept."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from athanor.contract.validation import shown
 from athanor.data.sources.batches import Batches, read_ahead, rebatch
 from athanor.data.sources.delta import is_delta, read_delta
 from athanor.data.sources.files import Location, copy_files, list_files, name_of
 from athanor.data.sources.hive import Constants, add_constants, read_partitions
-from athanor.data.sources.source import Opened
+from athanor.data.sources.parts import unify
+from athanor.data.sources.source import Opened, Unfit, UnreadRows
 from athanor.data.sources.times import open_parquet, require_dates, require_instants, storable
+from athanor.data.sources.types import cast_columns, plain, read_types, require_types
 from athanor.errors import DataError
 
 RESULT: Final = "result.parquet"
@@ -25,7 +30,11 @@ _GROUP_ROWS: Final = 32_768
 
 @dataclass(frozen=True)
 class ParquetFiles:
-    """Parquet files with the same columns, as one table in the order of their names; or a Delta table's latest version.
+    """Parquet files as one table in the order of their names; or a Delta table's latest version.
+
+    A column has one type throughout: a declared one, or the narrowest that holds the values of all files exactly, such
+    as double for whole numbers here and others there. Files may have their columns in different orders. A file may lack
+    a column whose type is declared: it is null there. Types that have nothing in common are refused by name.
 
     Folders of files named `year=2012` hold a column `year`, the last of the table. Its type is that of such text in
     delimited files.
@@ -33,6 +42,11 @@ class ParquetFiles:
     Attributes:
         path: see `DelimitedFiles`.
         columns: names of the columns to read; all when empty. Others are not decompressed.
+        types: column types by name; see `DelimitedFiles`. A text is parsed, a time without a zone becomes one of the
+            declared zone, and a row with a value that the type cannot hold is rejected, named and counted.
+
+    Raises:
+        SettingsError: a type is not valid.
 
     >>> pq.write_table(pa.table({"sensor": ["a", "b"], "level": [1.5, None]}), "levels.parquet")
     >>> source = ParquetFiles("levels.parquet", columns=("level",))
@@ -43,6 +57,10 @@ class ParquetFiles:
 
     path: Location
     columns: tuple[str, ...] = ()
+    types: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_types(self.types, self.columns)
 
     @property
     def is_incremental(self) -> bool:
@@ -52,7 +70,7 @@ class ParquetFiles:
         copy_files(self.path, folder, reads_delta=True)
 
     def open(self, folder: Path, batch_rows: int) -> Opened:
-        return Opened(*open_rows(folder, batch_rows, self.columns))
+        return open_rows(folder, batch_rows, self.columns, read_types(self.types))
 
 
 def write_rows(tables: Iterable[pa.Table], path: Path) -> None:
@@ -117,30 +135,44 @@ class _Part:
     constants: Constants
 
 
-def open_rows(folder: Path, batch_rows: int, columns: Sequence[str] = ()) -> tuple[int, Batches]:
-    """The number of rows of all Parquet files below a folder, and one stream of some or all columns.
+def open_rows(
+    folder: Path, batch_rows: int, columns: Sequence[str] = (), types: Mapping[str, pa.DataType] = MappingProxyType({})
+) -> Opened:
+    """All Parquet files below a folder, whose size is in rows, as one stream of some or all columns.
+
+    Args:
+        types: declared types. Other columns have the type that holds the values of all files.
 
     Raises:
-        DataError: a file is not Parquet, differs from the first in columns or types, or lacks one of `columns`.
+        DataError: a file is not Parquet, lacks a column, or its types have nothing in common with another's.
     """
-    schema, parts = _open_delta(folder) if is_delta(folder) else _open_files(folder)
-    if absent := [name for name in columns if name not in schema.names]:
-        raise DataError(f"columns names {absent}; {parts[0].name if parts else 'the table'} has columns {schema.names}")
-    size = sum(part.rows for part in parts)
-    return size, rebatch(read_ahead(_read_groups(parts, _choose(schema, columns), batch_rows)), batch_rows)
+    known, parts = _open_delta(folder) if is_delta(folder) else _open_files(folder, columns, types)
+    for said, wanted in (("columns names", columns), ("types declares", types)):
+        if absent := [name for name in wanted if name not in known.names]:
+            where = parts[0].name if parts else "the table"
+            raise DataError(f"{said} {absent}; {where} has columns {known.names}")
+    schema = pa.schema([(name, types.get(name, known.field(name).type)) for name in columns or known.names])
+    unread: deque[UnreadRows] = deque()
+    tables = read_ahead(_read_groups(parts, schema, types, unread, batch_rows))
+    return Opened(sum(part.rows for part in parts), rebatch(tables, batch_rows), unread)
 
 
-def _open_files(folder: Path) -> tuple[pa.Schema, list[_Part]]:
+def _open_files(
+    folder: Path, columns: Sequence[str], types: Mapping[str, pa.DataType]
+) -> tuple[pa.Schema, list[_Part]]:
+    """The files; a column with a declared type that a file lacks is null in it."""
     files = list_files(folder)
     names = [name_of(path, folder) for path in files]
     footers = [_read_footer(path, name) for path, name in zip(files, names, strict=True)]
-    first = footers[0][1]
-    for name, (_, schema) in zip(names, footers, strict=True):
-        if not schema.equals(first):
-            raise DataError(f"{name} has different columns from {names[0]}: {_difference(first, schema)}")
     partitions = read_partitions(names, {})
-    parts = [_Part(*part) for part in zip(files, names, (rows for rows, _ in footers), partitions, strict=True)]
-    return add_constants(first.empty_table(), partitions[0], names[0]).schema, parts
+    parts, schemas = [], []
+    for path, name, (rows, found), partition in zip(files, names, footers, partitions, strict=True):
+        schemas.append((name, add_constants(found.empty_table(), partition, name).schema))
+        absent = {key: pa.scalar(None, kind) for key, kind in types.items() if key not in schemas[-1][1].names}
+        parts.append(_Part(path, name, rows, {**absent, **partition}))
+    stored = {name for _, schema in schemas for name in schema.names}
+    known = unify(schemas, [name for name in columns if name in stored], types)
+    return known, parts
 
 
 def _open_delta(folder: Path) -> tuple[pa.Schema, list[_Part]]:
@@ -167,22 +199,15 @@ def _plain_schema(schema: pa.Schema) -> pa.Schema:
     return pa.schema([(field.name, field.type) for field in schema])
 
 
-def _choose(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
-    return pa.schema([schema.field(name) for name in columns]) if columns else schema
-
-
-def _difference(first: pa.Schema, other: pa.Schema) -> str:
-    ours, theirs = ({field.name: str(field.type) for field in schema} for schema in (first, other))
-    differing = [
-        f"{name!r} is {theirs.get(name, 'absent')}, not {ours.get(name, 'absent')}"
-        for name in sorted(ours.keys() | theirs.keys())
-        if ours.get(name) != theirs.get(name)
-    ]
-    return "; ".join(differing) or "they are in a different order"
-
-
-def _read_groups(parts: Iterable[_Part], schema: pa.Schema, batch_rows: int) -> Batches:
+def _read_groups(
+    parts: Iterable[_Part],
+    schema: pa.Schema,
+    declared: Container[str],
+    unread: deque[UnreadRows],
+    batch_rows: int,
+) -> Batches:
     yield schema.empty_table(), 0
+    types = {field.name: field.type for field in schema}
     for part in parts:
         try:
             with open_parquet(part.path) as file:
@@ -191,7 +216,24 @@ def _read_groups(parts: Iterable[_Part], schema: pa.Schema, batch_rows: int) -> 
                 for batch in file.iter_batches(min(batch_rows, _GROUP_ROWS), columns=stored):
                     table = pa.Table.from_batches([batch])
                     require_dates(table, part.name, before)
-                    yield add_constants(table, part.constants, part.name).select(schema.names).cast(schema), len(batch)
+                    table = plain(add_constants(table, part.constants, part.name).select(schema.names))
+                    read, unfit = cast_columns(table, types, before + 1)
+                    if unfit:
+                        _require_declared(part, table, unfit, declared)
+                        unread.append(UnreadRows(part.name, unfit))
+                    yield read.cast(schema), len(batch)
                     before += batch.num_rows
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{part.name} cannot be read: {error}") from None
+
+
+def _require_declared(part: _Part, table: pa.Table, unfit: Iterable[Unfit], declared: Container[str]) -> None:
+    """Raises DataError if a value is fine, but the type that the files have in common cannot hold it exactly."""
+    for found in unfit:
+        if found.column not in declared:
+            kind = table.schema.field(found.column).type
+            raise DataError(
+                f"{part.name}, row {found.rows[0]:,}: column {found.column!r}: {shown(found.values[0])} of type {kind} "
+                f"cannot be held exactly by {found.kind}, which other files need; declare the type to read, such as "
+                f"types={{{found.column!r}: {str(kind)!r}}}"
+            )

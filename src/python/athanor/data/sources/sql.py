@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from athanor.data.sources.parquet import RESULT, open_rows, write_rows
 from athanor.data.sources.source import Opened
+from athanor.data.sources.types import read_types
 from athanor.errors import DataError, NotFoundError, SettingsError
 
 BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -78,6 +79,7 @@ class SqlQuery:
             function that returns it when rows are fetched, such as `from_environment`. No message contains it.
         query: one SELECT, with `:since` at most once.
         lookback: subtracted from `:since`, for rows that arrive after later ones.
+        types: column types by name; see `ParquetFiles`.
 
     Raises:
         SettingsError: the URL or the query is not valid, or `lookback` is negative or given without `:since`.
@@ -95,8 +97,10 @@ class SqlQuery:
     database: str | Callable[[], str] = field(repr=False)
     query: str
     lookback: timedelta = timedelta(0)
+    types: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        read_types(self.types)
         if isinstance(self.database, str):
             _require_known(self.database)
         if len(_find_since(self.query)) > 1:
@@ -123,7 +127,7 @@ class SqlQuery:
             write_rows(tables, folder / RESULT)
 
     def open(self, folder: Path, batch_rows: int) -> Opened:
-        return Opened(*open_rows(folder, batch_rows))
+        return open_rows(folder, batch_rows, types=read_types(self.types))
 
 
 def _require_known(url: str) -> None:

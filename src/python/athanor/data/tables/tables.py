@@ -15,8 +15,14 @@ from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.messages import is_missing
+from athanor.data.sources.types import plain, untyped_columns
+from athanor.data.tables.untyped import read_untyped, to_untyped
 from athanor.errors import DataError
 
+_INTEGERS: Final = (
+    *(pd.Int8Dtype(), pd.Int16Dtype(), pd.Int32Dtype(), pd.Int64Dtype()),
+    *(pd.UInt8Dtype(), pd.UInt16Dtype(), pd.UInt32Dtype(), pd.UInt64Dtype()),
+)
 _ARROW_TYPES = {
     Kind.NUMBER: pa.float64(),
     Kind.INTEGER: pa.int64(),
@@ -25,6 +31,10 @@ _ARROW_TYPES = {
     Kind.TIMESTAMP: pa.timestamp("us", tz="UTC"),
 }
 
+_NULLABLE: Final = {
+    pa.bool_(): pd.BooleanDtype(),
+    **{pa.type_for_alias(dtype.name.lower()): dtype for dtype in _INTEGERS},
+}
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _LARGEST: Final = sys.float_info.max
 
@@ -44,8 +54,15 @@ class Mistyped:
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """A raw table as a pandas frame with one block per column: consolidating columns of one type would copy them."""
-    frame: pd.DataFrame = table.to_pandas(split_blocks=True)
+    """A raw table as a pandas frame whose dtypes follow from the table's types, never from its values.
+
+    Whole numbers and truth values get pandas' nullable dtypes: with numpy's, a null would turn a batch to float64, in
+    which integers beyond 2**53 collapse, or to object. Text is `str`, numbers are float64 with NaN for null.
+    """
+    # One block per column: consolidating columns of one type would copy them.
+    frame: pd.DataFrame = plain(table).to_pandas(split_blocks=True, types_mapper=_NULLABLE.get)
+    for name in untyped_columns(table.schema):
+        frame[name] = to_untyped(table[name])
     return frame
 
 
@@ -71,7 +88,7 @@ def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> tuple[dict[str
     values: dict[str, NDArray[Any]] = {}
     mistyped = []
     for column in columns:
-        series = frame[column.name]
+        series = read_untyped(column.kind, frame[column.name])
         if _is_of_kind(column.kind, series):
             values[column.name] = _from_series(column.kind, series)
             if column.kind is Kind.TIMESTAMP:
@@ -194,7 +211,16 @@ def to_lenient_arrow(columns: Sequence[Column], values: Columns) -> pa.Table:
 
 def _to_lenient_arrow(column: Column, values: NDArray[Any]) -> pa.Array:
     array = pa.array(values, mask=is_missing(column, values))
-    return array.cast(pa.float64() if column.kind.is_numeric else _ARROW_TYPES[column.kind])
+    return array.cast(_lenient_type(column))
+
+
+def _lenient_type(column: Column) -> pa.DataType:
+    return pa.float64() if column.kind.is_numeric else _ARROW_TYPES[column.kind]
+
+
+def null_rows(columns: Sequence[Column], rows: int) -> pa.Table:
+    """Rows without a value, with the types of `to_lenient_arrow`."""
+    return pa.table({column.name: pa.nulls(rows, _lenient_type(column)) for column in columns})
 
 
 def _to_arrow(column: Column, values: NDArray[Any]) -> pa.Array:
