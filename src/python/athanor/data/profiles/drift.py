@@ -262,10 +262,10 @@ def _count_texts(reference: TextProfile, current: TextProfile) -> Bins:
 def _count_others(sides: tuple[TextProfile, TextProfile], names: Sequence[str], own: Bins) -> Bins:
     """The values of no bin of their own in buckets, as many as chance allows for."""
     others = np.array([side.present for side in sides]) - own.sum(axis=1)
-    buckets = [side.count_buckets() for side in sides]
-    count = max(int(others.min()) // _LEAST_IN_BUCKET, 1)
-    if count == 1 or buckets[0] is None or buckets[1] is None:
-        return others[:, np.newaxis]
+    buckets = [found for side in sides if (found := side.count_buckets()) is not None]
+    count = int(others.min()) // _LEAST_IN_BUCKET
+    if count < 2 or len(buckets) < len(sides):
+        return np.reshape(others, (2, 1))
     left = np.array([of_all - count_buckets(names, of_own) for of_all, of_own in zip(buckets, own, strict=True)])
     folded = min(1 << (count.bit_length() - 1), BUCKETS)
     return np.asarray(left.reshape(2, -1, folded).sum(axis=1))

@@ -25,6 +25,7 @@ MOST_CATEGORIES: Final = 200
 BUCKETS: Final = 4_096
 """A power of two, so that counts can be folded to fewer buckets."""
 
+_HASHED_AT_ONCE: Final = 65_536
 _LARGEST: Final = float(np.finfo(np.float64).max)
 
 
@@ -287,8 +288,16 @@ def _profile_text(column: Column, values: NDArray[Any]) -> TextProfile:
         categories=tuple(kept["names"].to_pylist()),
         counts=counts,
         further=present - sum(counts),
-        buckets=() if is_complete else tuple(count_buckets(table["names"].to_pylist(), table["counts"]).tolist()),
+        buckets=() if is_complete else _count_all(table),
     )
+
+
+def _count_all(table: pa.Table) -> tuple[int, ...]:
+    """Buckets of all categories, few of which are Python objects at once."""
+    counted = np.zeros(BUCKETS, dtype=np.int64)
+    for batch in table.to_batches(max_chunksize=_HASHED_AT_ONCE):
+        counted += count_buckets(batch["names"].to_pylist(), batch["counts"])
+    return tuple(counted.tolist())
 
 
 def _profile_times(values: NDArray[np.datetime64]) -> TimeProfile:
