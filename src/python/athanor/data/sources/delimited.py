@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ import pyarrow.csv
 from athanor.contract.validation import shown
 from athanor.data.sources.batches import Batches, read_ahead, rebatch
 from athanor.data.sources.files import Location, copy_files
+from athanor.data.sources.hive import Constants, add_constants, read_partitions
 from athanor.data.sources.nul_bytes import replace_nul, restore_nul
 from athanor.data.sources.parquet import require_single
 from athanor.data.sources.source import Opened, Unfit, UnreadRows
@@ -39,6 +40,8 @@ class DelimitedFiles:
 
     Files are kept unmodified. All of them, and all members of a .zip, form one table in the order of their names, and
     must have the same header. Also reads .gz, .bz2, .zst and .lz4.
+
+    Folders named `year=2012` hold a column `year`, the last of the table, whose type is inferred or declared as others.
 
     A blank line is no row. A line ends with a line feed, a carriage return or both.
 
@@ -133,20 +136,25 @@ def open_texts(folder: Path, form: Form) -> Opened:
             row or a value cannot be parsed.
     """
     texts = find_texts(folder)
-    names = _read_names(texts, form)
-    parser = _Parser(form, names)
+    partitions = read_partitions([text.name for text in texts], form.types)
+    names = _read_names(texts, form, partitions[0])
+    parser = _Parser(form, names, {text.name: partition for text, partition in zip(texts, partitions, strict=True)})
     return Opened(sum(text.size for text in texts), read_ahead(_read(texts, form, parser)), parser.unread)
 
 
-def _read_names(texts: Sequence[Text], form: Form) -> tuple[str, ...]:
-    """The header that all texts share."""
+def _read_names(texts: Sequence[Text], form: Form, partition: Container[str]) -> tuple[str, ...]:
+    """The header that all texts share.
+
+    Args:
+        partition: columns in the names of folders.
+    """
     rows = compile_rows(form.delimiter)
     first, *others = ((text, _parse_header(text.name, read_head(text, rows), form.delimiter)) for text in texts)
     for text, names in others:
         if names != first[1]:
             raise DataError(f"{text.name} has columns {list(names)}, {first[0].name} has {list(first[1])}")
     for said, wanted in (("columns names", form.columns), ("types declares", form.types)):
-        if absent := [name for name in wanted if name not in first[1]]:
+        if absent := [name for name in wanted if name not in first[1] and name not in partition]:
             raise DataError(f"{said} {absent}; {first[0].name} has columns {list(first[1])}")
     return first[1]
 
@@ -252,10 +260,14 @@ class _Parser:
         unread: rows with a value that its column's type cannot hold; in no table.
     """
 
-    def __init__(self, form: Form, names: Sequence[str]) -> None:
+    def __init__(self, form: Form, names: Sequence[str], partitions: Mapping[str, Constants]) -> None:
         self._form = form
         self._names = list(names)
-        self.columns = list(form.columns or names)
+        self._partitions = partitions
+        in_folders = next(iter(partitions.values()))
+        self.columns = list(form.columns or dict.fromkeys([*names, *in_folders]))
+        # Arrow would read all columns instead of none.
+        self._stored = [name for name in self.columns if name in names] or self._names[:1]
         self.unread: deque[UnreadRows] = deque()
         self._rows_before = 0
 
@@ -269,8 +281,14 @@ class _Parser:
         Raises:
             DataError: a row has more or fewer values than the header, or a value is not of its column's type.
         """
-        if not chunk.rows:
-            return pa.schema([(name, types.get(name, pa.null())) for name in self.columns]).empty_table()
+        types = {name: kind for name, kind in types.items() if name in self._stored}
+        if chunk.rows:
+            table = self._parse_rows(chunk, types)
+        else:
+            table = pa.schema([(name, types.get(name, pa.null())) for name in self._stored]).empty_table()
+        return add_constants(table, self._partitions[chunk.text.name], chunk.text.name).select(self.columns)
+
+    def _parse_rows(self, chunk: Chunk, types: Mapping[str, pa.DataType]) -> pa.Table:
         try:
             table = self._convert(chunk, types, pyarrow.csv.ReadOptions(block_size=_block_bytes(chunk)))
             rows = table.num_rows
@@ -322,7 +340,7 @@ class _Parser:
             read_options=reading,
             parse_options=pyarrow.csv.ParseOptions(delimiter=self._form.delimiter, newlines_in_values=chunk.has_quotes),
             convert_options=pyarrow.csv.ConvertOptions(
-                include_columns=self.columns,
+                include_columns=self._stored,
                 null_values=list(self._form.null_values),
                 strings_can_be_null=not self._form.verbatim,
                 column_types=dict(types),

@@ -44,8 +44,8 @@ class ParquetFiles:
     as double for whole numbers here and others there. Files may have their columns in different orders. A file may lack
     a column whose type is declared: it is null there. Types that have nothing in common are refused by name.
 
-    Folders of files named `year=2012` hold a column `year`, the last of the table. Its type is that of such text in
-    delimited files.
+    Folders named `year=2012` hold a column `year`, the last of the table. Its type is that of such text in delimited
+    files: `month=07` is 7 unless `types` declares text.
 
     Attributes:
         path: see `DelimitedFiles`.
@@ -174,7 +174,7 @@ def _open_files(
     files = list_files(folder)
     names = [name_of(path, folder) for path in files]
     footers = [_read_footer(path, name) for path, name in zip(files, names, strict=True)]
-    partitions = read_partitions(names, {})
+    partitions = read_partitions(names, types)
     parts, schemas = [], []
     for path, name, (rows, found), partition in zip(files, names, footers, partitions, strict=True):
         schemas.append((name, add_constants(found.empty_table(), partition, name).schema))
