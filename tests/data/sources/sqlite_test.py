@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from support.sources import ingest
 
+from athanor.data.sources.columns.types import untyped_columns
 from athanor.data.sources.sql import SqlQuery
-from athanor.data.sources.types import untyped_columns
 from athanor.errors import DataError
 
 _BEYOND_FLOATS = 2**53 + 1

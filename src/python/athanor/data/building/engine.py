@@ -11,9 +11,9 @@ import pyarrow as pa
 from athanor.contract.contract import Contract
 from athanor.data.checks.row_checks import ValidatedBatch, reject_unread, validate_batch
 from athanor.data.dataset import Dataset, Tables, Transformed
+from athanor.data.sources.columns.types import untyped_columns
 from athanor.data.sources.raw import Raw
 from athanor.data.sources.source import Opened, UnreadRows
-from athanor.data.sources.types import untyped_columns
 from athanor.data.tables.tables import from_frame, to_frame
 from athanor.data.tables.untyped import is_untyped
 from athanor.errors import AthanorError, DataError

@@ -16,8 +16,8 @@ from athanor.contract.messages import OUT_OF_RANGE_US
 from athanor.contract.validation import Breach, Rule, cut, shown, validate
 from athanor.data.checks.findings import Finding
 from athanor.data.dataset import RowCheck
+from athanor.data.sources.columns.types import problem
 from athanor.data.sources.source import Unfit, UnreadRows
-from athanor.data.sources.types import problem
 from athanor.data.tables.tables import Mistyped, arrow_schema, from_arrow, null_rows, to_arrow, to_lenient_arrow
 from athanor.data.tables.untyped import UntypedText
 from athanor.errors import ContractError

@@ -16,13 +16,21 @@ import pyarrow.csv
 
 from athanor.contract.validation import shown
 from athanor.data.sources.batches import Batches, read_ahead, rebatch
+from athanor.data.sources.columns.types import (
+    as_untyped,
+    cast,
+    cast_columns,
+    count_typed,
+    problem,
+    read_types,
+    require_types,
+)
 from athanor.data.sources.files import Location, copy_files
 from athanor.data.sources.hive import Constants, add_constants, read_partitions
 from athanor.data.sources.nul_bytes import replace_nul, restore_nul
 from athanor.data.sources.parquet import require_single
 from athanor.data.sources.source import Opened, Unfit, UnreadRows
 from athanor.data.sources.text import Chunk, Text, compile_rows, cut, find_texts, read_head
-from athanor.data.sources.types import as_untyped, cast, cast_columns, count_typed, problem, read_types, require_types
 from athanor.errors import DataError, SettingsError
 
 _INFERRED_BYTES: Final = 64 << 20

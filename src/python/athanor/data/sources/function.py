@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 
 from athanor.contract.validation import shown
+from athanor.data.sources.columns.types import plain, read_types
 from athanor.data.sources.parquet import RESULT, open_rows, write_rows
 from athanor.data.sources.source import Opened
-from athanor.data.sources.types import plain, read_types
 from athanor.errors import DataError, SettingsError
 
 Rows: TypeAlias = pa.Table | pa.RecordBatch | pd.DataFrame

@@ -13,13 +13,8 @@ import pyarrow.parquet as pq
 
 from athanor.contract.validation import shown
 from athanor.data.sources.batches import Batches, read_ahead, rebatch
-from athanor.data.sources.delta import is_delta, read_delta
-from athanor.data.sources.files import Location, copy_files, list_files, name_of
-from athanor.data.sources.hive import Constants, add_constants, read_partitions
-from athanor.data.sources.parts import unify
-from athanor.data.sources.source import Opened, Unfit, UnreadRows
-from athanor.data.sources.times import open_parquet, require_dates, require_instants, storable
-from athanor.data.sources.types import (
+from athanor.data.sources.columns.parts import unify
+from athanor.data.sources.columns.types import (
     as_untyped,
     cast_columns,
     plain,
@@ -28,6 +23,11 @@ from athanor.data.sources.types import (
     require_utf8,
     untyped_columns,
 )
+from athanor.data.sources.delta import is_delta, read_delta
+from athanor.data.sources.files import Location, copy_files, list_files, name_of
+from athanor.data.sources.hive import Constants, add_constants, read_partitions
+from athanor.data.sources.source import Opened, Unfit, UnreadRows
+from athanor.data.sources.times import open_parquet, require_dates, require_instants, storable
 from athanor.errors import DataError
 
 RESULT: Final = "result.parquet"

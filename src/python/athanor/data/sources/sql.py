@@ -16,10 +16,10 @@ import adbc_driver_postgresql.dbapi
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from athanor.data.sources.columns.types import read_types
 from athanor.data.sources.parquet import RESULT, open_rows, write_rows
 from athanor.data.sources.source import Opened
 from athanor.data.sources.sqlite import write_result
-from athanor.data.sources.types import read_types
 from athanor.errors import DataError, NotFoundError, SettingsError
 
 BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)

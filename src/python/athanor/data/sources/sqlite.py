@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from athanor.contract.validation import shown
-from athanor.data.sources.types import as_untyped
+from athanor.data.sources.columns.types import as_untyped
 from athanor.errors import DataError
 
 _BATCH_ROWS: Final = 32_768

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.messages import is_missing
-from athanor.data.sources.types import plain, untyped_columns
+from athanor.data.sources.columns.types import plain, untyped_columns
 from athanor.data.tables.untyped import read_untyped, to_untyped
 from athanor.errors import DataError
 

@@ -8,7 +8,7 @@ from functools import reduce
 
 import pyarrow as pa
 
-from athanor.data.sources.types import is_text, plain_type
+from athanor.data.sources.columns.types import is_text, plain_type
 from athanor.errors import DataError
 
 

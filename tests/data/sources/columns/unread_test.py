@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from support.sources import write
 
+from athanor.data.sources.columns.types import cast, problem, read_types
 from athanor.data.sources.delimited import DelimitedFiles
 from athanor.data.sources.source import Opened, Source
-from athanor.data.sources.types import cast, problem, read_types
 from athanor.errors import DataError
 
 _INSTANT = "timestamp[us, tz=UTC]"
