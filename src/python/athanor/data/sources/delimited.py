@@ -34,6 +34,7 @@ from athanor.data.sources.text import Chunk, Text, compile_rows, cut, find_texts
 from athanor.errors import DataError, SettingsError
 
 _INFERRED_BYTES: Final = 64 << 20
+_SAMPLED_ROWS: Final = 1_000
 _BLOCK_BYTES: Final = 1 << 20  # what one thread parses at a time
 _LADDERS: Final = (
     (pa.int64(), pa.float64()),
@@ -226,6 +227,9 @@ def _mark_untyped(field: pa.Field, head: Sequence[_Head]) -> pa.Field:
         if column.type != pa.string():
             typed += len(column) - column.null_count
             continue
+        right, wrong, row = count_typed(column.slice(0, _SAMPLED_ROWS))
+        if not typed and wrong > right:
+            return field
         right, wrong, row = count_typed(column)
         if wrong and not others:
             example = f"{shown(column[row].as_py())} in {part.file}, row {part.first_row + row:,}"
