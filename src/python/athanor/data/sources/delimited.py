@@ -35,6 +35,7 @@ from athanor.errors import DataError, SettingsError
 
 _INFERRED_BYTES: Final = 64 << 20
 _SAMPLED_ROWS: Final = 1_000
+_MOST_OTHERS: Final = 9
 _BLOCK_BYTES: Final = 1 << 20  # what one thread parses at a time
 _LADDERS: Final = (
     (pa.int64(), pa.float64()),
@@ -219,7 +220,7 @@ def _read(texts: Sequence[Text], form: Form, parser: "_Parser") -> Batches:
 
 
 def _mark_untyped(field: pa.Field, head: Sequence[_Head]) -> pa.Field:
-    """Marks a column of text as untyped if at least half of its first texts are numbers, times or truth values."""
+    """Marks a column of text as untyped if at least a tenth of its first texts are numbers, times or truth values."""
     typed = others = 0
     example = "values of several kinds"
     for part in head:
@@ -228,13 +229,13 @@ def _mark_untyped(field: pa.Field, head: Sequence[_Head]) -> pa.Field:
             typed += len(column) - column.null_count
             continue
         right, wrong, row = count_typed(column.slice(0, _SAMPLED_ROWS))
-        if not typed and wrong > right:
+        if not typed and wrong > _MOST_OTHERS * right:
             return field
         right, wrong, row = count_typed(column)
         if wrong and not others:
             example = f"{shown(column[row].as_py())} in {part.file}, row {part.first_row + row:,}"
         typed, others = typed + right, others + wrong
-    return as_untyped(field, example) if typed and typed >= others else field
+    return as_untyped(field, example) if typed and others <= _MOST_OTHERS * typed else field
 
 
 def _cut_all(texts: Sequence[Text], form: Form) -> Iterator[Chunk]:
