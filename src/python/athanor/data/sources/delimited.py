@@ -26,7 +26,7 @@ from athanor.data.sources.columns.types import (
     require_types,
 )
 from athanor.data.sources.files import Location, copy_files
-from athanor.data.sources.hive import Constants, add_constants, read_partitions
+from athanor.data.sources.folders.hive import Constants, add_constants, read_partitions
 from athanor.data.sources.nul_bytes import replace_nul, restore_nul
 from athanor.data.sources.parquet import require_single
 from athanor.data.sources.source import Opened, Unfit, UnreadRows

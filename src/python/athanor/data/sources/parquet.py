@@ -23,9 +23,9 @@ from athanor.data.sources.columns.types import (
     require_utf8,
     untyped_columns,
 )
-from athanor.data.sources.delta import is_delta, read_delta
 from athanor.data.sources.files import Location, copy_files, list_files, name_of
-from athanor.data.sources.hive import Constants, add_constants, read_partitions
+from athanor.data.sources.folders.delta import is_delta, read_delta
+from athanor.data.sources.folders.hive import Constants, add_constants, read_partitions
 from athanor.data.sources.source import Opened, Unfit, UnreadRows
 from athanor.data.sources.times import open_parquet, require_dates, require_instants, storable
 from athanor.errors import DataError

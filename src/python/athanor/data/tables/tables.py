@@ -38,7 +38,7 @@ _NULLABLE: Final = {
 }
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LARGEST: Final = sys.float_info.max
+_LARGEST: Final = int(sys.float_info.max)
 
 
 @dataclass(frozen=True)
