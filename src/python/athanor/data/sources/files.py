@@ -1,10 +1,11 @@
 """Copies files unmodified from paths, globs, folders and the URLs that fsspec supports."""
 
+import errno
 import importlib.util
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import fsspec
 from fsspec.core import has_magic
@@ -13,6 +14,9 @@ from athanor.data.sources.folders.delta import LOG, active_files
 from athanor.data.sources.folders.hive import is_partition
 from athanor.data.sources.folders.table_formats import find_tables, refusal, require_no_table
 from athanor.errors import DataError, NotFoundError, SettingsError
+
+# What is wrong is the folder to copy to, not the input.
+_OF_STORAGE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 Location: TypeAlias = str | Path | Callable[[], str | Path]
 """A path, a glob, a folder or a URL; or a function that returns one, called when files are fetched."""
@@ -67,6 +71,8 @@ def copy_files(location: Location, folder: Path, reads_delta: bool = False) -> N
             raise NotFoundError(f"{mask_secrets(path)}: no such file, and no file in such a folder or glob")
         _copy(system, found, folder)
     except OSError as error:
+        if error.errno in _OF_STORAGE:
+            raise
         raise DataError(f"{mask_secrets(path)} cannot be copied: {mask_secrets(str(error))}") from None
 
 

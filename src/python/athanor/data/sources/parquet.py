@@ -29,6 +29,7 @@ from athanor.data.sources.folders.hive import Constants, add_constants, read_par
 from athanor.data.sources.source import Opened, Unfit, UnreadRows
 from athanor.data.sources.times import open_parquet, require_dates, require_instants, storable
 from athanor.errors import DataError
+from athanor.system.named_errors import naming
 
 RESULT: Final = "result.parquet"
 """The file that holds rows which did not come from a file."""
@@ -87,6 +88,16 @@ def write_rows(tables: Iterable[pa.Table], path: Path) -> None:
     Raises:
         DataError: there is no table, hence no columns; two columns have the same name; or Parquet lacks a type.
     """
+    with naming(path):
+        is_written = _write(tables, path)
+    if not is_written:
+        raise DataError(
+            "the source returned no table; if there are no rows, return an empty table, so that its columns are known"
+        )
+
+
+def _write(tables: Iterable[pa.Table], path: Path) -> bool:
+    """Whether there was a table."""
     writer: pq.ParquetWriter | None = None
     try:
         for rows, _ in rebatch(((table, 0) for table in tables), _GROUP_ROWS):
@@ -97,10 +108,7 @@ def write_rows(tables: Iterable[pa.Table], path: Path) -> None:
     finally:
         if writer is not None:
             writer.close()
-    if writer is None:
-        raise DataError(
-            "the source returned no table; if there are no rows, return an empty table, so that its columns are known"
-        )
+    return writer is not None
 
 
 def _open_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

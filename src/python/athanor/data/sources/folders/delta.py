@@ -1,5 +1,6 @@
 """Delta tables as sources: the log says which of a folder's files are the table's, and what their partitions are."""
 
+import re
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -9,13 +10,14 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from athanor.data.sources.folders.hive import Constants
-from athanor.errors import DataError
+from athanor.errors import DataError, SettingsError
 
 LOG: Final = "_delta_log"
 
 # Features of a table that change nothing for one who reads each file by the names of its columns. Column mapping does
 # where it is switched on.
 _UNDERSTOOD: Final = {"columnMapping", "timestampNtz", "typeWidening", "vacuumProtocolCheck", "v2Checkpoint"}
+_MISREAD: Final = re.compile(r"%[0-9A-Fa-f]{2}|[\\|^\[\]]")
 _REMEDY: Final = "write its rows to a table without it, or to Parquet files"
 
 
@@ -39,7 +41,17 @@ def read_delta(folder: Path) -> tuple[pa.Schema, dict[str, Constants]]:
     return pa.schema([(field.name, field.type) for field in schema]), dict(sorted(_read_actions(table).items()))
 
 
+def require_readable_path(folder: Path) -> None:
+    """Raises SettingsError if deltalake would take a folder's path for another, which it decodes as a URL, or crash."""
+    if found := _MISREAD.search(str(folder.absolute())):
+        raise SettingsError(
+            f"{folder.absolute()}: the path has {found[0]!r}, which deltalake cannot read; rename the folder, or "
+            "choose another, such as another --home"
+        )
+
+
 def _open(folder: Path) -> DeltaTable:
+    require_readable_path(folder)
     try:
         table = DeltaTable(folder)
         protocol, settings = table.protocol(), table.metadata().configuration
