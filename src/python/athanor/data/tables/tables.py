@@ -184,7 +184,7 @@ def _is_number(value: Any) -> bool:
         return False
     if isinstance(value, Decimal) and value.is_nan():
         return True
-    return not isinstance(value, int | Decimal) or abs(value) <= _LARGEST
+    return not isinstance(value, int | Decimal) or abs(Decimal(value)) <= _LARGEST
 
 
 def _is_instant(value: Any) -> bool:
