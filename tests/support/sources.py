@@ -30,8 +30,9 @@ def list_names(folder: Path) -> list[str]:
 
 
 def take(opened: Opened) -> pa.Table:
-    """All rows of an opened source; asserts that amounts add up to its size and schemas agree."""
+    """All rows of an opened source; asserts that all were read, amounts add up to its size and schemas agree."""
     batches = list(opened.batches)
+    assert not opened.unread
     assert sum(amount for _, amount in batches) == opened.size
     assert all(table.schema == batches[0][0].schema for table, _ in batches)
     return pa.concat_tables([table for table, _ in batches])

@@ -17,7 +17,7 @@ from athanor.contract.columns import Columns
 from athanor.data.building.snapshot_build import BuildResult, StagedBuild, build_snapshot, stage_build
 from athanor.data.checks.quarantine import list_quarantined
 from athanor.data.checks.row_checks import REASONS
-from athanor.data.dataset import CommittedColumns, Dataset, Transformed
+from athanor.data.dataset import CommittedColumns, Dataset, Tables, Transformed
 from athanor.data.snapshots.snapshot import list_snapshots, read_snapshot
 from athanor.data.sources.delimited import DelimitedFiles
 from athanor.data.sources.raw import read_record
@@ -115,6 +115,21 @@ def test_neither_batches_nor_memory_change_the_snapshot(home: Home, batch_rows: 
     assert [finding.message for finding in parts.findings] == [finding.message for finding in whole.findings]
 
 
+@pytest.mark.parametrize("batch_rows", [1, 7, 500])
+def test_a_null_changes_no_other_value_of_its_batch(home: Home, batch_rows: int) -> None:
+    """Ids beyond 2**53 become equal in float64, to which numpy turns a batch of whole numbers with a null."""
+    frame = make_frame(100).assign(id=pd.array(range(2**53, 2**53 + 100), dtype="Int64"))
+    frame.loc[frame.index % 3 == 0, "id"] = pd.NA
+    seen: list[str] = []
+
+    def transform(tables: Tables) -> Transformed:
+        seen.extend(tables["flights"]["id"].astype("str").fillna("").tolist())
+        return Transformed(tables["flights"].drop(columns="id"))
+
+    _build(home, replace(make_dataset(frame, batch_rows=batch_rows), transform=transform))
+    assert seen == ["" if row % 3 == 0 else str(2**53 + row) for row in range(100)]
+
+
 def heavy_wind(columns: Columns) -> NDArray[np.bool_]:
     """Nothing departs in a storm."""
     return np.asarray(columns["wind_speed"] == 200)
@@ -140,6 +155,10 @@ _POISONS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     "a value out of range": (lambda f: f.assign(distance=-1.0), r"distance MINIMUM: 2000 rows \(100\.00%\), for exam"),
     "a number as text": (lambda f: f.assign(distance=f["distance"].astype(str)), r"distance TYPE: 2000 rows \(100"),
     "another type": (lambda f: f.assign(carrier=1), r"carrier TYPE: 2000 rows \(100\.00%\), for .*: 1 is int \(TYPE\)"),
+    "times without a zone": (
+        lambda f: f.assign(scheduled_departure=f["scheduled_departure"].dt.tz_localize(None)),
+        r"scheduled_departure TYPE: 2000 rows .* 2013-01-01 05:00:00 has no time zone: .*\.dt\.tz_localize\('UTC'\)",
+    ),
     "a renamed category": (
         lambda f: f.assign(origin=f["origin"].replace("EWR", "NWK")),
         r"origin CATEGORY: \d+ rows .*'NWK' is not allowed \(CATEGORY\); give one of EWR, JFK, LGA",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from support.sources import ingest
 
 from athanor.data.sources.function import FunctionSource
 from athanor.errors import DataError, SettingsError
+
+_NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
 
 
 def test_a_function_gives_tables_of_any_kind(kept: Path) -> None:
@@ -57,7 +60,15 @@ def test_the_same_rows_make_the_same_bytes_however_they_were_cut(tmp_path: Path)
         ([], "the source returned no table; if there are no rows, return an empty table"),
         (pd.DataFrame({"id": [1]}), "returned a str; return an iterable, such as a list, of pandas frames"),
         ([{"id": 1}], "returned a dict"),
-        ([pd.DataFrame({"id": [1, "x"]})], "table 1 from the source's function cannot be stored"),
+        (
+            [pd.DataFrame({"id": [1, 2, "x"]})],
+            r"table 1 .* stored: column 'id' has 'x' of type str in row 3 beside 1 of type int; .*types=\{'id'",
+        ),
+        (
+            [pd.DataFrame({"at": [datetime(2013, 1, 1, tzinfo=UTC), "noon"]})],
+            "column 'at' has 'noon' of type str in row 2 beside 2013-01-01 00:00:00",
+        ),
+        ([pd.DataFrame({"id": [1, 2**80]})], "column 'id': "),
         ([pa.table([[1], [2]], names=["id", "id"])], "the table has duplicate columns: 'id'"),
         (
             [pa.table({"id": [1]}), pa.table({"key": [1]})],
@@ -77,6 +88,33 @@ def test_a_type_that_parquet_does_not_know_is_refused(kept: Path) -> None:
         DataError, match=r"a column has a type that Parquet cannot store: .*cast it to text or a number"
     ):
         FunctionSource(lambda: [pa.table({"wait": interval})]).fetch(kept, None)
+
+
+def test_declared_columns_of_objects_are_read_value_by_value(kept: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "size": pd.Series([1, 2.5, "x", None, Decimal("4.0")], dtype=object),
+            "at": pd.Series([_NOON, str(_NOON), _NOON.replace(tzinfo=None), None, pd.Timestamp(_NOON)], dtype=object),
+        }
+    )
+    parts = [frame.iloc[:2], frame.iloc[2:]]
+    source = FunctionSource(lambda: parts, types={"size": "float64", "at": "timestamp[us, tz=UTC]"})
+    source.fetch(kept, None)
+    opened = source.open(kept, 10)
+    assert pa.concat_tables([table for table, _ in opened.batches]).to_pydict() == {
+        "size": [1.0, 2.5, None, 4.0],
+        "at": [_NOON, _NOON, None, _NOON],
+    }
+    (unread,) = opened.unread
+    found = [(unfit.column, unfit.rows.tolist(), unfit.values) for unfit in unread.unfit]
+    assert found == [("size", [3], ["x"]), ("at", [3], ["2013-01-01 12:00:00"])]
+
+
+def test_categories_may_differ_from_table_to_table(kept: Path) -> None:
+    parts = [
+        pd.DataFrame({"x": pd.Categorical(values)}) for values in (["a"], ["b", None], [f"{n}" for n in range(300)])
+    ]
+    assert ingest(FunctionSource(lambda: parts), kept)["x"].to_pylist()[:4] == ["a", "b", None, "0"]
 
 
 def test_an_error_of_the_function_is_its_own(kept: Path) -> None:

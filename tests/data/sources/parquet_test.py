@@ -45,20 +45,6 @@ def test_pandas_metadata_makes_no_difference(here: Path, kept: Path) -> None:
     assert ingest(ParquetFiles(here), kept)["id"].to_pylist() == [1, 2]
 
 
-@pytest.mark.parametrize(
-    ("other", "words"),
-    [
-        ({"id": ["x"]}, r"b\.parquet has different columns from a\.parquet: 'id' is string, not int64; 'y' is absent"),
-        ({"y": [1.0], "id": [1]}, "they are in a different order"),
-    ],
-)
-def test_parquet_files_of_other_columns_are_refused(here: Path, kept: Path, other: dict[str, Any], words: str) -> None:
-    _parquet(here / "a.parquet", id=[1], y=[1.0])
-    _parquet(here / "b.parquet", **other)
-    with pytest.raises(DataError, match=words):
-        ingest(ParquetFiles(here), kept)
-
-
 def test_a_file_that_is_not_parquet_is_refused(here: Path, kept: Path) -> None:
     with pytest.raises(DataError, match=r"a\.parquet is not a Parquet file"):
         ingest(ParquetFiles(write(here / "a.parquet", b"nothing")), kept)

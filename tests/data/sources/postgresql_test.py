@@ -215,3 +215,27 @@ def test_an_unreachable_server_is_reported(kept: Path, monkeypatch: pytest.Monke
     with pytest.raises(DataError, match="Connection refused") as error:
         _query("SELECT 1 AS x").fetch(kept, None)
     assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "'infinity'::timestamptz",
+        "'-infinity'::timestamp",
+        "'infinity'::date",
+        "'-infinity'::date",
+        "'294276-12-31'::timestamptz",
+    ],
+)
+def test_a_time_that_the_driver_wraps_is_refused(kept: Path, value: str) -> None:
+    query = "SELECT n, CASE n WHEN 2 THEN $value END AS until FROM generate_series(1, 3) n"
+    source = _query(query.replace("$value", value))
+    with pytest.raises(DataError, match=r"column 'until' of the query has an infinite .*NULLIF\(until, 'infinity'\)"):
+        source.fetch(kept, None)
+
+
+def test_times_of_the_whole_calendar_come_as_they_are(kept: Path) -> None:
+    first = "SELECT '0001-01-01'::date AS day, '0001-01-01 00:00Z'::timestamptz AS at"
+    table = ingest(_query(first + " UNION ALL SELECT '9999-12-31', '9999-12-31 23:59:59.999999Z'"), kept)
+    assert [str(value) for value in table["day"].to_pylist()] == ["0001-01-01", "9999-12-31"]
+    assert [value.year for value in table["at"].to_pylist()] == [1, 9999]

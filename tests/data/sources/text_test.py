@@ -19,7 +19,6 @@ from support.properties import PROPERTY
 from support.sources import ingest, take, write, write_zip
 
 from athanor.data.sources.delimited import DelimitedFiles, Form, open_texts
-from athanor.data.sources.source import Opened
 from athanor.errors import DataError
 
 _ALPHABET = st.text(st.sampled_from(list('ab",\n')), max_size=6)
@@ -31,8 +30,8 @@ def _read_in_small_chunks(text: bytes, folder: Path, chunk_bytes: int, columns: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("athanor.data.sources.text._READ_BYTES", 3)
         patch.setattr("athanor.data.sources.text._CHUNK_BYTES", chunk_bytes)
-        size, batches = open_texts(path.parent, Form(",", (), ("",), dict.fromkeys(columns, pa.string())))
-        return take(Opened(size, batches))
+        opened = open_texts(path.parent, Form(",", (), ("",), dict.fromkeys(columns, pa.string())))
+        return take(opened)
 
 
 @PROPERTY
@@ -128,9 +127,11 @@ def test_a_large_text_is_streamed_as_it_would_be_read_at_once(large: Path) -> No
 @pytest.mark.parametrize(
     ("late", "words"),
     [
-        (b"7,x,1,2", r"column 'a': invalid value 'x'|column 'b': invalid value 'x'; its type double was inferred"),
-        (b"7.5,1,1,2", r"column 'a': invalid value '7\.5'; its type int64 was inferred from the rows before"),
-        (b"7,1,1,2", r"column 'd': invalid value '2'; its type null was inferred from the rows before"),
+        (
+            b"7.5,1,1,",
+            r"column 'a': '7\.5' is not a whole number such as 17; its type int64 was inferred from the rows",
+        ),
+        (b"7,1,1,2", r"column 'd': '2' is not null; its type null was inferred from the rows before"),
         (b"7,1,1", "Expected 4 columns, got 3"),
     ],
 )

@@ -1,7 +1,9 @@
 """Frames and Arrow tables to contract columns and back."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,15 @@ from support.protos import Toy
 
 from athanor.contract.columns import Column, Kind
 from athanor.contract.messages import is_missing
-from athanor.data.tables.tables import arrow_schema, from_arrow, from_frame, join_blocks, to_arrow, to_lenient_arrow
+from athanor.data.tables.tables import (
+    arrow_schema,
+    from_arrow,
+    from_frame,
+    join_blocks,
+    to_arrow,
+    to_frame,
+    to_lenient_arrow,
+)
 from athanor.errors import DataError
 
 _COLUMNS = Toy().read().columns
@@ -154,6 +164,55 @@ def _arrow(kind: pa.DataType) -> Any:
     return pd.ArrowDtype(kind)
 
 
+_BEYOND_FLOATS = 2**53 + 1
+_RAW = {
+    "int": pa.array([_BEYOND_FLOATS, None, 3]),
+    "byte": pa.array([1, None, 3], pa.uint8()),
+    "bool": pa.array([True, None, False]),
+    "text": pa.array(["a", None, "b"]),
+    "number": pa.array([1.5, None, 2.5]),
+    "category": pa.array(["a", None, "b"]).dictionary_encode(),
+    "coded number": pa.array([7, None, 8]).dictionary_encode(),
+    "time": pa.array([_NOON, None, _NOON]),
+    "date": pa.array([_NOON.date(), None, _NOON.date()]),
+    "decimal": pa.array([Decimal("1.5"), None, Decimal("2")]),
+    "uuid": pa.array([UUID(int=7).bytes, None, UUID(int=8).bytes], pa.uuid()),
+    "json": pa.array(["{}", None, "[1]"], pa.json_(pa.string())),
+    "bool8": pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, None, 0], pa.int8())),
+}
+
+
+@pytest.mark.parametrize("name", _RAW)
+def test_the_dtypes_of_a_raw_table_do_not_depend_on_its_values(name: str) -> None:
+    table = pa.table({name: _RAW[name]})
+    whole = to_frame(table)
+    for part in (table.slice(0, 1), table.slice(1, 1), table.slice(2), table.slice(0, 0)):
+        assert to_frame(part).dtypes.tolist() == whole.dtypes.tolist()
+    assert whole[name].isna().tolist() == [False, True, False]
+
+
+def test_raw_values_are_given_to_a_transform_exactly() -> None:
+    frame = to_frame(pa.table(_RAW))
+    assert frame.dtypes.astype(str).to_dict() == {
+        "int": "Int64",
+        "byte": "UInt8",
+        "bool": "boolean",
+        "text": "str",
+        "number": "float64",
+        "category": "str",
+        "coded number": "Int64",
+        "time": "datetime64[us, UTC]",
+        "date": "object",
+        "decimal": "object",
+        "uuid": "str",
+        "json": "str",
+        "bool8": "boolean",
+    }
+    assert frame["int"].astype("str").tolist()[0] == str(_BEYOND_FLOATS)
+    assert frame["uuid"][0] == str(UUID(int=7))
+    assert frame["json"].tolist()[2] == "[1]"
+
+
 def test_missing_values_of_any_type_are_not_mistyped() -> None:
     for name in ("amount", "color", "count", "is_new"):
         values, mistyped = from_frame(_COLUMNS, _frame(**{name: np.array([None, np.nan], dtype=object)}))
@@ -236,3 +295,24 @@ def test_blocks_stand_beside_each_other_with_types_of_their_own() -> None:
     assert list(frame.columns) == ["a", "b", "c"]
     assert [str(dtype) for dtype in frame.dtypes[:2]] == ["float32", "float32"]
     assert frame["c"].tolist() == ["x", ""]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms"])
+@pytest.mark.parametrize("is_arrow", [False, True])
+def test_an_instant_beyond_64_bits_of_microseconds_is_mistyped_and_does_not_wrap(unit: str, is_arrow: bool) -> None:
+    instants = np.array([0, 2**62, 2**55, -(2**62), 253_402_300_799], f"M8[{unit}]")
+    at = pd.Series(instants).astype(pd.ArrowDtype(pa.timestamp(unit, "UTC"))) if is_arrow else None
+    at = pd.Series(instants).dt.tz_localize("UTC") if at is None else at
+    frame = pd.concat([_frame(), _frame(), _frame()], ignore_index=True).head(5).assign(at=at)
+    values, (mistyped,) = from_frame(_COLUMNS, frame)
+    assert (mistyped.column.name, mistyped.rows.tolist()) == ("at", [1, 2, 3])
+    assert list(mistyped.values) == instants[1:4].tolist() or list(mistyped.values) == list(instants[1:4])
+    expected = np.array([instants[0], "NaT", "NaT", "NaT", instants[4]], "M8[us]")
+    np.testing.assert_array_equal(values["at"], expected)
+
+
+def test_an_object_beyond_the_calendar_is_mistyped_and_does_not_wrap() -> None:
+    at = pd.Series([pd.Timestamp("2013-01-01", tz="UTC"), pd.Timestamp(2**40, unit="s", tz="UTC")], dtype=object)
+    values, (mistyped,) = from_frame(_COLUMNS, _frame(at=at))
+    assert (mistyped.rows.tolist(), mistyped.values[0].year) == ([1], 36_812)
+    assert values["at"].astype(str).tolist() == ["2013-01-01T00:00:00.000000", "NaT"]

@@ -13,7 +13,9 @@ from athanor.data.sources.source import Source
 from athanor.errors import ContractError, DataError
 
 Tables: TypeAlias = Mapping[str, pd.DataFrame]
-"""Raw tables by source name: one batch of the main table, and all rows of the others."""
+"""Raw tables by source name: one batch of the main table, and all rows of the others.
+
+Their dtypes follow from the source's types, never from the values of a batch; see `to_frame`."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,14 @@ import pandas as pd
 import pyarrow as pa
 
 from athanor.contract.contract import Contract
-from athanor.data.checks.row_checks import ValidatedBatch, validate_batch
-from athanor.data.dataset import Dataset
+from athanor.data.checks.row_checks import ValidatedBatch, reject_unread, validate_batch
+from athanor.data.dataset import Dataset, Tables, Transformed
+from athanor.data.sources.columns.types import untyped_columns
 from athanor.data.sources.raw import Raw
+from athanor.data.sources.source import Opened, UnreadRows
 from athanor.data.tables.tables import from_frame, to_frame
+from athanor.data.tables.untyped import is_untyped
+from athanor.errors import AthanorError, DataError
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,42 @@ class Job:
 
     def _read(self, raw: Raw, name: str) -> pd.DataFrame:
         opened = self.dataset.sources[name].open(raw.table(name), self.dataset.batch_rows)
-        return to_frame(pa.concat_tables([table for table, _ in opened.batches]))
+        table = pa.concat_tables([table for table, _ in opened.batches])
+        if opened.unread:
+            broken = reject_unread(self.contract, opened.unread[0]).tally.samples
+            values = "; ".join(f"column {column!r}: {', '.join(samples)}" for (column, _), samples in broken.items())
+            raise DataError(
+                f"source {name} is joined whole, but has values that cannot be read: {values}. Correct them, or "
+                "declare a type that holds them, such as string"
+            )
+        return to_frame(table)
+
+    def _transform(self, tables: Tables, schema: pa.Schema) -> Transformed:
+        """Runs the transform; explains its error if it may come from a number or time that is text."""
+        try:
+            return self.dataset.transform(tables)
+        except AthanorError:
+            raise
+        except Exception as error:
+            untyped = [(name, of) for name, frame in tables.items() for of in frame if is_untyped(frame[of])]
+            if not untyped:
+                raise
+            named = ", ".join(f"{name}.{of}" for name, of in untyped)
+            examples = "".join(f"; {of} has {example}" for of, example in untyped_columns(schema).items())
+            raise DataError(
+                f"the transform failed: {type(error).__name__}: {error}. Some columns are text, because not all their "
+                f"values are numbers or times of one kind: {named}{examples}. If one should be a number or a time, "
+                f"declare it, such as types={{{untyped[0][1]!r}: 'float64'}} or 'timestamp[us, tz=UTC]': rows with "
+                "other values are then rejected"
+            ) from error
+
+    def open_main(self, raw: Raw) -> Opened:
+        return self.dataset.sources[self.dataset.main].open(raw.table(self.dataset.main), self.dataset.batch_rows)
+
+    def reject(self, unread: UnreadRows) -> ProcessedBatch:
+        """Rejects rows of the main table that the source could not read."""
+        validated = reject_unread(self.contract, unread)
+        return ProcessedBatch(validated, validated.tally.rows, {}, 0)
 
     def process(self, table: pa.Table, amount: int, others: Mapping[str, pd.DataFrame]) -> ProcessedBatch:
         """Transforms and validates a batch of the main table.
@@ -77,7 +116,7 @@ class Job:
         Raises:
             DataError: the transform loses or multiplies rows, or returns columns other than the contract's.
         """
-        transformed = self.dataset.transform({self.dataset.main: to_frame(table), **others})
+        transformed = self._transform({self.dataset.main: to_frame(table), **others}, table.schema)
         transformed.require_all_accounted(table.num_rows)
         values, mistyped = from_frame(self.contract.dataset_columns, transformed.frame)
         validated = validate_batch(self.contract, self.dataset.row_checks, values, mistyped, self.as_of)
@@ -86,7 +125,12 @@ class Job:
 
 def pandas_engine(job: Job, raw: Raw) -> Reading:
     """Processes one batch after the other in this process."""
-    dataset = job.dataset
-    opened = dataset.sources[dataset.main].open(raw.table(dataset.main), dataset.batch_rows)
-    others = job.read_others(raw)
-    return Reading(opened.size, (job.process(table, amount, others) for table, amount in opened.batches))
+    opened = job.open_main(raw)
+    return Reading(opened.size, _process_all(job, opened, job.read_others(raw)))
+
+
+def _process_all(job: Job, opened: Opened, others: Mapping[str, pd.DataFrame]) -> Iterator[ProcessedBatch]:
+    for table, amount in opened.batches:
+        yield job.process(table, amount, others)
+    for unread in opened.unread:
+        yield job.reject(unread)

@@ -35,8 +35,7 @@ class RayEngine:
     load_job: LoadJob
 
     def __call__(self, job: Job, raw: Raw) -> Reading:
-        size = job.dataset.sources[job.dataset.main].open(raw.table(job.dataset.main), job.dataset.batch_rows).size
-        return Reading(size, self._run(job, raw))
+        return Reading(job.open_main(raw).size, self._run(job, raw))
 
     def _run(self, job: Job, raw: Raw) -> Iterator[ProcessedBatch]:
         import ray.data
@@ -68,30 +67,45 @@ def _make_datasource(read: Callable[[], Iterator[pa.Table]]) -> Any:
 
 def _read_main(load_job: LoadJob, raw: Raw) -> Iterator[pa.Table]:
     """The batches of the main table, each row with its share of the batch's amount."""
-    dataset = load_job().dataset
+    job = load_job()
+    schema = pa.schema([(_RESULT, pa.large_binary())])
     try:
-        for table, amount in dataset.sources[dataset.main].open(raw.table(dataset.main), dataset.batch_rows).batches:
+        opened = job.open_main(raw)
+        for table, amount in opened.batches:
             share = amount / max(table.num_rows, 1)
-            yield table.append_column(_AMOUNT, pa.array([share] * table.num_rows, pa.float64()))
+            rows = table.append_column(_AMOUNT, pa.array([share] * table.num_rows, pa.float64()))
+            rows = rows.append_column(_RESULT, pa.nulls(table.num_rows, pa.large_binary()))
+            schema = rows.schema
+            yield rows
+        for unread in opened.unread:
+            yield _pack(job.reject(unread), schema)
     except AthanorError as error:
-        yield _pack(error)
+        yield _pack(error, schema)
 
 
 def _process(prepared: bytes, table: pa.Table) -> pa.Table:
-    """Processes a batch in a worker."""
-    if _RESULT in table.column_names:
-        return table
+    """Processes a batch in a worker. Ray may put the results and errors of the reader into one block with its rows."""
+    is_result = pc.is_valid(table[_RESULT])
+    results = table.filter(is_result).select([_RESULT])
+    rows = table.filter(pc.invert(is_result)).drop_columns([_RESULT])
+    if results.num_rows and not rows.num_rows:
+        return results
     try:
         job, others = _prepare(prepared)
-        amount = round(pc.sum(table[_AMOUNT]).as_py() or 0)
-        return _pack(job.process(table.drop_columns([_AMOUNT]), amount, others))
+        amount = round(pc.sum(rows[_AMOUNT]).as_py() or 0)
+        return pa.concat_tables([_pack(job.process(rows.drop_columns([_AMOUNT]), amount, others)), results])
     except AthanorError as error:
         return _pack(error)
 
 
-def _pack(result: ProcessedBatch | AthanorError) -> pa.Table:
-    """Returns our errors as results: Ray would wrap and log a raised one."""
-    return pa.table({_RESULT: pa.array([pickle.dumps(result)], pa.large_binary())})
+def _pack(result: ProcessedBatch | AthanorError, schema: pa.Schema | None = None) -> pa.Table:
+    """A result as a row, of which all other columns are null.
+
+    Errors of ours are results too: Ray would wrap and log a raised one.
+    """
+    schema = schema or pa.schema([(_RESULT, pa.large_binary())])
+    packed = pa.array([pickle.dumps(result)], pa.large_binary())
+    return pa.table([packed if field.name == _RESULT else pa.nulls(1, field.type) for field in schema], schema=schema)
 
 
 def _unpack(packed: bytes) -> ProcessedBatch:

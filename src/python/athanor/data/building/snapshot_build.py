@@ -21,6 +21,7 @@ from athanor.data.dataset import Dataset
 from athanor.data.snapshots.merge import MergeResult, merge
 from athanor.data.snapshots.snapshot import Origin, Snapshot, commit, latest_snapshot
 from athanor.data.snapshots.staging import Staged, Staging
+from athanor.data.sources.folders.delta import require_readable_path
 from athanor.data.sources.raw import Raw, keep_raw, read_record, record_time_range
 from athanor.errors import DataError, SettingsError
 from athanor.home import Home
@@ -131,6 +132,8 @@ def stage_build(
     contract: Contract, dataset: Dataset, home: Home, progress: Progress, options: BuildOptions = _DEFAULTS
 ) -> Iterator[StagedBuild]:
     """Runs `build_snapshot` up to the commit. Leaving the context deletes the staged files, unless committed."""
+    # Before anything is read: the commit would refuse it.
+    require_readable_path(home.datasets / contract.name)
     parent = _find_parent(contract, dataset, home, options)
     with progress.step("Ingest raw tables") as advance:
         raw = keep_raw(dataset.sources, home.raw / contract.name, _since(parent))

@@ -20,8 +20,9 @@ class Quarantined:
     """The rows that one ingest rejected.
 
     Attributes:
-        path: a Parquet file with the contract's original columns and the list column `_reasons`. A value of the wrong
-            type is null here; the raw input contains it.
+        path: a Parquet file with the contract's original columns, the list column `_reasons` and the column `_where`.
+            A value of the wrong type is null here; the raw input contains it. A row that could not be read has nulls
+            only, and `_where` it stands in the raw input.
         raw, contract: digest prefixes of the raw input and the contract, as in the file name.
         reasons: number of rows by reason; a row with several reasons counts under each.
     """

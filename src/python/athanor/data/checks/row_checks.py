@@ -10,19 +10,23 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from athanor.contract.columns import Column, Columns
+from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.contract import Contract
 from athanor.contract.messages import OUT_OF_RANGE_US
-from athanor.contract.validation import Breach, Rule, shown, validate
+from athanor.contract.validation import Breach, Rule, cut, shown, validate
 from athanor.data.checks.findings import Finding
 from athanor.data.dataset import RowCheck
-from athanor.data.tables.tables import Mistyped, from_arrow, to_arrow, to_lenient_arrow
+from athanor.data.sources.columns.types import problem
+from athanor.data.sources.source import Unfit, UnreadRows
+from athanor.data.tables.tables import Mistyped, arrow_schema, from_arrow, null_rows, to_arrow, to_lenient_arrow
+from athanor.data.tables.untyped import UntypedText
 from athanor.errors import ContractError
 
 TYPE: Final = "TYPE"
 FUTURE: Final = "FUTURE"
 UNIQUE: Final = "UNIQUE"
 REASONS: Final = "_reasons"
+WHERE: Final = "_where"
 SAMPLES: Final = 3
 
 
@@ -85,7 +89,7 @@ class Tally:
             self.count("", UNIQUE, rows.num_rows, named)
             self.rejected[UNIQUE] += rows.num_rows
         lenient = to_lenient_arrow(contract.dataset_columns, from_arrow(contract.dataset_columns, rows))
-        return lenient.append_column(REASONS, pa.array([[UNIQUE]] * rows.num_rows, pa.list_(pa.string())))
+        return _add_reasons(lenient, pa.array([[UNIQUE]] * rows.num_rows, pa.list_(pa.string())))
 
     def findings(self, contract: Contract) -> Iterator[Finding]:
         """All broken rules. If more rows than the rejected budget break one, each finding refuses the dataset."""
@@ -108,7 +112,8 @@ class ValidatedBatch:
 
     Attributes:
         kept: the rows that pass every rule, from `to_arrow`, in their original order.
-        rejected: the other rows with their `_reasons`, from `to_lenient_arrow`.
+        rejected: the other rows with their `_reasons`, from `to_lenient_arrow`; and `_where` they stand in the raw
+            input, null if the transform got them.
         tally: of this batch.
     """
 
@@ -147,10 +152,33 @@ def validate_batch(
     for found in by_checks:
         is_broken[found.rows] = True
     broken += by_checks
-    tally = _count(contract, values, broken, rows)
+    tally = _count(broken, rows, lambda row: row_name(contract, values, row))
     kept = to_arrow(contract.dataset_columns, _take(values, ~is_broken) if broken else values)
     rejected = to_lenient_arrow(contract.dataset_columns, _take(values, is_broken))
-    return ValidatedBatch(kept, rejected.append_column(REASONS, _reasons(broken)), tally)
+    return ValidatedBatch(kept, _add_reasons(rejected, _reasons(broken)), tally)
+
+
+def reject_unread(contract: Contract, unread: UnreadRows) -> ValidatedBatch:
+    """Rejects rows that a source could not read: the transform never gets them, so all their columns are null."""
+    rows = np.unique(np.concatenate([unfit.rows for unfit in unread.unfit]))
+    broken = [
+        RowViolations(unfit.column, TYPE, np.searchsorted(rows, unfit.rows), _describe_unfit(unfit))
+        for unfit in unread.unfit
+    ]
+    kept = arrow_schema(contract.dataset_columns).empty_table()
+    nulls = null_rows(contract.dataset_columns, len(rows))
+    where = [f"{unread.file}, row {row:,}" for row in rows]
+    tally = _count(broken, len(rows), lambda position: where[position])
+    return ValidatedBatch(kept, _add_reasons(nulls, _reasons(broken), where), tally)
+
+
+def _add_reasons(rejected: pa.Table, reasons: pa.Array, where: Sequence[str | None] = ()) -> pa.Table:
+    where = where or [None] * rejected.num_rows
+    return rejected.append_column(REASONS, reasons).append_column(WHERE, pa.array(where, pa.string()))
+
+
+def _describe_unfit(unfit: Unfit) -> Callable[[int], str]:
+    return lambda i: f"{problem(unfit.values[i], unfit.kind)} ({TYPE})"
 
 
 def _take(values: Columns, chosen: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -164,7 +192,19 @@ def _find_mistyped(mistyped: Sequence[Mistyped]) -> Iterator[RowViolations]:
 
 def _describe_mistyped(found: Mistyped) -> Callable[[int], str]:
     allowed = found.column.allowed
-    return lambda i: f"{shown(found.values[i])} is {type(found.values[i]).__name__} ({TYPE}); give {allowed}"
+    if found.column.kind is Kind.TIMESTAMP:
+        allowed += " with a time zone, in the years 1 to 9999"
+    return lambda i: f"{_describe_value(found.values[i], found.column)} ({TYPE}); give {allowed}"
+
+
+def _describe_value(value: Any, column: Column) -> str:
+    if isinstance(value, UntypedText):
+        return problem(value, arrow_schema([column]).field(0).type)
+    if column.kind is Kind.TIMESTAMP and isinstance(value, datetime) and value.tzinfo is None:
+        return (
+            f"{value} has no time zone: name it in the transform, such as frame[{column.name!r}].dt.tz_localize('UTC')"
+        )
+    return f"{shown(value)} is {type(value).__name__}"
 
 
 def _find_breaches(contract: Contract, values: Columns, mistyped: Sequence[Mistyped]) -> Iterator[RowViolations]:
@@ -220,13 +260,11 @@ def _describe_check(check: RowCheck) -> Callable[[int], str]:
     return lambda i: about
 
 
-def _count(contract: Contract, values: Columns, broken: Sequence[RowViolations], rows: int) -> Tally:
+def _count(broken: Sequence[RowViolations], rows: int, name: Callable[[Any], str]) -> Tally:
     tally = Tally(rows)
     counted = np.zeros(rows, dtype=np.bool_)
     for found in broken:
-        samples = [
-            f"{row_name(contract, values, row)}: {found.describe(i)}" for i, row in enumerate(found.rows[:SAMPLES])
-        ]
+        samples = [f"{name(row)}: {found.describe(i)}" for i, row in enumerate(found.rows[:SAMPLES])]
         tally.count(found.column, found.rule, len(found.rows), samples)
         if new := int((~counted[found.rows]).sum()):
             tally.rejected[found.reason] += new
@@ -240,7 +278,9 @@ def row_name(contract: Contract, values: Columns, row: Any) -> str:
 
 
 def _name(column: Column, value: Any) -> str:
-    return f"{value:.15g}" if column.kind.is_numeric else str(value)
+    if column.kind.is_numeric:
+        return f"{value:.15g}"
+    return cut(str(value)) if str(value).isprintable() else shown(value)
 
 
 def _reasons(broken: Sequence[RowViolations]) -> pa.Array:

@@ -11,7 +11,7 @@ counts as drifted, because nothing shows otherwise.
 
 import enum
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,10 +29,19 @@ from athanor.data.profiles.distances import (
     population_stability,
     rate_change,
 )
-from athanor.data.profiles.profile import ColumnProfile, NumberProfile, Profile, TextProfile, TimeProfile
+from athanor.data.profiles.profile import (
+    BUCKETS,
+    ColumnProfile,
+    NumberProfile,
+    Profile,
+    TextProfile,
+    TimeProfile,
+    count_buckets,
+)
 from athanor.errors import DataError
 
 _DECILES: Final = np.arange(1, 10) / 10
+_LEAST_IN_BUCKET: Final = 32
 
 
 class Statistic(enum.StrEnum):
@@ -48,8 +57,9 @@ class Statistic(enum.StrEnum):
 
     MISSING_RATE, TRUE_RATE: difference in the share of missing values, and in the share of true among present values.
 
-    If a side has more categories than its profile lists, the categories that are not certain to be listed on both sides
-    count as one, and changes among them are not seen.
+    If a side has more categories than its profile lists, those that are not certain to be listed on both sides are
+    counted in buckets by a hash of their text: as many buckets as have 32 rows of each side on average, so that chance
+    alone keeps the index below 0.07. Profiles without buckets, of earlier versions, count them as one.
     """
 
     POPULATION_STABILITY = "population_stability"
@@ -234,7 +244,7 @@ def _count_numbers(reference: NumberProfile, current: NumberProfile, edges: NDAr
 
 
 def _count_texts(reference: TextProfile, current: TextProfile) -> Bins:
-    """One bin per category frequent enough to be listed on both sides, and one for all others."""
+    """One bin per category frequent enough to be listed on both sides, and buckets of all others."""
     sides = reference, current
     # Sorted, so that the order does not depend on which side a category is more frequent.
     names = sorted({*reference.categories, *current.categories})
@@ -245,7 +255,20 @@ def _count_texts(reference: TextProfile, current: TextProfile) -> Bins:
     present = np.array([side.present for side in sides])
     expected = np.outer(present / max(present.sum(), 1), counts.sum(axis=0))
     has_own = np.all(expected >= [[_least_expected(side)] for side in sides], axis=0)
-    return np.column_stack([counts[:, has_own], present - counts[:, has_own].sum(axis=1)])
+    own = counts[:, has_own]
+    return np.column_stack([own, _count_others(sides, [names[i] for i in np.flatnonzero(has_own)], own)])
+
+
+def _count_others(sides: tuple[TextProfile, TextProfile], names: Sequence[str], own: Bins) -> Bins:
+    """The values of no bin of their own in buckets, as many as chance allows for."""
+    others = np.array([side.present for side in sides]) - own.sum(axis=1)
+    buckets = [found for side in sides if (found := side.count_buckets()) is not None]
+    count = int(others.min()) // _LEAST_IN_BUCKET
+    if count < 2 or len(buckets) < len(sides):
+        return np.reshape(others, (2, 1))
+    left = np.array([of_all - count_buckets(names, of_own) for of_all, of_own in zip(buckets, own, strict=True)])
+    folded = min(1 << (count.bit_length() - 1), BUCKETS)
+    return np.asarray(left.reshape(2, -1, folded).sum(axis=1))
 
 
 def _least_expected(profile: TextProfile) -> float:

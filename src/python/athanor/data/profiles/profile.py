@@ -4,6 +4,7 @@ A numeric column is stored as its empirical distribution function: at every dist
 at some of them, as a quantile sketch. Quantiles, histograms and distances between distributions derive from it.
 """
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
-from pydantic import ConfigDict, Discriminator, NonNegativeInt, Tag, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Discriminator, Field, NonNegativeInt, Tag, TypeAdapter, ValidationError
 
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.data.profiles.profile_fields import AS_JSON, Counts, Instant, NumberOrNan, Numbers
@@ -21,7 +22,10 @@ from athanor.errors import DataError
 
 MOST_KNOTS: Final = 1_000
 MOST_CATEGORIES: Final = 200
+BUCKETS: Final = 4_096
+"""A power of two, so that counts can be folded to fewer buckets."""
 
+_HASHED_AT_ONCE: Final = 65_536
 _LARGEST: Final = float(np.finfo(np.float64).max)
 
 
@@ -84,6 +88,10 @@ class NumberProfile(_Counts):
         return self.knots[np.searchsorted(self.at_most / self.present, shares)]
 
 
+def _is_empty(values: tuple[int, ...]) -> bool:
+    return not values
+
+
 @dataclass(frozen=True)
 class TextProfile(_Counts):
     """Text.
@@ -93,12 +101,15 @@ class TextProfile(_Counts):
         categories: up to 200 most frequent values, by descending count, then by name.
         counts: number of rows for each of `categories`.
         further: number of rows with a value outside `categories`.
+        buckets: number of rows by a hash of the value, for all values, if `further` is not 0; () otherwise, and in
+            profiles of earlier versions. The sum of two profiles' buckets is that of their rows together.
     """
 
     distinct: NonNegativeInt
     categories: tuple[str, ...]
     counts: tuple[int, ...]
     further: NonNegativeInt
+    buckets: Annotated[tuple[NonNegativeInt, ...], Field(exclude_if=_is_empty)] = ()
 
     def __post_init__(self) -> None:
         if len(self.categories) != len(self.counts) or "" in self.categories:
@@ -109,6 +120,25 @@ class TextProfile(_Counts):
         are_counted = min(self.counts, default=1) > 0 and sum(self.counts) + self.further == self.present
         if not in_order or not are_counted or not min(self.further, 1) <= left <= self.further:
             raise ValueError("its counts do not make a distribution")
+        if self.buckets:
+            is_complete = len(self.buckets) == BUCKETS and sum(self.buckets) == self.present
+            if not is_complete or np.any(count_buckets(self.categories, self.counts) > self.buckets):
+                raise ValueError("its buckets do not hold its counts")
+
+    def count_buckets(self) -> NDArray[np.int64] | None:
+        """Number of rows by a hash of the value, of shape (BUCKETS,); None where that is not known."""
+        if self.buckets:
+            return np.array(self.buckets, dtype=np.int64)
+        return None if self.further else count_buckets(self.categories, self.counts)
+
+
+def count_buckets(values: Sequence[str], counts: ArrayLike) -> NDArray[np.int64]:
+    """The sum of `counts` by a hash of the value, of shape (BUCKETS,): the same hash in every process and version."""
+    hashes = (hashlib.blake2b(value.encode(), digest_size=8).digest() for value in values)
+    buckets = np.fromiter((int.from_bytes(digest, "big") % BUCKETS for digest in hashes), np.int64)
+    counted = np.zeros(BUCKETS, dtype=np.int64)
+    np.add.at(counted, buckets, np.asarray(counts, dtype=np.int64))
+    return counted
 
 
 @dataclass(frozen=True)
@@ -250,6 +280,7 @@ def _profile_text(column: Column, values: NDArray[Any]) -> TextProfile:
     kept = table.take(pc.select_k_unstable(table, MOST_CATEGORIES, by_rank)) if len(table) else table
     present = pc.sum(table["counts"]).as_py() or 0
     counts = tuple(kept["counts"].to_pylist())
+    is_complete = len(kept) == len(table)
     return TextProfile(
         rows=len(values),
         missing=len(values) - present,
@@ -257,7 +288,16 @@ def _profile_text(column: Column, values: NDArray[Any]) -> TextProfile:
         categories=tuple(kept["names"].to_pylist()),
         counts=counts,
         further=present - sum(counts),
+        buckets=() if is_complete else _count_all(table),
     )
+
+
+def _count_all(table: pa.Table) -> tuple[int, ...]:
+    """Buckets of all categories, few of which are Python objects at once."""
+    counted = np.zeros(BUCKETS, dtype=np.int64)
+    for batch in table.to_batches(max_chunksize=_HASHED_AT_ONCE):
+        counted += count_buckets(batch["names"].to_pylist(), batch["counts"])
+    return tuple(counted.tolist())
 
 
 def _profile_times(values: NDArray[np.datetime64]) -> TimeProfile:

@@ -25,9 +25,11 @@ from numpy.typing import NDArray
 from athanor.contract.contract import Contract
 from athanor.data.snapshots.digest import content_digest, in_order
 from athanor.data.snapshots.staging import Staged, StagedFile
+from athanor.data.sources.folders.delta import require_readable_path
 from athanor.data.tables.tables import arrow_schema, from_arrow
 from athanor.errors import ConflictError, DataError, NotFoundError
 from athanor.system.durability import sync, sync_tree
+from athanor.system.named_errors import naming
 from athanor.system.user import user_name
 
 _METADATA_KEY = "athanor"
@@ -158,12 +160,13 @@ def _write_log(path: Path, table: DeltaTable | None, staged: Staged, snapshot: S
     properties = CommitProperties({_METADATA_KEY: json.dumps(asdict(snapshot))}, max_commit_retries=0)
     schema = Schema.from_arrow(arrow_schema(staged.contract.dataset_columns))
     actions = [_action(file, staged.contract.event_time.name) for file in staged.files]
-    if table is None:
-        create_table_with_add_actions(
-            str(path), schema, actions, configuration=_CONFIGURATION, commit_properties=properties
-        )
-    else:
-        table.create_write_transaction([*actions], "overwrite", schema, commit_properties=properties)
+    with naming(path / _LOG):
+        if table is None:
+            create_table_with_add_actions(
+                str(path), schema, actions, configuration=_CONFIGURATION, commit_properties=properties
+            )
+        else:
+            table.create_write_transaction([*actions], "overwrite", schema, commit_properties=properties)
 
 
 def _action(file: StagedFile, event_time: str) -> AddAction:
@@ -199,6 +202,7 @@ def sync_log(table: Path) -> None:
 
 
 def _open(path: Path, version: int | None = None) -> DeltaTable | None:
+    require_readable_path(path)
     _remove_unflushed(path / _LOG)
     try:
         return DeltaTable(path, version=version)
@@ -227,10 +231,20 @@ def list_snapshots(dataset: str, folder: Path) -> list[Snapshot]:
     table = _open(folder / dataset)
     if table is None:
         return []
-    found = (
-        (json.loads(entry[_METADATA_KEY]), entry["version"]) for entry in table.history() if _METADATA_KEY in entry
-    )
+    commits = _read_commits(folder / dataset / _LOG, table.version())
+    found = ((json.loads(commit[_METADATA_KEY]), version) for version, commit in commits if _METADATA_KEY in commit)
     return [Snapshot(**{**recorded, "version": version}) for recorded, version in found]
+
+
+def _read_commits(log: Path, latest: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What the log records about each version up to `latest`, newest first; its lines are never removed.
+
+    deltalake's own history is empty where the path has "#" or "?".
+    """
+    for file in sorted(log.glob("*.json"), reverse=True):
+        if file.stem.isdecimal() and int(file.stem) <= latest:
+            actions = map(json.loads, file.read_text().splitlines())
+            yield from ((int(file.stem), action["commitInfo"]) for action in actions if "commitInfo" in action)
 
 
 def latest_snapshot(dataset: str, folder: Path) -> Snapshot | None:
@@ -406,7 +420,8 @@ def restore(contract_name: str, folder: Path, version: int, why: str) -> Snapsho
     )
     properties = CommitProperties({_METADATA_KEY: json.dumps(asdict(restored))}, max_commit_retries=0)
     try:
-        table.restore(version, commit_properties=properties)
+        with naming(folder / contract_name / _LOG):
+            table.restore(version, commit_properties=properties)
     except CommitFailedError as error:
         raise _conflict(contract_name) from error
     sync_log(folder / contract_name)

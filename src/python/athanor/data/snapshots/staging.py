@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,7 @@ from athanor.data.tables.partitions import Partitions
 from athanor.data.tables.tables import arrow_schema, from_arrow
 from athanor.progress import Advance
 from athanor.system.durability import make_folder, sync
+from athanor.system.named_errors import naming
 
 # Large enough for vectorised work, small enough for memory.
 _CHUNK_ROWS: Final = 500_000
@@ -252,13 +254,15 @@ class _Writer:
             file = self._files[-1]
             nulls = {name: count + file.nulls[name] for name, count in nulls.items()}
             self._files[-1] = StagedFile(file.path, file.rows + table.num_rows, file.first, last, nulls)
-        self._open.write_table(table)
+        with naming(self._files[-1].path):
+            self._open.write_table(table)
         if self._files[-1].rows >= _FILE_ROWS:
             self._finish()
 
     def _finish(self) -> None:
         if self._open is not None:
-            self._open.close()
+            with naming(self._files[-1].path):
+                self._open.close()
             self._open = None
 
     def close(self) -> Iterator[StagedFile]:
@@ -266,6 +270,8 @@ class _Writer:
         return iter(self._files)
 
     def discard(self) -> None:
-        self._finish()
+        # A full disk fails the end of a file as well.
+        with suppress(OSError):
+            self._finish()
         for file in self._files:
             file.path.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from deltalake import DeltaTable
 
 from athanor.data.snapshots.snapshot import file_names, find_snapshot, list_snapshots, sync_log
+from athanor.system.named_errors import naming
 
 # A file without a version may belong to a running commit; after a day its process was killed.
 _LEAST_AGE_OF_ORPHANS = timedelta(days=1)
@@ -70,5 +71,6 @@ def _remove(
 ) -> set[str]:
     """Deletes files superseded at least `age` ago, with `full` also orphans of that age; returns their names."""
     hours = math.ceil(age / timedelta(hours=1))
-    table = DeltaTable(folder / dataset)
-    return set(table.vacuum(hours, dry_run, enforce_retention_duration=False, full=full, keep_versions=stay))
+    with naming(folder / dataset):
+        table = DeltaTable(folder / dataset)
+        return set(table.vacuum(hours, dry_run, enforce_retention_duration=False, full=full, keep_versions=stay))

@@ -1,11 +1,39 @@
 """The interface of a source of raw tables: fetch the input once, unmodified, then stream tables from it."""
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from athanor.data.sources.batches import Batches
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """Values of one column that its type cannot hold.
+
+    Attributes:
+        rows: of the file, from 1, ascending; at least one.
+        values: as they stand there, of the same length.
+    """
+
+    column: str
+    kind: pa.DataType
+    rows: NDArray[np.int64]
+    values: list[Any]
+
+
+@dataclass(frozen=True)
+class UnreadRows:
+    """Rows of one file that are in no batch, because of a value that its column's type cannot hold."""
+
+    file: str
+    unfit: tuple[Unfit, ...]
 
 
 @dataclass(frozen=True)
@@ -16,10 +44,12 @@ class Opened:
         size: the total, in the unit that `batches` counts: bytes of text or rows of Parquet. For compressed text of
             unknown length, compressed bytes.
         batches: at least one table, each with its share of `size`; all have the same columns and types.
+        unread: rows that are in no batch; grows while `batches` is consumed. Who consumes it counts them.
     """
 
     size: int
     batches: Batches
+    unread: deque[UnreadRows] = field(default_factory=deque)
 
 
 class Source(Protocol):

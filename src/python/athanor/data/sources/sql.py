@@ -2,21 +2,24 @@
 
 import os
 import re
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+import sqlite3
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
-import adbc_driver_sqlite.dbapi
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from athanor.data.sources.columns.types import read_types
 from athanor.data.sources.parquet import RESULT, open_rows, write_rows
 from athanor.data.sources.source import Opened
+from athanor.data.sources.sqlite import write_result
 from athanor.errors import DataError, NotFoundError, SettingsError
 
 BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -35,8 +38,8 @@ _TOKENS: Final = re.compile(
 )
 # With a query parameter the driver would buffer the whole result. With a setting of the transaction it streams.
 _SETTING: Final = "athanor.since"
-# SQLite does not enforce column types: the driver infers them from the first rows.
-_SQLITE_ROWS: Final = {"adbc.sqlite.query.batch_rows": "65536"}
+# The earliest day and microsecond of PostgreSQL, 4714 BC.
+_EARLIEST: Final = {pa.int32(): -2_440_588, pa.int64(): -210_866_803_200_000_000}
 
 
 def from_environment(variable: str) -> Callable[[], str]:
@@ -64,7 +67,8 @@ class SqlQuery:
     """The rows of one query, on SQLite or PostgreSQL.
 
     Read-only: opens the SQLite file, or the PostgreSQL transaction, for reading. A column of a type that no contract
-    column can hold, such as `numeric`, raises DataError with the cast to add.
+    column can hold, such as `numeric`, raises DataError with the cast to add. SQLite gives each value a type of its
+    own: a column has the narrowest type that holds all of them.
 
     A query with `:since` is incremental. On PostgreSQL `:since` is a timestamptz. On SQLite it is text in UTC such as
     2013-05-01T17:30:00, which compares correctly with timestamps in that format, with or without fractions and Z.
@@ -75,6 +79,7 @@ class SqlQuery:
             function that returns it when rows are fetched, such as `from_environment`. No message contains it.
         query: one SELECT, with `:since` at most once.
         lookback: subtracted from `:since`, for rows that arrive after later ones.
+        types: column types by name; see `ParquetFiles`.
 
     Raises:
         SettingsError: the URL or the query is not valid, or `lookback` is negative or given without `:since`.
@@ -92,8 +97,10 @@ class SqlQuery:
     database: str | Callable[[], str] = field(repr=False)
     query: str
     lookback: timedelta = timedelta(0)
+    types: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        read_types(self.types)
         if isinstance(self.database, str):
             _require_known(self.database)
         if len(_find_since(self.query)) > 1:
@@ -115,12 +122,11 @@ class SqlQuery:
         url = self.database if isinstance(self.database, str) else self.database()
         _require_known(url)
         bound = _earlier(since, self.lookback) if self.is_incremental else None
-        read = _read_sqlite if url.startswith(_SQLITE) else _read_postgresql
-        with closing(_mask_errors(read(url, self.query, bound), url)) as tables:
-            write_rows(tables, folder / RESULT)
+        write = _write_sqlite if url.startswith(_SQLITE) else _write_postgresql
+        write(url, self.query, bound, folder / RESULT)
 
     def open(self, folder: Path, batch_rows: int) -> Opened:
-        return Opened(*open_rows(folder, batch_rows))
+        return open_rows(folder, batch_rows, types=read_types(self.types))
 
 
 def _require_known(url: str) -> None:
@@ -146,28 +152,46 @@ def _earlier(since: datetime | None, lookback: timedelta) -> datetime:
     return (since - lookback).astimezone(UTC)
 
 
-def _read_sqlite(url: str, query: str, since: datetime | None) -> Iterator[pa.Table]:
+def _write_sqlite(url: str, query: str, since: datetime | None, result: Path) -> None:
     path = Path(url.removeprefix(_SQLITE))
     if not path.is_file():
         raise NotFoundError(f"{path}: there is no such database")
     # To the second, without fraction and zone: a text sorts before the same text with either appended.
-    parameters = since and [since.replace(tzinfo=None).isoformat(timespec="seconds")]
-    with (
-        adbc_driver_sqlite.dbapi.connect(f"file:{quote(str(path))}?mode=ro") as connection,
-        connection.cursor() as cursor,
-    ):
-        cursor.adbc_statement.set_options(**_SQLITE_ROWS)
-        cursor.execute(_replace_since(query, "?"), parameters)
-        yield from _tables(cursor.fetch_record_batch())
+    parameters = [since.replace(tzinfo=None).isoformat(timespec="seconds")] if since else []
+    with _mask_errors(url):
+        write_result(path, _replace_since(query, "?"), parameters, lambda tables: write_rows(tables, result))
 
 
-def _read_postgresql(url: str, query: str, since: datetime | None) -> Iterator[pa.Table]:
+def _write_postgresql(url: str, query: str, since: datetime | None, result: Path) -> None:
+    with _mask_errors(url), closing(_read_postgresql(url, query, since)) as tables:
+        write_rows(tables, result)
+
+
+def _read_postgresql(url: str, query: str, since: datetime | None) -> Generator[pa.Table]:
     with adbc_driver_postgresql.dbapi.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
         if since:
             cursor.execute(f"SELECT set_config('{_SETTING}', $1, true)", [since.isoformat()])
         cursor.execute(_replace_since(query, f"(current_setting('{_SETTING}')::timestamptz)"))
-        yield from _tables(cursor.fetch_record_batch())
+        for table in _tables(cursor.fetch_record_batch()):
+            _require_finite(table)
+            yield table
+
+
+def _require_finite(table: pa.Table) -> None:
+    """Raises DataError if the driver wrapped an infinite time, or one too late for Arrow, around to before all others.
+
+    The driver adds the years from 1970 to 2000 without looking for an overflow.
+    """
+    for column in table.schema:
+        if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+            values = table[column.name].cast(pa.int32() if pa.types.is_date(column.type) else pa.int64())
+            earliest = pc.min(values).as_py()
+            if earliest is not None and earliest < _EARLIEST[values.type]:
+                raise DataError(
+                    f"column {column.name!r} of the query has an infinite {column.type}, or one that is too late for "
+                    f"Arrow; select NULLIF({column.name}, 'infinity') or leave such rows out"
+                )
 
 
 def _tables(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:
@@ -185,11 +209,12 @@ def _tables(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:
         yield pa.Table.from_batches([batch]).replace_schema_metadata(None).cast(schema)
 
 
-def _mask_errors(tables: Iterator[pa.Table], url: str) -> Generator[pa.Table]:
-    """The same tables; raises DataError with the database's message, without its URL and password."""
+@contextmanager
+def _mask_errors(url: str) -> Iterator[None]:
+    """Raises DataError with the database's message, without its URL and password."""
     try:
-        yield from tables
-    except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
+        yield
+    except (adbc_driver_manager.Error, sqlite3.Error, pa.ArrowException, OSError) as error:
         raise DataError(f"the database failed to run the query: {_without_secrets(str(error), url)}") from None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final, TypeAlias
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import pyarrow as pa
 
@@ -19,6 +19,7 @@ _READ_BYTES: Final = 256 << 10
 _CHUNK_BYTES: Final = 4 << 20
 _LONGEST_ROW_BYTES: Final = 64 << 20
 _LONGEST_HEAD_BYTES: Final = 1 << 20
+_MARK: Final = "\ufeff".encode()
 _COMPRESSIONS: Final = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 
 Blocks: TypeAlias = Generator[tuple[bytes, int]]
@@ -44,6 +45,7 @@ class Chunk:
 
     Attributes:
         amount: the chunk's share of the text's size.
+        stand_in: the character in place of NUL; "" if there is none.
     """
 
     text: Text
@@ -51,6 +53,7 @@ class Chunk:
     is_first: bool
     has_quotes: bool
     amount: int
+    stand_in: str = ""
 
 
 def find_texts(folder: Path) -> list[Text]:
@@ -63,9 +66,10 @@ def find_texts(folder: Path) -> list[Text]:
 
 
 def _find_in_file(path: Path, name: str) -> Iterator[Text]:
-    if path.suffix == ".zip":
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
         yield from _find_members(path, name)
-    elif compression := _COMPRESSIONS.get(path.suffix):
+    elif compression := _COMPRESSIONS.get(suffix):
         yield Text(name, path.stat().st_size, partial(_read_compressed, path, name, compression))
     else:
         yield Text(name, path.stat().st_size, partial(_read_plain, path, name))
@@ -82,7 +86,7 @@ def _find_members(path: Path, name: str) -> Iterator[Text]:
         raise DataError(f"{name} is an empty archive")
     for member in members:
         full = f"{name}/{member.filename}"
-        yield Text(full, member.file_size, partial(_read_member, path, full, member.filename))
+        yield Text(full, member.file_size, partial(_read_member, path, full, member))
 
 
 def _read_plain(path: Path, name: str) -> Blocks:
@@ -91,7 +95,8 @@ def _read_plain(path: Path, name: str) -> Blocks:
             yield block, len(block)
 
 
-def _read_member(path: Path, name: str, member: str) -> Blocks:
+def _read_member(path: Path, name: str, member: ZipInfo) -> Blocks:
+    # By its entry: several members may have one name.
     with _readable(name), ZipFile(path) as archive, archive.open(member) as file:
         while block := file.read(_READ_BYTES):
             yield block, len(block)
@@ -117,12 +122,13 @@ def _readable(name: str) -> Iterator[None]:
 def compile_rows(delimiter: str) -> re.Pattern[bytes]:
     """A pattern that matches as many whole rows as possible, by the rules of Arrow's parser.
 
-    A quote opens a quoted value only at the start of a value, and a doubled quote does not close it; elsewhere a quote
-    is an ordinary character.
+    A row ends with a line feed, a carriage return or both; a line feed that is cut off its row is a blank line. A quote
+    opens a quoted value only at the start of a value, and a doubled quote does not close it; elsewhere a quote is an
+    ordinary character.
     """
     inside = rb"[^" + re.escape(delimiter.encode()) + rb"\r\n]"
     quoted = rb"(?<!" + inside + rb')"[^"]*+(?:""[^"]*+)*+"'
-    return re.compile(rb'(?:(?:[^"\n]++|' + quoted + rb"|(?<=" + inside + rb')")*+\n)*+')
+    return re.compile(rb'(?:(?:[^"\r\n]++|' + quoted + rb"|(?<=" + inside + rb')")*+(?:\r\n?|\n))*+')
 
 
 def read_head(text: Text, rows: re.Pattern[bytes]) -> bytes:
@@ -135,7 +141,7 @@ def read_head(text: Text, rows: re.Pattern[bytes]) -> bytes:
     blocks = text.blocks()
     with closing(blocks):
         for block, _ in blocks:
-            begin += block
+            begin = (begin + block).removeprefix(_MARK)
             end, _ = _end_of_rows(begin, rows)
             if begin[:end].strip():
                 return begin[:end]
@@ -157,16 +163,16 @@ def cut(text: Text, rows: re.Pattern[bytes]) -> Iterator[Chunk]:
         length, amount = length + len(block), amount + share
         if length < wanted:
             continue
-        whole = b"".join(held)
+        whole = _join(held, is_first)
         end, has_quotes = _end_of_rows(whole, rows)
         if end:
             yield Chunk(text, memoryview(whole)[:end], is_first, has_quotes, amount)
             left, amount, is_first = left - amount, 0, False
         elif length >= _LONGEST_ROW_BYTES:
             raise _endless_row(text, whole)
-        held, length, wanted = [whole[end:]], length - end, _CHUNK_BYTES if end else 2 * length
-    whole = b"".join(held)
-    if whole and not whole.endswith(b"\n"):
+        held, length, wanted = [whole[end:]], len(whole) - end, _CHUNK_BYTES if end else 2 * length
+    whole = _join(held, is_first)
+    if whole and not whole.endswith((b"\n", b"\r")):
         whole += b"\n"
     end, has_quotes = _end_of_rows(whole, rows)
     if end < len(whole):
@@ -175,10 +181,21 @@ def cut(text: Text, rows: re.Pattern[bytes]) -> Iterator[Chunk]:
         yield Chunk(text, memoryview(whole), is_first, has_quotes, left)
 
 
+def _join(held: list[bytes], is_first: bool) -> bytes:
+    """One text. A byte-order mark is dropped from the beginning, where it would hide that a quote follows.
+
+    Elsewhere a mark is text. Arrow drops one that begins a chunk, unless a blank line precedes it.
+    """
+    whole = b"".join(held)
+    if is_first:
+        return whole.removeprefix(_MARK)
+    return b"\n" + whole if whole.startswith(_MARK) else whole
+
+
 def _end_of_rows(text: bytes, rows: re.Pattern[bytes]) -> tuple[int, bool]:
     """Where the last whole row ends, and whether there are quotes; without quotes it is the last line end."""
     if b'"' not in text:
-        return text.rfind(b"\n") + 1, False
+        return (text.rfind(b"\n") + 1 or text.rfind(b"\r") + 1), False
     found = rows.match(text)
     return found.end() if found else 0, True
 

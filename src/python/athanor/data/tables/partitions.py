@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from athanor.system.atomic import make_temporary_folder, remove_abandoned
+from athanor.system.named_errors import naming
 
 _ABANDONED_S = 86_400.0
 _COMPRESSION = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -112,7 +113,11 @@ class Partitions:
         ends = _ends(groups)
         rows = np.diff(ends, prepend=0)
         table = table.combine_chunks()
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema, options=_COMPRESSION) as writer:
+        with (
+            naming(path),
+            pa.OSFile(str(path), "wb") as file,
+            pa.ipc.new_file(file, table.schema, options=_COMPRESSION) as writer,
+        ):
             for end, count in zip(ends.tolist(), rows.tolist(), strict=True):
                 writer.write_table(table.slice(end - count, count))
         self._runs.append(_Run(path, groups[ends - 1], rows))

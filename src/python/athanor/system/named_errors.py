@@ -1,0 +1,22 @@
+"""Errors of the file system as Python raises them, with number and path: those of Arrow and deltalake lack some."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+_NUMBER: Final = re.compile(r"\(os error (\d+)\)")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Adds the path to an OSError that names none, such as one of a full disk, and the number that its text has."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None and (found := _NUMBER.search(str(error))):
+            raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
+        error.filename = error.filename or str(path)
+        raise
