@@ -11,6 +11,8 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
 from support.flights import make_columns
 from support.pipelines import TEST_FROM, MakeRecipe
 from support.snapshots import commit_columns
@@ -46,6 +48,11 @@ def train(recipe: Recipe, snapshot: Snapshot, home: Home) -> Training:
     """In this process: starting others takes seconds."""
     with joblib.parallel_config(backend="sequential"):
         return module.train(recipe, snapshot, home)
+
+
+def tune(recipe: Recipe, snapshot: Snapshot, home: Home) -> TrainingRecord:
+    with joblib.parallel_config(backend="sequential"):
+        return module.tune(recipe, snapshot, home)
 
 
 def _candidates(home: Home) -> list[Path]:
@@ -201,8 +208,7 @@ def test_probabilities_are_calibrated_where_that_helps_and_the_release_says_so(
 def test_a_search_leaves_what_it_found_to_the_training_that_follows(
     make_recipe: MakeRecipe, snapshot: Snapshot, home: Home
 ) -> None:
-    with joblib.parallel_config(backend="sequential"):
-        record = module.tune(make_recipe(), snapshot, home)
+    record = tune(make_recipe(), snapshot, home)
     kept = list(home.searches.rglob("*.npz"))
     assert record.status == "tuned"
     assert len(kept) == 2 * len(record.trials)
@@ -251,7 +257,10 @@ def test_features_see_only_columns_that_are_for_features(
     [
         (datetime(2012, 1, 1, tzinfo=UTC), r"0 rows before 2012-01-01T00:00:00\+00:00 have 0 different labels"),
         (datetime(2014, 1, 1, tzinfo=UTC), r"0 rows from 2014-01-01T00:00:00\+00:00 have 0 different labels"),
-        (datetime(2013, 1, 1, 5, 30, tzinfo=UTC), r"1 rows before .* have 1 different labels, training needs 2"),
+        (
+            datetime(2013, 1, 1, 5, 30, tzinfo=UTC),
+            r"1 rows before .* have 1 different labels; each part needs 2. Choose another test_from for the 400 rows",
+        ),
     ],
 )
 def test_a_split_that_leaves_nothing_to_learn_or_to_evaluate_is_refused(
@@ -259,6 +268,22 @@ def test_a_split_that_leaves_nothing_to_learn_or_to_evaluate_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         train(make_recipe(test_from=test_from), snapshot, home)
+
+
+def test_both_parts_of_a_split_are_named(make_recipe: MakeRecipe, home: Home) -> None:
+    snapshot, _ = commit_columns(MODEL.contract, make_columns(3), home.datasets)
+    with pytest.raises(DataError, match=r"2 rows before .* have 1 different labels; 1 rows from .* have 1 different"):
+        train(make_recipe(test_from=datetime(2013, 1, 1, 6, tzinfo=UTC)), snapshot, home)
+
+
+def test_a_candidate_that_does_not_compile_is_refused_before_the_search(
+    make_recipe: MakeRecipe, snapshot: Snapshot, home: Home
+) -> None:
+    candidates = (*make_recipe().candidates, Candidate("silent", make_pipeline(SVC()), {}))
+    for work in (train, tune):
+        with pytest.raises(ContractError, match="nothing was searched: candidate 'silent' cannot "):
+            work(make_recipe(candidates=candidates), snapshot, home)
+    assert not any(home.searches.rglob("*"))
 
 
 def test_a_snapshot_of_another_contract_is_refused(make_recipe: MakeRecipe, snapshot: Snapshot, home: Home) -> None:
