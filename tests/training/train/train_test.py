@@ -205,19 +205,6 @@ def test_probabilities_are_calibrated_where_that_helps_and_the_release_says_so(
     assert calibrated.identity.metrics["roc_auc"] == pytest.approx(plain.identity.metrics["roc_auc"], abs=1e-3)
 
 
-def test_a_search_leaves_what_it_found_to_the_training_that_follows(
-    make_recipe: MakeRecipe, snapshot: Snapshot, home: Home
-) -> None:
-    record = tune(make_recipe(), snapshot, home)
-    kept = list(home.searches.rglob("*.npz"))
-    assert record.status == "tuned"
-    assert len(kept) == 2 * len(record.trials)
-    training = train(make_recipe(), snapshot, home)
-    # Even its times: nothing was fitted again.
-    assert training.record.trials == record.trials
-    assert not any(home.searches.rglob("*.npz"))
-
-
 def test_what_a_commit_makes_again_takes_the_place_of_what_was_made_from_changes(
     make_recipe: MakeRecipe, snapshot: Snapshot, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,9 +153,7 @@ def _list_space_problems(candidate: Candidate) -> Iterator[str]:
         given: Sequence[object] = values
         if isinstance(given, str) or not len(given):
             yield f"{where} has the values {given!r}; give at least one in a tuple, or a distribution"
-        elif other := [
-            value for value in values if not isinstance(value, bool | int | float | str | np.generic | None)
-        ]:
+        elif other := [value for value in given if not isinstance(value, _SCALARS)]:
             yield (
                 f"{where} has a value of type {type(other[0]).__name__}; allowed are bool, int, float, str and None. "
                 "Declare a candidate for each instead"

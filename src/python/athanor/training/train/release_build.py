@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from athanor.release.manifest import Calibration, Identity
 from athanor.release.predictor import Graph
 from athanor.release.record import Estimate
 from athanor.release.store import ReleaseStore
+from athanor.system.imported_code import digest_imported_code
 from athanor.training.compile.onnx_graph import compile_pipeline
 from athanor.training.evaluation.bootstrap import estimate
 from athanor.training.evaluation.calibration import Calibrated, find_calibration
@@ -183,10 +183,11 @@ def _read(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps) -> tuple
 
 def _search_folder(recipe: Recipe, snapshot: Snapshot, home: Home, options: TrainingOptions) -> Path:
     """The cache folder, whose name depends on everything that could change a fit's predictions."""
-    libraries = sorted(f"{found.name}=={found.version}" for found in metadata.distributions())
-    parts = (recipe.digest, recipe.model.features.digest, recipe.model.contract.fingerprint, snapshot.digest)
-    key = hashlib.sha256(json.dumps([*parts, libraries]).encode()).hexdigest()[:16]
-    return options.search_folder or home.searches / recipe.model.name / key
+    if options.search_folder is not None:
+        return options.search_folder
+    code = digest_imported_code([__name__, recipe.declared_in, recipe.model.features.compute.__module__])
+    parts = (recipe.digest, recipe.model.features.digest, recipe.model.contract.fingerprint, snapshot.digest, code)
+    return home.searches / recipe.model.name / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _check(recipe: Recipe, past: Rows, later: Rows, steps: Steps, options: TrainingOptions) -> None:
