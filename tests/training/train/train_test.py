@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 from support.flights import make_columns
 from support.pipelines import TEST_FROM, MakeRecipe
+from support.reports import Page
 from support.snapshots import commit_columns
 
 from athanor.data.profiles.profile import Profile
@@ -94,8 +95,30 @@ def test_it_is_evaluated_on_the_later_rows_alone(make_recipe: MakeRecipe, snapsh
     assert training.record.rows_trained == (~later).sum()
     assert training.record.label_rate == pytest.approx(columns["arrived_late"][later].mean())
     assert sum(row.rows for row in training.record.slices if row.slice == "origin") == later.sum()
+    card = Page(training.release.files[MODEL_CARD].decode()).words
+    first, last = columns["scheduled_departure"][~later][[0, -1]].astype("M8[s]").astype(str)
+    span = f"from {first.replace('T', ' ')} UTC to {last.replace('T', ' ')} UTC"
+    assert f"All of them are later than the training rows, {span}." in card
     reference = Profile.from_json(training.release.files[REFERENCE_PROFILE])
     assert reference.rows == (~later).sum()
+
+
+@dataclass(frozen=True)
+class _Alternating(Recipe):
+    """Holds out every third row, whenever it was."""
+
+    def is_test(self, columns: Any) -> Any:
+        return np.arange(len(columns["scheduled_departure"])) % 3 == 0
+
+
+def test_a_split_that_is_not_by_time_is_not_called_later(
+    make_recipe: MakeRecipe, snapshot: Snapshot, home: Home
+) -> None:
+    plain = make_recipe(gates=())
+    training = train(_Alternating(**{part.name: getattr(plain, part.name) for part in fields(plain)}), snapshot, home)
+    card = Page(training.release.files[MODEL_CARD].decode()).words
+    assert "Not all of them are later than the training rows" in card
+    assert "later rows" not in card
 
 
 def test_the_reference_rows_are_rows_it_was_trained_on(make_recipe: MakeRecipe, snapshot: Snapshot, home: Home) -> None:

@@ -69,7 +69,7 @@ class Recipe:
         gates: conditions a release must meet; see `athanor.training.gates`.
         slices: groups of rows for which metrics are reported separately.
         trials: number of parameter sets that the search samples from all candidates; None for all combinations.
-        folds: of the search; each validates on rows later than those it fits.
+        folds: of the search; each validates on rows no earlier than those it fits.
         scoring: scikit-learn's name of the score to maximise.
         calibrate: whether to calibrate probabilities if that improves the Brier score.
         seed: of the search and of the bootstrap; estimators have their own `random_state`.

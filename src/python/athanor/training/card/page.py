@@ -17,6 +17,7 @@ from athanor.pages.rendering import render_page
 from athanor.release.manifest import Identity, Provenance, Scalar
 from athanor.release.record import GateResult, TrainingRecord, Trial
 from athanor.training.card import charts
+from athanor.training.evaluation.evidence import Span
 from athanor.training.evaluation.metrics import GREATER_IS_BETTER
 
 TRIALS: Final = 10
@@ -40,6 +41,7 @@ class CardSubject:
         labels, probabilities, baseline: labels of the n held-out rows, and the predictions of the graph and of the
             baseline; shape (n,).
         importance: loss of average precision when a feature is shuffled, by feature, descending.
+        trained, evaluated: event times of the training rows and of the held-out rows; None if unknown.
     """
 
     model: Model
@@ -52,6 +54,13 @@ class CardSubject:
     probabilities: NDArray[np.float64]
     baseline: NDArray[np.float64]
     importance: Mapping[str, float]
+    trained: Span | None = None
+    evaluated: Span | None = None
+
+    @property
+    def is_later(self) -> bool:
+        """Whether all held-out rows are known to be later than all training rows."""
+        return self.trained is not None and self.evaluated is not None and self.evaluated.is_after(self.trained)
 
 
 @dataclass(frozen=True)

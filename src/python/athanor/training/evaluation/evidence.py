@@ -18,6 +18,18 @@ from athanor.release.predictor import Graph
 
 
 @dataclass(frozen=True)
+class Span:
+    """Event times of the first and the last of some rows, ISO 8601, UTC, to the microsecond."""
+
+    first: str
+    last: str
+
+    def is_after(self, other: "Span") -> bool:
+        """Whether all rows are later than all of another span."""
+        return other.last < self.first
+
+
+@dataclass(frozen=True)
 class Rows:
     """Rows of a snapshot as columns, features and labels.
 
@@ -43,6 +55,11 @@ class Rows:
         names = model.features
         frame = join_blocks((names.numeric, features.numeric), (names.categorical, features.categorical))
         return cls(columns, features, frame, labels)
+
+    def span(self, model: Model) -> "Span":
+        """Event times of the first and the last row; there is at least one."""
+        times = self.columns[model.contract.event_time.name]
+        return Span(f"{times.min()}Z", f"{times.max()}Z")
 
     def take(self, chosen: NDArray[Any]) -> "Rows":
         """The rows at some positions, or where a mask is true."""
@@ -124,7 +141,7 @@ class Champion:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A fitted model and its predictions for rows later than all training rows.
+    """A fitted model and its predictions for the rows that the split held out.
 
     Attributes:
         rows: n held-out rows.
@@ -134,6 +151,7 @@ class Evidence:
         baseline: the baseline's predictions, shape (n,).
         champion: None if there is no traffic yet.
         candidate: name of the candidate that was fitted.
+        trained: of the training rows; None if unknown.
     """
 
     model: Model
@@ -145,6 +163,7 @@ class Evidence:
     champion: Champion | None = None
     seed: int = 0
     candidate: str = ""
+    trained: Span | None = None
 
     @cached_property
     def session(self) -> Graph:

@@ -29,7 +29,7 @@ from athanor.training.compile.onnx_graph import compile_pipeline
 from athanor.training.evaluation.bootstrap import estimate
 from athanor.training.evaluation.calibration import Calibrated, find_calibration
 from athanor.training.evaluation.champion import predict_with_champion
-from athanor.training.evaluation.evidence import Evidence, Rows, spread
+from athanor.training.evaluation.evidence import Evidence, Rows, Span, spread
 from athanor.training.recipe import Recipe
 from athanor.training.search.failures import naming
 from athanor.training.search.folds import require_both_labels
@@ -103,11 +103,14 @@ class _Fitted:
 
     Attributes:
         calibration: of the best candidate; None if it does not help.
+        trained: of the training rows.
     """
 
+    candidate: str
     pipeline: Any
     calibration: Calibration | None
     baseline: Any
+    trained: Span
 
 
 def build_release(
@@ -135,8 +138,8 @@ def build_release(
     ):
         graph = compile_pipeline(fitted.pipeline, later.features, fitted.calibration)
         advance(f"{len(graph) / 1024:.0f} KiB")
-    with steps.step("evaluate", "Evaluate on the later time slice") as advance:
-        evidence = _make_evidence(recipe, snapshot, home, fitted, graph, later, found.candidate.name)
+    with steps.step("evaluate", "Evaluate on the held-out rows") as advance:
+        evidence = _make_evidence(recipe, snapshot, home, fitted, graph, later)
         metrics = estimate(later.labels, evidence.probabilities, recipe.seed)
         baseline = estimate(later.labels, evidence.baseline, recipe.seed)
         advance(f"ROC AUC {metrics['roc_auc'].value:.4f}, baseline {baseline['roc_auc'].value:.4f}")
@@ -177,7 +180,7 @@ def _read(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps) -> tuple
         require_both_labels(recipe, columns, {"before": ~is_test, "from": is_test})
         rows = Rows.make(recipe.model, columns)
         past, later = rows.take(~is_test), rows.take(is_test)
-        advance(f"{len(past):,} rows to train, {len(later):,} later ones to evaluate")
+        advance(f"{len(past):,} rows to train, {len(later):,} to evaluate")
     return past, later
 
 
@@ -209,15 +212,15 @@ def _fit(recipe: Recipe, found: SearchResult, past: Rows, steps: Steps) -> _Fitt
         advance(description)
         baseline = fit(BASELINE, recipe.baseline, {}, past.frame, past.labels)
         advance(description)
-    return _Fitted(pipeline, calibration, baseline)
+    return _Fitted(found.candidate.name, pipeline, calibration, baseline, past.span(recipe.model))
 
 
 def _make_evidence(
-    recipe: Recipe, snapshot: Snapshot, home: Home, fitted: _Fitted, graph: bytes, later: Rows, candidate: str
+    recipe: Recipe, snapshot: Snapshot, home: Home, fitted: _Fitted, graph: bytes, later: Rows
 ) -> Evidence:
     with threadpool_limits(1), naming(BASELINE, _LATER, later.frame):
         baseline = fitted.baseline.predict_proba(later.frame)[:, 1]
-    with naming(f"candidate {candidate!r}", f"{_LATER} once compiled to ONNX", later.frame):
+    with naming(f"candidate {fitted.candidate!r}", f"{_LATER} once compiled to ONNX", later.frame):
         probabilities = Graph(graph).predict_probability(later.features)
     return Evidence(
         model=recipe.model,
@@ -230,7 +233,8 @@ def _make_evidence(
             ReleaseStore(home.store_url), recipe.model, later, snapshot.digest, recipe.test_from.isoformat()
         ),
         seed=recipe.seed,
-        candidate=candidate,
+        candidate=fitted.candidate,
+        trained=fitted.trained,
     )
 
 
