@@ -54,6 +54,12 @@ def test_the_verdict_is_shown_first(subject: CardSubject, kinds: list[str], text
     assert all(f"{verdict.title} {verdict.text}" in page.words for verdict in found)
 
 
+def test_what_was_not_committed_is_named() -> None:
+    record = make_record(uncommitted=["src/<late>.py", "b.txt"])
+    unclean = PROVENANCE.model_copy(update={"is_clean": False})
+    assert "Changed were src/<late>.py, b.txt." in _page(make_subject(record=record, provenance=unclean)).words
+
+
 def test_a_refused_model_shows_its_failed_gates_first() -> None:
     html = write_card(make_refused_subject()).decode()
     head, _, _ = html.partition("<main>")

@@ -22,6 +22,7 @@ from athanor.training.evaluation.metrics import GREATER_IS_BETTER
 
 TRIALS: Final = 10
 """Number of best trials shown."""
+_PATHS: Final = 10
 _NOTEWORTHY: Final = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "scipy", "pandas", "protobuf")
 _METRICS: Final = {
     "roc_auc": "ROC AUC",
@@ -127,7 +128,10 @@ def list_verdicts(subject: CardSubject) -> Iterator[Verdict]:
     if not subject.provenance.commit:
         yield Verdict("warning", "Made outside a repository", "No commit contains the code that made it.")
     elif not subject.provenance.is_clean:
-        text = "Some of the code was not committed: the commit alone may give a different model."
+        paths = subject.record.uncommitted
+        others = " and others" if len(paths) > _PATHS else ""
+        named = f" Changed were {', '.join(paths[:_PATHS])}{others}." if paths else ""
+        text = f"Some of the code was not committed: the commit alone may give a different model.{named}"
         yield Verdict("warning", "Made from an unclean tree", text)
 
 
