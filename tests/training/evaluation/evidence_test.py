@@ -30,6 +30,14 @@ def test_a_function_that_raises_is_named_with_the_line() -> None:
         _make(divide)
 
 
+def test_a_failing_look_up_is_not_taken_for_a_column() -> None:
+    def look_up(columns: Columns) -> Mapping[str, Any]:
+        return {"x": np.array([{"EWR": 1}[name] for name in ["EWR", "XYZ"]])}
+
+    with pytest.raises(ContractError, match=r"look_up raised KeyError: 'XYZ' \(line"):
+        _make(look_up)
+
+
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300])
 def test_an_infinite_feature_is_named_with_its_first_row(value: float) -> None:
     """In single precision 1e300 is infinite too."""

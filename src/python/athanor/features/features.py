@@ -55,6 +55,13 @@ class FeatureArrays:
         return FeatureArrays(self.numeric[chosen], self.categorical[chosen])
 
 
+class _Given(dict[str, NDArray[Any]]):
+    """Columns that say why one is not among them. Other errors of `compute`, a KeyError too, are its own."""
+
+    def __missing__(self, name: str) -> NDArray[Any]:
+        raise ContractError(f"the features use the column {name!r}, which does not have ROLE_FEATURE")
+
+
 def _misshapen(name: str, values: NDArray[Any], length: int) -> ContractError:
     return ContractError(
         f"the feature {name} is an array of shape {values.shape} and type {values.dtype}; it must have the shape "
@@ -94,10 +101,7 @@ class Features:
             ContractError: `compute` used a column that is not there, or returned names other than the declared ones,
                 another number of values than rows, or values that are no numbers for a numeric feature.
         """
-        try:
-            computed = self.compute(columns)
-        except KeyError as error:
-            raise ContractError(f"the features use the column {error}, which does not have ROLE_FEATURE") from None
+        computed = self.compute(_Given(columns))
         if computed.keys() != {*self.numeric, *self.categorical}:
             differing = sorted(computed.keys() ^ {*self.numeric, *self.categorical})
             raise ContractError(f"declared and computed features differ: {', '.join(differing)}")
