@@ -49,6 +49,29 @@ def test_features_that_are_not_those_declared_are_refused(names: tuple[str, ...]
         Features(names, ("text",), _compute)(_COLUMNS)
 
 
+@pytest.mark.parametrize(
+    ("twice", "found"),
+    [
+        (np.float64(1.0), r"shape \(\) and type float64"),
+        (np.array([1.0]), r"shape \(1,\)"),
+        (np.ones((2, 1)), r"shape \(2, 1\)"),
+        (np.array(["NaT", "2013-01-01"], dtype="M8[us]"), "type datetime64"),
+        (np.array([1, 2], dtype="m8[s]"), "type timedelta64"),
+        (np.array(["1", "2"]), "type <U1"),
+        (np.array(["one", None], dtype=object), "type object"),
+    ],
+)
+def test_a_feature_of_another_shape_or_type_is_refused(twice: Any, found: str) -> None:
+    """Numpy would repeat one value for all rows, and turn a time into a number."""
+    with pytest.raises(ContractError, match=rf"the feature twice is .*{found}.*; it must have the shape \(2,\)"):
+        Features(("twice",), ("text",), lambda columns: {"twice": twice, "text": columns["t"]})(_COLUMNS)
+
+
+def test_a_number_is_no_text() -> None:
+    with pytest.raises(ContractError, match=r"the feature text .* type float64; .* texts if it is categorical"):
+        Features((), ("text",), lambda columns: {"text": columns["a"]})(_COLUMNS)
+
+
 def test_a_column_without_role_feature_is_not_available() -> None:
     with pytest.raises(ContractError, match="use the column 'label', which does not have ROLE_FEATURE"):
         Features(("twice",), (), lambda columns: {"twice": columns["label"]})(_COLUMNS)

@@ -53,9 +53,10 @@ def test_registering_tells_version_and_whether_it_is_new(workspace: Workspace, r
 
 
 def test_what_is_in_no_commit_needs_a_word_and_is_marked(workspace: Workspace) -> None:
-    digest = workspace.train(seed=7, provenance={"is_clean": False}).name
+    digest = workspace.train(seed=7, provenance={"is_clean": False}, record={"uncommitted": ["src/late.py"]}).name
     error = _refused(workspace, "register", MODEL, digest)
     assert isinstance(error, InputError)
+    assert "src/late.py" in str(error)
     assert "--allow-dirty" in str(error)
     _tell(workspace, "register", MODEL, digest, "--allow-dirty")
     assert _ask(workspace, "list", MODEL)[0]["is_clean"] is False
@@ -106,8 +107,10 @@ def test_two_versions_are_compared(registered: Registry, workspace: Workspace) -
     assert found["parts"] == {"algorithm": ["by distance", "other"], "snapshot": ["5" * 64, "6" * 64]}
     assert found["metrics"] == {"roc_auc": [0.75, 0.75]}
     assert (found["contract"], found["libraries"]) == ([], {})
+    assert found["is_same_graph"] is found["gives_same_answers"] is (found["graph"][0] == found["graph"][1])
+    assert found["is_same_graph"]
     table = _tell(workspace, "diff", MODEL, "1.0.0", "1.1.0")
-    for words in ("no change", "by distance", "+0.0000"):
+    for words in ("no change", "by distance", "+0.0000", "the same graph and features"):
         assert words in table
 
 

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 from support.protos import Toy
-from support.releases import make_release
+from support.releases import make_files, make_release
 
 from athanor.contract.compatibility import Level
 from athanor.registry.difference import compare_releases
-from athanor.release.files import CONTRACT
+from athanor.release.files import GRAPH
 
 
 def test_a_release_does_not_differ_from_itself(tmp_path: Path) -> None:
@@ -16,6 +16,8 @@ def test_a_release_does_not_differ_from_itself(tmp_path: Path) -> None:
     found = compare_releases(release, release)
     assert (found.contract, found.parts, found.libraries) == ((), {}, {})
     assert found.metrics == {"roc_auc": (0.75, 0.75)}
+    assert found.is_same_graph
+    assert found.gives_same_answers
 
 
 def test_what_made_them_metrics_and_libraries_are_compared(tmp_path: Path) -> None:
@@ -43,6 +45,20 @@ def test_what_made_them_metrics_and_libraries_are_compared(tmp_path: Path) -> No
     assert found.libraries == {"numpy": ("2.0.0", "2.1.0"), "onnx": ("1.0", ""), "ray": ("", "2.60")}
 
 
+def test_the_same_graph_gives_the_same_answers_if_the_features_are_the_same(
+    tmp_path: Path,
+) -> None:
+    """As a training with new reference rows, another recipe or other metrics may make them."""
+    first = make_release(tmp_path)
+    again = make_release(tmp_path, recipe="e" * 64, metrics={"roc_auc": 0.5})
+    other_features = make_release(tmp_path, features="f" * 64)
+    other_graph = make_release(tmp_path, make_files(900.0))
+    found = [compare_releases(first, each) for each in (again, other_features, other_graph)]
+    assert [each.is_same_graph for each in found] == [True, True, False]
+    assert [each.gives_same_answers for each in found] == [True, False, False]
+    assert found[2].graph == (first.identity.files[GRAPH], other_graph.identity.files[GRAPH])
+
+
 def test_changes_of_the_contract_have_their_level(tmp_path: Path) -> None:
     def release(toy: Toy) -> bytes:
         return json.dumps(toy.read().promises).encode()
@@ -52,7 +68,8 @@ def test_changes_of_the_contract_have_their_level(tmp_path: Path) -> None:
     after.column("count").may_be_missing = False
     after.column("count").ClearField("missing_budget")
     found = compare_releases(
-        make_release(tmp_path, {CONTRACT: release(before)}), make_release(tmp_path, {CONTRACT: release(after)})
+        make_release(tmp_path, make_files(contract=release(before))),
+        make_release(tmp_path, make_files(contract=release(after))),
     )
     levels = {change.subject: change.level for change in found.contract if "budget" not in change.what}
     assert levels == {"column count": Level.BREAKING, "column amount": Level.COMPATIBLE}

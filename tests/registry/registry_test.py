@@ -177,9 +177,18 @@ def test_a_damaged_version_never_becomes_champion(
 def test_a_release_of_what_was_not_committed_is_refused_and_says_what_to_do(
     registry: Registry, workspace: Workspace, store: ReleaseStore
 ) -> None:
-    release = read_release(workspace.train(provenance={"is_clean": False}, seed=7))
-    with pytest.raises(InputError, match=r"uncommitted changes.*[Cc]ommit them and train again, or .* --allow-dirty"):
-        registry.register(release)
+    dirty = {"is_clean": False}
+    for paths, named in (
+        ([], r"uncommitted changes, and could"),
+        (["src/a.py", "notes.txt"], r"uncommitted changes of src/a\.py, notes\.txt, and could"),
+        ([f"{number}.py" for number in range(12)], r"of 0\.py, 1\.py, .*, 9\.py and 2 more, and could"),
+    ):
+        release = read_release(workspace.train(provenance=dirty, record={"uncommitted": paths}, seed=20 + len(paths)))
+        with pytest.raises(InputError, match=rf"{named} .*[Cc]ommit them and train again, or .* --allow-dirty"):
+            registry.register(release)
+    outside = read_release(workspace.train(provenance={**dirty, "commit": ""}, seed=7))
+    with pytest.raises(InputError, match="was trained outside of a Git repository"):
+        registry.register(outside)
     assert registry.list_versions(MODEL) == []
     assert list(store.list_digests(MODEL)) == []
 

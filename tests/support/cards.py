@@ -9,6 +9,7 @@ from support.releases import PROVENANCE, make_files, make_identity, make_record
 from athanor.data.snapshots.snapshot import Snapshot
 from athanor.release.record import GateResult
 from athanor.training.card.page import CardSubject
+from athanor.training.evaluation.evidence import Span
 from projects.delays.model import MODEL
 
 PASSED: Final = GateResult(
@@ -48,6 +49,8 @@ def make_subject(**changed: Any) -> CardSubject:
         probabilities=np.clip(true + random.normal(0, 0.05, 1_000), 0, 1),
         baseline=np.clip(true + random.normal(0, 0.4, 1_000), 0, 1),
         importance={"distance": 0.25, "departure_hour": 0.125, "carrier": 0.0, "origin": -0.001},
+        trained=Span("2013-01-01T10:15:00.000000Z", "2013-09-30T23:59:59.999999Z"),
+        evaluated=Span("2013-10-01T00:00:00.000000Z", "2013-12-31T23:59:00.000000Z"),
     )
     return replace(made, **changed)
 

@@ -128,7 +128,7 @@ def make_release(folder: Path, files: Mapping[str, bytes] | None = None, **chang
     """A release of the project below a folder, with some parts of its identity changed.
 
     Args:
-        changed: `provenance` and `answers`, those it gave when it was evaluated, as well.
+        changed: `provenance`, `record` and `answers`, those it gave when it was evaluated, as well.
     """
     files = files if files is not None else make_files()
     provenance = PROVENANCE.model_copy(update=changed.pop("provenance", {}))
@@ -138,7 +138,7 @@ def make_release(folder: Path, files: Mapping[str, bytes] | None = None, **chang
     documents = {
         ANSWERS: json.dumps(answers).encode(),
         MODEL_CARD: b"<!doctype html><title>delays</title>\n",
-        TRAINING: make_record().model_dump_json().encode(),
+        TRAINING: make_record(**changed.pop("record", {})).model_dump_json().encode(),
     }
     return write_release(folder, make_identity(files, **changed), provenance, files, documents)
 

@@ -18,6 +18,15 @@ from athanor.training.gates.metrics import Floor
 from athanor.training.recipe import Candidate, Recipe
 
 
+def _space(**space: Any) -> Mapping[str, Any]:
+    return {"candidates": (Candidate("one", DummyClassifier(), space),)}
+
+
+def test_all_that_is_wrong_is_listed(make_recipe: Callable[..., Recipe]) -> None:
+    with pytest.raises(ContractError, match=r"has 3 problems:\n  - .*folds is 0.*\n  - .*trials is -1.*\n  - .*nope"):
+        make_recipe(folds=0, trials=-1, **_space(nope=(1,)))
+
+
 def test_a_split_without_a_time_zone_is_refused(make_recipe: Callable[..., Recipe]) -> None:
     with pytest.raises(ContractError, match="test_from 2013-10-01 00:00:00 has no time zone"):
         make_recipe(test_from=datetime(2013, 10, 1))  # noqa: DTZ001 - that is the point
@@ -30,6 +39,13 @@ def test_a_split_without_a_time_zone_is_refused(make_recipe: Callable[..., Recip
         ({"slices": (by_column("origin"),) * 2}, "has slices with the same name: origin"),
         ({"candidates": (Candidate("one", DummyClassifier(), {}),) * 2}, "has candidates with the same name: one"),
         ({"candidates": ()}, "has no candidates; add at least one"),
+        ({"folds": 1}, "folds is 1; it must be at least 2"),
+        ({"trials": 0}, "trials is 0; it must be at least 1, or None for all combinations"),
+        ({"scoring": "auc"}, "scoring is 'auc', which scikit-learn does not have; use one of roc_auc"),
+        (_space(strateg=("prior",)), "'one': the parameter strateg does not exist .* did you mean strategy"),
+        (_space(strategy=()), r"the parameter strategy has the values \(\); give at least one"),
+        (_space(strategy="prior"), "the parameter strategy has the values 'prior'; give at least one in a tuple"),
+        (_space(constant=(DummyClassifier(),)), "has a value of type DummyClassifier; allowed are bool"),
     ],
 )
 def test_duplicate_names_and_untrainable_recipes_are_refused(

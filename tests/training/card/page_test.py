@@ -12,6 +12,7 @@ from athanor.pages.wording import NONE
 from athanor.release.manifest import Calibration
 from athanor.training.card.charts import IMPORTANT
 from athanor.training.card.page import TRIALS, CardSubject, Verdict, list_verdicts, write_card
+from athanor.training.evaluation.evidence import Span
 from projects.delays.model import MODEL
 
 
@@ -53,6 +54,12 @@ def test_the_verdict_is_shown_first(subject: CardSubject, kinds: list[str], text
     assert all(f"{verdict.title} {verdict.text}" in page.words for verdict in found)
 
 
+def test_what_was_not_committed_is_named() -> None:
+    record = make_record(uncommitted=["src/<late>.py", "b.txt"])
+    unclean = PROVENANCE.model_copy(update={"is_clean": False})
+    assert "Changed were src/<late>.py, b.txt." in _page(make_subject(record=record, provenance=unclean)).words
+
+
 def test_a_refused_model_shows_its_failed_gates_first() -> None:
     html = write_card(make_refused_subject()).decode()
     head, _, _ = html.partition("<main>")
@@ -80,9 +87,34 @@ def test_all_gates_are_shown_with_value_requirement_and_explanation() -> None:
 
 def test_metrics_of_model_and_baseline_are_side_by_side_with_intervals() -> None:
     words = _words()
-    assert "On 20 rows later than all training rows; 25% of them have the label arrived_late." in words
+    assert (
+        "On 20 rows that the split held out, from 2013-10-01 00:00:00 UTC to 2013-12-31 23:59:00 UTC; 25% of" in words
+    )
+    assert (
+        "All of them are later than the training rows, from 2013-01-01 10:15:00 UTC to 2013-09-30 23:59:59 UTC."
+        in words
+    )
+    assert "evaluated on 20 later rows" in words
     assert "Metric Model, 95% interval Baseline, 95% interval Better is" in words
     assert "ROC AUC 0.7500 0.7000 to 0.8000 0.5000 0.4500 to 0.5500 higher" in words
+
+
+@pytest.mark.parametrize(
+    ("trained", "words"),
+    [
+        # The last training row has the instant of the first that was held out.
+        (("2013-01-01T00:00:00.000000Z", "2013-10-01T00:00:00.000000Z"), "Not all of them are later than the training"),
+        (("2013-01-01T00:00:00.000000Z", "2013-12-31T00:00:00.000000Z"), "Not all of them are later than the training"),
+        (("2014-01-01T00:00:00.000000Z", "2014-12-31T00:00:00.000000Z"), "Not all of them are later than the training"),
+        (None, "Whether they are later than the training rows is not known."),
+    ],
+)
+def test_rows_are_called_later_only_if_they_are(trained: tuple[str, str] | None, words: str) -> None:
+    page = _page(make_subject(trained=Span(*trained) if trained else None)).words
+    assert words in page
+    assert "All of them are later" not in page
+    assert "evaluated on 20 held-out rows" in page
+    assert "later rows" not in page
 
 
 def test_a_metric_that_the_baseline_lacks_has_a_dash() -> None:

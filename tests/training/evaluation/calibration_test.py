@@ -43,6 +43,17 @@ def test_a_calibration_that_does_not_help_later_folds_is_not_used() -> None:
     assert find_calibration([_fold(0, 1.0, 1.5), _fold(1, 1.0, -1.5), _fold(2, 1.0, 1.5)]) is None
 
 
+@pytest.mark.parametrize("label", [0, 1])
+def test_folds_with_one_label_are_counted_once_the_other_has_occurred(label: int) -> None:
+    folds = [_fold(seed, 0.5, -0.7) for seed in range(3)]
+    of_one = (np.full(4_000, label), folds[0][1])
+    assert find_calibration([of_one, of_one]) is None
+    few = (np.full(4, label), folds[0][1][:4])
+    found = find_calibration([few, *folds])
+    assert found is not None
+    assert found.slope == pytest.approx(0.5, abs=0.05)
+
+
 def test_no_fold_is_calibrated_on_its_future() -> None:
     """The last fold alone would ask for it; the folds before it do not."""
     assert find_calibration([_fold(0, 1.0, 0.0), _fold(1, 0.3, -2.0)]) is None

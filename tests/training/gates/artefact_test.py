@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -18,6 +19,7 @@ from athanor.errors import ContractError
 from athanor.training.evaluation.evidence import Evidence
 from athanor.training.gates.artefact import GraphSize, Latency, Parity
 from athanor.training.gates.gate import Gate
+from projects.delays.model import MODEL
 
 Gather = Callable[..., Evidence]
 
@@ -42,11 +44,37 @@ def test_a_pipeline_that_compiles_to_something_else_is_no_parity(gather: Gather)
     assert not Parity().run(gather(_with_classifier(DecisionTreeClassifier(random_state=0)))).passed
 
 
+def test_its_refusal_names_candidate_feature_and_remedies(gather: Gather, columns: Columns) -> None:
+    """A forest that was fitted without missing values sends them one way, and its graph the other."""
+    pipeline = make_pipeline(
+        ColumnTransformer([("numeric", "passthrough", MODEL.features.position("distance", "temperature"))]),
+        RandomForestClassifier(5, random_state=0),
+    )
+    whole = {**columns, "temperature": np.nan_to_num(columns["temperature"], nan=50.0)}
+    lacking = {**whole, "temperature": whole["temperature"].copy()}
+    lacking["temperature"][-100:] = np.nan
+    result = Parity().run(gather(pipeline, fitted_on=whole, evaluated_on=lacking, candidate="forest"))
+    assert not result.passed
+    assert "The graph of candidate 'forest' differs in " in result.explanation
+    assert "the cause is temperature, which is missing there. Use another estimator or encoder, " in result.explanation
+    assert re.search(r"if this difference does no harm, Parity\(at_most=(0\.\d|\.\.\.)\)$", result.explanation)
+
+
+def test_the_bound_that_it_suggests_would_pass(gather: Gather) -> None:
+    evidence = gather(_with_classifier(DecisionTreeClassifier(max_depth=4, random_state=0)))
+    differing = replace(evidence, graph=gather().graph)
+    found = re.search(r"Parity\(at_most=([0-9.e-]+)\)", Parity().run(differing).explanation)
+    assert found is not None
+    assert Parity(at_most=float(found[1])).run(differing).passed
+
+
 def test_one_row_that_is_answered_otherwise_is_found_and_named(good: Evidence) -> None:
     frame = good.rows.frame.copy()
     frame.iloc[1_234, frame.columns.get_loc("distance")] += 500
     evidence = replace(good, rows=replace(good.rows, frame=frame))
-    assert "in row 1234:" in Parity().run(evidence).explanation
+    explanation = Parity().run(evidence).explanation
+    assert "in row 1234:" in explanation
+    assert "The graph of the pipeline differs in 1 rows; the cause is distance, which is" in explanation
     assert not Parity().run(evidence).passed
     assert Parity(rows=2).run(evidence).passed
 

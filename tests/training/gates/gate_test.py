@@ -8,7 +8,7 @@ import pytest
 from support.flights import make_columns
 
 from athanor.contract.columns import Columns
-from athanor.errors import GateError
+from athanor.errors import ContractError, GateError
 from athanor.release.record import GateResult
 from athanor.training.evaluation.evidence import Evidence
 from athanor.training.evaluation.slices import by_column
@@ -119,3 +119,19 @@ def test_every_failure_is_reported_with_value_and_requirement() -> None:
 def test_passing_gates_raise_nothing() -> None:
     raise_if_failed([GateResult(gate="second", passed=True, value=0.2, wanted="at most 0.3", explanation="it is 0.2")])
     raise_if_failed(())
+
+
+def test_gates_that_raise_are_all_named(good: Evidence) -> None:
+    def stumble(columns: Columns) -> Columns:
+        return {**columns, "distance": columns["mileage"]}
+
+    gates = (
+        Floor("roc_auc", at_least=0.5),
+        Invariance("mileage", stumble, at_most=0.1),
+        Direction("nothing", lambda columns: columns, increases=True),
+    )
+    with pytest.raises(ContractError) as caught:
+        run_gates(gates, good)
+    lines = str(caught.value).splitlines()
+    assert lines[1] == "  - invariance: mileage: it raised KeyError: 'mileage'; correct it in the recipe"
+    assert lines[2].startswith("  - direction: nothing: the change changes no value")

@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import loguniform
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
+from sklearn.preprocessing import OneHotEncoder
 from support.flights import make_columns
 from support.pipelines import MakeRecipe, make_pipeline_over
 from support.processes import wait_until
@@ -118,13 +119,12 @@ def test_the_answers_of_the_best_one_are_those_it_was_scored_by(make_recipe: Mak
 
 
 @pytest.mark.filterwarnings("ignore:Only one class is present", "ignore:One or more of the test scores")
-def test_a_nan_score_is_recorded_as_none(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_without_a_score_in_each_fold_nothing_is_chosen(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     """With one label in the first fold's future there is no area under a curve."""
     labels = _ROWS.labels.copy()
     labels[100:200] = 0
-    recipe = make_recipe(scoring="roc_auc")
-    found = search(recipe, _ROWS.frame, labels, tmp_path)
-    assert all(trial.scores[0] is None and trial.scores[1] is not None for trial in found.trials)
+    with pytest.raises(ContractError, match="no trial has a roc_auc in each of 2 folds; choose another `scoring`"):
+        search(make_recipe(scoring="roc_auc"), _ROWS.frame, labels, tmp_path)
 
 
 def test_ties_keep_the_order_of_the_recipe(make_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -142,8 +142,20 @@ def test_a_candidate_that_cannot_be_fitted_is_an_error_and_not_a_bad_score(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     candidate = Candidate("wrong", make_pipeline_over("distance"), {"logisticregression__C": (-1.0,)})
-    with pytest.raises(ValueError, match="'C' parameter"):
+    with pytest.raises(
+        ContractError,
+        match=r"^candidate 'wrong' with \{'logisticregression__C': -1.0\} cannot be fitted: .*'C' parameter.* 100 rows",
+    ):
         _search(make_recipe(candidates=(candidate,)), tmp_path)
+    strict = make_pipeline_over("distance").set_params(columntransformer__categorical=OneHotEncoder())
+    with pytest.raises(ContractError, match=r"'strict' cannot predict the rows of a later fold: .*handle_unknown"):
+        search(make_recipe(candidates=(Candidate("strict", strict, {}),)), _with_a_new_origin(), _ROWS.labels, tmp_path)
+
+
+def _with_a_new_origin() -> Any:
+    frame = _ROWS.frame.copy()
+    frame.loc[250:, "origin"] = "NEW"
+    return frame
 
 
 class _Counting(LogisticRegression):  # type: ignore[misc]  # scikit-learn has no types

@@ -12,7 +12,13 @@ import pytest
 
 from athanor.release.manifest import Provenance
 from athanor.training.train import provenance as module
-from athanor.training.train.provenance import cpu_family, describe_provenance, lock_digest, pex_digest
+from athanor.training.train.provenance import (
+    cpu_family,
+    describe_provenance,
+    list_uncommitted,
+    lock_digest,
+    pex_digest,
+)
 from athanor.version import VERSION
 
 
@@ -51,6 +57,43 @@ def test_in_a_repository_it_names_the_commit_and_whether_all_is_in_it(folder: Pa
     assert (provenance.commit, provenance.is_clean) == (_git("rev-parse", "HEAD"), True)
     (folder / "more").touch()
     assert not _describe().is_clean
+
+
+def test_changed_and_new_files_are_named_without_ignored_ones(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _git("init", "--quiet")
+    for name in ("kept.py", "old name.py", "gone.py"):
+        (folder / name).write_text(f"{name}\n" * 20)
+    (folder / ".gitignore").write_text("/scratch/\n*.log\n")
+    _git("add", ".")
+    _git("commit", "--quiet", "--message", "First")
+    everywhere = folder / ".git" / "everywhere"
+    everywhere.write_text("notes/\n")
+    _git("config", "core.excludesFile", str(everywhere))
+    (folder / ".git" / "info" / "exclude").write_text("/mine/\n")
+    for path in ("scratch/a.py", "deep/b.log", "notes/c.txt", "mine/d.txt"):
+        (folder / path).parent.mkdir()
+        (folder / path).touch()
+    assert list_uncommitted() == ()
+    assert _describe().is_clean
+
+    _git("mv", "old name.py", "näme.py")
+    _git("rm", "--quiet", "gone.py")
+    (folder / "kept.py").write_text("changed")
+    (folder / "new").mkdir()
+    (folder / "new" / "helper.py").touch()
+    # A user who does not want to see new files has them all the same.
+    _git("config", "status.showUntrackedFiles", "no")
+    monkeypatch.chdir(folder / "new")
+    assert sorted(list_uncommitted() or ()) == ["gone.py", "kept.py", "new/", "näme.py"]
+    assert not _describe().is_clean
+
+
+def test_where_git_cannot_list_changes_the_tree_is_not_clean(folder: Path) -> None:
+    _git("init", "--quiet")
+    _git("commit", "--quiet", "--allow-empty", "--message", "First")
+    (folder / ".git" / "index").write_text("damaged")
+    assert list_uncommitted() is None
+    assert (_describe().commit, _describe().is_clean) == (_git("rev-parse", "HEAD"), False)
 
 
 def test_the_lock_that_the_libraries_come_from_travels_with_the_code(

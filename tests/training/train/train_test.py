@@ -1,10 +1,8 @@
 """From a snapshot to a release that passed its gates, or to no release at all."""
 
 import json
-import os
-import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,11 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
 from support.flights import make_columns
 from support.pipelines import TEST_FROM, MakeRecipe
+from support.reports import Page
 from support.snapshots import commit_columns
 
 from athanor.data.profiles.profile import Profile
@@ -48,6 +49,11 @@ def train(recipe: Recipe, snapshot: Snapshot, home: Home) -> Training:
     """In this process: starting others takes seconds."""
     with joblib.parallel_config(backend="sequential"):
         return module.train(recipe, snapshot, home)
+
+
+def tune(recipe: Recipe, snapshot: Snapshot, home: Home) -> TrainingRecord:
+    with joblib.parallel_config(backend="sequential"):
+        return module.tune(recipe, snapshot, home)
 
 
 def _candidates(home: Home) -> list[Path]:
@@ -89,8 +95,30 @@ def test_it_is_evaluated_on_the_later_rows_alone(make_recipe: MakeRecipe, snapsh
     assert training.record.rows_trained == (~later).sum()
     assert training.record.label_rate == pytest.approx(columns["arrived_late"][later].mean())
     assert sum(row.rows for row in training.record.slices if row.slice == "origin") == later.sum()
+    card = Page(training.release.files[MODEL_CARD].decode()).words
+    first, last = columns["scheduled_departure"][~later][[0, -1]].astype("M8[s]").astype(str)
+    span = f"from {first.replace('T', ' ')} UTC to {last.replace('T', ' ')} UTC"
+    assert f"All of them are later than the training rows, {span}." in card
     reference = Profile.from_json(training.release.files[REFERENCE_PROFILE])
     assert reference.rows == (~later).sum()
+
+
+@dataclass(frozen=True)
+class _Alternating(Recipe):
+    """Holds out every third row, whenever it was."""
+
+    def is_test(self, columns: Any) -> Any:
+        return np.arange(len(columns["scheduled_departure"])) % 3 == 0
+
+
+def test_a_split_that_is_not_by_time_is_not_called_later(
+    make_recipe: MakeRecipe, snapshot: Snapshot, home: Home
+) -> None:
+    plain = make_recipe(gates=())
+    training = train(_Alternating(**{part.name: getattr(plain, part.name) for part in fields(plain)}), snapshot, home)
+    card = Page(training.release.files[MODEL_CARD].decode()).words
+    assert "Not all of them are later than the training rows" in card
+    assert "later rows" not in card
 
 
 def test_the_reference_rows_are_rows_it_was_trained_on(make_recipe: MakeRecipe, snapshot: Snapshot, home: Home) -> None:
@@ -200,34 +228,6 @@ def test_probabilities_are_calibrated_where_that_helps_and_the_release_says_so(
     assert calibrated.identity.metrics["roc_auc"] == pytest.approx(plain.identity.metrics["roc_auc"], abs=1e-3)
 
 
-def test_a_search_leaves_what_it_found_to_the_training_that_follows(
-    make_recipe: MakeRecipe, snapshot: Snapshot, home: Home
-) -> None:
-    with joblib.parallel_config(backend="sequential"):
-        record = module.tune(make_recipe(), snapshot, home)
-    kept = list(home.searches.rglob("*.npz"))
-    assert record.status == "tuned"
-    assert len(kept) == 2 * len(record.trials)
-    training = train(make_recipe(), snapshot, home)
-    # Even its times: nothing was fitted again.
-    assert training.record.trials == record.trials
-    assert train(make_recipe(), snapshot, home).record.trials == record.trials
-
-
-def test_caches_of_searches_that_were_not_used_for_a_day_are_removed(
-    make_recipe: MakeRecipe, snapshot: Snapshot, home: Home
-) -> None:
-    recipe = make_recipe()
-    caches = {age: home.searches / recipe.model.name / f"{age} hours old" for age in (23, 25)}
-    for age, cache in caches.items():
-        cache.mkdir(parents=True)
-        (cache / "fit.npz").touch()
-        os.utime(cache, times=(time.time() - age * 3600,) * 2)
-    train(recipe, snapshot, home)
-    assert [cache.exists() for cache in caches.values()] == [True, False]
-    assert len(list(home.searches.rglob("*.npz"))) > 1
-
-
 def test_what_a_commit_makes_again_takes_the_place_of_what_was_made_from_changes(
     make_recipe: MakeRecipe, snapshot: Snapshot, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,7 +267,10 @@ def test_features_see_only_columns_that_are_for_features(
     [
         (datetime(2012, 1, 1, tzinfo=UTC), r"0 rows before 2012-01-01T00:00:00\+00:00 have 0 different labels"),
         (datetime(2014, 1, 1, tzinfo=UTC), r"0 rows from 2014-01-01T00:00:00\+00:00 have 0 different labels"),
-        (datetime(2013, 1, 1, 5, 30, tzinfo=UTC), r"1 rows before .* have 1 different labels, training needs 2"),
+        (
+            datetime(2013, 1, 1, 5, 30, tzinfo=UTC),
+            r"1 rows before .* have 1 different labels; each part needs 2. Choose another test_from for the 400 rows",
+        ),
     ],
 )
 def test_a_split_that_leaves_nothing_to_learn_or_to_evaluate_is_refused(
@@ -275,6 +278,22 @@ def test_a_split_that_leaves_nothing_to_learn_or_to_evaluate_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         train(make_recipe(test_from=test_from), snapshot, home)
+
+
+def test_both_parts_of_a_split_are_named(make_recipe: MakeRecipe, home: Home) -> None:
+    snapshot, _ = commit_columns(MODEL.contract, make_columns(3), home.datasets)
+    with pytest.raises(DataError, match=r"2 rows before .* have 1 different labels; 1 rows from .* have 1 different"):
+        train(make_recipe(test_from=datetime(2013, 1, 1, 6, tzinfo=UTC)), snapshot, home)
+
+
+def test_a_candidate_that_does_not_compile_is_refused_before_the_search(
+    make_recipe: MakeRecipe, snapshot: Snapshot, home: Home
+) -> None:
+    candidates = (*make_recipe().candidates, Candidate("silent", make_pipeline(SVC()), {}))
+    for work in (train, tune):
+        with pytest.raises(ContractError, match="nothing was searched: candidate 'silent' cannot "):
+            work(make_recipe(candidates=candidates), snapshot, home)
+    assert not any(home.searches.rglob("*"))
 
 
 def test_a_snapshot_of_another_contract_is_refused(make_recipe: MakeRecipe, snapshot: Snapshot, home: Home) -> None:

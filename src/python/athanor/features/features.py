@@ -17,7 +17,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from athanor.contract.columns import Columns
 from athanor.contract.contract import Contract
 from athanor.errors import ContractError
 from athanor.features import transforms
+
+# Kinds of values, as numpy names them, that are not allowed in an array of a kind: times and bytes, for example.
+_NOT_ALLOWED: Final = {"f": "mMcSUV", "O": "mMcSVfiub"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,20 @@ class FeatureArrays:
     def take(self, chosen: NDArray[Any]) -> "FeatureArrays":
         """The features of the rows at some positions, or where a mask is true."""
         return FeatureArrays(self.numeric[chosen], self.categorical[chosen])
+
+
+class _Given(dict[str, NDArray[Any]]):
+    """Columns that say why one is not among them. Other errors of `compute`, a KeyError too, are its own."""
+
+    def __missing__(self, name: str) -> NDArray[Any]:
+        raise ContractError(f"the features use the column {name!r}, which does not have ROLE_FEATURE")
+
+
+def _misshapen(name: str, values: NDArray[Any], length: int) -> ContractError:
+    return ContractError(
+        f"the feature {name} is an array of shape {values.shape} and type {values.dtype}; it must have the shape "
+        f"({length},), one value for each row, and hold numbers if it is numeric, texts if it is categorical"
+    )
 
 
 @dataclass(frozen=True)
@@ -81,21 +98,26 @@ class Features:
         """Computes the features.
 
         Raises:
-            ContractError: `compute` used a column that is not there, or returned names other than the declared ones.
+            ContractError: `compute` used a column that is not there, or returned names other than the declared ones,
+                another number of values than rows, or values that are no numbers for a numeric feature.
         """
-        try:
-            computed = self.compute(columns)
-        except KeyError as error:
-            raise ContractError(f"the features use the column {error}, which does not have ROLE_FEATURE") from None
+        computed = self.compute(_Given(columns))
         if computed.keys() != {*self.numeric, *self.categorical}:
             differing = sorted(computed.keys() ^ {*self.numeric, *self.categorical})
             raise ContractError(f"declared and computed features differ: {', '.join(differing)}")
-        length = len(next(iter(computed.values())))
+        length = len(next(iter(columns.values())))
         numeric = np.empty((length, len(self.numeric)), dtype=np.float32)
         categorical = np.empty((length, len(self.categorical)), dtype=object)
         for array, names in ((numeric, self.numeric), (categorical, self.categorical)):
             for position, name in enumerate(names):
-                array[:, position] = computed[name]
+                values = np.asarray(computed[name])
+                # Numpy would repeat one value for all rows, and turn a time into a number.
+                if values.shape != (length,) or values.dtype.kind in _NOT_ALLOWED[array.dtype.kind]:
+                    raise _misshapen(name, values, length)
+                try:
+                    array[:, position] = values
+                except (TypeError, ValueError):
+                    raise _misshapen(name, values, length) from None
         return FeatureArrays(numeric, categorical)
 
     @cached_property

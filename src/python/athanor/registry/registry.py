@@ -32,6 +32,8 @@ from athanor.release.traffic import VARIANTS, Served, Traffic
 from athanor.system.user import user_name
 
 _PATIENCE_S: Final = 120.0
+_PATHS: Final = 10
+"""Paths that a refusal names."""
 
 
 class Registry(RegistryReader):
@@ -98,8 +100,8 @@ class Registry(RegistryReader):
         model = release.identity.model
         if not (release.manifest.provenance.is_clean or allow_dirty):
             raise InputError(
-                f"release {release.digest[:12]} of {model} was trained with uncommitted changes, and could not be made "
-                "again. Commit them and train again, or register it with --allow-dirty: it stays marked"
+                f"release {release.digest[:12]} of {model} was trained {_describe_dirt(release)}, and could not be "
+                "made again. Commit them and train again, or register it with --allow-dirty: it stays marked"
             )
         training = read_training(release)
         with self.writing():
@@ -261,6 +263,15 @@ class Registry(RegistryReader):
     def _read_gates(self, version: Registered) -> str:
         """Summary of the gates of a release. Raises ReleaseError if its copy in the store is damaged."""
         return describe_gates(read_training(self.store.read(version.model, version.digest)).record.gates)
+
+
+def _describe_dirt(release: Release) -> str:
+    """Why it is not known what it was made of, with the paths that had changes."""
+    if not release.manifest.provenance.commit:
+        return "outside of a Git repository, from files that no commit names"
+    paths = read_training(release).record.uncommitted
+    more = f" and {len(paths) - _PATHS} more" if len(paths) > _PATHS else ""
+    return "with uncommitted changes" + (f" of {', '.join(paths[:_PATHS])}{more}" if paths else "")
 
 
 def _served(version: Registered) -> Served:

@@ -81,6 +81,7 @@ class TrainingRecord(_Frozen):
         label_rate: share of positive labels in the evaluation.
         metrics, baseline: metrics of model and baseline on the evaluation's rows, by name.
         seconds: duration of each step, by name.
+        uncommitted: paths in the repository that had changes which were not committed.
     """
 
     model: str
@@ -95,3 +96,4 @@ class TrainingRecord(_Frozen):
     slices: tuple[SliceResult, ...] = ()
     gates: tuple[GateResult, ...] = ()
     seconds: Mapping[str, float] = {}
+    uncommitted: tuple[str, ...] = ()

@@ -4,14 +4,17 @@ import ast
 import hashlib
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from difflib import get_close_matches
+from types import NoneType
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.metrics import get_scorer_names
 
 from athanor.contract.columns import Columns
 from athanor.data.dataset import Dataset
@@ -19,6 +22,9 @@ from athanor.errors import ContractError
 from athanor.features.features import Model
 from athanor.training.evaluation.slices import Slice
 from athanor.training.gates.gate import Gate
+
+_FEWEST_FOLDS: Final = 2
+_SCALARS: Final = (bool, int, float, str, np.generic, NoneType)
 
 
 class Distribution(Protocol):
@@ -63,14 +69,15 @@ class Recipe:
         gates: conditions a release must meet; see `athanor.training.gates`.
         slices: groups of rows for which metrics are reported separately.
         trials: number of parameter sets that the search samples from all candidates; None for all combinations.
-        folds: of the search; each validates on rows later than those it fits.
+        folds: of the search; each validates on rows no earlier than those it fits.
         scoring: scikit-learn's name of the score to maximise.
         calibrate: whether to calibrate probabilities if that improves the Brier score.
         seed: of the search and of the bootstrap; estimators have their own `random_state`.
 
     Raises:
-        ContractError: `test_from` has no time zone, there are no candidates, or two gates, candidates or slices have
-            the same name.
+        ContractError: `test_from` has no time zone, there are no candidates, two gates, candidates or slices have the
+            same name, `trials`, `folds` or `scoring` has a value that is not allowed, or a candidate's space has a
+            parameter that its pipeline lacks, or no values or other than scalars for one. All are listed.
 
     >>> from sklearn.dummy import DummyClassifier
     >>> Recipe(
@@ -96,19 +103,10 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.test_from.tzinfo is None:
-            raise ContractError(f"test_from {self.test_from} has no time zone; add one, such as tzinfo=UTC")
-        for kind, names in (
-            ("gates", [gate.name for gate in self.gates]),
-            ("candidates", [candidate.name for candidate in self.candidates]),
-            ("slices", [slice_.name for slice_ in self.slices]),
-        ):
-            if twice := sorted({name for name in names if names.count(name) > 1}):
-                raise ContractError(
-                    f"{self.declared_in} has {kind} with the same name: {', '.join(twice)}; rename them"
-                )
-        if not self.candidates:
-            raise ContractError(f"{self.declared_in} has no candidates; add at least one")
+        problems = [*_list_problems(self), *(text for each in self.candidates for text in _list_space_problems(each))]
+        if problems:
+            more = f"{self.declared_in} has {len(problems)} problems:\n  - " if len(problems) > 1 else ""
+            raise ContractError(more + "\n  - ".join(problems))
 
     def is_test(self, columns: Columns) -> NDArray[np.bool_]:
         """Mask of the rows held out for evaluation."""
@@ -120,3 +118,43 @@ class Recipe:
         """sha256, in hexadecimal, of the syntax tree of the declaring module: comments and layout do not count."""
         code = ast.dump(ast.parse(inspect.getsource(sys.modules[self.declared_in])))
         return hashlib.sha256(code.encode()).hexdigest()
+
+
+def _list_problems(recipe: Recipe) -> Iterator[str]:
+    if recipe.test_from.tzinfo is None:
+        yield f"test_from {recipe.test_from} has no time zone; add one, such as tzinfo=UTC"
+    for kind, named in (("gates", recipe.gates), ("candidates", recipe.candidates), ("slices", recipe.slices)):
+        names = [each.name for each in named]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            yield f"{recipe.declared_in} has {kind} with the same name: {', '.join(twice)}; rename them"
+    if not recipe.candidates:
+        yield f"{recipe.declared_in} has no candidates; add at least one"
+    if recipe.folds < _FEWEST_FOLDS:
+        yield f"{recipe.declared_in}: folds is {recipe.folds}; it must be at least {_FEWEST_FOLDS}"
+    if recipe.trials is not None and recipe.trials < 1:
+        yield f"{recipe.declared_in}: trials is {recipe.trials}; it must be at least 1, or None for all combinations"
+    if recipe.scoring not in get_scorer_names():
+        close = get_close_matches(recipe.scoring, get_scorer_names())
+        yield (
+            f"{recipe.declared_in}: scoring is {recipe.scoring!r}, which scikit-learn does not have; use one of "
+            f"{', '.join(close or ('average_precision', 'roc_auc', 'neg_brier_score', 'neg_log_loss'))}"
+        )
+
+
+def _list_space_problems(candidate: Candidate) -> Iterator[str]:
+    known = candidate.pipeline.get_params()
+    for name, values in candidate.space.items():
+        where = f"candidate {candidate.name!r}: the parameter {name}"
+        if name not in known:
+            close = get_close_matches(name, known) or sorted(key for key in known if "__" in key) or sorted(known)
+            yield f"{where} does not exist in its pipeline; did you mean {' or '.join(close[:3])}?"
+        if hasattr(values, "rvs"):
+            continue
+        given: Sequence[object] = values
+        if isinstance(given, str) or not len(given):
+            yield f"{where} has the values {given!r}; give at least one in a tuple, or a distribution"
+        elif other := [value for value in given if not isinstance(value, _SCALARS)]:
+            yield (
+                f"{where} has a value of type {type(other[0]).__name__}; allowed are bool, int, float, str and None. "
+                "Declare a candidate for each instead"
+            )

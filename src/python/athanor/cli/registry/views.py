@@ -116,7 +116,7 @@ def diff(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare two versions: contract, inputs of training, metrics, libraries."""
+    """Compare two versions: contract, graph, inputs of training, metrics, libraries."""
     from athanor.registry.difference import compare_releases
     from athanor.registry.registry import Registry
 
@@ -132,6 +132,8 @@ def diff(
         "aliases": [version.aliases for version in sides],
         "weights": [version.weight for version in sides],
         **asdict(found),
+        "is_same_graph": found.is_same_graph,
+        "gives_same_answers": found.gives_same_answers,
         "contract": [
             {"subject": change.subject, "what": change.what, "level": change.level.value} for change in found.contract
         ],
@@ -154,11 +156,18 @@ def _tables(title: str, found: "Difference", roles: Sequence[str]) -> Renderable
     ]
     return Group(
         listing(f"Contract of {title}", ("level", "change"), changes),
+        listing("Graph", pair, [(_describe_graph(found), *(digest[:12] for digest in found.graph))]),
         listing("Role in the traffic", pair, [("traffic", *roles)]),
         listing("Inputs of training", pair, [(name, *values) for name, values in found.parts.items()]),
         listing("Metrics", (*pair, "difference"), metrics),
         listing("Different libraries", pair, [(name, *values) for name, values in found.libraries.items()]),
     )
+
+
+def _describe_graph(found: "Difference") -> str:
+    if found.gives_same_answers:
+        return "the same graph and features: both versions give the same answers"
+    return "the same graph, with other features" if found.is_same_graph else "another graph"
 
 
 def _number(value: float | None) -> str:

@@ -75,7 +75,7 @@ def evaluate(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Evaluate a release on the later rows of a snapshot: metrics with intervals, overall and by slice."""
+    """Evaluate a release on the held-out rows of a snapshot: metrics with intervals, overall and by slice."""
     from athanor.data.snapshots.snapshot import find_snapshot
     from athanor.training.recipe import Recipe
     from athanor.training.train.release_evaluation import evaluate_release

@@ -15,7 +15,7 @@ def metrics_table(record: "TrainingRecord") -> RenderableType:
         (name, f"{of.value:.4f}", f"{of.low:.4f} to {of.high:.4f}", f"{record.baseline[name].value:.4f}")
         for name, of in record.metrics.items()
     ]
-    return listing("Metrics on the later time slice", ("metric", "model", "95 % interval", "baseline"), rows)
+    return listing("Metrics on the held-out rows", ("metric", "model", "95 % interval", "baseline"), rows)
 
 
 def gates_table(record: "TrainingRecord") -> RenderableType:

@@ -17,10 +17,12 @@ from athanor.pages.rendering import render_page
 from athanor.release.manifest import Identity, Provenance, Scalar
 from athanor.release.record import GateResult, TrainingRecord, Trial
 from athanor.training.card import charts
+from athanor.training.evaluation.evidence import Span
 from athanor.training.evaluation.metrics import GREATER_IS_BETTER
 
 TRIALS: Final = 10
 """Number of best trials shown."""
+_PATHS: Final = 10
 _NOTEWORTHY: Final = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "scipy", "pandas", "protobuf")
 _METRICS: Final = {
     "roc_auc": "ROC AUC",
@@ -40,6 +42,7 @@ class CardSubject:
         labels, probabilities, baseline: labels of the n held-out rows, and the predictions of the graph and of the
             baseline; shape (n,).
         importance: loss of average precision when a feature is shuffled, by feature, descending.
+        trained, evaluated: event times of the training rows and of the held-out rows; None if unknown.
     """
 
     model: Model
@@ -52,6 +55,13 @@ class CardSubject:
     probabilities: NDArray[np.float64]
     baseline: NDArray[np.float64]
     importance: Mapping[str, float]
+    trained: Span | None = None
+    evaluated: Span | None = None
+
+    @property
+    def is_later(self) -> bool:
+        """Whether all held-out rows are known to be later than all training rows."""
+        return self.trained is not None and self.evaluated is not None and self.evaluated.is_after(self.trained)
 
 
 @dataclass(frozen=True)
@@ -118,7 +128,10 @@ def list_verdicts(subject: CardSubject) -> Iterator[Verdict]:
     if not subject.provenance.commit:
         yield Verdict("warning", "Made outside a repository", "No commit contains the code that made it.")
     elif not subject.provenance.is_clean:
-        text = "Some of the code was not committed: the commit alone may give a different model."
+        paths = subject.record.uncommitted
+        others = " and others" if len(paths) > _PATHS else ""
+        named = f" Changed were {', '.join(paths[:_PATHS])}{others}." if paths else ""
+        text = f"Some of the code was not committed: the commit alone may give a different model.{named}"
         yield Verdict("warning", "Made from an unclean tree", text)
 
 

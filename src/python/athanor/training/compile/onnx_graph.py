@@ -11,6 +11,7 @@ from athanor.release.manifest import Calibration
 from athanor.training.evaluation.calibration import CLIP
 
 _OPSET: Final = 18
+_CLIPS_DOUBLES: Final = 12
 _OUTPUT: Final = "probabilities"
 _UNCALIBRATED: Final = "uncalibrated_probabilities"
 
@@ -61,10 +62,21 @@ def _append(model: ModelProto, calibration: Calibration) -> None:
     )
     model.graph.initializer.append(helper.make_tensor("calibration_position", TensorProto.INT64, [1], [1]))
     # In double precision: log-odds near 0 and 1 would lose digits.
+    # A graph of old operators alone gets an old opset, in which onnxruntime clips no doubles.
+    opset = next(each.version for each in model.opset_import if not each.domain)
+    limits = ["calibration_low", "calibration_high"]
+    clip: tuple[tuple[str, list[str], str, dict[str, Any]], ...] = (
+        (("Clip", ["calibration_double", *limits], "calibration_clipped", {}),)
+        if opset >= _CLIPS_DOUBLES
+        else (
+            ("Max", ["calibration_double", limits[0]], "calibration_raised", {}),
+            ("Min", ["calibration_raised", limits[1]], "calibration_clipped", {}),
+        )
+    )
     steps: tuple[tuple[str, list[str], str, dict[str, Any]], ...] = (
         ("Gather", [_UNCALIBRATED, "calibration_position"], "calibration_raw", {"axis": 1}),
         ("Cast", ["calibration_raw"], "calibration_double", {"to": TensorProto.DOUBLE}),
-        ("Clip", ["calibration_double", "calibration_low", "calibration_high"], "calibration_clipped", {}),
+        *clip,
         ("Sub", ["calibration_one", "calibration_clipped"], "calibration_rest", {}),
         ("Log", ["calibration_clipped"], "calibration_log", {}),
         ("Log", ["calibration_rest"], "calibration_log_rest", {}),

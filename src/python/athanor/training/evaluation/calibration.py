@@ -23,12 +23,14 @@ def find_calibration(folds: Folds) -> Calibration | None:
     """Platt scaling fitted to out-of-fold predictions, or None if it does not help.
 
     It helps if it lowers the sum of the Brier scores of all folds but the first, each scaled by a fit on the folds
-    before it. No fold is calibrated on later rows.
+    before it. No fold is calibrated on later rows, and none is counted until the folds before it have both labels.
 
     Platt 1999, "Probabilistic outputs for support vector machines and comparisons to regularized likelihood methods".
     """
     plain = calibrated = 0.0
     for turn in range(1, len(folds)):
+        if len(np.unique(np.concatenate([labels for labels, _ in folds[:turn]]))) < 2:
+            continue
         labels, probabilities = folds[turn]
         scaled = apply_calibration(_fit(folds[:turn]), probabilities)
         plain += brier_score_loss(labels, probabilities)

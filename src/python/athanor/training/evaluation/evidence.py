@@ -1,7 +1,10 @@
 """What gates and the model card are based on: held-out rows and the predictions for them."""
 
+import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +12,21 @@ from numpy.typing import NDArray
 
 from athanor.contract.columns import Columns, Role
 from athanor.data.tables.tables import join_blocks
+from athanor.errors import AthanorError, ContractError
 from athanor.features.features import FeatureArrays, Model
 from athanor.release.predictor import Graph
+
+
+@dataclass(frozen=True)
+class Span:
+    """Event times of the first and the last of some rows, ISO 8601, UTC, to the microsecond."""
+
+    first: str
+    last: str
+
+    def is_after(self, other: "Span") -> bool:
+        """Whether all rows are later than all of another span."""
+        return other.last < self.first
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,11 @@ class Rows:
         frame = join_blocks((names.numeric, features.numeric), (names.categorical, features.categorical))
         return cls(columns, features, frame, labels)
 
+    def span(self, model: Model) -> "Span":
+        """Event times of the first and the last row; there is at least one."""
+        times = self.columns[model.contract.event_time.name]
+        return Span(f"{times.min()}Z", f"{times.max()}Z")
+
     def take(self, chosen: NDArray[Any]) -> "Rows":
         """The rows at some positions, or where a mask is true."""
         return Rows(
@@ -51,9 +72,50 @@ class Rows:
 
 
 def compute_features(model: Model, columns: Columns) -> FeatureArrays:
-    """Features computed from the ROLE_FEATURE columns alone, as in serving."""
-    contract = model.contract
-    return model.features({c.name: columns[c.name] for c in contract.columns if Role.FEATURE in c.roles})
+    """Features computed from the ROLE_FEATURE columns alone, as in serving.
+
+    Raises:
+        ContractError: the project's function raised, or returned values that are not allowed.
+    """
+    given = {c.name: columns[c.name] for c in model.contract.columns if Role.FEATURE in c.roles}
+    try:
+        # Beyond float32 a value becomes infinite, which is refused below.
+        with np.errstate(over="ignore"):
+            features = model.features(given)
+    except AthanorError:
+        raise
+    except Exception as error:
+        raise ContractError(f"{_name_function(model)} raised {_describe(error)}") from error
+    if problems := [*_list_infinite(model, features), *_list_no_texts(model, features)]:
+        raise ContractError(f"{_name_function(model)}: {'; '.join(problems)}")
+    return features
+
+
+def _name_function(model: Model) -> str:
+    compute = model.features.compute
+    return f"the feature function {compute.__module__}.{getattr(compute, '__qualname__', compute)}"
+
+
+def _describe(error: Exception) -> str:
+    line = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} (line {line.lineno} of {Path(line.filename).name})"
+
+
+def _list_infinite(model: Model, features: FeatureArrays) -> Iterator[str]:
+    is_infinite = np.isinf(features.numeric)
+    for position in np.flatnonzero(is_infinite.any(axis=0)):
+        rows = np.flatnonzero(is_infinite[:, position])
+        yield (
+            f"{model.features.numeric[position]} is infinite in {len(rows):,} of {len(features):,} rows, first in row "
+            f"{rows[0]}; allowed are finite float32 numbers, and NaN for a missing one"
+        )
+
+
+def _list_no_texts(model: Model, features: FeatureArrays) -> Iterator[str]:
+    for position, name in enumerate(model.features.categorical):
+        values = features.categorical[:, position]
+        if other := [value for value in values if not isinstance(value, str)]:
+            yield f'{name} is {other[0]!r} in {len(other):,} rows; allowed are texts, and "" for a missing one'
 
 
 def spread(length: int, count: int) -> NDArray[np.int64]:
@@ -79,7 +141,7 @@ class Champion:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A fitted model and its predictions for rows later than all training rows.
+    """A fitted model and its predictions for the rows that the split held out.
 
     Attributes:
         rows: n held-out rows.
@@ -88,6 +150,8 @@ class Evidence:
         probabilities: the graph's predictions, shape (n,).
         baseline: the baseline's predictions, shape (n,).
         champion: None if there is no traffic yet.
+        candidate: name of the candidate that was fitted.
+        trained: of the training rows; None if unknown.
     """
 
     model: Model
@@ -98,6 +162,8 @@ class Evidence:
     baseline: NDArray[np.float64]
     champion: Champion | None = None
     seed: int = 0
+    candidate: str = ""
+    trained: Span | None = None
 
     @cached_property
     def session(self) -> Graph:

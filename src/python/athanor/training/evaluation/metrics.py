@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from athanor.contract.columns import Columns
-from athanor.errors import DataError, GateError
+from athanor.errors import ContractError, DataError, GateError
 from athanor.release.predictor import TOLERANCE
 from athanor.release.record import SliceResult
 from athanor.training.evaluation.slices import Slice
@@ -88,8 +88,24 @@ def calibration_error(labels: NDArray[Any], probabilities: NDArray[np.float64], 
 
 
 def select(chosen: Slice, columns: Columns) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Each value of a slice, sorted, with a mask of its rows."""
-    values = np.asarray(chosen.by(columns))
+    """Each value of a slice, sorted, with a mask of its rows.
+
+    Raises:
+        ContractError: the slice's function raised, or returned other than one text for each row.
+    """
+    try:
+        values = np.asarray(chosen.by(columns))
+    except Exception as error:
+        raise ContractError(
+            f"slice {chosen.name!r}: its function raised {type(error).__name__}: {error}; it is given the columns "
+            f"{', '.join(columns)}"
+        ) from error
+    rows = len(next(iter(columns.values())))
+    if values.shape != (rows,) or not all(isinstance(value, str) for value in values):
+        raise ContractError(
+            f"slice {chosen.name!r}: its function returned an array of shape {values.shape} and type {values.dtype}; "
+            f"it must return {rows} texts, one for each row"
+        )
     for value in sorted(set(values)):
         yield str(value), values == value
 

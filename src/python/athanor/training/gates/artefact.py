@@ -2,16 +2,21 @@
 
 import time
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from athanor.release.predictor import TOLERANCE
 from athanor.release.record import GateResult
-from athanor.training.evaluation.evidence import Evidence, spread
+from athanor.training.evaluation.evidence import Evidence, Rows, spread
 from athanor.training.evaluation.metrics import describe_invalid
 from athanor.training.gates.bounds import require_count, require_range
 from athanor.training.gates.gate import make_result
+
+_CULPRITS: Final = 3
+"""Largest number of features that are named as the cause of a difference."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +48,66 @@ class Parity:
     def run(self, evidence: Evidence) -> GateResult:
         sample = spread(len(evidence.rows), self.rows)
         rows = evidence.rows.take(sample)
-        with threadpool_limits(1):
-            of_pipeline = evidence.pipeline.predict_proba(rows.frame)[:, 1]
-        of_graph = evidence.session.predict_probability(rows.features)
+        of_pipeline, of_graph = _predict_both(evidence, rows)
         differences = np.abs(of_pipeline - of_graph)
         # The first NaN, if there is one.
         worst = int(differences.argmax())
+        passed = bool(differences[worst] <= self.at_most)
         explanation = (
             f"of {len(sample):,} rows the largest difference is {differences[worst]:.3g} in row {sample[worst]}: "
             f"the graph returns {of_graph[worst]:.6g}, the pipeline {of_pipeline[worst]:.6g}"
         )
-        wanted = f"a difference of at most {self.at_most:g}"
-        return make_result(self, bool(differences[worst] <= self.at_most), differences[worst], wanted, explanation)
+        if not passed:
+            explanation += self._explain(evidence, rows, differences)
+        return make_result(self, passed, differences[worst], f"a difference of at most {self.at_most:g}", explanation)
+
+    def _explain(self, evidence: Evidence, rows: Rows, differences: NDArray[np.float64]) -> str:
+        """Names the candidate, the features at fault if they can be found, and the remedies."""
+        found = self._find_culprits(evidence, rows, differences)
+        cause = f"the cause is {' or '.join(found)}" if found else "no feature alone is the cause"
+        who = f"candidate {evidence.candidate!r}" if evidence.candidate else "the pipeline"
+        wide = f"{_round_up(differences.max()):g}" if differences.max() < 1 else "..."
+        return (
+            f". The graph of {who} differs in {(~(differences <= self.at_most)).sum():,} rows; {cause}. Use another "
+            f"estimator or encoder, or, if this difference does no harm, Parity(at_most={wide})"
+        )
+
+    def _find_culprits(self, evidence: Evidence, rows: Rows, differences: NDArray[np.float64]) -> list[str]:
+        """Features that, taken from the row with the smallest difference, make the worst row agree; with its values."""
+        if not np.nanmin(differences, initial=np.inf) <= self.at_most:
+            return []
+        worst, best = int(differences.argmax()), int(np.nanargmin(differences))
+        names = (*evidence.model.features.numeric, *evidence.model.features.categorical)
+        mixed = rows.take(np.full(len(names), worst))
+        width = len(evidence.model.features.numeric)
+        for position in range(len(names)):
+            part, column = ("numeric", position) if position < width else ("categorical", position - width)
+            getattr(mixed.features, part)[position, column] = getattr(rows.features, part)[best, column]
+            mixed.frame.iloc[position, position] = rows.frame.iloc[best, position]
+        of_pipeline, of_graph = _predict_both(evidence, mixed)
+        agree = np.flatnonzero(np.abs(of_pipeline - of_graph) <= self.at_most)
+        # If most features help, chance does.
+        if len(agree) > _CULPRITS:
+            return []
+        values = rows.frame.iloc[worst]
+        is_missing = (values.isna() | values.eq("")).to_numpy()
+        return [
+            f"{names[position]}, which is {'missing' if is_missing[position] else values.iloc[position]} there"
+            for position in agree
+        ]
+
+
+def _predict_both(evidence: Evidence, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Probabilities of the pipeline and of the graph."""
+    with threadpool_limits(1):
+        of_pipeline = evidence.pipeline.predict_proba(rows.frame)[:, 1]
+    return of_pipeline, evidence.session.predict_probability(rows.features)
+
+
+def _round_up(value: float) -> float:
+    """To one digit: 0.0213 is 0.03."""
+    unit = 10.0 ** np.floor(np.log10(value))
+    return float(np.ceil(value / unit) * unit)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
-from athanor.errors import GateError
+from athanor.errors import ContractError, GateError
 from athanor.progress import Advance
 from athanor.release.record import GateResult
 from athanor.training.evaluation.evidence import Evidence
@@ -39,12 +39,24 @@ def make_result(gate: Gate, passed: bool, value: float | None, wanted: str, expl
 
 
 def run_gates(gates: Sequence[Gate], evidence: Evidence, advance: Advance | None = None) -> tuple[GateResult, ...]:
-    """Runs all gates, even after one has failed."""
-    results = []
+    """Runs all gates, even after one has failed.
+
+    Raises:
+        ContractError: gates raised an error, instead of giving a result. All are listed.
+    """
+    results, problems = [], []
     for gate in gates:
-        results.append(gate.run(evidence))
-        if advance:
-            advance(f"{gate.name}: {'passed' if results[-1].passed else 'FAILED'}")
+        try:
+            results.append(gate.run(evidence))
+        except ContractError as error:
+            problems.append(str(error))
+        except Exception as error:  # noqa: BLE001 - a project's own gate, or its change of columns
+            problems.append(f"{gate.name}: it raised {type(error).__name__}: {error}; correct it in the recipe")
+        else:
+            if advance:
+                advance(f"{gate.name}: {'passed' if results[-1].passed else 'FAILED'}")
+    if problems:
+        raise ContractError("\n  - ".join(["gates could not be run:", *problems] if problems[1:] else problems))
     return tuple(results)
 
 

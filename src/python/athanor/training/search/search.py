@@ -12,7 +12,7 @@ import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
-from sklearn.model_selection import GridSearchCV, ParameterGrid, RandomizedSearchCV, TimeSeriesSplit
+from sklearn.model_selection import GridSearchCV, ParameterGrid, ParameterSampler, RandomizedSearchCV
 from threadpoolctl import threadpool_limits
 
 from athanor.errors import ContractError
@@ -20,6 +20,8 @@ from athanor.progress import Advance, Progress, Unwatched
 from athanor.release.manifest import Scalar
 from athanor.release.record import Trial
 from athanor.training.recipe import Candidate, Recipe
+from athanor.training.search.failures import naming
+from athanor.training.search.folds import make_folds
 from athanor.training.search.trial import (
     ENDING,
     PREFIX,
@@ -71,13 +73,11 @@ def search(
         jobs: number of processes; one per core if not given, of the whole cluster if there is one.
 
     Raises:
-        ContractError: the recipe has a distribution but no number of trials.
+        ContractError: the recipe has a distribution but no number of trials; a trial cannot be fitted; or no trial has
+            a score in every fold.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    splits = TimeSeriesSplit(recipe.folds)
-    searching = _make_search(
-        recipe, CachedPipeline(folder=folder), trials or recipe.trials, splits, jobs or effective_n_jobs(-1)
-    )
+    searching = _make_search(recipe, CachedPipeline(folder=folder), trials, jobs or effective_n_jobs(-1))
     with (
         (progress or Unwatched()).step("Search over candidates", _count_fits(searching, recipe.folds)) as advance,
         _reporting(folder, recipe, advance),
@@ -85,10 +85,11 @@ def search(
         searching.fit(frame, labels)
     tried = _read_trials(searching.cv_results_["params"], searching.cv_results_, recipe.folds, folder)
     order = sorted(range(len(tried)), key=lambda i: _rank(tried[i]))
+    _require_score(recipe, tried[order[0]])
     best = searching.cv_results_["params"][order[0]]
     candidate = next(c for c in recipe.candidates if c.name == best["algorithm"])
     kept = _read_predictions(tried[order[0]], folder)
-    futures = [future for _, future in splits.split(frame)]
+    futures = [future for _, future in make_folds(recipe).split(frame)]
     return SearchResult(
         trials=tuple(tried[i] for i in order),
         candidate=candidate,
@@ -97,20 +98,37 @@ def search(
     )
 
 
-def fit(pipeline: BaseEstimator, parameters: Mapping[str, Any], frame: Any, labels: NDArray[Any]) -> Any:
-    """A copy of a pipeline, fitted on one thread."""
-    with threadpool_limits(1):
+def list_trials(recipe: Recipe, trials: int | None = None) -> list[Mapping[str, Any]]:
+    """Candidates and parameters that a search tries, as scikit-learn's search takes them.
+
+    Raises:
+        ContractError: as `search`.
+    """
+    searching = _make_search(recipe, CachedPipeline(folder=Path()), trials, 1)
+    if isinstance(searching, GridSearchCV):
+        return list(ParameterGrid(searching.param_grid))
+    return list(ParameterSampler(searching.param_distributions, searching.n_iter, random_state=recipe.seed))
+
+
+def fit(who: str, pipeline: BaseEstimator, parameters: Mapping[str, Any], frame: Any, labels: NDArray[Any]) -> Any:
+    """A copy of a pipeline, fitted on one thread.
+
+    Raises:
+        ContractError: it cannot be fitted; `who` names it.
+    """
+    with threadpool_limits(1), naming(who, "be fitted", frame, labels):
         return clone(pipeline).set_params(**parameters).fit(frame, labels)
 
 
-def _make_search(recipe: Recipe, kept: CachedPipeline, trials: int | None, splits: TimeSeriesSplit, jobs: int) -> Any:
+def _make_search(recipe: Recipe, kept: CachedPipeline, trials: int | None, jobs: int) -> Any:
+    trials = trials or recipe.trials
     spaces = [
         {"algorithm": [c.name], "pipeline": [c.pipeline], **{f"{PREFIX}{name}": v for name, v in c.space.items()}}
         for c in recipe.candidates
     ]
     common = {
         "scoring": CachedScore(recipe.scoring),
-        "cv": splits,
+        "cv": make_folds(recipe),
         "n_jobs": jobs,
         "refit": False,
         "error_score": "raise",
@@ -121,6 +139,15 @@ def _make_search(recipe: Recipe, kept: CachedPipeline, trials: int | None, split
     if trials is None or (is_finite and trials >= len(ParameterGrid(spaces))):
         return GridSearchCV(kept, spaces, **common)
     return RandomizedSearchCV(kept, spaces, n_iter=trials, random_state=recipe.seed, **common)
+
+
+def _require_score(recipe: Recipe, best: Trial) -> None:
+    """Without a score of the best trial there is nothing to choose by."""
+    if None in best.scores:
+        raise ContractError(
+            f"{recipe.declared_in}: no trial has a {recipe.scoring} in each of {recipe.folds} folds; choose another "
+            "`scoring`, fewer folds, or use more rows before test_from"
+        )
 
 
 def _count_fits(searching: Any, folds: int) -> int:

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from athanor.release.manifest import Scalar
 from athanor.system.atomic import replace_file
+from athanor.training.search.failures import naming
 
 ENDING: Final = ".npz"
 PREFIX: Final = "pipeline__"
@@ -59,6 +60,25 @@ def trial_name(algorithm: str, parameters: Mapping[str, Scalar]) -> str:
     return hashlib.sha256(json.dumps([algorithm, dict(parameters)], sort_keys=True).encode()).hexdigest()[:16]
 
 
+def name_trial(algorithm: str, parameters: Mapping[str, Any]) -> str:
+    """Names a trial in a message."""
+    return f"candidate {algorithm!r}" + (f" with {to_scalars(parameters)}" if parameters else "")
+
+
+def require_probabilities(probabilities: Any) -> NDArray[np.float64]:
+    """The probabilities of both labels.
+
+    Raises:
+        ValueError: they have another shape than (n, 2), or one of them is NaN or infinite.
+    """
+    found = np.asarray(probabilities, dtype=np.float64)
+    if found.ndim != 2 or found.shape[1] != 2:
+        raise ValueError(f"its probabilities have the shape {found.shape}; allowed is (n, 2), one column per label")
+    if wrong := int((~np.isfinite(found).all(axis=1)).sum()):
+        raise ValueError(f"{wrong} of {len(found)} probabilities are NaN or infinite")
+    return found
+
+
 class CachedPipeline(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A pipeline for scikit-learn's search that caches its predictions for each fold in a folder.
 
@@ -83,10 +103,15 @@ class CachedPipeline(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         self.fitted_ = len(labels)
         began = time.monotonic()
         if not self.path.exists():
-            with threadpool_limits(1):
+            with threadpool_limits(1), naming(self.who, "be fitted", frame, labels):
                 self.pipeline.fit(frame, labels)
         self.fit_s_ = time.monotonic() - began
         return self
+
+    @property
+    def who(self) -> str:
+        """Names the trial in a message."""
+        return name_trial(self.algorithm, self.tried_)
 
     @property
     def path(self) -> Path:
@@ -103,14 +128,15 @@ class CachedScore:
     def __call__(self, kept: CachedPipeline, frame: Any, labels: NDArray[Any]) -> float:
         if kept.path.exists():
             return FoldPredictions.read(kept.path).score
-        with threadpool_limits(1):
-            probabilities = kept.pipeline.predict_proba(frame)
-        score = float(get_scorer(self.scoring)(_Precomputed(kept.classes_, probabilities), frame, labels))
+        with threadpool_limits(1), naming(kept.who, "predict the rows of a later fold", frame):
+            probabilities = require_probabilities(kept.pipeline.predict_proba(frame))
+        with naming(kept.who, f"be scored by {self.scoring}", frame, labels):
+            score = float(get_scorer(self.scoring)(Precomputed(kept.classes_, probabilities), frame, labels))
         FoldPredictions(kept.fitted_, probabilities[:, 1], score, kept.fit_s_).write(kept.path)
         return score
 
 
-class _Precomputed(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class Precomputed(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Passes precomputed predictions to a scorer."""
 
     def __init__(self, classes: NDArray[Any], probabilities: NDArray[np.float64]) -> None:

@@ -42,6 +42,8 @@ def make_documents(
             probabilities=evidence.probabilities,
             baseline=evidence.baseline,
             importance=measure_importance(evidence),
+            trained=evidence.trained,
+            evaluated=evidence.rows.span(recipe.model),
         )
     )
     return {

@@ -43,8 +43,25 @@ def describe_provenance(snapshot_version: int, trials: int | None, engine: str, 
 
 def describe_tree() -> tuple[str, bool]:
     """The commit of the repository around the working directory, "" if there is none, and whether the tree is clean."""
-    commit = _git("rev-parse", "HEAD")
-    return commit, bool(commit) and not _git("status", "--porcelain")
+    commit = _git("rev-parse", "HEAD") or ""
+    return commit, bool(commit) and list_uncommitted() == ()
+
+
+def list_uncommitted() -> tuple[str, ...] | None:
+    """Paths with changes that are not committed, new ones included and ignored ones not; None if git does not say."""
+    # Whatever the user's settings: new files count, and names are as they are.
+    listed = _git("status", "--porcelain", "--untracked-files=normal", "-z")
+    if listed is None:
+        return None
+    entries = iter(listed.split("\0"))
+    paths = []
+    for entry in filter(None, entries):
+        state, path = entry[:2], entry[3:]
+        if {*state} & {"R", "C"}:
+            # The path before the rename.
+            next(entries)
+        paths.append(path)
+    return tuple(paths)
 
 
 def lock_digest() -> str:
@@ -73,10 +90,13 @@ def cpu_family() -> str:
     return " ".join(first[name] for name in names if name in first) or platform.machine()
 
 
-def _git(*arguments: str) -> str:
-    """Git's output in the working directory; "" without a repository or without git."""
+def _git(*arguments: str) -> str | None:
+    """Git's output in the working directory; None without a repository or without git."""
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+        # The name of a file may be any bytes.
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, encoding="utf-8", errors="backslashreplace", check=False
+        )
     except FileNotFoundError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.rstrip("\n") if done.returncode == 0 else None

@@ -7,21 +7,16 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from athanor.contract.columns import Columns
 from athanor.contract.messages import to_messages
 from athanor.data.profiles.profile import profile
 from athanor.data.snapshots.snapshot import Snapshot, read_snapshot
-from athanor.errors import DataError
 from athanor.home import Home
 from athanor.progress import Advance, Progress
 from athanor.release.files import CONTRACT, GRAPH, REFERENCE_PROFILE, REFERENCE_ROWS, digests
@@ -29,16 +24,22 @@ from athanor.release.manifest import Calibration, Identity
 from athanor.release.predictor import Graph
 from athanor.release.record import Estimate
 from athanor.release.store import ReleaseStore
+from athanor.system.imported_code import digest_imported_code
 from athanor.training.compile.onnx_graph import compile_pipeline
 from athanor.training.evaluation.bootstrap import estimate
 from athanor.training.evaluation.calibration import Calibrated, find_calibration
 from athanor.training.evaluation.champion import predict_with_champion
-from athanor.training.evaluation.evidence import Evidence, Rows, spread
+from athanor.training.evaluation.evidence import Evidence, Rows, Span, spread
 from athanor.training.recipe import Recipe
+from athanor.training.search.failures import naming
+from athanor.training.search.folds import require_both_labels
 from athanor.training.search.parallel import Engine, on_engine
+from athanor.training.search.preflight import BASELINE, CONVERTIBLE, require_workable
 from athanor.training.search.search import SearchResult, fit, search
+from athanor.training.search.trial import name_trial
 
 _REFERENCE_ROWS: Final = 100
+_LATER: Final = "predict the rows held out for evaluation"
 
 # A search adds a file to its folder whenever a fit ends.
 _ABANDONED_S: Final = 24 * 3600.0
@@ -105,11 +106,14 @@ class _Fitted:
 
     Attributes:
         calibration: of the best candidate; None if it does not help.
+        trained: of the training rows.
     """
 
+    candidate: str
     pipeline: Any
     calibration: Calibration | None
     baseline: Any
+    trained: Span
 
 
 def build_release(
@@ -120,17 +124,24 @@ def build_release(
     The same recipe, features and snapshot give the same identity, whatever the engine and the number of cores.
 
     Raises:
-        DataError: the snapshot was made under a different contract, or has only one label before or from `test_from`.
+        DataError: the snapshot was made under a different contract, or the labels before or from `test_from`, or in a
+            fold, are all equal.
+        ContractError: the features, a candidate or the baseline cannot be computed, fitted or compiled.
         ReleaseError: the champion is corrupted.
     """
     past, later = _read(recipe, snapshot, home, steps)
     folder = _search_folder(recipe, snapshot, home, options)
+    _check(recipe, past, later, steps, options)
     found = _search(recipe, past, folder, steps, options)
     fitted = _fit(recipe, found, past, steps)
-    with steps.step("compile", "Compile to ONNX") as advance:
+    who = name_trial(found.candidate.name, found.parameters)
+    with (
+        steps.step("compile", "Compile to ONNX") as advance,
+        naming(who, "be compiled to ONNX", past.frame, remedy=CONVERTIBLE),
+    ):
         graph = compile_pipeline(fitted.pipeline, later.features, fitted.calibration)
         advance(f"{len(graph) / 1024:.0f} KiB")
-    with steps.step("evaluate", "Evaluate on the later time slice") as advance:
+    with steps.step("evaluate", "Evaluate on the held-out rows") as advance:
         evidence = _make_evidence(recipe, snapshot, home, fitted, graph, later)
         metrics = estimate(later.labels, evidence.probabilities, recipe.seed)
         baseline = estimate(later.labels, evidence.baseline, recipe.seed)
@@ -158,7 +169,8 @@ def search_alone(
     recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps, options: TrainingOptions
 ) -> tuple[SearchResult, int]:
     """The search result and the number of rows it used; no release is fitted. Raises as `build_release`."""
-    past, _ = _read(recipe, snapshot, home, steps)
+    past, later = _read(recipe, snapshot, home, steps)
+    _check(recipe, past, later, steps, options)
     return _search(recipe, past, _search_folder(recipe, snapshot, home, options), steps, options), len(past)
 
 
@@ -167,29 +179,25 @@ def _read(recipe: Recipe, snapshot: Snapshot, home: Home, steps: Steps) -> tuple
     with steps.step("read", "Read the snapshot, compute features") as advance:
         columns = read_snapshot(recipe.model.contract, home.datasets, snapshot)
         is_test = recipe.is_test(columns)
-        _require_both_labels(recipe, columns, ~is_test, "before")
-        _require_both_labels(recipe, columns, is_test, "from")
+        require_both_labels(recipe, columns, {"before": ~is_test, "from": is_test})
         rows = Rows.make(recipe.model, columns)
         past, later = rows.take(~is_test), rows.take(is_test)
-        advance(f"{len(past):,} rows to train, {len(later):,} later ones to evaluate")
+        advance(f"{len(past):,} rows to train, {len(later):,} to evaluate")
     return past, later
-
-
-def _require_both_labels(recipe: Recipe, columns: Columns, rows: NDArray[np.bool_], part: str) -> None:
-    found = np.unique(columns[recipe.model.contract.label.name][rows])
-    if len(found) < 2:
-        raise DataError(
-            f"{rows.sum()} rows {part} {recipe.test_from.isoformat()} have {len(found)} different labels, "
-            "training needs 2; choose another test_from, or use more data"
-        )
 
 
 def _search_folder(recipe: Recipe, snapshot: Snapshot, home: Home, options: TrainingOptions) -> Path:
     """The cache folder, whose name depends on everything that could change a fit's predictions."""
-    libraries = sorted(f"{found.name}=={found.version}" for found in metadata.distributions())
-    parts = (recipe.digest, recipe.model.features.digest, recipe.model.contract.fingerprint, snapshot.digest)
-    key = hashlib.sha256(json.dumps([*parts, libraries]).encode()).hexdigest()[:16]
-    return options.search_folder or home.searches / recipe.model.name / key
+    if options.search_folder is not None:
+        return options.search_folder
+    code = digest_imported_code([__name__, recipe.declared_in, recipe.model.features.compute.__module__])
+    parts = (recipe.digest, recipe.model.features.digest, recipe.model.contract.fingerprint, snapshot.digest, code)
+    return home.searches / recipe.model.name / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _check(recipe: Recipe, past: Rows, later: Rows, steps: Steps, options: TrainingOptions) -> None:
+    with steps.step("check", "Fit and compile each candidate on few rows"):
+        require_workable(recipe, past, later, options.trials)
 
 
 def _remove_abandoned(searches: Path, used: Path) -> None:
@@ -209,30 +217,35 @@ def _search(recipe: Recipe, past: Rows, folder: Path, steps: Steps, options: Tra
 def _fit(recipe: Recipe, found: SearchResult, past: Rows, steps: Steps) -> _Fitted:
     with steps.step("fit", "Fit the best candidate, and the baseline", 2) as advance:
         description = f"{found.candidate.name} {dict(found.parameters)}"
-        pipeline = fit(found.candidate.pipeline, found.parameters, past.frame, past.labels)
+        who = name_trial(found.candidate.name, found.parameters)
+        pipeline = fit(who, found.candidate.pipeline, found.parameters, past.frame, past.labels)
         calibration = find_calibration(found.folds) if recipe.calibrate else None
         advance(description)
-        baseline = fit(recipe.baseline, {}, past.frame, past.labels)
+        baseline = fit(BASELINE, recipe.baseline, {}, past.frame, past.labels)
         advance(description)
-    return _Fitted(pipeline, calibration, baseline)
+    return _Fitted(found.candidate.name, pipeline, calibration, baseline, past.span(recipe.model))
 
 
 def _make_evidence(
     recipe: Recipe, snapshot: Snapshot, home: Home, fitted: _Fitted, graph: bytes, later: Rows
 ) -> Evidence:
-    with threadpool_limits(1):
+    with threadpool_limits(1), naming(BASELINE, _LATER, later.frame):
         baseline = fitted.baseline.predict_proba(later.frame)[:, 1]
+    with naming(f"candidate {fitted.candidate!r}", f"{_LATER} once compiled to ONNX", later.frame):
+        probabilities = Graph(graph).predict_probability(later.features)
     return Evidence(
         model=recipe.model,
         rows=later,
         pipeline=Calibrated(fitted.pipeline, fitted.calibration) if fitted.calibration else fitted.pipeline,
         graph=graph,
-        probabilities=Graph(graph).predict_probability(later.features),
+        probabilities=probabilities,
         baseline=baseline,
         champion=predict_with_champion(
             ReleaseStore(home.store_url), recipe.model, later, snapshot.digest, recipe.test_from.isoformat()
         ),
         seed=recipe.seed,
+        candidate=fitted.candidate,
+        trained=fitted.trained,
     )
 
 

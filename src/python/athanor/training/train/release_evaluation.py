@@ -13,6 +13,7 @@ from athanor.training.evaluation.bootstrap import estimate
 from athanor.training.evaluation.evidence import Rows
 from athanor.training.evaluation.metrics import evaluate_slices
 from athanor.training.recipe import Recipe
+from athanor.training.search.folds import require_both_labels
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,14 @@ def evaluate_release(
 
     Raises:
         ReleaseError: the release was made with a different contract or features.
-        DataError: the snapshot was made under a different contract.
+        DataError: the snapshot was made under a different contract, or all labels from `test_from` on are equal.
     """
     with (progress or Unwatched()).step("Evaluate the release") as advance:
         predictor = Predictor(release, recipe.model)
         columns = read_snapshot(recipe.model.contract, home.datasets, snapshot)
-        rows = Rows.make(recipe.model, columns).take(recipe.is_test(columns))
+        is_test = recipe.is_test(columns)
+        require_both_labels(recipe, columns, {"from": is_test})
+        rows = Rows.make(recipe.model, columns).take(is_test)
         probabilities = predictor.predict(rows.columns)
         advance(f"{len(rows):,} rows")
         return ReleaseEvaluation(

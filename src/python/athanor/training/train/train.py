@@ -18,7 +18,7 @@ from athanor.training.gates.artefact import Parity
 from athanor.training.gates.gate import Gate, run_gates
 from athanor.training.recipe import Recipe
 from athanor.training.train.documents import make_documents, raise_if_refused
-from athanor.training.train.provenance import describe_provenance
+from athanor.training.train.provenance import describe_provenance, list_uncommitted
 from athanor.training.train.release_build import Steps, TrainingOptions, UngatedRelease, build_release, search_alone
 
 
@@ -94,6 +94,7 @@ def tune(
         trials=found.trials,
         rows_trained=rows_trained,
         seconds=steps.seconds,
+        uncommitted=list_uncommitted() or (),
     )
     if recorder is not None:
         recorder(record)
@@ -127,4 +128,5 @@ def _record(recipe: Recipe, built: UngatedRelease, results: tuple[GateResult, ..
         slices=evaluate_slices(recipe.slices, rows.columns, rows.labels, built.evidence.probabilities),
         gates=results,
         seconds=steps.seconds,
+        uncommitted=list_uncommitted() or (),
     )
