@@ -179,6 +179,8 @@ def _read_kind(field: FieldDescriptor) -> Kind:
         raise ContractError(f"{field.full_name} is not `optional`; declare it so, or zero and missing look the same")
     if field.message_type is not None and field.message_type.full_name == "google.protobuf.Timestamp":
         return Kind.TIMESTAMP
+    if field.has_default_value:
+        raise ContractError(f"{field.full_name} has a default value, as which a missing one would be read; remove it")
     kind = _KINDS.get(field.type)
     if kind is None:
         allowed = "double, float, int32, uint32, bool, string or google.protobuf.Timestamp"

@@ -13,6 +13,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from athanor.contract.columns import Column, Kind, Role, is_column, read_column
 from athanor.contract.examples import read_example
 from athanor.contract.v1 import options_pb2
+from athanor.contract.wire import describe_wire
 from athanor.errors import ContractError
 
 _RESPONSE_FIELDS: Final = ("model_name", "semantic_version", "release_digest", "request_id", "variant")
@@ -103,7 +104,7 @@ class Contract:
 
     @cached_property
     def promises(self) -> dict[str, Any]:
-        """Everything that the contract promises, as JSON values: method, message fields, columns by name, rules.
+        """Everything that the contract promises, as JSON values: method, wire format, columns by name, rules.
 
         Descriptions, examples and comments are left out: better words make no other contract.
         """
@@ -111,7 +112,7 @@ class Contract:
         messages = (self.predict.input_type, self.row, response, message_of(self.predictions_field), self.outcome)
         return {
             "method": f"{self.service.full_name}/{self.predict.name}",
-            "messages": {m.full_name: {field.name: _wire(field) for field in m.fields} for m in messages},
+            **describe_wire(messages),
             "row_columns": {column.name: _promise(column) for column in self.columns},
             "other_columns": {column.name: _promise(column) for column in (*self.outcome_columns, self.prediction)},
             "dataset": asdict(self.rules),
@@ -123,11 +124,6 @@ def message_of(field: FieldDescriptor) -> Descriptor:
     if field.message_type is None:
         raise ContractError(f"{field.full_name} is not a message field")
     return field.message_type
-
-
-def _wire(field: FieldDescriptor) -> list[int | bool | str]:
-    referred = field.message_type.full_name if field.message_type is not None else ""
-    return [field.number, field.type, field.is_repeated, referred]
 
 
 def _promise(column: Column) -> dict[str, Any]:
