@@ -36,8 +36,9 @@ def collect(registry: Registry, home: Home, model: str, older_than: timedelta, d
             damaged. Nothing was removed.
     """
     with registry.writing():
-        registered = {version.digest for version in registry.list_versions(model)}
-        _require_own_store(registry, model, registered)
+        _require_own_store(registry, model, {version.digest for version in registry.list_versions(model)})
+        # Also versions that were deleted in MLflow: they can be restored.
+        registered = {version.digest for version in registry.list_assigned(model)}
         until = datetime.now(UTC) - older_than
         candidates = tuple(_find_candidates(home.candidates / model, registered, until))
         published = tuple(_find_published(registry, model, registered, until))

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from athanor.errors import ServiceError, SettingsError
-from athanor.registry.settings import ARTIFACTS, DATABASE, RegistrySettings
+from athanor.registry.settings import ARTIFACTS, DATABASE, RegistrySettings, sqlite_url
 from athanor.registry.tracking.lock import WriterLock
 from athanor.system.atomic import rename_file, temporary_folder
 
@@ -112,7 +112,7 @@ def _make_tables(settings: RegistrySettings, lock: WriterLock) -> None:
 def _make_file(path: Path, artifacts_root: str) -> None:
     """Makes SQLite's tables, one by one, in a temporary file, and renames it when it has all of them."""
     with temporary_folder(path.parent) as folder:
-        _migrate(f"sqlite:///{folder / path.name}", artifacts_root)
+        _migrate(sqlite_url(folder / path.name), artifacts_root)
         rename_file(folder / path.name, path)
 
 
