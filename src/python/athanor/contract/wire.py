@@ -20,7 +20,7 @@ def describe_wire(messages: Iterable[Descriptor]) -> dict[str, Any]:
     reached = {message.full_name: message for message in messages}
     for message in list(reached.values()):
         _reach(message, reached)
-    enums = {field.enum_type.full_name: field.enum_type for found in reached.values() for field in _enum_fields(found)}
+    enums = {enum.full_name: enum for found in reached.values() for enum in _list_enums(found)}
     files = {message.file.name: message.file for message in reached.values()}
     optional = {
         "enums": {name: _describe_enum(enum) for name, enum in enums.items()},
@@ -47,8 +47,8 @@ def _reach(message: Descriptor, reached: dict[str, Descriptor]) -> None:
             _reach(other, reached)
 
 
-def _enum_fields(message: Descriptor) -> Iterator[FieldDescriptor]:
-    return (field for field in message.fields if field.enum_type is not None)
+def _list_enums(message: Descriptor) -> Iterator[EnumDescriptor]:
+    return (field.enum_type for field in message.fields if field.enum_type is not None)
 
 
 def _declare(message: Descriptor) -> DescriptorProto:
