@@ -11,7 +11,8 @@ import pytest
 from support.registries import MODEL, Workspace
 from support.releases import make_record
 
-from athanor.registry.care.doctor import Finding, examine
+from athanor.registry.care.doctor import examine
+from athanor.registry.care.findings import Finding
 from athanor.registry.history import CHAMPION, Registered
 from athanor.registry.registry import Registry
 from athanor.release.files import GRAPH, Release

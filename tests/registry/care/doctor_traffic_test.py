@@ -8,7 +8,8 @@ from typing import Any, Final
 import pytest
 from support.registries import MODEL, Workspace
 
-from athanor.registry.care.doctor import Finding, examine
+from athanor.registry.care.doctor import examine
+from athanor.registry.care.findings import Finding
 from athanor.registry.history import Move
 from athanor.registry.registry import Registry
 from athanor.release.ledger import Ledger

@@ -10,7 +10,8 @@ import pytest
 from support.registries import MODEL, Workspace
 
 from athanor.errors import ReleaseError
-from athanor.registry.care.doctor import Finding, examine
+from athanor.registry.care.doctor import examine
+from athanor.registry.care.findings import Finding
 from athanor.registry.registry import Registry
 
 _WHY: Final = "to see"
@@ -79,7 +80,7 @@ _CHANGES: Final[dict[str, tuple[Callable[[Registry], object], str]]] = {
         "version 4 in MLflow was created outside of Athanor, from /somewhere",
     ),
     "version copied": (
-        lambda r: r.client.create_model_version(MODEL, r.client.get_model_version(MODEL, "2").source),
+        lambda r: r.client.create_model_version(MODEL, str(r.client.get_model_version(MODEL, "2").source)),
         "version 4 in MLflow was created outside",
     ),
     "number": (_tag_version("semantic_version", "1.1.0"), "tags of version 1.0.1 .*: semantic_version is 1.1.0"),

@@ -69,7 +69,7 @@ def port() -> int:
 def test_it_shows_what_is_registered_and_stops_without_survivors(
     workspace: Workspace, port: int, releases: list[Release], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"sqlite:///{workspace.path}/hunter2.db"
+    url = f"sqlite:///{workspace.path}/hunter2 #%20.db"
     monkeypatch.setenv("ATHANOR_REGISTRY_URL", url)
     registry = workspace.open()
     version, _ = registry.register(releases[0])
@@ -97,7 +97,7 @@ def test_it_shows_what_is_registered_and_stops_without_survivors(
     assert list((workspace.path / "working").iterdir()) == []
 
 
-_MUTATIONS: Final = (
+_MUTATIONS: Final[tuple[tuple[str, str, Any], ...]] = (
     ("DELETE", "api/2.0/mlflow/model-versions/delete", {"name": MODEL, "version": "1"}),
     ("DELETE", "ajax-api/2.0/mlflow/registered-models/delete", {"name": MODEL}),
     ("POST", "ajax-api/2.0/mlflow/registered-models/set-tag", {"name": MODEL, "key": "a", "value": "b"}),

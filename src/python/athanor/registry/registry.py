@@ -1,10 +1,10 @@
 """The registry: MLflow records trainings, versions, aliases and moves; the release store publishes them."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
-from athanor.errors import InputError, NotFoundError, ServiceError
+from athanor.errors import InputError, NotFoundError, ServiceError, StorageError
 from athanor.home import Home
 from athanor.registry.history import (
     Move,
@@ -61,8 +61,22 @@ class Registry(RegistryReader):
         Raises:
             ConflictError: another process wrote for longer than `patience_s`.
             ServiceError: the database failed.
+            StorageError: this process may not write there.
         """
         with database_errors(self.settings), self._lock.held():
+            yield
+
+    @contextmanager
+    def unchanging(self) -> Iterator[None]:
+        """Holds other writers off while this process reads. A read-only copy needs no lock: it has no writers.
+
+        Raises:
+            ConflictError, ServiceError: as `writing`.
+        """
+        with ExitStack() as stack:
+            with suppress(StorageError):
+                stack.enter_context(self.writing())
+            stack.enter_context(database_errors(self.settings))
             yield
 
     def record(

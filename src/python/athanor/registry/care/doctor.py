@@ -39,8 +39,9 @@ def examine(registry: Registry, candidates: Path, mend: bool = False) -> list[Fi
 
     Raises:
         ConflictError: another process is writing.
+        StorageError: `mend`, where this process may not write.
     """
-    with registry.writing():
+    with registry.writing() if mend else registry.unchanging():
         return list(_examine_all(registry, candidates, mend))
 
 

@@ -35,7 +35,7 @@ def collect(registry: Registry, home: Home, model: str, older_than: timedelta, d
         ConflictError: the traffic file names a release without a version: this is not the store's registry, or it is
             damaged. Nothing was removed.
     """
-    with registry.writing():
+    with registry.unchanging() if dry_run else registry.writing():
         _require_own_store(registry, model, {version.digest for version in registry.list_versions(model)})
         # Also versions that were deleted in MLflow: they can be restored.
         registered = {version.digest for version in registry.list_assigned(model)}

@@ -10,7 +10,7 @@ import re
 import sys
 import warnings
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import uvicorn
 
@@ -152,7 +152,7 @@ def _load(database: str, artifacts: str) -> _Asgi:
     )
     from mlflow.server.fastapi_app import app  # noqa: PLC0415
 
-    return app  # type: ignore[return-value]
+    return cast(_Asgi, app)
 
 
 if __name__ == "__main__":
