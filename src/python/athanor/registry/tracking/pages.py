@@ -137,8 +137,8 @@ def _with_policy(send: _Send) -> _Send:
 def _load(database: str, artifacts: str) -> _Asgi:
     """MLflow's own application, which reads its settings when it is imported."""
     os.environ.update({"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"})
-    # Its makers know what they still use of others.
-    warnings.simplefilter("ignore", DeprecationWarning)
+    # MLflow knows what it still uses of others.
+    warnings.filterwarnings("ignore", message="starlette.middleware.wsgi is deprecated")
     from mlflow.server import constants  # noqa: PLC0415
 
     os.environ.update(
