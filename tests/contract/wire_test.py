@@ -172,7 +172,7 @@ _COMPATIBLE: Final[list[tuple[Edit, Edit, str]]] = [
     (
         _set_package("example.com/a"),
         _set_package("example.com/b"),
-        "the file changed its toy/v1/toy.proto: go package from example.com/a to example.com/b",
+        "file toy/v1/toy.proto changed its go package from example.com/a to example.com/b",
     ),
 ]
 

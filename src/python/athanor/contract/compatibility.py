@@ -57,8 +57,9 @@ def _compare(old: Promises, new: Promises) -> Iterator[Change]:
     yield from _compare_enums(old.get("enums", {}), new.get("enums", {}))
     yield from _compare_reserved(old.get("reserved", {}), new.get("reserved", {}), unsent)
     for name, before, after in _differences(old.get("packages", {}), new.get("packages", {})):
-        # Who generates code again finds it elsewhere; who has it is still served.
-        yield Change("the file", _changed(name, before, after), Level.COMPATIBLE)
+        file, _, option = name.partition(": ")
+        # Generated code that callers have still works; generated again, it lies elsewhere.
+        yield Change(f"file {file}", _changed(option, before, after), Level.COMPATIBLE)
     yield from _compare_columns(old["row_columns"], new["row_columns"], _is_compatible_sent)
     yield from _compare_columns(old["other_columns"], new["other_columns"], _is_compatible_unsent)
     for name, before, after in _differences(old["dataset"], new["dataset"]):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Assigned(BaseModel):
-    """A semantic version and the release that has it, for ever.
+    """A semantic version and the release that has it, forever.
 
     Attributes:
         by: name of the user who registered it.
