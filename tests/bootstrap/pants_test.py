@@ -56,6 +56,13 @@ def test_without_an_interpreter_one_message_names_the_remedies(environment: dict
     assert not installation(environment).exists()
 
 
+def test_without_a_home_one_message_says_so(environment: dict[str, str], tmp_path: Path) -> None:
+    del environment["HOME"]
+    done = run(environment, "--version", folder=tmp_path)
+    assert done.returncode == 69
+    assert done.stderr == "pants: HOME is not set; set it to a folder that this user can write to\n"
+
+
 def test_a_shim_that_fails_is_no_interpreter(environment: dict[str, str], tmp_path: Path) -> None:
     shim = Path(environment["PATH"]) / "python3.9"
     shim.write_text("#!/usr/bin/env bash\necho 'pyenv: python3.9: command not found' >&2\nexit 127\n")

@@ -9,7 +9,8 @@ from support.killed import NEVER, run_until, spread
 from support.registries import MODEL, Workspace, change
 
 from athanor.home import Home
-from athanor.registry.care.doctor import Finding, examine
+from athanor.registry.care.doctor import examine
+from athanor.registry.care.findings import Finding
 from athanor.registry.registry import Registry
 from athanor.registry.settings import RegistrySettings
 from athanor.release.files import read_release

@@ -1,14 +1,18 @@
 """Settings of a registry are checked at start, and no message shows a password."""
 
+import sqlite3
 import traceback
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 from athanor.errors import SettingsError
 from athanor.home import Home
 from athanor.registry.registry import Registry
-from athanor.registry.settings import RegistrySettings, make_settings
+from athanor.registry.settings import RegistrySettings, make_settings, sqlite_url
 
 
 def _make(url: str) -> RegistrySettings:
@@ -31,6 +35,30 @@ def test_the_environment_wins_over_the_home(tmp_path: Path, monkeypatch: pytest.
     assert settings.database_path is None
     assert (settings.artifacts_root, settings.store_url) == ("s3://bucket/artifacts", "s3://bucket/store")
     assert settings.name == "db.example:5432/models"
+
+
+@pytest.mark.parametrize("name", ["x.db", "a b#c?d%20e.db", "ü?mode=memory.db"])
+def test_a_sqlite_file_is_found_again_in_each_url(tmp_path: Path, name: str) -> None:
+    settings = _make(sqlite_url(tmp_path / name))
+    for url in (settings.connection_url, settings.read_only_url):
+        assert _make(url).database_path == tmp_path / name
+    sqlite3.connect(tmp_path / name).execute("CREATE TABLE t (x)").connection.close()
+    for url, words in ((settings.connection_url, None), (settings.read_only_url, "readonly database")):
+        engine = create_engine(url, poolclass=NullPool)
+        with engine.begin() as connection:
+            assert connection.execute(text("SELECT count(*) FROM t")).scalar() in (0, 1)
+            if words is None:
+                connection.execute(text("INSERT INTO t VALUES (1)"))
+            else:
+                with pytest.raises(OperationalError, match=words):
+                    connection.execute(text("INSERT INTO t VALUES (1)"))
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_url_of_a_server_keeps_its_options_when_it_is_read_only() -> None:
+    settings = _make("postgresql://me@host/x?options=-c%20search_path%3Da")
+    assert make_url(settings.read_only_url).query["options"] == "-c search_path=a -c default_transaction_read_only=on"
+    assert "mode" not in settings.connection_url
 
 
 def test_relative_folders_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

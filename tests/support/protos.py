@@ -9,6 +9,7 @@ from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     FieldDescriptorProto,
     FileDescriptorProto,
+    FileOptions,
     MethodDescriptorProto,
     ServiceDescriptorProto,
 )
@@ -113,6 +114,8 @@ class Toy:
     request: DescriptorProto = field(default_factory=_request)
     response: DescriptorProto = field(default_factory=_response)
     service: ServiceDescriptorProto = field(default_factory=_service)
+    options: FileOptions = field(default_factory=FileOptions)
+    syntax: str = "proto3"
 
     @property
     def messages(self) -> Sequence[DescriptorProto]:
@@ -139,10 +142,11 @@ class Toy:
         file = FileDescriptorProto(
             name="toy/v1/toy.proto",
             package=_PACKAGE,
-            syntax="proto3",
+            syntax=self.syntax,
             dependency=[timestamp_pb2.DESCRIPTOR.name, options_pb2.DESCRIPTOR.name],
-            message_type=[_with_presence(message) for message in self.messages],
+            message_type=[_with_presence(message, self.syntax) for message in self.messages],
             service=[self.service],
+            options=self.options,
         )
         pool.AddSerializedFile(file.SerializeToString())
         return read_contract(
@@ -151,11 +155,14 @@ class Toy:
         )
 
 
-def _with_presence(message: DescriptorProto) -> DescriptorProto:
-    """Wraps each `optional` field in a oneof of its own, as protoc does."""
+def _with_presence(message: DescriptorProto, syntax: str) -> DescriptorProto:
+    """Wraps each `optional` field of proto3 in a oneof of its own, as protoc does."""
     made = DescriptorProto()
     made.CopyFrom(message)
     for optional in (found for found in made.field if found.proto3_optional):
+        if syntax != "proto3":
+            optional.ClearField("proto3_optional")
+            continue
         optional.oneof_index = len(made.oneof_decl)
         made.oneof_decl.add(name=f"_{optional.name}")
     return made

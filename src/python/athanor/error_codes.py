@@ -35,6 +35,7 @@ STATUSES: Final[dict[type[AthanorError], Status]] = {
     errors.GateError: Status("INTERNAL", 500),
     errors.ReleaseError: Status("INTERNAL", 500),
     errors.SettingsError: Status("INTERNAL", 500),
+    errors.StorageError: Status("INTERNAL", 500),
     errors.InputError: Status("INTERNAL", 500),
     AthanorError: Status("INTERNAL", 500),
 }

@@ -17,7 +17,8 @@
     ├── DeadlineExceededError    the deadline of a request passed before the answer
     ├── GateError                exit status 3: a gate failed
     ├── OverloadedError          a service holds as many requests as it may; says when to retry
-    └── ServiceError             a service or database did not start, stop or respond
+    ├── ServiceError             a service or database did not start, stop or respond
+    └── StorageError             a file or folder cannot be written or read: read-only, full, no permission
 
 `code` is stable, for machines. The text is for people: what, where, the value, what is allowed, the remedy.
 `serving.formats.problems` maps errors to gRPC and HTTP statuses; nothing here depends on either. Each error survives
@@ -129,3 +130,7 @@ class OverloadedError(AthanorError):
 
 class ServiceError(AthanorError):
     code = "SERVICE_FAILED"
+
+
+class StorageError(AthanorError):
+    code = "STORAGE_FAILED"

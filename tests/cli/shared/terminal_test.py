@@ -1,7 +1,9 @@
 """Every command has an exit status, results on standard output, everything else on standard error."""
 
+import errno
 import json
 import sys
+from typing import Final
 
 import pytest
 import typer
@@ -11,10 +13,15 @@ from athanor.cli.shared.terminal import JsonOption, facts, make_app, run_app, sh
 from athanor.errors import DataError, FieldViolation, GateError, InvalidRequestError, ServiceError
 from athanor.version import VERSION
 
-ERRORS = {
+ERRORS: Final[dict[str, Exception]] = {
     "data": DataError("[column] is wrong"),
     "gate": GateError("roc_auc is 0.5"),
     "service": ServiceError("it did not start"),
+    "full": OSError(errno.ENOSPC, "No space left on device", "/home/x"),
+    "unnamed": OSError(errno.ENOSPC, "No space left on device"),
+    "read-only": OSError(errno.EROFS, "Read-only file system", "/home/x"),
+    "denied": PermissionError(errno.EACCES, "Permission denied", "/home/x", None, "/home/y"),
+    "defect": FileNotFoundError(errno.ENOENT, "No such file or directory", "/home/x"),
     "request": InvalidRequestError("1 value", (FieldViolation("rows[0].x", "MAXIMUM", "rows[0].x 9 is too much"),)),
 }
 
@@ -43,6 +50,28 @@ def call(app: typer.Typer, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> 
     with pytest.raises(SystemExit) as ended:
         run_app(app)
     return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("full", "/home/x: No space left on device; free some space, or choose"),
+        ("unnamed", "a file: No space left on device; free some space, or choose"),
+        ("read-only", "/home/x: Read-only file system; choose a folder that this user can write to"),
+        ("denied", "/home/x, /home/y: Permission denied; choose a folder that this user can write to"),
+    ],
+)
+def test_an_error_of_the_file_system_is_words_with_a_remedy(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str, words: str
+) -> None:
+    assert call(app, monkeypatch, "fail", kind) == 1
+    assert f"STORAGE_FAILED {words}" in capsys.readouterr().err
+
+
+def test_a_defect_keeps_its_traceback(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["program", "fail", "defect"])
+    with pytest.raises(FileNotFoundError):
+        run_app(app)
 
 
 @pytest.mark.parametrize(("kind", "status"), [("service", 1), ("data", 2), ("request", 2), ("gate", 3)])

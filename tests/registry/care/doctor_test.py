@@ -11,7 +11,8 @@ import pytest
 from support.registries import MODEL, Workspace
 from support.releases import make_record
 
-from athanor.registry.care.doctor import Finding, examine
+from athanor.registry.care.doctor import examine
+from athanor.registry.care.findings import Finding
 from athanor.registry.history import CHAMPION, Registered
 from athanor.registry.registry import Registry
 from athanor.release.files import GRAPH, Release
@@ -140,7 +141,7 @@ def test_what_differs_is_named_and_mended(
     assert (found.model, found.is_mended) == (MODEL, False)
     assert found.remedy
     # What follows from it may be named too, as long as it is not mended.
-    assert all("traffic file" in other.what for other in rest)
+    assert all("traffic file" in other.what or "ledger" in other.what for other in rest)
     mended = _examine(moved, workspace, mend=True)
     assert [finding.what for finding in mended] == [found.what]
     assert all(finding.is_mended for finding in mended)
@@ -179,15 +180,23 @@ def _rewrite_a_move(registry: Registry, workspace: Workspace) -> None:
         (_lose_a_move, ["move 1 is missing from the history; the next one is 2"]),
         (
             _rewrite_a_move,
-            ["move 1 names version 9.9.9, which is not registered", "move 2 starts from 1.0.0, which was not the"],
+            [
+                "version 9.9.9 was deleted in MLflow, and the store has no copy of release 000000000000",
+                "move 1 names version 9.9.9, which is not registered",
+                "move 2 starts from 1.0.0, which was not the",
+            ],
         ),
     ],
 )
 def test_what_only_people_can_mend_is_named_and_left(
     moved: Registry, workspace: Workspace, spoil: Callable[[Registry, Workspace], None], words: list[str]
 ) -> None:
+    # From before there was a ledger, which would say what it was.
+    ledger = moved.store.read_ledger(MODEL)
+    moved.store.write_ledger(MODEL, ledger.model_copy(update={"moves": {}}))
     spoil(moved, workspace)
-    found = _examine(moved, workspace, mend=True)
+    *found, kept = _examine(moved, workspace, mend=True)
+    assert "the ledger in the store lacks" in kept.what
     assert len(found) == len(words)
     assert all(expected in finding.what for expected, finding in zip(words, found, strict=True))
     assert not any(finding.is_mended or finding.remedy for finding in found)

@@ -8,9 +8,11 @@ from typing import Any, Final
 import pytest
 from support.registries import MODEL, Workspace
 
-from athanor.registry.care.doctor import Finding, examine
+from athanor.registry.care.doctor import examine
+from athanor.registry.care.findings import Finding
 from athanor.registry.history import Move
 from athanor.registry.registry import Registry
+from athanor.release.ledger import Ledger
 from athanor.release.traffic import Traffic
 
 _WHY: Final = "to see"
@@ -105,13 +107,6 @@ def test_an_alias_that_no_move_gave_is_taken_away(registered: Registry, workspac
     assert _aliases(registered) == {}
 
 
-def test_an_alias_of_somebody_else_is_left_alone(busy: Registry, workspace: Workspace) -> None:
-    busy.client.set_registered_model_alias(MODEL, "audited", "2")
-    assert _examine(busy, workspace, mend=True) == []
-    busy.withdraw(MODEL, "challenger", _WHY)
-    assert _aliases(busy) == {"champion": "1.0.0", "audited": "1.0.1", "shadow": "1.1.0"}
-
-
 def _without(traffic: Traffic, variant: str) -> Traffic:
     return traffic.model_copy(update={variant: None})
 
@@ -140,6 +135,8 @@ def test_a_history_that_was_rewritten_is_named_and_left_to_people(
 ) -> None:
     move = busy.list_moves(MODEL)[revision - 1]
     busy.client.set_registered_model_tag(MODEL, *replace(move, **rewrite(move)).tag)
+    # From before there was a ledger, which would say what it was.
+    busy.store.write_ledger(MODEL, Ledger())
     found, *_ = _examine(busy, workspace, mend=True)
     assert words in found.what
     assert (found.is_mended, found.remedy) == (False, "")

@@ -9,6 +9,8 @@ from typing import Final
 
 import psycopg
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from support.forks import FORKS, start
 from support.killed import NEVER, run_until, spread
 from support.registries import MODEL, Workspace, change, check_nothing_is_lost, hold_lock, race
@@ -66,6 +68,16 @@ def test_it_does_there_what_it_does_in_a_file(workspace: Workspace) -> None:
     assert [version.aliases for version in again.list_versions(MODEL)] == [("shadow",), ("champion",)]
     assert examine(again, workspace.home.candidates) == []
     assert not workspace.home.registry.joinpath("mlflow.db").exists()
+
+
+def test_the_connection_of_the_pages_can_only_read(workspace: Workspace) -> None:
+    registry = workspace.open()
+    registry.register(read_release(workspace.train(seed=1)))
+    url = registry.settings.read_only_url
+    pages = MlflowClient(tracking_uri=url, registry_uri=url)
+    assert [found.name for found in pages.search_registered_models()] == [MODEL]
+    with pytest.raises(MlflowException, match="read-only transaction"):
+        pages.set_registered_model_tag(MODEL, "owner", "me")
 
 
 def test_writers_that_make_the_tables_register_and_promote_at_once_lose_nothing(workspace: Workspace) -> None:

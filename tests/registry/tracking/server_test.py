@@ -8,7 +8,8 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from typing import Any, Final
 
 import pytest
@@ -17,6 +18,7 @@ from support.processes import find_descendants, list_processes, nothing_survives
 from support.registries import MODEL, Workspace
 
 from athanor.errors import SettingsError
+from athanor.registry.care.doctor import examine
 from athanor.registry.settings import RegistrySettings
 from athanor.registry.tracking.server import serve
 from athanor.release.files import MODEL_CARD, Release
@@ -67,7 +69,7 @@ def port() -> int:
 def test_it_shows_what_is_registered_and_stops_without_survivors(
     workspace: Workspace, port: int, releases: list[Release], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"sqlite:///{workspace.path}/hunter2.db"
+    url = f"sqlite:///{workspace.path}/hunter2 #%20.db"
     monkeypatch.setenv("ATHANOR_REGISTRY_URL", url)
     registry = workspace.open()
     version, _ = registry.register(releases[0])
@@ -79,21 +81,77 @@ def test_it_shows_what_is_registered_and_stops_without_survivors(
         assert model["aliases"] == [{"alias": "champion", "version": "1"}]
         run = _ask(port, f"runs/get?run_id={version.run}")["run"]
         assert run["info"]["run_name"] == f"passed: {releases[0].digest[:12]}"
+        _refuses_to_write(port, version.run)
+        _answers_in_the_classic_mode(port)
         card = _get(port, f"get-artifact?run_uuid={version.run}&path={MODEL_CARD}")
         assert card == releases[0].files[MODEL_CARD]
         started = find_descendants(server.pid)
-        assert any("mlflow server" in process.command for process in started)
+        assert any("tracking.pages" in process.command for process in started)
         # It may hold a password, and everybody can read command lines.
         assert not any("hunter2" in process.command for process in started)
         server.send_signal(signal.SIGTERM)
         assert server.wait(_END_S) == 0
         # Right now: it has said so by returning.
         assert not started & set(list_processes())
+    assert examine(registry, workspace.home.candidates) == []
     assert list((workspace.path / "working").iterdir()) == []
 
 
+_MUTATIONS: Final[tuple[tuple[str, str, Any], ...]] = (
+    ("DELETE", "api/2.0/mlflow/model-versions/delete", {"name": MODEL, "version": "1"}),
+    ("DELETE", "ajax-api/2.0/mlflow/registered-models/delete", {"name": MODEL}),
+    ("POST", "ajax-api/2.0/mlflow/registered-models/set-tag", {"name": MODEL, "key": "a", "value": "b"}),
+    ("POST", "ajax-api/2.0/mlflow/registered-models/alias", {"name": MODEL, "alias": "shadow", "version": "1"}),
+    ("DELETE", f"api/2.0/mlflow/registered-models/alias?name={MODEL}&alias=champion", {}),
+    ("PATCH", "api/2.0/mlflow/model-versions/update", {"name": MODEL, "version": "1", "description": "x"}),
+    ("POST", "ajax-api/2.0/mlflow/experiments/create", {"name": "another"}),
+    ("POST", "ajax-api/2.0/mlflow/runs/delete", {"run_id": "RUN"}),
+    ("POST", "api/2.0/mlflow/runs/log-metric", {"run_id": "RUN", "key": "roc_auc", "value": 1, "timestamp": 0}),
+    ("POST", "ajax-api/2.0/mlflow/upload-artifact?run_uuid=RUN&path=x", {}),
+    ("PUT", "api/2.0/mlflow-artifacts/artifacts/x", {}),
+    ("POST", "ajax-api/3.0/mlflow/traces", {}),
+    ("POST", "ajax-api/3.0/mlflow/ui-telemetry", {"records": []}),
+    ("POST", "ajax-api/3.0/mlflow/assistant/message", {}),
+    ("POST", "v1/traces", {}),
+    ("POST", "api/2.0/mlflow/runs/search/../delete", {"run_id": "RUN"}),
+    ("POST", "graphql", {"query": 'mutation { testMutation(inputString: "x") { output } }'}),
+    ("GET", "graphql", {"query": "query A { __typename } mutation B { testMutation { output } }"}),
+    ("POST", "graphql", [{"query": "query A { __typename }"}]),
+    ("POST", "graphql/", {"query": "subscription { x }"}),
+    ("TRACE", "", {}),
+)
+
+
+def _send(port: int, method: str, path: str, value: Any) -> tuple[int, Any]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    with closing(connection):
+        connection.request(method, f"/{path}", json.dumps(value), {"content-type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+
+def _refuses_to_write(port: int, run: str) -> None:
+    for method, path, value in _MUTATIONS:
+        status, answer = _send(
+            port, method, path.replace("RUN", run), json.loads(json.dumps(value).replace("RUN", run))
+        )
+        assert (status, answer["error_code"]) == (403, "PERMISSION_DENIED"), (method, path, answer)
+    experiment = _ask(port, f"experiments/get-by-name?experiment_name={MODEL}")["experiment"]["experiment_id"]
+    status, found = _send(port, "POST", "ajax-api/2.0/mlflow/runs/search", {"experiment_ids": [experiment]})
+    assert (status, run in {one["info"]["run_id"] for one in found["runs"]}) == (200, True)
+    query = f'{{ mlflowGetRun(input: {{runId: "{run}"}}) {{ run {{ info {{ runName }} }} }} }}'
+    status, found = _send(port, "POST", "graphql", {"query": query})
+    assert (status, found["errors"]) == (200, None)
+    assert found["data"]["mlflowGetRun"]["run"]["info"]["runName"].startswith("passed: ")
+
+
+def _answers_in_the_classic_mode(port: int) -> None:
+    assert b"""setItem("mlflow.workflowType_v1", '"machine_learning"')""" in _get(port, "")
+    assert json.loads(_get(port, "ajax-api/3.0/mlflow/ui-telemetry"))["disable_ui_telemetry"] is True
+
+
 def _find_mlflow(server: "subprocess.Popen[bytes]") -> list[int]:
-    return [found.pid for found in find_descendants(server.pid) if "mlflow server" in found.command]
+    return [found.pid for found in find_descendants(server.pid) if "tracking.pages" in found.command]
 
 
 def test_ctrl_c_ends_it_before_it_answers_too(workspace: Workspace, port: int) -> None:

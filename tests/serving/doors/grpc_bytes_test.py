@@ -5,10 +5,11 @@ from typing import Any, Final
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection_pb2
 from support.grpc_server import ALIVE, HEALTH, METADATA, QUESTIONS, REFLECTIONS, SERVICES, GrpcServer
 from support.handlers import OpenHandler
+
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 
 def _code(error: Any) -> Any:

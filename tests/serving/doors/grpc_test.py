@@ -9,7 +9,6 @@ from typing import Any, Final
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
-from grpc_health.v1 import health_pb2
 from support.flights import make_columns, make_flight
 from support.grpc_server import (
     ALIVE,
@@ -34,6 +33,7 @@ from athanor.inspection.v1 import inspection_pb2
 from athanor.release.files import Release
 from athanor.serving.answering.core import Core
 from delays.v1 import delays_pb2
+from grpc_health.v1 import health_pb2
 from inference import open_inference_pb2 as oip
 
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2
 from support.grpc_server import HEALTH, OIP, PREDICT, REQUEST, SERVICES, GrpcServer
 from support.handlers import OpenHandler
 from support.rest import RestClient
 
 from athanor.serving.doors.health import HEALTH as PROCESS
 from athanor.serving.doors.health import Health
+from grpc_health.v1 import health_pb2
 from inference import open_inference_pb2 as oip
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING

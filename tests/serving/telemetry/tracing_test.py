@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.trace import SpanContext, TraceFlags, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from support.collector import Collector, attributes_of, collecting
@@ -17,6 +16,7 @@ from support.properties import PROPERTY
 from athanor.errors import DeadlineExceededError, InvalidRequestError, ServiceError, SettingsError
 from athanor.serving.telemetry.spans import RequestSpans
 from athanor.serving.telemetry.tracing import Tracing, parse_traceparent
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from projects.delays.model import MODEL
 
 _TRACE, _SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

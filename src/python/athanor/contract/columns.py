@@ -2,11 +2,11 @@
 
 import enum
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf, isfinite
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 from google.protobuf.descriptor import FieldDescriptor
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from athanor.contract.v1 import options_pb2
 from athanor.errors import ContractError
+
+Read = TypeVar("Read")
 
 Columns: TypeAlias = Mapping[str, NDArray[Any]]
 """Arrays of equal length `n` by column name. The `Kind` of a column says its dtype and how a missing value looks."""
@@ -63,6 +65,7 @@ _KINDS: Final = {
 # Numbers that a field of the type can hold.
 _TYPE_LIMITS: Final = {FieldDescriptor.TYPE_INT32: (-(2**31), 2**31 - 1), FieldDescriptor.TYPE_UINT32: (0, 2**32 - 1)}
 
+_NO_DESCRIPTION: Final = "description is empty, describe the column in one sentence"
 _SHARES: Final = ("missing_budget", "distance_budget", "missing_drift_budget", "rate_drift_budget")
 
 
@@ -123,6 +126,26 @@ class Column:
         return f"a {self.kind.value}"
 
 
+class Problems:
+    """Collects what is wrong, so that an author sees all of it at once."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def attempt(self, read: Callable[..., Read], *arguments: Any) -> Read | None:
+        """What a function reads; None if it raises ContractError, whose words are kept."""
+        try:
+            return read(*arguments)
+        except ContractError as error:
+            self.found += str(error).splitlines()
+            return None
+
+    def raise_all(self) -> None:
+        """Raises ContractError if anything is wrong, a line each."""
+        if self.found:
+            raise ContractError("\n".join(dict.fromkeys(self.found)))
+
+
 def is_column(field: FieldDescriptor) -> bool:
     return bool(field.GetOptions().HasExtension(options_pb2.column))
 
@@ -131,19 +154,26 @@ def read_column(field: FieldDescriptor) -> Column:
     """Reads the column that a field declares, all but its example.
 
     Raises:
-        ContractError: the field has no column options, or they contradict its type or each other.
+        ContractError: the field has no column options, or they contradict its type or each other; all of it.
     """
+    problems = Problems()
+    kind = problems.attempt(_read_kind, field)
     if not is_column(field):
-        raise ContractError(
+        problems.found.append(
             f"{field.full_name} has no column options; add [(athanor.contract.v1.column) = {{description: …}}]"
         )
+        raise ContractError("\n".join(problems.found))
     options = field.GetOptions().Extensions[options_pb2.column]
     given = {option.name: value for option, value in options.ListFields()}
+    roles = problems.attempt(_read_roles, field, options)
+    if kind is None and not options.description:
+        problems.found.append(f"{field.full_name}: {_NO_DESCRIPTION}")
+    problems.raise_all()
     lowest, highest = _TYPE_LIMITS.get(field.type, (-inf, inf))
     column = Column(
         name=field.name,
         number=field.number,
-        kind=_read_kind(field),
+        kind=kind or Kind.NUMBER,
         description=options.description,
         unit=options.unit,
         minimum=max(given.get("minimum", lowest), lowest),
@@ -156,7 +186,7 @@ def read_column(field: FieldDescriptor) -> Column:
         distance_budget=given.get("distance_budget"),
         missing_drift_budget=given.get("missing_drift_budget"),
         rate_drift_budget=given.get("rate_drift_budget"),
-        roles=_read_roles(field, options),
+        roles=roles or frozenset(),
     )
     checks = (_check_values, _check_budgets, _check_roles)
     if problems := [problem for check in checks for problem in check(column, given)]:
@@ -174,11 +204,13 @@ def _read_roles(field: FieldDescriptor, options: options_pb2.ColumnOptions) -> f
 
 def _read_kind(field: FieldDescriptor) -> Kind:
     if field.is_repeated:
-        raise ContractError(f"{field.full_name} is repeated; a column holds a single value")
+        raise ContractError(f"{field.full_name} is repeated; a column holds a single value, remove `repeated`")
     if not field.has_presence:
         raise ContractError(f"{field.full_name} is not `optional`; declare it so, or zero and missing look the same")
     if field.message_type is not None and field.message_type.full_name == "google.protobuf.Timestamp":
         return Kind.TIMESTAMP
+    if field.has_default_value:
+        raise ContractError(f"{field.full_name} has a default value, as which a missing one would be read; remove it")
     kind = _KINDS.get(field.type)
     if kind is None:
         allowed = "double, float, int32, uint32, bool, string or google.protobuf.Timestamp"
@@ -189,7 +221,7 @@ def _read_kind(field: FieldDescriptor) -> Kind:
 def _check_values(column: Column, given: Mapping[str, Any]) -> Iterator[str]:
     bounds = {name: given[name] for name in ("minimum", "maximum") if name in given}
     if not column.description:
-        yield "description is empty, describe the column in one sentence"
+        yield _NO_DESCRIPTION
     if not all(map(isfinite, bounds.values())):
         yield f"minimum and maximum must be finite: {_list_options(bounds)}"
     if column.minimum > column.maximum:

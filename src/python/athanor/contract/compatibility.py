@@ -7,6 +7,8 @@ from typing import Any, Final, TypeAlias
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
+from athanor.contract.wire import default_json_name
+
 Promises: TypeAlias = Mapping[str, Any]
 """`Contract.promises`, or a part of it."""
 
@@ -52,6 +54,12 @@ def _compare(old: Promises, new: Promises) -> Iterator[Change]:
         yield Change("the method", _changed("name", old["method"], new["method"]), Level.BREAKING)
     unsent = _only_known_afterwards(old) | _only_known_afterwards(new)
     yield from _compare_messages(old["messages"], new["messages"], unsent)
+    yield from _compare_enums(old.get("enums", {}), new.get("enums", {}))
+    yield from _compare_reserved(old.get("reserved", {}), new.get("reserved", {}), unsent)
+    for name, before, after in _differences(old.get("packages", {}), new.get("packages", {})):
+        file, _, option = name.partition(": ")
+        # Generated code that callers have still works; generated again, it lies elsewhere.
+        yield Change(f"file {file}", _changed(option, before, after), Level.COMPATIBLE)
     yield from _compare_columns(old["row_columns"], new["row_columns"], _is_compatible_sent)
     yield from _compare_columns(old["other_columns"], new["other_columns"], _is_compatible_unsent)
     for name, before, after in _differences(old["dataset"], new["dataset"]):
@@ -82,18 +90,72 @@ def _compare_messages(old: Promises, new: Promises, unsent: set[str]) -> Iterato
             elif new_wire is None:
                 yield Change(subject, "was removed", broken)
             else:
-                yield Change(subject, _changed("wire format", _format_wire(wire), _format_wire(new_wire)), broken)
+                yield from _compare_field(subject, field, wire, new_wire, broken)
+
+
+def _compare_field(subject: str, name: str, old: Sequence[Any], new: Sequence[Any], broken: Level) -> Iterator[Change]:
+    if old[:_UNUSUAL] != new[:_UNUSUAL]:
+        yield Change(subject, _changed("wire format", _format_wire(old), _format_wire(new)), broken)
+    usual = {"json_name": default_json_name(name), "presence": "implicit", "required": False}
+    before, after = ({**usual, **dict(*wire[_UNUSUAL:])} for wire in (old, new))
+    for what, value, new_value in _differences(before, after):
+        yield Change(subject, _changed(_WORDS.get(what, what), value, new_value), broken)
+
+
+# Where the dictionary of what is unusual about a field stands, if it has one.
+_UNUSUAL: Final = 4
+_WORDS: Final = {"json_name": "JSON name"}
+
+
+def _compare_enums(old: Promises, new: Promises) -> Iterator[Change]:
+    for name, before, after in _differences(old, new):
+        if before is None or after is None:
+            continue  # The field that refers to it changed, or is new.
+        for value, number, new_number in _differences(before, after):
+            subject = f"enum value {name}.{value}"
+            if number is None:
+                # A caller that reads it was built without it.
+                yield Change(subject, "is new", Level.COMPATIBLE)
+            elif new_number is None:
+                yield Change(subject, "was removed", Level.BREAKING)
+            else:
+                yield Change(subject, _changed("number", number, new_number), Level.BREAKING)
+
+
+def _compare_reserved(old: Promises, new: Promises, unsent: set[str]) -> Iterator[Change]:
+    """A number that is no longer reserved may come back with another meaning."""
+    for message, before, after in _differences(old, new):
+        lost = [_format_reserved(one) for one in before or () if not _is_reserved(one, after or ())]
+        added = [_format_reserved(one) for one in after or () if not _is_reserved(one, before or ())]
+        if lost:
+            level = Level.COMPATIBLE if message in unsent else Level.BREAKING
+            yield Change(f"message {message}", f"no longer reserves {', '.join(lost)}", level)
+        if added:
+            yield Change(f"message {message}", f"reserves {', '.join(added)}", Level.COMPATIBLE)
+
+
+def _is_reserved(one: Any, reserved: Sequence[Any]) -> bool:
+    """Whether a name or a range of numbers is among others."""
+    if isinstance(one, str):
+        return one in reserved
+    return any(not isinstance(other, str) and other[0] <= one[0] and one[1] <= other[1] for other in reserved)
+
+
+def _format_reserved(one: Any) -> str:
+    if isinstance(one, str):
+        return one
+    return f"{one[0]}" if one[0] == one[1] else f"{one[0]} to {one[1]}"
 
 
 def _only_known_afterwards(promises: Promises) -> set[str]:
     """Messages whose fields are all columns of the outcome."""
     names = {name for name, column in promises["other_columns"].items() if not _is_prediction(column)}
-    return {message for message, fields in promises["messages"].items() if fields.keys() <= names}
+    return {message for message, fields in promises["messages"].items() if fields and fields.keys() <= names}
 
 
 def _format_wire(wire: Sequence[Any]) -> str:
     """As in a .proto file: "repeated toy.v1.Row = 1"."""
-    number, kind, is_repeated, referred = wire
+    number, kind, is_repeated, referred = wire[:_UNUSUAL]
     type_name = referred or FieldDescriptorProto.Type.Name(kind).removeprefix("TYPE_").lower()
     return f"{'repeated ' if is_repeated else ''}{type_name} = {number}"
 

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
-from athanor.contract.columns import Column, Kind, Role, is_column, read_column
+from athanor.contract.columns import Column, Kind, Problems, Role, is_column, read_column
 from athanor.contract.examples import read_example
 from athanor.contract.v1 import options_pb2
+from athanor.contract.wire import describe_wire
 from athanor.errors import ContractError
 
 _RESPONSE_FIELDS: Final = ("model_name", "semantic_version", "release_digest", "request_id", "variant")
@@ -103,7 +104,7 @@ class Contract:
 
     @cached_property
     def promises(self) -> dict[str, Any]:
-        """Everything that the contract promises, as JSON values: method, message fields, columns by name, rules.
+        """Everything that the contract promises, as JSON values: method, wire format, columns by name, rules.
 
         Descriptions, examples and comments are left out: better words make no other contract.
         """
@@ -111,7 +112,7 @@ class Contract:
         messages = (self.predict.input_type, self.row, response, message_of(self.predictions_field), self.outcome)
         return {
             "method": f"{self.service.full_name}/{self.predict.name}",
-            "messages": {m.full_name: {field.name: _wire(field) for field in m.fields} for m in messages},
+            **describe_wire(messages),
             "row_columns": {column.name: _promise(column) for column in self.columns},
             "other_columns": {column.name: _promise(column) for column in (*self.outcome_columns, self.prediction)},
             "dataset": asdict(self.rules),
@@ -123,11 +124,6 @@ def message_of(field: FieldDescriptor) -> Descriptor:
     if field.message_type is None:
         raise ContractError(f"{field.full_name} is not a message field")
     return field.message_type
-
-
-def _wire(field: FieldDescriptor) -> list[int | bool | str]:
-    referred = field.message_type.full_name if field.message_type is not None else ""
-    return [field.number, field.type, field.is_repeated, referred]
 
 
 def _promise(column: Column) -> dict[str, Any]:
@@ -150,7 +146,7 @@ def read_contract(service: ServiceDescriptor, outcome: Descriptor) -> Contract:
         outcome: message whose columns are known only afterwards, the label among them.
 
     Raises:
-        ContractError: the service, its messages or their column options have another shape.
+        ContractError: the service, its messages or their column options have another shape. A line for each problem.
 
     Example:
         >>> from flight_delay.v1 import flight_delay_pb2
@@ -166,23 +162,35 @@ def read_contract(service: ServiceDescriptor, outcome: Descriptor) -> Contract:
     predict = service.methods_by_name.get("Predict")
     if predict is None or predict.client_streaming or predict.server_streaming:
         raise ContractError(f"{service.full_name} has no unary method Predict; add one")
-    _require_text(predict.input_type, _REQUEST_FIELDS)
-    _require_text(predict.output_type, _RESPONSE_FIELDS)
-    rows_field = _only_repeated_message(predict.input_type)
-    predictions_field = _only_repeated_message(predict.output_type)
-    contract = Contract(
+    problems = Problems()
+    problems.attempt(_require_text, predict.input_type, _REQUEST_FIELDS)
+    problems.attempt(_require_text, predict.output_type, _RESPONSE_FIELDS)
+    rows_field = problems.attempt(_only_repeated_message, predict.input_type)
+    predictions_field = problems.attempt(_only_repeated_message, predict.output_type)
+    columns = problems.attempt(_read_columns, rows_field.message_type) if rows_field else None
+    rules = problems.attempt(_read_rules, rows_field.message_type) if rows_field else None
+    outcome_columns = problems.attempt(_read_columns, outcome)
+    prediction = problems.attempt(_read_prediction, predictions_field.message_type) if predictions_field else None
+    if columns is not None and rows_field:
+        problems.attempt(_check_row, rows_field.message_type, columns)
+    if outcome_columns is not None:
+        problems.attempt(_check_outcome, outcome, outcome_columns)
+    if columns is not None and outcome_columns is not None and rows_field:
+        problems.attempt(_check_names, rows_field.message_type, outcome, (*columns, *outcome_columns))
+    problems.raise_all()
+    if not (rows_field and predictions_field and columns and outcome_columns and prediction and rules):
+        raise ContractError(f"{service.full_name} is no contract")  # Never: each has named its problem.
+    return Contract(
         name=service.file.package.split(".")[0],
         predict=predict,
         rows_field=rows_field,
         predictions_field=predictions_field,
-        columns=_read_columns(message_of(rows_field)),
+        columns=columns,
         outcome=outcome,
-        outcome_columns=_read_columns(outcome),
-        prediction=_read_prediction(message_of(predictions_field)),
-        rules=_read_rules(message_of(rows_field)),
+        outcome_columns=outcome_columns,
+        prediction=prediction,
+        rules=rules,
     )
-    _check(contract)
-    return contract
 
 
 _RULE_RANGES: Final = {
@@ -197,10 +205,12 @@ _RULE_RANGES: Final = {
 def _read_rules(row: Descriptor) -> DatasetRules:
     options = row.GetOptions().Extensions[options_pb2.dataset]
     given = {option.name: value for option, value in options.ListFields()}
+    problems = Problems()
     for name, value in given.items():
         lowest, highest = _RULE_RANGES[name]
         if not lowest <= value <= highest:
-            raise ContractError(f"{row.full_name}: {name} must be from {lowest:g} to {highest:g}, not {value:g}")
+            problems.found.append(f"{row.full_name}: {name} must be from {lowest:g} to {highest:g}, not {value:g}")
+    problems.raise_all()
     return DatasetRules(
         rejected_budget=options.rejected_budget,
         largest_gap_s=given.get("largest_gap_s"),
@@ -211,8 +221,10 @@ def _read_rules(row: Descriptor) -> DatasetRules:
 
 
 def _read_columns(message: Descriptor) -> tuple[Column, ...]:
-    columns = (_read_column(message, field) for field in message.fields)
-    return tuple(sorted(columns, key=lambda column: column.number))
+    problems = Problems()
+    columns = [problems.attempt(_read_column, message, field) for field in message.fields]
+    problems.raise_all()
+    return tuple(sorted(filter(None, columns), key=lambda column: column.number))
 
 
 def _read_column(message: Descriptor, field: FieldDescriptor) -> Column:
@@ -221,15 +233,20 @@ def _read_column(message: Descriptor, field: FieldDescriptor) -> Column:
 
 
 def _read_prediction(message: Descriptor) -> Column:
-    columns = [_read_column(message, field) for field in message.fields if is_column(field)]
-    return _only_with(Role.PREDICTION, columns, message)
+    problems = Problems()
+    columns = [problems.attempt(_read_column, message, field) for field in message.fields if is_column(field)]
+    problems.raise_all()
+    return _only_with(Role.PREDICTION, filter(None, columns), message)
 
 
 def _only_with(role: Role, columns: Iterable[Column], message: Descriptor) -> Column:
     found = [column for column in columns if role in column.roles]
     if len(found) != 1:
         names = ", ".join(column.name for column in found) or "none"
-        raise ContractError(f"{message.full_name} needs exactly one column with ROLE_{role.name}, it has {names}")
+        raise ContractError(
+            f"{message.full_name} needs exactly one column with ROLE_{role.name}, it has {names}; "
+            f"{'remove it from all but one' if found else 'give it to one'}"
+        )
     return found[0]
 
 
@@ -237,30 +254,45 @@ def _only_repeated_message(message: Descriptor) -> FieldDescriptor:
     found = [field for field in message.fields if field.is_repeated and field.message_type is not None]
     if len(found) != 1:
         names = ", ".join(field.name for field in found) or "none"
-        raise ContractError(f"{message.full_name} needs exactly one repeated message field, it has {names}")
+        raise ContractError(
+            f"{message.full_name} needs exactly one repeated message field, it has {names}; "
+            f"{'keep one' if found else 'declare `repeated` a message that holds one row or one prediction'}"
+        )
     return found[0]
 
 
 def _require_text(message: Descriptor, names: tuple[str, ...]) -> None:
+    problems = Problems()
     for name in names:
         field = message.fields_by_name.get(name)
         if field is None or field.type != FieldDescriptor.TYPE_STRING or field.is_repeated:
-            raise ContractError(f"{message.full_name} needs a field `string {name}`")
+            problems.found.append(f"{message.full_name} needs a field `string {name}`; declare it")
+    problems.raise_all()
 
 
-def _check(contract: Contract) -> None:
-    row, outcome = contract.row, contract.outcome
-    names = [column.name for column in contract.dataset_columns]
+def _check_names(row: Descriptor, outcome: Descriptor, columns: Iterable[Column]) -> None:
+    names = [column.name for column in columns]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ContractError(f"{row.full_name} and {outcome.full_name} share column names, rename: {', '.join(twice)}")
-    if misplaced := [c.name for c in contract.columns if c.roles & {Role.LABEL, Role.PREDICTION}]:
-        raise ContractError(
+
+
+def _check_row(row: Descriptor, columns: Iterable[Column]) -> None:
+    problems, listed = Problems(), tuple(columns)
+    if misplaced := [c.name for c in listed if c.roles & {Role.LABEL, Role.PREDICTION}]:
+        problems.found.append(
             f"{row.full_name} has columns that are known only afterwards, "
             f"move to the outcome or the prediction: {', '.join(misplaced)}"
         )
-    _only_with(Role.EVENT_TIME, contract.columns, row)
-    if not contract.key:
-        raise ContractError(f"{row.full_name} needs at least one column with ROLE_KEY, it has none")
-    label = _only_with(Role.LABEL, contract.outcome_columns, outcome)
+    problems.attempt(_only_with, Role.EVENT_TIME, listed, row)
+    if not any(Role.KEY in column.roles for column in listed):
+        problems.found.append(f"{row.full_name} needs at least one column with ROLE_KEY, it has none; give it to one")
+    problems.raise_all()
+
+
+def _check_outcome(outcome: Descriptor, columns: Iterable[Column]) -> None:
+    label = _only_with(Role.LABEL, columns, outcome)
     if label.kind is not Kind.BOOLEAN or label.may_be_missing:
-        raise ContractError(f"{outcome.full_name}.{label.name}: a label must be a required bool, true or false")
+        raise ContractError(
+            f"{outcome.full_name}.{label.name}: a label must be a required bool, true or false; declare it "
+            "`optional bool`, without may_be_missing"
+        )

@@ -1,6 +1,7 @@
 """Records of a model in the registry: its versions, and each move of champion, challenger and shadow."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -9,16 +10,18 @@ from typing import Final, Literal, TypeAlias
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 from athanor.errors import ServiceError
+from athanor.release.ledger import Assigned, Ledger
 from athanor.release.traffic import Traffic, Variant
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 SHADOW: Final = "shadow"
-DIGEST_TAG: Final = "digest"
-VERSION_TAG: Final = "semantic_version"
-CLEAN_TAG: Final = "is_clean"
-BY_TAG: Final = "by"
-_MOVE_TAG: Final = "move."
+_DIGEST_TAG: Final = "digest"
+_VERSION_TAG: Final = "semantic_version"
+_CLEAN_TAG: Final = "is_clean"
+_BY_TAG: Final = "by"
+_MOVE_TAG: Final = r"move\.\d{6,}"
+_SEMANTIC_VERSION: Final = r"\d+\.\d+\.\d+"
 
 Kind: TypeAlias = Literal["promote", "rollback", "challenge", "shadow", "withdraw"]
 
@@ -47,6 +50,11 @@ class Registered:
     by: str
     at: str
     weight: float | None = None
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Sort key: the order of registration."""
+        return tuple(map(int, self.semantic_version.split(".")))
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ class Move:
     def tag(self) -> tuple[str, str]:
         """Name and value of the MLflow tag that stores the move. Names sort like revisions."""
         record = {**asdict(self), "traffic": self.traffic.model_dump(mode="json")}
-        return f"{_MOVE_TAG}{self.revision:06d}", json.dumps(record)
+        return f"move.{self.revision:06d}", json.dumps(record)
 
 
 def read_moves(model: RegisteredModel | None) -> list[Move]:
@@ -91,11 +99,16 @@ def read_moves(model: RegisteredModel | None) -> list[Move]:
     Raises:
         ServiceError: a record is damaged.
     """
-    tags = dict(model.tags) if model else {}
-    return [_read_move(model.name, name, tags[name]) for name in sorted(tags) if model and name.startswith(_MOVE_TAG)]
+    return [read_move(model.name, name, content) for name, content in list_records(model).items()] if model else []
 
 
-def _read_move(model: str, name: str, content: str) -> Move:
+def list_records(model: RegisteredModel) -> dict[str, str]:
+    """The record of each move as MLflow has it, by the name of its tag, oldest first."""
+    return {name: model.tags[name] for name in sorted(model.tags) if re.fullmatch(_MOVE_TAG, name)}
+
+
+def read_move(model: str, name: str, content: str) -> Move:
+    """Reads the record of a move. Raises ServiceError if it is damaged."""
     try:
         record = json.loads(content)
         # Records from before there were challengers name the champion alone.
@@ -105,34 +118,64 @@ def _read_move(model: str, name: str, content: str) -> Move:
         return Move(**{"variant": CHAMPION, **record, "traffic": traffic})
     except (ValueError, TypeError, KeyError) as error:
         raise ServiceError(
-            f"{name} of {model} is not a record of a move: {error}. History is never rewritten: restore the registry's "
-            "database from a backup"
+            f"{name} of {model} is not a record of a move: {error}. Run `athanor registry doctor --mend`, or "
+            "restore the registry's database from a backup"
         ) from None
 
 
-def read_version(version: ModelVersion, aliases: Mapping[str, int], traffic: Traffic | None = None) -> Registered:
-    """Converts a version of MLflow's.
+def read_version(
+    version: ModelVersion, aliases: Mapping[str, int], ledger: Ledger, traffic: Traffic | None = None
+) -> Registered | None:
+    """Converts a version of MLflow's; None if it was created outside of the registry.
+
+    The digest comes from its source, which MLflow cannot change, and its number from the ledger. Tags count only for
+    versions from before there was a ledger.
 
     Args:
         aliases: the aliases of its model, and the version number of each.
         traffic: after the last move.
     """
-    at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds")
     tags = version.tags
-    digest = tags[DIGEST_TAG]
+    model, digest = read_source(version) or ("", "")
+    assigned = ledger.find(digest)
+    semantic_version = assigned.semantic_version if assigned else tags.get(_VERSION_TAG, "")
+    if model != version.name or not re.fullmatch(_SEMANTIC_VERSION, semantic_version):
+        return None
+    at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds")
     parts = [variant for variant, served in traffic.served.items() if served.digest == digest] if traffic else []
     return Registered(
         model=version.name,
         number=int(version.version),
-        semantic_version=tags[VERSION_TAG],
+        semantic_version=semantic_version,
         digest=digest,
         aliases=tuple(sorted(alias for alias, number in aliases.items() if number == int(version.version))),
-        is_clean=tags[CLEAN_TAG] == "true",
+        is_clean=tags.get(_CLEAN_TAG) == "true",
         run=version.run_id or "",
-        by=tags[BY_TAG],
+        by=assigned.by if assigned else tags.get(_BY_TAG, ""),
         at=at,
         weight=traffic.weights[parts[0]] if traffic and parts else None,
     )
+
+
+def version_tags(assigned: Assigned, *, is_clean: bool) -> dict[str, str]:
+    """The tags of a version in MLflow."""
+    return {
+        _DIGEST_TAG: assigned.digest,
+        _VERSION_TAG: assigned.semantic_version,
+        _CLEAN_TAG: "true" if is_clean else "false",
+        _BY_TAG: assigned.by,
+    }
+
+
+def make_source(model: str, digest: str) -> str:
+    """The source of a version in MLflow."""
+    return f"athanor:/{model}/{digest}"
+
+
+def read_source(version: ModelVersion) -> tuple[str, str] | None:
+    """Model and digest of the release that a version of MLflow's stands for; None if it stands for no release."""
+    found = re.fullmatch(r"athanor:/([^/]+)/([0-9a-f]{64})", version.source or "")
+    return (found[1], found[2]) if found else None
 
 
 def now() -> str:
@@ -145,7 +188,8 @@ def champion_before(moves: Iterable[Move]) -> Move | None:
     stack: list[Move] = []
     for move in moves:
         if move.kind == "rollback":
-            stack.pop()
+            # A history that lost its beginning goes back as far as it can.
+            stack = stack[:-1]
         elif move.kind == "promote":
             stack.append(move)
     return stack[-2] if len(stack) > 1 else None

@@ -1,33 +1,32 @@
 """The registry: MLflow records trainings, versions, aliases and moves; the release store publishes them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
-from athanor.errors import InputError, NotFoundError
+from athanor.errors import InputError, NotFoundError, ServiceError, StorageError
 from athanor.home import Home
 from athanor.registry.history import (
-    BY_TAG,
-    CLEAN_TAG,
-    DIGEST_TAG,
-    VERSION_TAG,
     Move,
     Registered,
     champion_before,
+    list_records,
+    make_source,
     now,
     read_version,
+    version_tags,
 )
 from athanor.registry.moves import Step, take, withdrawable
-from athanor.registry.reading import RegistryReader
+from athanor.registry.reading import RegistryReader, match
 from athanor.registry.settings import RegistrySettings
 from athanor.registry.tracking.database import connect, database_errors
 from athanor.registry.tracking.lock import WriterLock
 from athanor.registry.tracking.runs import Runs, Training, describe_gates, read_training
 from athanor.registry.versioning import next_version
 from athanor.release.files import Release
+from athanor.release.ledger import Assigned, Ledger
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import TrainingRecord
-from athanor.release.store import ReleaseStore
 from athanor.release.traffic import VARIANTS, Served, Traffic
 from athanor.system.user import user_name
 
@@ -48,7 +47,6 @@ class Registry(RegistryReader):
         Raises:
             SettingsError: its database cannot be reached.
         """
-        self.store = ReleaseStore(settings.store_url)
         self._lock = WriterLock(settings, patience_s)
         super().__init__(settings, connect(settings, self._lock))
         self.runs = Runs(self.client, settings.artifacts_root)
@@ -65,8 +63,22 @@ class Registry(RegistryReader):
         Raises:
             ConflictError: another process wrote for longer than `patience_s`.
             ServiceError: the database failed.
+            StorageError: this process may not write there.
         """
         with database_errors(self.settings), self._lock.held():
+            yield
+
+    @contextmanager
+    def unchanging(self) -> Iterator[None]:
+        """Holds other writers off while this process reads. A read-only copy needs no lock: it has no writers.
+
+        Raises:
+            ConflictError, ServiceError: as `writing`.
+        """
+        with ExitStack() as stack:
+            with suppress(StorageError):
+                stack.enter_context(self.writing())
+            stack.enter_context(database_errors(self.settings))
             yield
 
     def record(
@@ -109,27 +121,52 @@ class Registry(RegistryReader):
             self.store.publish(release)
             versions = self.list_versions(model)
             known = next((version for version in versions if version.digest == release.digest), None)
-            return (known, False) if known else (self._add(release, training, versions), True)
+            return (known, False) if known else self._add(release, training)
 
-    def _add(self, release: Release, training: Training, versions: Sequence[Registered]) -> Registered:
+    def _add(self, release: Release, training: Training) -> tuple[Registered, bool]:
+        """Adds a version that MLflow does not have; one that it had keeps its number."""
         model = release.identity.model
-        latest = versions[0] if versions else None
-        before = (latest.semantic_version, self.store.read(model, latest.digest)) if latest else None
+        known = self.list_assigned(model)
+        before = next((one for one in known if one.digest == release.digest), None)
+        assigned = before or Assigned(
+            semantic_version=self._next(known, release), digest=release.digest, by=user_name()
+        )
         run = self.runs.record(training)
+        # First: a number that is once assigned stays so, whatever happens to MLflow's version.
+        self.keep(model, [assigned])
         if self.find_model(model) is None:
             self.client.create_registered_model(model)
+        tags = version_tags(assigned, is_clean=release.manifest.provenance.is_clean)
         created = self.client.create_model_version(
-            model,
-            source=f"athanor:/{model}/{release.digest}",
-            run_id=run,
-            tags={
-                DIGEST_TAG: release.digest,
-                VERSION_TAG: next_version(before, release),
-                CLEAN_TAG: "true" if release.manifest.provenance.is_clean else "false",
-                BY_TAG: user_name(),
-            },
+            model, source=make_source(model, release.digest), run_id=run, tags=tags
         )
-        return read_version(created, {})
+        version = read_version(created, {}, Ledger(versions=(assigned,)))
+        if version is None:
+            raise ServiceError(
+                f"MLflow created version {created.version} of {model} with another source than was given"
+            )
+        return version, before is None
+
+    def _next(self, known: Sequence[Assigned], release: Release) -> str:
+        """The next number: after the highest, by what changed since the newest release that is not lost altogether."""
+        model = release.identity.model
+        if not known:
+            return next_version(None, release)
+        present = {version.digest for version in self.list_versions(model)} | set(self.store.list_digests(model))
+        newest = next((one for one in known if one.digest in present), known[0])
+        return next_version((known[0].semantic_version, self.store.read(model, newest.digest)), release)
+
+    def keep(self, model: str, versions: Iterable[Assigned] = ()) -> None:
+        """Keeps in the ledger what it lacks: of these versions, and of the versions and moves that MLflow has."""
+        kept = self.store.read_ledger(model)
+        registered = self.find_model(model)
+        moves = {**(list_records(registered) if registered else {}), **kept.moves}
+        found = {one.digest: one for one in (*versions, *self.list_assigned(model))}
+        after = Ledger(
+            versions=tuple(sorted(found.values(), key=lambda one: one.order)), moves=dict(sorted(moves.items()))
+        )
+        if after != kept:
+            self.store.write_ledger(model, after)
 
     def promote(self, model: str, reference: str, why: str) -> Traffic:
         """Makes a version champion and publishes the traffic file; records no move if it is champion already.
@@ -146,7 +183,7 @@ class Registry(RegistryReader):
             ReleaseError: its copy in the store is damaged.
         """
         with self.writing():
-            version = self.find_version(model, reference)
+            version = self._require(model, reference)
             return self._move(version, Step("promote", "champion", _served(version)), why)
 
     def rollback(self, model: str, why: str) -> Traffic:
@@ -160,7 +197,7 @@ class Registry(RegistryReader):
             earlier = champion_before(self.list_moves(model))
             if earlier is None:
                 raise NotFoundError(f"{model} has no earlier champion to roll back to")
-            version = self.find_version(model, earlier.digest)
+            version = self._require(model, earlier.digest)
             return self._move(version, Step("rollback", "champion", _served(version)), why)
 
     def challenge(self, model: str, reference: str, weight: float, why: str) -> Traffic:
@@ -177,7 +214,7 @@ class Registry(RegistryReader):
             ReleaseError: its copy in the store is damaged.
         """
         with self.writing():
-            version = self.find_version(model, reference)
+            version = self._require(model, reference)
             return self._move(version, Step("challenge", "challenger", _served(version), weight), why)
 
     def shadow(self, model: str, reference: str, why: str) -> Traffic:
@@ -191,7 +228,7 @@ class Registry(RegistryReader):
             ReleaseError: its copy in the store is damaged.
         """
         with self.writing():
-            version = self.find_version(model, reference)
+            version = self._require(model, reference)
             return self._move(version, Step("shadow", "shadow", _served(version)), why)
 
     def withdraw(self, model: str, variant: str, why: str) -> Traffic:
@@ -209,15 +246,16 @@ class Registry(RegistryReader):
             moves = self.list_moves(model)
             served = moves[-1].traffic.served.get(part) if moves else None
             if served:
-                return self._move(self.find_version(model, served.digest), Step("withdraw", part, served), why)
+                return self._move(self._require(model, served.digest), Step("withdraw", part, served), why)
             if moves:
                 # The process that recorded the withdrawal may have died before it wrote the traffic file.
                 self.publish(moves[-1])
             raise NotFoundError(f"{model} has no {part} to withdraw; see `athanor registry traffic {model}`")
 
     def publish(self, move: Move) -> Traffic:
-        """Sets the aliases and writes the traffic file as the last move says."""
+        """Keeps the move in the ledger, sets the aliases and writes the traffic file as the last move says."""
         traffic = move.traffic
+        self.keep(traffic.model)
         versions = self.list_versions(traffic.model)
         for variant in VARIANTS:
             served = traffic.served.get(variant)
@@ -225,10 +263,20 @@ class Registry(RegistryReader):
             if served is None and named:
                 self.client.delete_registered_model_alias(traffic.model, variant)
             elif served and [version.digest for version in named] != [served.digest]:
-                number = self.find_version(traffic.model, served.digest).number
+                number = self._require(traffic.model, served.digest).number
                 self.client.set_registered_model_alias(traffic.model, variant, str(number))
         self.store.write_traffic(traffic)
         return traffic
+
+    def _require(self, model: str, reference: str) -> Registered:
+        """Finds a version; first restores it if it was deleted in MLflow. Raises NotFoundError, ReleaseError."""
+        with suppress(NotFoundError):
+            return self.find_version(model, reference)
+        lost = match(self.list_assigned(model), reference)
+        if len(lost) == 1 and lost[0].digest in self.store.list_digests(model):
+            release = self.store.read(model, lost[0].digest)
+            self._add(release, read_training(release))
+        return self.find_version(model, reference)
 
     def _move(self, version: Registered, step: Step, why: str) -> Traffic:
         """Writes record, aliases and traffic file in this order: serving never answers with an unrecorded release."""

@@ -2,7 +2,9 @@
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -18,7 +20,13 @@ DATABASE: Final = "ATHANOR_REGISTRY_URL"
 ARTIFACTS: Final = "ATHANOR_ARTIFACTS_URL"
 STORE: Final = STORE_VARIABLE
 
-_DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgresql+psycopg": "postgresql+psycopg"}
+_FILE: Final = "file:"
+_DRIVERS: Final = {
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
 _ALLOWED: Final = "sqlite:////absolute/path.db or postgresql://user:password@host:port/name"
 
 
@@ -59,9 +67,8 @@ class RegistrySettings(BaseModel):
         Raises:
             SettingsError: some are invalid; names their variables, and no value that could be a secret.
         """
-        default = URL.create("sqlite", database=str(home.registry / "mlflow.db"))
         return make_settings(
-            database_url=os.environ.get(DATABASE) or default.render_as_string(),
+            database_url=os.environ.get(DATABASE) or sqlite_url(home.registry / "mlflow.db"),
             artifacts_url=os.environ.get(ARTIFACTS) or str(home.registry / "artifacts"),
             store_url=home.store_url,
         )
@@ -74,12 +81,26 @@ class RegistrySettings(BaseModel):
     @property
     def database_path(self) -> Path | None:
         """File of a SQLite database; None for a server."""
-        return Path(self.url.database or "").absolute() if self.url.drivername == "sqlite" else None
+        if self.url.drivername != "sqlite":
+            return None
+        name = self.url.database or ""
+        return Path(unquote(name.removeprefix(_FILE)) if name.startswith(_FILE) else name).absolute()
 
     @property
     def connection_url(self) -> str:
         """URL for MLflow and SQLAlchemy, password included."""
-        return self.url.render_as_string(hide_password=False)
+        path = self.database_path
+        return sqlite_url(path, self.url.query) if path else self.url.render_as_string(hide_password=False)
+
+    @property
+    def read_only_url(self) -> str:
+        """As `connection_url`, for connections that the database lets only read."""
+        path = self.database_path
+        if path:
+            return sqlite_url(path, {**self.url.query, "mode": "ro"})
+        given = self.url.query.get("options", "")
+        options = " ".join([*((given,) if isinstance(given, str) else given), "-c default_transaction_read_only=on"])
+        return self.url.update_query_dict({"options": options.strip()}).render_as_string(hide_password=False)
 
     @property
     def artifacts_root(self) -> str:
@@ -100,6 +121,16 @@ class RegistrySettings(BaseModel):
         for form in (given, self.connection_url, *sorted(forms, key=len, reverse=True)):
             words = words.replace(form, "***")
         return words
+
+
+def sqlite_url(path: Path, query: Mapping[str, str | Sequence[str]] = MappingProxyType({})) -> str:
+    """URL of a SQLite file. SQLite itself reads the path as a URI, so that `?`, `#` and `%` have no meaning in it.
+
+    The scheme names the driver, because MLflow takes what follows `sqlite:///` for a path and makes its folders.
+    """
+    database = _FILE + quote(os.fsencode(path))
+    url = URL.create("sqlite+pysqlite", database=database, query={**query, "uri": "true"})
+    return url.render_as_string()
 
 
 def make_settings(**values: object) -> RegistrySettings:

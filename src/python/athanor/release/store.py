@@ -2,6 +2,7 @@
 
 <store>/releases/<model>/<digest>/                   immutable releases; one without a manifest does not exist
 <store>/traffic/<model>.json                         the releases that answer; replaced as a whole
+<store>/ledger/<model>.json                          every version and move that was recorded; replaced as a whole
 <store>/signatures/<model>/<digest>/<key id>.json    signatures of releases
 """
 
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from athanor.errors import NotFoundError, ReleaseError
 from athanor.release.files import MANIFEST, Release, read_manifest, verify_release
+from athanor.release.ledger import Ledger
 from athanor.release.manifest import Manifest
 from athanor.release.storage.locations import open_storage
 from athanor.release.traffic import Traffic
@@ -88,7 +90,8 @@ class ReleaseStore:
             for digest in self._list_folders(model):
                 if not self._is_there(model, digest) and self._storage.last_written(_release(model, digest)) < latest:
                     self.remove(model, digest)
-        self._storage.remove_abandoned("traffic", older_than_s)
+        for folder in ("traffic", "ledger"):
+            self._storage.remove_abandoned(folder, older_than_s)
 
     def list_models(self) -> list[str]:
         """Models with a release."""
@@ -140,6 +143,21 @@ class ReleaseStore:
         except ValidationError as error:
             raise ReleaseError(f"{name} is not a traffic file: {error}") from None
 
+    def write_ledger(self, model: str, ledger: Ledger) -> None:
+        """Replaces the ledger of a model atomically."""
+        self._storage.write(_ledger(model), (ledger.model_dump_json(indent=2) + "\n").encode())
+
+    def read_ledger(self, model: str) -> Ledger:
+        """The ledger of a model; an empty one if there is none. Raises ReleaseError if it is damaged."""
+        content = self._storage.read_if_there(_ledger(model))
+        try:
+            return Ledger() if content is None else Ledger.model_validate_json(content)
+        except ValidationError as error:
+            raise ReleaseError(
+                f"{self._storage.name(_ledger(model))} is not a ledger: {error.errors()[0]['msg']}. "
+                "Restore it from a backup, or write it again from MLflow by `athanor registry doctor --mend`"
+            ) from None
+
     def _list_folders(self, model: str) -> list[str]:
         return [name for name in self._storage.list_names(f"releases/{model}") if _is_digest(name)]
 
@@ -164,3 +182,7 @@ def _signatures(model: str, digest: str) -> str:
 
 def _traffic(model: str) -> str:
     return f"traffic/{model}.json"
+
+
+def _ledger(model: str) -> str:
+    return f"ledger/{model}.json"

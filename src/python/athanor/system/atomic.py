@@ -111,6 +111,10 @@ def _written(path: Path, content: bytes, durable: bool = True) -> Iterator[Path]
             if durable:
                 os.fsync(file.fileno())
             yield temporary
+        except OSError as error:
+            # What fails to write to an open file, as on a full disk, names none.
+            error.filename = error.filename or str(path)
+            raise
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -1,25 +1,42 @@
 """Shared by all command-line apps: progress, errors and results."""
 
 import dataclasses
+import errno
 import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Column, Table
 
-from athanor.errors import AthanorError
+from athanor.errors import AthanorError, StorageError
 from athanor.home import VARIABLE
 from athanor.version import VERSION
 
 if TYPE_CHECKING:
     from athanor.progress import Progress
+
+_WRITABLE: Final = "choose a folder that this user can write to, such as another --home"
+_SPACE: Final = "free some space, or choose a folder with more of it, such as another --home"
+_REMEDIES: Final = {
+    errno.EROFS: _WRITABLE,
+    errno.EACCES: _WRITABLE,
+    errno.EPERM: _WRITABLE,
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: _SPACE,
+    errno.EIO: "check the disk",
+    errno.ENOTDIR: "give the path of a folder",
+    errno.EISDIR: "give the path of a file",
+    errno.ENAMETOOLONG: "choose a shorter path",
+    errno.EMFILE: "raise the limit of open files: ulimit -n",
+}
 
 # Results go to standard output, everything else to standard error.
 out = Console()
@@ -71,14 +88,27 @@ def _print_version(wanted: bool) -> None:
 
 
 def run_app(app: typer.Typer) -> None:
-    """Runs an app. Prints an AthanorError to standard error and exits with its status."""
+    """Runs an app. Prints an AthanorError to standard error and exits with its status; so with an OSError of a path."""
     try:
-        app()
+        with _storage_errors():
+            app()
     except AthanorError as error:
         err.print(f"[red]{error.code}[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         for violation in getattr(error, "violations", ()):
             err.print(f"  - {escape(violation.description)}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_status)
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    """Turns an error of the file system into words with a remedy. Any other error of the system stays a defect."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REMEDIES:
+            raise
+        paths = ", ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
+        raise StorageError(f"{paths or 'a file'}: {error.strerror}; {_REMEDIES[error.errno]}") from error
 
 
 def show(result: Any, as_json: bool, table: Callable[[], RenderableType]) -> None:

@@ -6,10 +6,21 @@ was being registered when its process died; mending registers it.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from athanor.errors import AthanorError, NotFoundError, ReleaseError
+from athanor.registry.care.findings import Difference, Finding
+from athanor.registry.care.outside import (
+    examine_kept,
+    examine_ledger,
+    examine_model,
+    examine_renamed,
+    examine_version,
+    find_renamed,
+    is_readable,
+)
 from athanor.registry.history import Move, Registered
 from athanor.registry.moves import follows
 from athanor.registry.registry import Registry
@@ -17,30 +28,7 @@ from athanor.registry.tracking.runs import read_training
 from athanor.release.files import Release, read_release
 from athanor.release.traffic import VARIANTS, Traffic
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One difference.
-
-    Attributes:
-        what: the difference, in a sentence.
-        remedy: what mending does or did; "" if only a person can mend it.
-        is_mended: whether it was mended.
-    """
-
-    model: str
-    what: str
-    remedy: str
-    is_mended: bool = False
-
-
-@dataclass(frozen=True)
-class _Difference:
-    """A difference, and how to mend it."""
-
-    what: str
-    remedy: str = ""
-    mend: Callable[[], object] | None = None
+_REGISTER: Final = "registers it; `registry gc` would remove it"
 
 
 def examine(registry: Registry, candidates: Path, mend: bool = False) -> list[Finding]:
@@ -51,20 +39,29 @@ def examine(registry: Registry, candidates: Path, mend: bool = False) -> list[Fi
 
     Raises:
         ConflictError: another process is writing.
+        StorageError: `mend`, where this process may not write.
     """
-    with registry.writing():
-        return [
-            _report(model, difference, mend)
-            for model in _list_models(registry)
-            for difference in _examine(registry, model, candidates / model)
-        ]
+    with registry.writing() if mend else registry.unchanging():
+        return list(_examine_all(registry, candidates, mend))
+
+
+def _examine_all(registry: Registry, candidates: Path, mend: bool) -> Iterator[Finding]:
+    renamed = find_renamed(registry)
+    for original, name in renamed.items():
+        yield _report(original, examine_renamed(registry, original, name), mend)
+    # Under its other name, a model differs in everything.
+    left = set() if mend else {*renamed, *renamed.values()}
+    for model in _list_models(registry):
+        if model not in left:
+            for difference in _examine(registry, model, candidates / model):
+                yield _report(model, difference, mend)
 
 
 def _list_models(registry: Registry) -> list[str]:
     return sorted({*registry.list_models(), *registry.store.list_models(), *registry.runs.list_models()})
 
 
-def _report(model: str, found: _Difference, mend: bool) -> Finding:
+def _report(model: str, found: Difference, mend: bool) -> Finding:
     if not (mend and found.mend):
         return Finding(model, found.what, found.remedy)
     try:
@@ -74,57 +71,90 @@ def _report(model: str, found: _Difference, mend: bool) -> Finding:
     return Finding(model, found.what, found.remedy, is_mended=True)
 
 
-def _examine(registry: Registry, model: str, candidates: Path) -> Iterator[_Difference]:
+def _examine(registry: Registry, model: str, candidates: Path) -> Iterator[Difference]:
     """In this order: each check sees what was mended before it."""
     yield from _examine_runs(registry, model)
-    yield from _examine_unregistered(registry, model)
+    yield from examine_ledger(registry, model)
+    if not is_readable(registry, model):
+        return
+    yield from _examine_unregistered(registry, model, candidates)
+    yield from examine_model(registry, model)
     recorded = registry.runs.list_recorded(model)
     for version in registry.list_versions(model):
         yield from _examine_version(registry, version, candidates, version.digest in recorded)
     moves = registry.list_moves(model)
     yield from _examine_moves(moves, registry.list_versions(model))
     yield from _examine_traffic(registry, model, moves[-1] if moves else None)
+    yield from examine_kept(registry, model)
 
 
-def _examine_runs(registry: Registry, model: str) -> Iterator[_Difference]:
+def _examine_runs(registry: Registry, model: str) -> Iterator[Difference]:
     for run in registry.runs.list_unfinished(model):
-        yield _Difference(
+        yield Difference(
             f"the record of a training, run {run}, was never finished",
             "removes it; registering its release records it again",
             lambda run=run: registry.runs.remove(model, run),  # type: ignore[misc]
         )
 
 
-def _examine_unregistered(registry: Registry, model: str) -> Iterator[_Difference]:
+def _examine_unregistered(registry: Registry, model: str, candidates: Path) -> Iterator[Difference]:
     registered = {version.digest for version in registry.list_versions(model)}
-    for digest in sorted(set(registry.store.list_digests(model)) - registered):
-        yield _Difference(
-            f"the store holds release {digest[:12]}, which has no version",
-            "registers it; `registry gc` would remove it",
-            # Its registration was allowed when it began.
-            lambda digest=digest: registry.register(registry.store.read(model, digest), allow_dirty=True),  # type: ignore[misc]
+    assigned = {one.digest: one.semantic_version for one in registry.list_assigned(model)}
+    published = set(registry.store.list_digests(model))
+    for digest in sorted((published | assigned.keys()) - registered, key=lambda digest: (digest in assigned, digest)):
+        what = (
+            f"version {assigned[digest]} was deleted in MLflow"
+            if digest in assigned
+            else f"the store holds release {digest[:12]}, which has no version"
         )
+        remedy = "registers it again under its number" if digest in assigned else _REGISTER
+        if digest in published:
+            yield Difference(what, remedy, partial(_register, registry, partial(registry.store.read, model, digest)))
+        elif _find_candidate(candidates / digest):
+            yield Difference(what, remedy, partial(_register, registry, partial(read_release, candidates / digest)))
+        else:
+            yield Difference(f"{what}, and the store has no copy of release {digest[:12]}")
+
+
+def _register(registry: Registry, read: Callable[[], Release]) -> None:
+    # Its registration was allowed when it began.
+    registry.register(read(), allow_dirty=True)
 
 
 def _examine_version(
     registry: Registry, version: Registered, candidates: Path, is_recorded: bool
-) -> Iterator[_Difference]:
+) -> Iterator[Difference]:
     try:
         release = registry.store.read(version.model, version.digest)
     except (NotFoundError, ReleaseError) as error:
         again = _find_candidate(candidates / version.digest)
-        yield _Difference(
+        yield Difference(
             f"the store has no intact copy of version {version.semantic_version}: {error}",
             "publishes the copy that training wrote" if again else "",
             (lambda: _publish_again(registry, again)) if again else None,
         )
         return
     if not is_recorded:
-        yield _Difference(
+        yield Difference(
             f"the training of version {version.semantic_version} is not recorded",
             "records it from the release",
             lambda: registry.runs.record(read_training(release)),
         )
+    elif altered := registry.runs.list_altered(read_training(release)):
+        yield Difference(
+            f"the record of the training of version {version.semantic_version} was changed outside of Athanor: "
+            f"{', '.join(altered)}",
+            "removes it, and records it again from the release",
+            lambda: _record_again(registry, release),
+        )
+    yield from examine_version(registry, version, release)
+
+
+def _record_again(registry: Registry, release: Release) -> None:
+    training = read_training(release)
+    if run := registry.runs.find(training.record.model, release.digest):
+        registry.runs.remove(training.record.model, run)
+    registry.runs.record(training)
 
 
 def _find_candidate(folder: Path) -> Release | None:
@@ -138,25 +168,25 @@ def _publish_again(registry: Registry, release: Release) -> None:
     registry.store.publish(release)
 
 
-def _examine_moves(moves: Sequence[Move], versions: Sequence[Registered]) -> Iterator[_Difference]:
+def _examine_moves(moves: Sequence[Move], versions: Sequence[Registered]) -> Iterator[Difference]:
     """Records are never rewritten: an inconsistent history is left to people."""
     registered = {version.digest for version in versions}
     before: Traffic | None = None
     for expected, move in enumerate(moves, start=1):
         if move.revision != expected:
-            yield _Difference(f"move {expected} is missing from the history; the next one is {move.revision}")
+            yield Difference(f"move {expected} is missing from the history; the next one is {move.revision}")
             return
         replaced = before.served.get(move.variant) if before else None
         if move.from_digest != (replaced.digest if replaced else None):
-            yield _Difference(f"move {expected} starts from {move.from_version}, which was not the {move.variant} then")
+            yield Difference(f"move {expected} starts from {move.from_version}, which was not the {move.variant} then")
         elif not follows(before, move):
-            yield _Difference(f"move {expected}, a {move.kind}, records traffic that does not follow from it")
+            yield Difference(f"move {expected}, a {move.kind}, records traffic that does not follow from it")
         if move.digest not in registered:
-            yield _Difference(f"move {expected} names version {move.semantic_version}, which is not registered")
+            yield Difference(f"move {expected} names version {move.semantic_version}, which is not registered")
         before = move.traffic
 
 
-def _examine_traffic(registry: Registry, model: str, last: Move | None) -> Iterator[_Difference]:
+def _examine_traffic(registry: Registry, model: str, last: Move | None) -> Iterator[Difference]:
     if last is None:
         yield from _examine_unmoved(registry, model)
         return
@@ -164,7 +194,7 @@ def _examine_traffic(registry: Registry, model: str, last: Move | None) -> Itera
     found = _read_aliases(registry, model)
     if found != wanted:
         different = [variant for variant in VARIANTS if found.get(variant) != wanted.get(variant)]
-        yield _Difference(
+        yield Difference(
             f"by the last move, {last.revision}, {_describe(wanted, different)}; "
             f"by the aliases {_describe(found, different)}",
             "sets the aliases and writes the traffic file as the history says",
@@ -172,22 +202,22 @@ def _examine_traffic(registry: Registry, model: str, last: Move | None) -> Itera
         )
     traffic = _read_traffic(registry, model)
     if traffic != last.traffic:
-        yield _Difference(
+        yield Difference(
             f"by the last move, {last.revision}, {_describe_traffic(last.traffic)}; {_describe_file(traffic)}",
             "writes the traffic file as the history says",
             lambda: registry.publish(last),
         )
 
 
-def _examine_unmoved(registry: Registry, model: str) -> Iterator[_Difference]:
+def _examine_unmoved(registry: Registry, model: str) -> Iterator[Difference]:
     for variant, versions in _read_aliases(registry, model).items():
-        yield _Difference(
+        yield Difference(
             f"{versions} is {variant} by its alias, and no move made it so",
             "removes the alias",
             lambda variant=variant: registry.client.delete_registered_model_alias(model, variant),  # type: ignore[misc]
         )
     if _read_traffic(registry, model) is not None:
-        yield _Difference("there is a traffic file, but no move published it; promote a version")
+        yield Difference("there is a traffic file, but no move published it; promote a version")
 
 
 def _read_aliases(registry: Registry, model: str) -> dict[str, str]:

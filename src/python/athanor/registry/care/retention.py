@@ -35,9 +35,10 @@ def collect(registry: Registry, home: Home, model: str, older_than: timedelta, d
         ConflictError: the traffic file names a release without a version: this is not the store's registry, or it is
             damaged. Nothing was removed.
     """
-    with registry.writing():
-        registered = {version.digest for version in registry.list_versions(model)}
-        _require_own_store(registry, model, registered)
+    with registry.unchanging() if dry_run else registry.writing():
+        _require_own_store(registry, model, {version.digest for version in registry.list_versions(model)})
+        # Also versions that were deleted in MLflow: they can be restored.
+        registered = {version.digest for version in registry.list_assigned(model)}
         until = datetime.now(UTC) - older_than
         candidates = tuple(_find_candidates(home.candidates / model, registered, until))
         published = tuple(_find_published(registry, model, registered, until))

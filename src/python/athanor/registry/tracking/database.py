@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,11 +16,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.entities import PagedList
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from athanor.errors import ServiceError, SettingsError
-from athanor.registry.settings import ARTIFACTS, DATABASE, RegistrySettings
+from athanor.errors import ServiceError, SettingsError, StorageError
+from athanor.registry.settings import ARTIFACTS, DATABASE, RegistrySettings, sqlite_url
 from athanor.registry.tracking.lock import WriterLock
 from athanor.system.atomic import rename_file, temporary_folder
 
@@ -105,14 +105,14 @@ def _make_tables(settings: RegistrySettings, lock: WriterLock) -> None:
                 _make_file(path, settings.artifacts_root)
             else:
                 _migrate(settings.connection_url, settings.artifacts_root)
-    except OSError as error:
+    except (OSError, StorageError) as error:
         raise SettingsError(f"{DATABASE}: the database {settings.name} cannot be made: {error}") from None
 
 
 def _make_file(path: Path, artifacts_root: str) -> None:
     """Makes SQLite's tables, one by one, in a temporary file, and renames it when it has all of them."""
     with temporary_folder(path.parent) as folder:
-        _migrate(f"sqlite:///{folder / path.name}", artifacts_root)
+        _migrate(sqlite_url(folder / path.name), artifacts_root)
         rename_file(folder / path.name, path)
 
 
@@ -131,11 +131,13 @@ def _follow_artifacts(client: MlflowClient, settings: RegistrySettings, lock: Wr
         for found in client.search_experiments(view_type=ViewType.ALL)
         if found.artifact_location.startswith(_FOLDER) and found.artifact_location != f"{root}/{found.name}"
     }
-    for before, now in moved.items():
-        # Otherwise the setting changed, and the stored artifacts are still where they were.
-        if Path(url2pathname(urlsplit(now).path)).is_dir():
-            with lock.held():
-                _move_artifacts(settings, before, now)
+    # On a read-only copy, they stay as they are: what is read from it does not need them.
+    with suppress(StorageError, OperationalError):
+        for before, now in moved.items():
+            # Otherwise the setting changed, and the stored artifacts are still where they were.
+            if Path(url2pathname(urlsplit(now).path)).is_dir():
+                with lock.held():
+                    _move_artifacts(settings, before, now)
 
 
 def _move_artifacts(settings: RegistrySettings, before: str, now: str) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from athanor.errors import ConflictError
+from athanor.errors import ConflictError, StorageError
 from athanor.registry.settings import RegistrySettings
 from athanor.system.locks import acquire
 
@@ -29,7 +29,12 @@ class WriterLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Holds the lock. Raises ConflictError if another process holds it for longer than `patience_s`."""
+        """Holds the lock.
+
+        Raises:
+            ConflictError: another process holds it for longer than `patience_s`.
+            StorageError: it lies where this process may not write.
+        """
         with self._of_threads:
             if self._depth:
                 yield
@@ -49,6 +54,11 @@ class WriterLock:
             lock = acquire(path, timeout_s=self._patience_s, mode=0o666)
         except TimeoutError:
             raise self._busy() from None
+        except OSError as error:
+            raise StorageError(
+                f"the registry {self._settings.name} cannot be changed: {error.strerror}: {error.filename}. Commands "
+                "that only read still work"
+            ) from None
         with lock:
             yield
 

@@ -29,6 +29,8 @@ _KIND: Final = "athanor.kind"
 _STATUS: Final = "athanor.status"
 _DIGEST: Final = "digest"
 _LONGEST_SUFFIX: Final = 8
+# Tags that MLflow sets itself: the run's name, its author, its parent.
+_OF_MLFLOW: Final = "mlflow."
 # MLflow makes it for runs without an experiment.
 _DEFAULT_EXPERIMENT: Final = "0"
 
@@ -100,6 +102,18 @@ class Runs:
         runs = self._search(model, {f"tags.`{_STATUS}`": "passed", "attributes.status": "FINISHED"})
         return {str(run.data.tags[_DIGEST]) for run in runs if _DIGEST in run.data.tags}
 
+    def list_altered(self, training: Training) -> list[str]:
+        """What differs from a recorded training in its run: names of tags, parameters and metrics, sorted."""
+        if training.identity is None or (run_id := self.find(training.record.model, training.identity.digest)) is None:
+            return []
+        run = self._client.get_run(run_id)
+        tags = {name: value for name, value in run.data.tags.items() if not name.startswith(_OF_MLFLOW)}
+        parameters = _texts(_parameters(training))
+        metrics = {_clean(name): value for name, value, _ in _metrics(training)}
+        pairs = ((tags, _tags(training)), (run.data.params, parameters), (run.data.metrics, metrics))
+        altered = {name for found, wanted in pairs for name in {*found, *wanted} if found.get(name) != wanted.get(name)}
+        return sorted(altered | ({"name"} if run.info.run_name != _name_run(training) else set()))
+
     def list_models(self) -> list[str]:
         """Models with a training, recorded completely or in part."""
         experiments = self._client.search_experiments(view_type=ViewType.ALL)
@@ -145,11 +159,10 @@ class Runs:
 
     def _log(self, run_id: str, parameters: Mapping[str, Any], metrics: Iterable[tuple[str, float, int]]) -> None:
         at = int(time.time() * 1000)
-        texts = {name: str(value) for name, value in parameters.items()}
         self._client.log_batch(
             run_id,
             metrics=[Metric(_clean(name), value, at, step) for name, value, step in metrics],
-            params=[Param(name, value) for name, value in _fit(texts, MAX_PARAM_VAL_LENGTH).items()],
+            params=[Param(name, value) for name, value in _texts(parameters).items()],
         )
 
     def _keep_documents(self, run_id: str, training: Training) -> None:
@@ -222,6 +235,10 @@ def _metrics(training: Training) -> Iterator[tuple[str, float, int]]:
         yield name, float(getattr(record, name)), 0
     for name, seconds in record.seconds.items():
         yield f"seconds.{name}", seconds, 0
+
+
+def _texts(parameters: Mapping[str, Any]) -> dict[str, str]:
+    return _fit({name: str(value) for name, value in parameters.items()}, MAX_PARAM_VAL_LENGTH)
 
 
 def _fit(texts: Mapping[str, str], longest: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""MLflow's own pages on the registry's database, in the foreground."""
+"""MLflow's own pages on the registry's database, read-only, in the foreground."""
 
 import os
 import signal
@@ -14,6 +14,7 @@ from typing import Final
 
 from athanor.errors import ServiceError, SettingsError
 from athanor.registry.settings import RegistrySettings
+from athanor.registry.tracking import pages
 
 _GRACE_S: Final = 5.0
 _POLL_S: Final = 0.02
@@ -28,7 +29,7 @@ def serve(settings: RegistrySettings, host: str, port: int) -> None:
         ServiceError: the server exited on its own.
     """
     _require_free(host, port)
-    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", pages.__name__, host, str(port)]
     # The one waiting primitive that a signal handler may use.
     endings: SimpleQueue[int | None] = SimpleQueue()
     with _on_signal(lambda: endings.put(None)):
@@ -38,7 +39,7 @@ def serve(settings: RegistrySettings, host: str, port: int) -> None:
         status = endings.get()
         _end(server)
     if status is not None:
-        raise ServiceError(f"MLflow's server exited with status {status}; its output is above")
+        raise ServiceError(f"the server of MLflow's pages exited with status {status}; its output is above")
 
 
 def _require_free(host: str, port: int) -> None:
@@ -54,10 +55,8 @@ def _environment(settings: RegistrySettings) -> Mapping[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": paths,
-        "MLFLOW_BACKEND_STORE_URI": settings.connection_url,
-        "MLFLOW_REGISTRY_STORE_URI": settings.connection_url,
-        "MLFLOW_DEFAULT_ARTIFACT_ROOT": settings.artifacts_root,
-        "MLFLOW_ARTIFACTS_DESTINATION": settings.artifacts_root,
+        pages.DATABASE: settings.read_only_url,
+        pages.ARTIFACTS: settings.artifacts_root,
         # It would start workers for jobs, and there are none.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }

@@ -11,8 +11,6 @@ from typing import Any, Final, NoReturn, TypeAlias
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError
-from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from athanor.errors import AthanorError, InvalidRequestError, OverloadedError, ServiceError
 from athanor.features.features import Model
@@ -23,6 +21,8 @@ from athanor.serving.doors.handler import REQUEST_ID, Call, RequestHandler, head
 from athanor.serving.doors.health import HEALTH, HEALTH_SERVICE
 from athanor.serving.formats import inference, inference_messages, inspection, typed
 from athanor.serving.formats.problems import to_grpc_code, to_rpc_status
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 from inference import open_inference_pb2
 
 _INSPECTION: Final = inspection_pb2.DESCRIPTOR.services_by_name["InspectionService"]
