@@ -241,8 +241,8 @@ def _to_instant(value: bytes | str) -> Any:
 
 
 def locate(row: int, column: str) -> str:
-    """Names a value for the caller."""
-    return f"inputs.{column}[{row}]"
+    """Names a value for the caller, or a row if the column is ""."""
+    return f"inputs.{column}[{row}]" if column else f"inputs[{row}]"
 
 
 def shape_of(given: Iterable[Any]) -> tuple[int, ...]:
