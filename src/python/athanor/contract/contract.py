@@ -132,13 +132,13 @@ def _wire(field: FieldDescriptor) -> list[int | bool | str]:
 
 def _promise(column: Column) -> dict[str, Any]:
     promise = asdict(column)
-    del promise["description"], promise["example"], promise["name"]
+    del promise["description"], promise["example"], promise["name"], promise["is_32_bit"]
     return promise | {
         "kind": column.kind.value,
         "roles": sorted(role.name for role in column.roles),
         "categories": sorted(column.categories),
-        "minimum": column.minimum if isfinite(column.minimum) else None,
-        "maximum": column.maximum if isfinite(column.maximum) else None,
+        "minimum": column.shorten(column.minimum) if isfinite(column.minimum) else None,
+        "maximum": column.shorten(column.maximum) if isfinite(column.maximum) else None,
     }
 
 

@@ -39,12 +39,12 @@ class Graph:
         """Probability of the positive class for each row; float64 of length n."""
         arrays: dict[str, NDArray[Any]] = {"numeric": features.numeric, "categorical": features.categorical}
         outputs = self._session.run(["probabilities"], {name: arrays[name] for name in self._inputs})
-        return _clip(np.asarray(outputs[0][:, 1], dtype=np.float64))
+        return _clip(np.asarray(outputs[0][:, 1], dtype=np.float64), 0.0, 1.0)
 
 
-def _clip(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Moves what rounding moved out of 0 to 1 back: a forest's float32 sum may exceed 1 by 1e-7. Leaves the rest."""
-    clipped = np.clip(probabilities, 0, 1)
+def _clip(probabilities: NDArray[np.float64], lowest: float, highest: float) -> NDArray[np.float64]:
+    """Moves what rounding moved out of a range back: a forest's float32 sum may exceed 1 by 1e-7. Leaves the rest."""
+    clipped = np.clip(probabilities, lowest, highest)
     is_rounding = np.abs(clipped - probabilities) <= TOLERANCE
     return clipped if is_rounding.all() else np.where(is_rounding, clipped, probabilities)
 
@@ -55,12 +55,16 @@ def find_invalid(prediction: Column, probabilities: NDArray[np.float64]) -> tupl
     Args:
         prediction: the contract's column.
     """
-    lowest, highest = max(prediction.minimum, 0.0), min(prediction.maximum, 1.0)
+    lowest, highest = _range_of(prediction)
     # Comparisons with NaN are false.
     if not len(probabilities) or (probabilities.min() >= lowest and probabilities.max() <= highest):
         return ()
     required = replace(prediction, kind=Kind.NUMBER, minimum=lowest, maximum=highest, may_be_missing=False)
     return validate([required], {prediction.name: probabilities})
+
+
+def _range_of(prediction: Column) -> tuple[float, float]:
+    return max(prediction.minimum, 0.0), min(prediction.maximum, 1.0)
 
 
 class Predictor:
@@ -93,7 +97,11 @@ class Predictor:
 
     def answer(self, features: FeatureArrays) -> NDArray[np.float64]:
         """Probabilities, as `predict`, from the features of `n` rows."""
-        return self._graph.predict_probability(features)
+        probabilities = self._graph.predict_probability(features)
+        lowest, highest = _range_of(self.model.contract.prediction)
+        # The graph has settled the usual range. Its float32 numbers may exceed a narrower one by rounding too.
+        is_usual = (lowest, highest) == (0.0, 1.0)
+        return probabilities if is_usual else _clip(probabilities, lowest, highest)
 
     def _check_code(self) -> None:
         identity = self.release.identity

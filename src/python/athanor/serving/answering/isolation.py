@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from athanor.contract.columns import Columns
+from athanor.contract.columns import Column, Columns
 from athanor.contract.validation import shown
 from athanor.errors import FieldViolation, NotComputableError
 from athanor.release.predictor import Predictor
@@ -67,15 +67,16 @@ def _take(columns: Columns, rows: slice) -> Columns:
 
 def _describe(predictor: Predictor, columns: Columns, row: int, locate: Locate) -> list[FieldViolation]:
     """One violation for each value at fault; one for the row if no value is at fault alone."""
-    names = _find_columns(predictor, columns, row)
-    if not names:
+    found = _find_columns(predictor, columns, row)
+    if not found:
         return [_violate(locate(row, ""), "is valid, but the model fails on its values together; change one")]
     return [
         _violate(
-            locate(row, name),
-            f"{shown(columns[name][row])} is valid, but the model fails on it; give a value as in its training",
+            locate(row, column.name),
+            f"{shown(column.shorten(columns[column.name][row]))} is valid, but the model fails on it; "
+            "give a value as in its training",
         )
-        for name in names
+        for column in found
     ]
 
 
@@ -83,11 +84,11 @@ def _violate(field: str, description: str) -> FieldViolation:
     return FieldViolation(field, "COMPUTABLE", description)
 
 
-def _find_columns(predictor: Predictor, columns: Columns, row: int) -> list[str]:
+def _find_columns(predictor: Predictor, columns: Columns, row: int) -> list[Column]:
     """Columns whose value makes a row fail that is fine otherwise: one of the release's reference rows."""
     names = [column.name for column in predictor.model.contract.columns]
     table: dict[str, Any] = {name: np.repeat(predictor.example[name], len(names)) for name in names}
     for position, name in enumerate(names):
         table[name][position] = columns[name][row]
     failing = find_failing(lambda rows: predictor.predict(_take(table, rows)), len(names), len(names))
-    return [names[position] for position in failing]
+    return [predictor.model.contract.columns[position] for position in failing]

@@ -72,7 +72,7 @@ def datatype_of(column: Column) -> str:
     if column.kind is Kind.TIMESTAMP:
         return "INT64"
     if column.kind is Kind.NUMBER or column.may_be_missing:
-        return "FP64"
+        return "FP32" if column.is_32_bit else "FP64"
     return "BOOL" if column.kind is Kind.BOOLEAN else "INT64"
 
 
@@ -192,7 +192,7 @@ def _to_array(column: Column, tensor: Tensor) -> tuple[NDArray[Any], Sequence[Fi
         if tensor.datatype == BYTES:
             return _read_each(column, tensor.values, _to_instant, np.datetime64("NaT", "us"))
         return _bound(np.asarray(tensor.values, dtype=np.int64)), ()
-    return np.asarray(tensor.values, dtype=np.float64), ()
+    return column.round(np.asarray(tensor.values, dtype=np.float64)), ()
 
 
 def _bound(instants: NDArray[np.int64]) -> NDArray[Any]:
