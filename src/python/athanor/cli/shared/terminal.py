@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -73,12 +74,18 @@ def _print_version(wanted: bool) -> None:
 def run_app(app: typer.Typer) -> None:
     """Runs an app. Prints an AthanorError to standard error and exits with its status."""
     try:
-        app()
+        app(prog_name=_program_name(app))
     except AthanorError as error:
         err.print(f"[red]{error.code}[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         for violation in getattr(error, "violations", ()):
             err.print(f"  - {escape(violation.description)}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_status)
+
+
+def _program_name(app: typer.Typer) -> str:
+    """As people type it: the binary's file, "client.pex". Python would say "python -m athanor.cli.client.app"."""
+    binary = os.environ.get("PEX")
+    return Path(binary).name if binary else str(app.info.name)
 
 
 def show(result: Any, as_json: bool, table: Callable[[], RenderableType]) -> None:
