@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from athanor.contract.assignment import describe_assignment
 from athanor.errors import InputError, NotFoundError
 from athanor.home import Home
 from athanor.registry.history import (
@@ -24,7 +25,7 @@ from athanor.registry.tracking.database import connect, database_errors
 from athanor.registry.tracking.lock import WriterLock
 from athanor.registry.tracking.runs import Runs, Training, describe_gates, read_training
 from athanor.registry.versioning import next_version
-from athanor.release.files import Release
+from athanor.release.files import CONTRACT, Release
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import TrainingRecord
 from athanor.release.store import ReleaseStore
@@ -177,6 +178,10 @@ class Registry(RegistryReader):
         with self.writing():
             version = self.find_version(model, reference)
             return self._move(version, Step("challenge", "challenger", _served(version), weight), why)
+
+    def describe_assignment(self, model: str, challenger: Served) -> str:
+        """How a request is assigned to champion or challenger, by the challenger's contract."""
+        return describe_assignment(self.store.read(model, challenger.digest).json(CONTRACT))
 
     def shadow(self, model: str, reference: str, why: str) -> Traffic:
         """Makes a version shadow, replacing the present one: it gets each request too, and its answers are never sent.

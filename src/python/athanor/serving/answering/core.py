@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
+from athanor.contract.assignment import tells_callers_apart
 from athanor.contract.columns import Columns
 from athanor.contract.contract import Contract
 from athanor.contract.messages import to_columns
@@ -75,7 +76,12 @@ class Answer:
 
 
 class Core:
-    """Answers questions about one model, by the releases that take traffic."""
+    """Answers questions about one model, by the releases that take traffic.
+
+    Attributes:
+        sticks_by_request_id: whether the contract's key cannot tell callers apart, so that a question without a sticky
+            key needs its request's id as one.
+    """
 
     def __init__(self, model: Model, store: ReleaseStore, max_rows: int, require_signature: Path | None = None) -> None:
         """Loads and proves what takes traffic.
@@ -91,6 +97,7 @@ class Core:
         self.request_class = GetMessageClass(model.contract.predict.input_type)
         self.response_class = GetMessageClass(model.contract.predict.output_type)
         self.max_rows = max_rows
+        self.sticks_by_request_id = not tells_callers_apart(model.contract.promises)
         # Replaced as a whole, so that an answer never mixes two traffic files.
         self.traffic: LoadedTraffic = load_traffic(model, store, store.read_traffic(model.name), require_signature)
 
