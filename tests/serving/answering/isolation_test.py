@@ -88,6 +88,21 @@ def test_the_error_names_the_value_as_its_door_does(strict: Core) -> None:
     assert [v.field for v in error.violations] == ["inputs.carrier[1]"]
 
 
+def test_a_missing_value_is_named_as_such(strict: Core) -> None:
+    def compute(columns: Any) -> Any:
+        if np.isnan(columns["temperature"]).any():
+            raise ZeroDivisionError
+        return MODEL.features.compute(columns)
+
+    champion = strict.traffic.champion.predictor
+    champion.example = {**champion.example, "temperature": np.array([39.0])}
+    strict.model = _with_features(strict, compute)
+    (error,) = strict.answer_together([ask(strict, make_flight(temperature=None))])
+    assert isinstance(error, NotComputableError)
+    assert [v.field for v in error.violations] == ["flights[0].temperature"]
+    assert error.violations[0].description.startswith("a missing value is valid, but the model fails on it")
+
+
 def test_rows_are_named_up_to_a_limit(strict: Core) -> None:
     flights = [make_flight(carrier=_NEW)] * 10_000
     runs: list[int] = []

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns
+from athanor.contract.messages import is_missing
 from athanor.contract.validation import shown
 from athanor.errors import FieldViolation, NotComputableError
 from athanor.release.predictor import Predictor
@@ -73,11 +75,15 @@ def _describe(predictor: Predictor, columns: Columns, row: int, locate: Locate) 
     return [
         _violate(
             locate(row, column.name),
-            f"{shown(column.shorten(columns[column.name][row]))} is valid, but the model fails on it; "
+            f"{_show(column, columns[column.name][row : row + 1])} is valid, but the model fails on it; "
             "give a value as in its training",
         )
         for column in found
     ]
+
+
+def _show(column: Column, values: NDArray[Any]) -> str:
+    return "a missing value" if is_missing(column, values)[0] else shown(column.shorten(values[0]))
 
 
 def _violate(field: str, description: str) -> FieldViolation:
