@@ -156,6 +156,15 @@ def test_features_that_fail_on_a_value_fail_its_request_alone(strict: Core, fail
     assert [v.field for v in large.violations] == ["flights[300].distance"]
 
 
+def test_a_failure_that_a_future_refuses_reaches_every_caller(strict: Core) -> None:
+    def compute(columns: Any) -> Any:
+        raise StopIteration
+
+    strict.model = _with_features(strict, compute)
+    found = _ask_all(strict, [ask(strict, *[make_flight()] * rows) for rows in (1, 1, 300)])
+    assert [type(each) for each in found] == [RuntimeError] * 3
+
+
 def test_the_event_loop_turns_while_the_requests_at_fault_are_found(strict: Core) -> None:
     """The model waits, off the loop, until the loop has turned."""
     failed, turned = [False], [False]

@@ -157,7 +157,7 @@ def _read(stream: TextIO, name: str, form: RowFormat, row_class: Callable[[], Me
         where = _locate(stream, error)
         yield InvalidRequestError(f"{name} is not UTF-8 text: {error.reason} at {where}; save it as UTF-8")
     except InvalidRequestError as error:
-        # What follows cannot be told apart.
+        # The rest of the file cannot be split into rows.
         yield error
 
 

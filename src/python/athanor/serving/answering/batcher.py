@@ -204,7 +204,12 @@ def _resolve(pending: Sequence[_Pending], answers: Sequence[Answer | BaseExcepti
         # The caller may have gone away meanwhile.
         if p.computed.done():
             continue
-        if isinstance(answer, BaseException):
+        if isinstance(answer, StopIteration):
+            # A future refuses it, and the caller would wait for ever.
+            failure = RuntimeError("the model raised StopIteration")
+            failure.__cause__ = answer
+            p.computed.set_exception(failure)
+        elif isinstance(answer, BaseException):
             p.computed.set_exception(answer)
         else:
             p.computed.set_result(Computed(answer, started_ns, ended_ns))
