@@ -10,10 +10,12 @@ from typing import Any, Final
 
 import grpc
 import pytest
-from client.scripted import ScriptedService, echo, fail, fail_times, refuse_short_flights
+from client.scripted import ScriptedService, bad_request, echo, fail, fail_times, refuse_short_flights
+from google.rpc import error_details_pb2
 from support.commands import environment
 
 from athanor.cli.client.app import DelayedBar
+from athanor.errors import FieldViolation
 
 _HEADER: Final = "scheduled_departure,carrier,flight_number,origin,destination,scheduled_arrival_minute,distance\n"
 _SECRET: Final = "athn_very-secret"  # noqa: S105 - opens nothing
@@ -22,11 +24,17 @@ _SECRET: Final = "athn_very-secret"  # noqa: S105 - opens nothing
 def _run(
     *arguments: object, stdin: str | None = None, variables: dict[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
+    return _start(*arguments, variables=variables, input=stdin if stdin is not None else "")
+
+
+def _start(
+    *arguments: object, variables: dict[str, str] | None = None, **options: Any
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "athanor.cli.client.app", "predict", "delays", *map(str, arguments)],
         env={**environment(), "COLUMNS": "200", **(variables or {})},
-        input=stdin if stdin is not None else "",
         capture_output=True,
+        **options,
         encoding="utf-8",
         timeout=120,
         check=False,
@@ -119,6 +127,75 @@ def test_a_bad_cell_is_named(target: str, tmp_path: Path) -> None:
     done = _run(path, "--target", target)
     assert done.returncode == 2
     assert "line 2, column distance: 'far' is not allowed; give a finite number" in done.stderr
+
+
+def _alias(folder: Path, table: Path, kind: str) -> Path:
+    """Another name of a file."""
+    alias = folder / "alias.csv"
+    if kind == "symlink":
+        alias.symlink_to(table)
+    elif kind == "hardlink":
+        alias.hardlink_to(table)
+    return {"same": table, "relative": folder / "deeper" / ".." / table.name}.get(kind, alias)
+
+
+@pytest.mark.parametrize("kind", ["same", "relative", "symlink", "hardlink"])
+@pytest.mark.parametrize("by_stdin", [False, True])
+def test_the_output_cannot_be_the_file_of_the_rows(
+    target: str, service: ScriptedService, tmp_path: Path, kind: str, by_stdin: bool
+) -> None:
+    (tmp_path / "deeper").mkdir()
+    table = _table(tmp_path, [100.0] * 3)
+    before = table.read_bytes()
+    output = _alias(tmp_path, table, kind)
+    with table.open() as stdin:
+        rows = ["-", "--format", "csv"] if by_stdin else [str(table)]
+        done = _start(*rows, "--target", target, "--output", output, stdin=stdin)
+    assert done.returncode == 2
+    assert f"INVALID_SETTING --output {output} is the file of the rows, {rows[0]}, and would replace it" in done.stderr
+    assert table.read_bytes() == before
+    assert service.asked == 0
+
+
+def test_what_cannot_be_read_is_named_before_anything_is_sent(
+    target: str, service: ScriptedService, tmp_path: Path
+) -> None:
+    table = _table(tmp_path, [100.0] * 50)
+    with table.open("a") as file:
+        file.write("far\n2013-01-01T10:15:00Z,UA,1,EWR,IAH,819,far\n")
+    done = _run(table, "--target", target, "--batch-rows", 10)
+    assert done.returncode == 2
+    assert "2 rows cannot be read" in done.stderr
+    assert "line 52 has 1 cells" in done.stderr
+    assert "line 53, column distance: 'far'" in done.stderr
+    assert service.asked == 0
+
+
+def test_usage_names_the_command(tmp_path: Path) -> None:
+    assert "Usage: client predict [OPTIONS]" in _run("--help").stdout
+    of_binary = _run("--help", variables={"PEX": str(tmp_path / "client.pex")})
+    assert "Usage: client.pex predict [OPTIONS]" in of_binary.stdout
+    assert "python -m" not in _run("--no-such-option").stderr
+
+
+def test_answers_that_break_the_contract_are_named_by_row_of_the_file(
+    target: str, service: ScriptedService, tmp_path: Path
+) -> None:
+    def answer(request: Any, context: Any) -> Any:
+        wrong = [i for i, flight in enumerate(request.flights) if flight.distance == 7]
+        if not wrong:
+            return echo(request, context)
+        found = bad_request(*(FieldViolation(f"flights[{i}]", "REQUIRED", f"flights[{i}] has none") for i in wrong))
+        info = error_details_pb2.ErrorInfo(reason="INVALID_ANSWER", domain="athanor")
+        return fail(grpc.StatusCode.INTERNAL, "wrong", info, found)(request, context)
+
+    service.answer = answer
+    table = _table(tmp_path, [7.0 if row in (3, 25) else 100.0 for row in range(30)])
+    done = _run(table, "--target", target, "--batch-rows", 10, "--output", tmp_path / "out.csv")
+    assert done.returncode == 1
+    assert "INVALID_ANSWER the answers to 2 rows break the contract" in done.stderr
+    assert [line.split()[1] for line in done.stderr.splitlines()[1:]] == ["flights[3]", "flights[25]"]
+    assert not (tmp_path / "out.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,16 @@ def _row(table: str, first: str) -> list[str]:
     return next(cells for cells in rows if cells and cells[0] == first)
 
 
+def test_a_challenge_says_how_requests_are_assigned(promoted: Registry, workspace: Workspace) -> None:
+    done = _run(workspace, "challenge", "1.0.1", "--weight", 0.1, "--why", "newer data", "--json")
+    assert json.loads(done.stdout)["challenger"]["weight"] == 0.1
+    assert (
+        "A request goes to one side by the header x-athanor-sticky-key, or else by scheduled_departure, carrier, "
+        "flight_number of its first row. Requests with the same key always go to the same side: if callers send one "
+        "constant key, all of them do\n"
+    ) in done.stderr
+
+
 def test_challenger_and_shadow_come_and_go(promoted: Registry, workspace: Workspace, releases: list[Release]) -> None:
     tried = _ask(workspace, "challenge", "1.0.1", "--weight", 0.1, "--why", "newer data")
     assert tried["challenger"] == {"digest": releases[1].digest, "semantic_version": "1.0.1", "weight": 0.1}

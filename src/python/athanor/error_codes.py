@@ -19,6 +19,8 @@ class Status(NamedTuple):
 
 STATUSES: Final[dict[type[AthanorError], Status]] = {
     errors.InvalidRequestError: Status("INVALID_ARGUMENT", 400),
+    # Not a 5xx: every replica would fail on the same rows, so neither a retry nor another replica helps.
+    errors.NotComputableError: Status("INVALID_ARGUMENT", 400),
     errors.ContractError: Status("INVALID_ARGUMENT", 400),
     errors.TooLargeError: Status("INVALID_ARGUMENT", 413),
     errors.UnauthenticatedError: Status("UNAUTHENTICATED", 401),
@@ -29,6 +31,8 @@ STATUSES: Final[dict[type[AthanorError], Status]] = {
     errors.AbandonedError: Status("CANCELLED", 499),
     errors.DeadlineExceededError: Status("DEADLINE_EXCEEDED", 504),
     errors.ServiceError: Status("INTERNAL", 500),
+    # The caller's rows are valid: the model is at fault.
+    errors.InvalidAnswerError: Status("INTERNAL", 500),
     # A service that fails by one of these is at fault, not its caller.
     errors.ConflictError: Status("INTERNAL", 500),
     errors.DataError: Status("INTERNAL", 500),

@@ -6,6 +6,7 @@
     │   ├── ContractError        a .proto file, a table or a project declares no valid contract
     │   ├── DataError            a source or dataset is damaged, or breaks its contract beyond the budgets
     │   ├── InvalidRequestError  rows of a request break the contract
+    │   │   └── NotComputableError   rows keep the contract, but the model fails on them
     │   ├── ModelNotFoundError   the service does not serve this model or version
     │   ├── NotFoundError        a project, file, snapshot or release does not exist
     │   ├── ReleaseError         a release is damaged, was tampered with or is incomplete
@@ -16,6 +17,7 @@
     ├── ConflictError            another process wrote first; nothing was committed
     ├── DeadlineExceededError    the deadline of a request passed before the answer
     ├── GateError                exit status 3: a gate failed
+    ├── InvalidAnswerError       the model's answer to rows of a request breaks the contract
     ├── OverloadedError          a service holds as many requests as it may; says when to retry
     ├── ServiceError             a service or database did not start, stop or respond
     └── StorageError             a file or folder cannot be written or read: read-only, full, no permission
@@ -26,7 +28,7 @@ pickling, which Ray needs.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 
 class AthanorError(Exception):
@@ -79,6 +81,10 @@ class InvalidRequestError(InputError):
         self.violations = violations
 
 
+class NotComputableError(InvalidRequestError):
+    code = "NOT_COMPUTABLE"
+
+
 class ModelNotFoundError(InputError):
     code = "MODEL_NOT_FOUND"
 
@@ -120,6 +126,14 @@ class GateError(AthanorError):
     exit_status = 3
 
 
+class InvalidAnswerError(AthanorError):
+    code = "INVALID_ANSWER"
+
+    def __init__(self, message: str, violations: tuple[FieldViolation, ...] = ()) -> None:
+        super().__init__(message, violations)
+        self.violations = violations
+
+
 class OverloadedError(AthanorError):
     code = "OVERLOADED"
 
@@ -134,3 +148,11 @@ class ServiceError(AthanorError):
 
 class StorageError(AthanorError):
     code = "STORAGE_FAILED"
+
+
+RowsError: TypeAlias = InvalidRequestError | InvalidAnswerError
+"""An error that names rows of a request, by its violations."""
+
+
+def violations_of(error: BaseException) -> tuple[FieldViolation, ...]:
+    return error.violations if isinstance(error, RowsError) else ()

@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from google.protobuf import json_format
+from google.protobuf.message_factory import GetMessageClass
 from hypothesis import given
 from hypothesis import strategies as st
 from support.properties import PROPERTY
-from support.protos import Toy
+from support.protos import Toy, make_field
 
 from athanor.contract.columns import Column, Kind
-from athanor.contract.messages import is_missing
+from athanor.contract.messages import is_missing, to_columns, to_messages
+from athanor.contract.validation import validate
 from athanor.data.tables.tables import (
     arrow_schema,
     from_arrow,
@@ -316,3 +319,23 @@ def test_an_object_beyond_the_calendar_is_mistyped_and_does_not_wrap() -> None:
     values, (mistyped,) = from_frame(_COLUMNS, _frame(at=at))
     assert (mistyped.rows.tolist(), mistyped.values[0].year) == ([1], 36_812)
     assert values["at"].astype(str).tolist() == ["2013-01-01T00:00:00.000000", "NaT"]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "Float64", "object"])
+def test_a_32_bit_column_has_the_values_that_a_message_holds(dtype: Any) -> None:
+    """A snapshot with 0.3 would break `maximum: 0.3` at the door, which reads 0.30000001192."""
+    toy = Toy()
+    toy.row.field.append(make_field("ratio", 8, "float", description="A share", minimum=0.1, maximum=0.3))
+    contract = toy.read()
+    column, row_class = contract.column("ratio"), GetMessageClass(contract.row)
+    given = [0.1, 0.123456789, 0.2, 0.3]
+    values, mistyped = from_frame([column], pd.DataFrame({"ratio": given}).astype(dtype))
+    assert mistyped == ()
+    assert validate([column], values) == ()
+    received = [row_class.FromString(row.SerializeToString()) for row in to_messages([column], values, row_class)]
+    np.testing.assert_array_equal(to_columns([column], received)["ratio"], values["ratio"])
+    np.testing.assert_array_equal(from_arrow([column], to_arrow([column], values))["ratio"], values["ratio"])
+    of_earlier_version = pa.table({"ratio": given})
+    np.testing.assert_array_equal(from_arrow([column], of_earlier_version)["ratio"], values["ratio"])
+    json = [json_format.ParseDict(json_format.MessageToDict(row), row_class()) for row in received]
+    np.testing.assert_array_equal(to_columns([column], json)["ratio"], values["ratio"])

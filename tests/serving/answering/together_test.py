@@ -13,7 +13,7 @@ from support.properties import PROPERTY
 from support.serving import FIRST, SECOND, THIRD, Stage, ask
 from support.tensors import to_request
 
-from athanor.errors import AthanorError, InvalidRequestError, ModelNotFoundError
+from athanor.errors import InvalidRequestError, ModelNotFoundError
 from athanor.release.predictor import TOLERANCE
 from athanor.serving.answering.core import Answer, Core, Question
 from athanor.serving.formats import inference_messages
@@ -34,8 +34,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Core:
     return stage.core()
 
 
-def _assert_same(together: Answer | AthanorError, alone: Answer | AthanorError) -> None:
-    if isinstance(alone, AthanorError) or isinstance(together, AthanorError):
+def _assert_same(together: Answer | Exception, alone: Answer | Exception) -> None:
+    if isinstance(alone, Exception) or isinstance(together, Exception):
         assert (type(together), str(together)) == (type(alone), str(alone))
         assert getattr(together, "violations", None) == getattr(alone, "violations", None)
         return

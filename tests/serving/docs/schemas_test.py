@@ -157,3 +157,23 @@ def test_a_schema_that_allows_too_much_is_noticed() -> None:
     body["rows"][0]["amount"] = 9.5
     assert wide.is_valid(body)
     assert not is_right(CONTRACTS["toy"], body)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "is_valid"),
+    [(0.1, True), (0.10000000149011612, True), (0.3, True), (0.30000001192092896, True), (0.31, False), (0.09, False)],
+)
+def test_a_bound_of_32_bits_may_be_given_in_decimals_or_exactly(ratio: float, is_valid: bool) -> None:
+    def bend(toy: Toy) -> None:
+        add_all_kinds(toy)
+        toy.column("ratio").minimum, toy.column("ratio").maximum = 0.1, 0.3
+
+    contract = read_toy(bend)
+    body = copy.deepcopy(example_request(contract))
+    body["rows"][0]["ratio"] = ratio
+    assert make_validator(contract, "toy.v1.PredictRequest").is_valid(body) == is_right(contract, body) == is_valid
+    (tensors,) = document_of(contract)["components"]["schemas"]["InferRequest"]["examples"]
+    (tensor,) = (tensor for tensor in tensors["inputs"] if tensor["name"] == "ratio")
+    assert tensor["datatype"] == "FP32"
+    tensor = {**tensor, "data": [ratio]}
+    assert make_validator(contract, "InferRequest").is_valid({"inputs": [tensor]}) == is_valid

@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
 from support.handlers import OpenHandler, open_handler
-from support.serving import ask
+from support.serving import FIRST, SECOND, Stage, ask
 
 from athanor.errors import (
     DeadlineExceededError,
@@ -50,6 +51,31 @@ def _fail(error: BaseException) -> Callable[[Exchange], object]:
 
 def _receive(size_bytes: int) -> Callable[[Exchange], object]:
     return lambda exchange: exchange.receive(size_bytes)
+
+
+def _variants(core: Core, folder: Path, *calls: Call) -> list[str]:
+    """Who answers the same row, for each call."""
+    found = []
+    with open_handler(core, folder) as opened:
+        for call in calls:
+            with opened.handler.admit(call) as exchange:
+                asked = replace(ask(core), sticky_key=call.sticky_key)
+                found.append(asyncio.run(exchange.answer(asked)).variant.name)
+    return found
+
+
+def test_a_key_that_cannot_tell_callers_apart_gives_way_to_the_request_id(stage: Stage, tmp_path: Path) -> None:
+    stage.direct(FIRST, SECOND, 0.5)
+    core = stage.core()
+    calls = [_call(x_request_id=str(number)) for number in range(200)]
+    # One key, one side.
+    assert len(set(_variants(core, tmp_path / "by_key", *calls))) == 1
+    core.sticks_by_request_id = True
+    by_id = _variants(core, tmp_path / "by_id", *calls)
+    assert 60 < by_id.count("challenger") < 140
+    assert _variants(core, tmp_path / "again", *calls) == by_id
+    kept = [_call(x_request_id=str(number), x_athanor_sticky_key="a caller") for number in range(20)]
+    assert len(set(_variants(core, tmp_path / "by_header", *kept))) == 1
 
 
 @pytest.mark.parametrize("door", _DOORS)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.properties import PROPERTY
-from support.protos import Toy
+from support.protos import Toy, make_field
 from support.tensors import pack
 
 from athanor.contract.columns import Columns, Kind
@@ -303,3 +303,15 @@ def test_a_shape_holds_integers_from_zero(given: list[Any]) -> None:
     assert shape_of([0, 2]) == (0, 2)
     with pytest.raises(MalformedTensorError, match="give whole numbers from 0"):
         shape_of(given)
+
+
+@pytest.mark.parametrize("datatype", ["FP64", "FP32"])
+def test_a_32_bit_column_is_read_in_32_bits(datatype: str) -> None:
+    toy = Toy()
+    toy.row.field.append(make_field("ratio", 8, "float", description="A share", maximum=0.3))
+    contract = toy.read()
+    values = np.array([0.3, 0.1, np.nan, 1e39 if datatype == "FP64" else np.inf], dtype=DTYPES[datatype])
+    read = to_columns(contract, [Tensor("ratio", datatype, (4,), values)])["ratio"]
+    np.testing.assert_array_equal(read, [0.30000001192092896, 0.10000000149011612, np.nan, np.inf])
+    assert datatype_of(contract.column("ratio")) == "FP32"
+    assert [breach.rule for breach in validate([contract.column("ratio")], {"ratio": read[:2]})] == []

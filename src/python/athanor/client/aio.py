@@ -19,7 +19,7 @@ from athanor.client.batches import (
 from athanor.client.caller import Caller
 from athanor.client.calls import DEFAULT_TIMEOUT_S, Call, CallOptions
 from athanor.client.connection.channel import Connection, connect
-from athanor.errors import InvalidRequestError
+from athanor.errors import InvalidAnswerError, InvalidRequestError
 
 __all__ = ["AsyncClient", "connect"]
 
@@ -89,7 +89,7 @@ class AsyncClient(Caller):
 async def _take(batch: RowBatch, answer: "asyncio.Task[Any]", on_refused: OnRefused | None) -> Iterator[Predicted]:
     try:
         response = await answer
-    except InvalidRequestError as error:
+    except (InvalidRequestError, InvalidAnswerError) as error:
         batch.refuse(error, on_refused)
         return iter(())
     except BaseException:

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from athanor.client.calls import Call, CallOptions
 from athanor.client.stubs import Stubs
-from athanor.errors import FieldViolation, InvalidRequestError, ServiceError, SettingsError
+from athanor.errors import FieldViolation, RowsError, ServiceError, SettingsError
 
 DEFAULT_BATCH_ROWS: Final = 1_000
 DEFAULT_IN_FLIGHT: Final = 4
@@ -45,7 +45,7 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Refused:
-    """A batch of which at least one row breaks the contract.
+    """A batch of which at least one row, or its answer, breaks the contract, or makes the model fail.
 
     Attributes:
         first: position of the first row among all rows, from 0.
@@ -56,7 +56,7 @@ class Refused:
     first: int
     rows: Sequence[Any]
     rows_field: str
-    error: InvalidRequestError
+    error: RowsError
 
 
 OnRefused = Callable[[Refused], None]
@@ -105,10 +105,10 @@ class RowBatch:
         for row, prediction in enumerate(predictions, self.first):
             yield Predicted(row, prediction, answered_by)
 
-    def refuse(self, error: InvalidRequestError, on_refused: OnRefused | None) -> None:
+    def refuse(self, error: RowsError, on_refused: OnRefused | None) -> None:
         """Passes the error to `on_refused`, or raises it without one. Violations are numbered among all rows."""
         moved = tuple(renumber(violation, self.stubs.rows_field, self.first) for violation in error.violations)
-        numbered = InvalidRequestError(str(error), moved)
+        numbered = type(error)(str(error), moved)
         if on_refused is None:
             raise numbered
         on_refused(Refused(self.first, self.rows, self.stubs.rows_field, numbered))

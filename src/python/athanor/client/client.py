@@ -19,7 +19,7 @@ from athanor.client.batches import (
 from athanor.client.caller import Caller
 from athanor.client.calls import DEFAULT_TIMEOUT_S, Call, CallOptions
 from athanor.client.connection.channel import Connection, connect
-from athanor.errors import InvalidRequestError
+from athanor.errors import InvalidAnswerError, InvalidRequestError
 
 __all__ = ["Client", "connect"]
 
@@ -61,7 +61,8 @@ class Client(Caller):
 
         Raises:
             DeadlineExceededError: there was no response in time.
-            InvalidRequestError: rows break the contract; has the violations.
+            InvalidAnswerError: the model's answers to rows break the contract; has the violations.
+            InvalidRequestError: rows break the contract, or the model fails on them; has the violations.
             ModelNotFoundError: the service does not serve the model or this version.
             OverloadedError: the service has too many requests; has the time to wait.
             PermissionDeniedError: the token does not allow it.
@@ -95,8 +96,8 @@ class Client(Caller):
             timeout_s: deadline of one request, in seconds.
             semantic_version: version to ask; chosen by the traffic by default.
             sticky_key: as in `predict`; without it, batches may be answered by different variants.
-            on_refused: called with each batch that breaks the contract; its rows are skipped. Without it the first such
-                batch ends the iteration with InvalidRequestError.
+            on_refused: called with each batch that has an InvalidRequestError or InvalidAnswerError; its rows are
+                skipped. Without it the first such batch ends the iteration with its error.
 
         Raises:
             The errors of `predict`, when the iteration reaches the batch; violations name rows by position among all.
@@ -133,7 +134,7 @@ class Client(Caller):
 def _take(batch: RowBatch, answer: "Future[Any]", on_refused: OnRefused | None) -> Iterator[Predicted]:
     try:
         response = answer.result()
-    except InvalidRequestError as error:
+    except (InvalidRequestError, InvalidAnswerError) as error:
         batch.refuse(error, on_refused)
         return
     yield from batch.to_predicted(response)

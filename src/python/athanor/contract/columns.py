@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf, isfinite
+from math import inf, isfinite, isinf
 from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
@@ -81,6 +81,7 @@ class Column:
         missing_drift_budget: largest change of the share of missing values.
         rate_drift_budget: largest change of the share of true values.
         example: as protobuf JSON; None where the contract gives none.
+        is_32_bit: whether a message holds its numbers in 32 bits. Its bounds and all its values are rounded to them.
 
     A drift budget is None where that drift is not checked.
     """
@@ -102,6 +103,7 @@ class Column:
     rate_drift_budget: float | None
     roles: frozenset[Role]
     example: Any = None
+    is_32_bit: bool = False
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -122,8 +124,24 @@ class Column:
         unit = f" {self.unit}" if self.unit else ""
         whole = "whole number" if self.kind is Kind.INTEGER else "number"
         if self.kind in (Kind.NUMBER, Kind.INTEGER):
-            return f"a {whole} from {self.minimum:.15g} to {self.maximum:.15g}{unit}"
+            return f"a {whole} from {self.shorten(self.minimum):.15g} to {self.shorten(self.maximum):.15g}{unit}"
         return f"a {self.kind.value}"
+
+    def round(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values as a message holds them: 0.3 in 32 bits is 0.30000001192092896, 1e39 infinite. Keeps the dtype."""
+        if not self.is_32_bit:
+            return values
+        with np.errstate(over="ignore"):
+            return values.astype(np.float32).astype(values.dtype)
+
+    def shorten(self, value: Any) -> Any:
+        """The shortest decimal number that a message holds as this one: 0.3 for 0.30000001192092896 in 32 bits."""
+        return float(str(np.float32(value))) if self.is_32_bit else value
+
+    @property
+    def decimal_bounds(self) -> tuple[float, float]:
+        """The bounds for readers that do not round to 32 bits: both 0.3 and 0.30000001192092896 are within them."""
+        return min(self.minimum, self.shorten(self.minimum)), max(self.maximum, self.shorten(self.maximum))
 
 
 class Problems:
@@ -168,6 +186,9 @@ def read_column(field: FieldDescriptor) -> Column:
     roles = problems.attempt(_read_roles, field, options)
     if kind is None and not options.description:
         problems.found.append(f"{field.full_name}: {_NO_DESCRIPTION}")
+    is_32_bit = field.type == FieldDescriptor.TYPE_FLOAT
+    if is_32_bit:
+        given |= problems.attempt(_round_bounds, field, given) or {}
     problems.raise_all()
     lowest, highest = _TYPE_LIMITS.get(field.type, (-inf, inf))
     column = Column(
@@ -187,11 +208,25 @@ def read_column(field: FieldDescriptor) -> Column:
         missing_drift_budget=given.get("missing_drift_budget"),
         rate_drift_budget=given.get("rate_drift_budget"),
         roles=roles or frozenset(),
+        is_32_bit=is_32_bit,
     )
     checks = (_check_values, _check_budgets, _check_roles)
     if problems := [problem for check in checks for problem in check(column, given)]:
         raise ContractError(f"{field.full_name}: {'; '.join(problems)}")
     return column
+
+
+def _round_bounds(field: FieldDescriptor, given: Mapping[str, Any]) -> dict[str, float]:
+    bounds = {}
+    for name in {"minimum", "maximum"} & given.keys():
+        with np.errstate(over="ignore"):
+            bounds[name] = float(np.float32(given[name]))
+        if isfinite(given[name]) and (isinf(bounds[name]) or bool(bounds[name]) != bool(given[name])):
+            raise ContractError(
+                f"{field.full_name}: {name} {given[name]:g} is {bounds[name]:g} in a float's 32 bits; "
+                "give one that a float can hold, or declare the field as double"
+            )
+    return bounds
 
 
 def _read_roles(field: FieldDescriptor, options: options_pb2.ColumnOptions) -> frozenset[Role]:

@@ -128,13 +128,13 @@ def message_of(field: FieldDescriptor) -> Descriptor:
 
 def _promise(column: Column) -> dict[str, Any]:
     promise = asdict(column)
-    del promise["description"], promise["example"], promise["name"]
+    del promise["description"], promise["example"], promise["name"], promise["is_32_bit"]
     return promise | {
         "kind": column.kind.value,
         "roles": sorted(role.name for role in column.roles),
         "categories": sorted(column.categories),
-        "minimum": column.minimum if isfinite(column.minimum) else None,
-        "maximum": column.maximum if isfinite(column.maximum) else None,
+        "minimum": column.shorten(column.minimum) if isfinite(column.minimum) else None,
+        "maximum": column.shorten(column.maximum) if isfinite(column.maximum) else None,
     }
 
 

@@ -56,7 +56,8 @@ class Violation:
     def __str__(self) -> str:
         if self.rule is Rule.REQUIRED:
             return f"is required; give {self.column.allowed}"
-        return f"{shown(self.value)} is not allowed ({self.rule.value}); give {self.column.allowed}"
+        value = shown(self.column.shorten(self.value))
+        return f"{value} is not allowed ({self.rule.value}); give {self.column.allowed}"
 
 
 def shown(value: Any) -> str:

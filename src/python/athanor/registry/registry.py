@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
+from athanor.contract.assignment import describe_assignment
 from athanor.errors import InputError, NotFoundError, ServiceError, StorageError
 from athanor.home import Home
 from athanor.registry.history import (
@@ -23,7 +24,7 @@ from athanor.registry.tracking.database import connect, database_errors
 from athanor.registry.tracking.lock import WriterLock
 from athanor.registry.tracking.runs import Runs, Training, describe_gates, read_training
 from athanor.registry.versioning import next_version
-from athanor.release.files import Release
+from athanor.release.files import CONTRACT, Release
 from athanor.release.ledger import Assigned, Ledger
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import TrainingRecord
@@ -216,6 +217,10 @@ class Registry(RegistryReader):
         with self.writing():
             version = self._require(model, reference)
             return self._move(version, Step("challenge", "challenger", _served(version), weight), why)
+
+    def describe_assignment(self, model: str, challenger: Served) -> str:
+        """How a request is assigned to champion or challenger, by the challenger's contract."""
+        return describe_assignment(self.store.read(model, challenger.digest).json(CONTRACT))
 
     def shadow(self, model: str, reference: str, why: str) -> Traffic:
         """Makes a version shadow, replacing the present one: it gets each request too, and its answers are never sent.

@@ -1,5 +1,8 @@
 """Runs a release: contract columns in, probabilities out. Loading a release runs none of its code."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -8,8 +11,9 @@ from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
-from athanor.contract.columns import Columns
+from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.messages import to_columns
+from athanor.contract.validation import Breach, validate
 from athanor.errors import ReleaseError
 from athanor.features.features import FeatureArrays, Model
 from athanor.release.files import GRAPH, REFERENCE_ROWS, Release
@@ -26,6 +30,8 @@ class Graph:
         # Replicas scale by processes, and would compete with the threads of a session.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
+        # Fatal ones alone. It raises every error, and would write it to standard error too, with values of the request.
+        options.log_severity_level = 4
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self._inputs = frozenset(node.name for node in self._session.get_inputs())
 
@@ -33,8 +39,32 @@ class Graph:
         """Probability of the positive class for each row; float64 of length n."""
         arrays: dict[str, NDArray[Any]] = {"numeric": features.numeric, "categorical": features.categorical}
         outputs = self._session.run(["probabilities"], {name: arrays[name] for name in self._inputs})
-        # A forest's float32 sum may exceed 1 by 1e-7.
-        return np.asarray(np.clip(outputs[0][:, 1], 0, 1), dtype=np.float64)
+        return _clip(np.asarray(outputs[0][:, 1], dtype=np.float64), 0.0, 1.0)
+
+
+def _clip(probabilities: NDArray[np.float64], lowest: float, highest: float) -> NDArray[np.float64]:
+    """Moves what rounding moved out of a range back: a forest's float32 sum may exceed 1 by 1e-7. Leaves the rest."""
+    clipped = np.clip(probabilities, lowest, highest)
+    is_rounding = np.abs(clipped - probabilities) <= TOLERANCE
+    return clipped if is_rounding.all() else np.where(is_rounding, clipped, probabilities)
+
+
+def find_invalid(prediction: Column, probabilities: NDArray[np.float64]) -> tuple[Breach, ...]:
+    """The answers that are missing, infinite, outside of 0 to 1, or outside of the contract's own range.
+
+    Args:
+        prediction: the contract's column.
+    """
+    lowest, highest = _range_of(prediction)
+    # Comparisons with NaN are false.
+    if not len(probabilities) or (probabilities.min() >= lowest and probabilities.max() <= highest):
+        return ()
+    required = replace(prediction, kind=Kind.NUMBER, minimum=lowest, maximum=highest, may_be_missing=False)
+    return validate([required], {prediction.name: probabilities})
+
+
+def _range_of(prediction: Column) -> tuple[float, float]:
+    return max(prediction.minimum, 0.0), min(prediction.maximum, 1.0)
 
 
 class Predictor:
@@ -62,12 +92,16 @@ class Predictor:
             )
 
     def predict(self, columns: Columns) -> NDArray[np.float64]:
-        """Probabilities for `n` rows of valid contract columns; float64 of length n, each from 0 to 1."""
+        """Probabilities for `n` rows of valid contract columns; float64 of length n. `find_invalid` checks them."""
         return self.answer(self.model.features(columns))
 
     def answer(self, features: FeatureArrays) -> NDArray[np.float64]:
         """Probabilities, as `predict`, from the features of `n` rows."""
-        return self._graph.predict_probability(features)
+        probabilities = self._graph.predict_probability(features)
+        lowest, highest = _range_of(self.model.contract.prediction)
+        # The graph has settled the usual range. Its float32 numbers may exceed a narrower one by rounding too.
+        is_usual = (lowest, highest) == (0.0, 1.0)
+        return probabilities if is_usual else _clip(probabilities, lowest, highest)
 
     def _check_code(self) -> None:
         identity = self.release.identity
@@ -82,10 +116,18 @@ class Predictor:
                     "Serve it with the binary of its commit, or train again"
                 )
 
+    @cached_property
+    def example(self) -> Columns:
+        """One row that the release was proved to answer."""
+        return self._read_rows(self.release.json(REFERENCE_ROWS)["rows"][:1])
+
     def _measure_difference(self) -> NDArray[np.float64]:
         """Distance of the answer to each reference row from the recorded one."""
         reference = self.release.json(REFERENCE_ROWS)
-        row_class = GetMessageClass(self.model.contract.row)
-        rows = [json_format.ParseDict(row, row_class()) for row in reference["rows"]]
-        answers = self.predict(to_columns(self.model.contract.columns, rows))
+        answers = self.predict(self._read_rows(reference["rows"]))
         return np.asarray(np.abs(answers - np.array(reference["predictions"])))
+
+    def _read_rows(self, rows: Sequence[dict[str, Any]]) -> Columns:
+        row_class = GetMessageClass(self.model.contract.row)
+        messages = [json_format.ParseDict(row, row_class()) for row in rows]
+        return to_columns(self.model.contract.columns, messages)

@@ -1,6 +1,5 @@
 """Command-line app of the layer `client`: call a running service."""
 
-import io
 import os
 import sys
 import threading
@@ -80,8 +79,8 @@ def predict(
     """Send rows to a service and print its predictions. Exit status 2 if rows break the contract."""
     from athanor.client.client import Client, connect
     from athanor.client.files.jobs import JobOptions
-    from athanor.client.files.records import check_output
-    from athanor.client.files.rows import read_rows
+    from athanor.client.files.records import check_other, check_output
+    from athanor.client.files.rows import open_text, read_rows
 
     if output is not None:
         check_output(output)
@@ -92,11 +91,14 @@ def predict(
         ) as connection,
         _open(rows) as source,
     ):
+        if output is not None:
+            check_other(output, source, str(rows))
         client = Client(project, connection)
         options = JobOptions(batch_rows, timeout_s, semantic_version)
-        text = _to_text(source)
+        _check(source, str(rows), form, client)
         with DelayedBar("Predict", source, _WATCH_AFTER_S) as bar:
-            result = _predict(client, read_rows(text, str(rows), form, client.row_class), options, output, bar.advance)
+            found = read_rows(open_text(source), str(rows), form, client.row_class)
+            result = _predict(client, found, options, output, bar.advance)
     show(result, json, lambda: _to_tables(result))
 
 
@@ -153,9 +155,17 @@ def _open(path: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _to_text(source: BinaryIO) -> io.TextIOWrapper:
-    """UTF-8 text whatever the locale, without the byte order mark that spreadsheets write."""
-    return io.TextIOWrapper(source, encoding="utf-8-sig", newline="")
+def _check(source: BinaryIO, name: str, form: "RowFormat", client: "Client") -> None:
+    """Reads a file once before anything is sent: a bad last line is named in seconds, not minutes."""
+    from athanor.client.files.rows import check_rows, open_text
+
+    if not source.seekable():
+        return
+    begin = source.tell()
+    with DelayedBar("Check", source, _WATCH_AFTER_S) as bar:
+        for rows in check_rows(open_text(source), name, form, client.row_class):
+            bar.advance(f"{rows:,} rows")
+    source.seek(begin)
 
 
 class DelayedBar:

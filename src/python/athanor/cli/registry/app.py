@@ -7,7 +7,17 @@ import typer
 
 from athanor.cli.registry import care, signatures, views
 from athanor.cli.registry.opening import VersionArgument, open_registry
-from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, make_app, show, watch
+from athanor.cli.shared.terminal import (
+    HomeOption,
+    JsonOption,
+    ProjectArgument,
+    err,
+    facts,
+    listing,
+    make_app,
+    show,
+    watch,
+)
 from athanor.errors import NotFoundError
 from athanor.home import Home
 
@@ -132,7 +142,12 @@ def challenge(
     json: JsonOption = False,
 ) -> None:
     """Make a version the challenger for a share of the keys, or change the challenger's share."""
-    _show_traffic(_open(home).challenge(project, version, weight, reason), json)
+    registry = _open(home)
+    traffic = registry.challenge(project, version, weight, reason)
+    _show_traffic(traffic, json)
+    if traffic.challenger:
+        note = registry.describe_assignment(project, traffic.challenger)
+        err.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -91,7 +92,7 @@ def run_app(app: typer.Typer) -> None:
     """Runs an app. Prints an AthanorError to standard error and exits with its status; so with an OSError of a path."""
     try:
         with _storage_errors():
-            app()
+            app(prog_name=_program_name(app))
     except AthanorError as error:
         err.print(f"[red]{error.code}[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         for violation in getattr(error, "violations", ()):
@@ -109,6 +110,12 @@ def _storage_errors() -> Iterator[None]:
             raise
         paths = ", ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
         raise StorageError(f"{paths or 'a file'}: {error.strerror}; {_REMEDIES[error.errno]}") from error
+
+
+def _program_name(app: typer.Typer) -> str:
+    """As people type it: the binary's file, "client.pex". Python would say "python -m athanor.cli.client.app"."""
+    binary = os.environ.get("PEX")
+    return Path(binary).name if binary else str(app.info.name)
 
 
 def show(result: Any, as_json: bool, table: Callable[[], RenderableType]) -> None:

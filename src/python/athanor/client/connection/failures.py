@@ -16,6 +16,7 @@ from athanor.errors import (
     AthanorError,
     DeadlineExceededError,
     FieldViolation,
+    InvalidAnswerError,
     InvalidRequestError,
     OverloadedError,
     ServiceError,
@@ -70,8 +71,8 @@ def to_failure(call: Any, timeout_s: float, hide: Callable[[str], str]) -> Failu
     if kind is None:
         may_pass |= code is grpc.StatusCode.CANCELLED
         kind, text = _read_code(code, text, timeout_s)
-    if kind is InvalidRequestError:
-        return Failure(InvalidRequestError(text, _read_violations(status, hide)))
+    if issubclass(kind, InvalidRequestError | InvalidAnswerError):
+        return Failure(kind(text, _read_violations(status, hide)))
     if kind is OverloadedError:
         retry_after_s = _read_retry_after(status, failed)
         error = OverloadedError(text) if retry_after_s is None else OverloadedError(text, retry_after_s)

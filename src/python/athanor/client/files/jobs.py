@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from athanor.client.batches import AnsweredBy
+from athanor.client.batches import AnsweredBy, Refused
 from athanor.client.client import Client
 from athanor.client.files.records import Write, to_record
 from athanor.client.files.refusals import find_all_violations
-from athanor.errors import FieldViolation, InvalidRequestError
+from athanor.errors import FieldViolation, InvalidAnswerError, InvalidRequestError, NotComputableError, RowsError
 from athanor.progress import Advance
 
 
@@ -49,16 +49,22 @@ class Summary:
 def predict_all(client: Client, rows: Iterable[Any], options: JobOptions, write: Write, advance: Advance) -> Summary:
     """Predicts all rows and writes each prediction.
 
-    Continues after rows that break the contract, to report all violations at once; discard the output then.
+    Continues after rows that the service refuses, to report all violations at once; discard the output then.
 
     Args:
         advance: called after each request with the number of rows done.
 
     Raises:
         InvalidRequestError: there are no rows, or some break the contract; names all violations by row.
+        InvalidAnswerError: some answers break the contract, and all rows are valid; names all by row.
         The errors of `Client.predict`.
     """
     violations: list[FieldViolation] = []
+    refusals: list[RowsError] = []
+
+    def refuse(refused: Refused) -> None:
+        refusals.append(refused.error)
+        violations.extend(find_all_violations(refused, ask))
 
     def ask(some: Sequence[Any]) -> object:
         return client.predict(some, options.timeout_s, semantic_version=options.semantic_version)
@@ -69,15 +75,15 @@ def predict_all(client: Client, rows: Iterable[Any], options: JobOptions, write:
         batch_rows=options.batch_rows,
         timeout_s=options.timeout_s,
         semantic_version=options.semantic_version,
-        on_refused=lambda refused: violations.extend(find_all_violations(refused, ask)),
+        on_refused=refuse,
     ):
-        if not violations:
+        if not refusals:
             write(to_record(predicted))
         answered[replace(predicted.answered_by, request_id="")] += 1
         if (predicted.row + 1) % options.batch_rows == 0:
             advance(f"{predicted.row + 1:,} rows", options.batch_rows)
-    if violations:
-        raise _refuse(violations)
+    if refusals:
+        raise _refuse(refusals, violations)
     if not answered:
         raise InvalidRequestError("there are no rows")
     shares = (
@@ -87,6 +93,13 @@ def predict_all(client: Client, rows: Iterable[Any], options: JobOptions, write:
     return Summary(answered.total(), client.retries, tuple(shares))
 
 
-def _refuse(violations: Sequence[FieldViolation]) -> InvalidRequestError:
+def _refuse(refusals: Sequence[RowsError], violations: Sequence[FieldViolation]) -> RowsError:
+    """One error for all refused batches; of their kind, if all have the same."""
+    kinds = {type(error) for error in refusals}
     rows = len({violation.field.partition("]")[0] for violation in violations})
+    if kinds == {InvalidAnswerError}:
+        return InvalidAnswerError(f"the answers to {rows} rows break the contract", tuple(violations))
+    if kinds == {NotComputableError}:
+        message = f"the model fails on {len(violations)} values in {rows} rows, which keep the contract"
+        return NotComputableError(message, tuple(violations))
     return InvalidRequestError(f"{len(violations)} values in {rows} rows break the contract", tuple(violations))

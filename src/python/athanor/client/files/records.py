@@ -1,11 +1,13 @@
 """Predictions as flat records, and files of them: JSON lines or CSV."""
 
 import csv
+import io
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, BinaryIO, Final, TextIO
 
 from google.protobuf import json_format
 
@@ -37,6 +39,16 @@ def check_output(path: Path) -> None:
     """Raises SettingsError unless the file's suffix is a known format."""
     if path.suffix.lower() not in _SUFFIXES:
         raise SettingsError(f"--output {path} has no known format; give a name that ends in {' or '.join(_SUFFIXES)}")
+
+
+def check_other(output: Path, source: BinaryIO, name: str) -> None:
+    """Raises SettingsError if the output is the file that the rows are read from, under whatever name."""
+    try:
+        is_same = os.path.samestat(os.fstat(source.fileno()), output.stat())
+    except (OSError, io.UnsupportedOperation):  # there is no such file yet, or the rows are in none
+        return
+    if is_same:
+        raise SettingsError(f"--output {output} is the file of the rows, {name}, and would replace it; give another")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from athanor.client.batches import Refused, match_row, renumber
-from athanor.errors import FieldViolation, InvalidRequestError
+from athanor.errors import FieldViolation, InvalidAnswerError, InvalidRequestError
 
 Predict = Callable[[Sequence[Any]], object]
 
@@ -19,7 +19,7 @@ def find_all_violations(refused: Refused, predict: Predict) -> tuple[FieldViolat
         Violations by position among all rows, in the order of the rows.
 
     Raises:
-        The errors of `predict` but InvalidRequestError.
+        The errors of `predict` but InvalidRequestError and InvalidAnswerError.
     """
     found: list[FieldViolation] = []
     named = refused.error.violations
@@ -42,7 +42,7 @@ def _ask(refused: Refused, begin: int, predict: Predict) -> tuple[FieldViolation
     try:
         if rows:
             predict(rows)
-    except InvalidRequestError as error:
+    except (InvalidRequestError, InvalidAnswerError) as error:
         return tuple(renumber(violation, refused.rows_field, refused.first + begin) for violation in error.violations)
     return ()
 

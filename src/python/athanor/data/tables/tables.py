@@ -72,8 +72,9 @@ def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> tuple[dict[str
     """Converts a frame to contract columns; pandas' missing values become the missing value of the column's kind.
 
     Returns:
-        The columns, and the values that are not of their column's kind: nothing is parsed or rounded to fit. Numbers,
-        integers, decimals and booleans all count as numbers; an instant must have a time zone.
+        The columns, and the values that are not of their column's kind: nothing is parsed or rounded to fit, but for
+        the 32 bits of a `float`. Numbers, integers, decimals and booleans all count as numbers; an instant must have a
+        time zone.
 
     Raises:
         DataError: the frame's columns are not exactly the contract's, or one occurs twice.
@@ -103,7 +104,7 @@ def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> tuple[dict[str
         if len(wrong):
             mistyped.append(Mistyped(column, wrong, series.iloc[wrong].tolist()))
         values[column.name] = _from_objects(column.kind, series, wrong)
-    return values, tuple(mistyped)
+    return {column.name: column.round(values[column.name]) for column in columns}, tuple(mistyped)
 
 
 def _decode(series: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -264,7 +265,8 @@ def _from_arrow(column: Column, array: pa.ChunkedArray) -> NDArray[Any]:
         return to_texts(array)
     if column.kind is Kind.TIMESTAMP:
         return np.asarray(array.to_numpy(zero_copy_only=False)).astype("M8[us]")
-    return np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    # A snapshot of an earlier version may hold more than 32 bits of a `float`.
+    return column.round(np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False)))
 
 
 def join_blocks(*blocks: tuple[Sequence[str], NDArray[Any]]) -> pd.DataFrame:

@@ -5,12 +5,13 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from athanor.contract.messages import to_columns
-from athanor.errors import AthanorError, DeadlineExceededError, OverloadedError
+from athanor.errors import DeadlineExceededError, InvalidRequestError, OverloadedError
 from athanor.serving.answering.core import Answer, Core, Question
 
 # A larger question runs in a thread: in the event loop it would hold up the small ones that arrive meanwhile.
@@ -86,7 +87,7 @@ class Batcher:
         Raises:
             OverloadedError: too many questions, or rows, are in flight.
             DeadlineExceededError: the deadline passed before the question's turn came.
-            ModelNotFoundError, InvalidRequestError: as `Core.answer`.
+            ModelNotFoundError, InvalidRequestError, InvalidAnswerError: as `Core.answer`.
         """
         self._check_room(question.count)
         loop = asyncio.get_running_loop()
@@ -142,18 +143,27 @@ class Batcher:
         if not pending:
             return
         started_ns = time.time_ns()
+        questions = [p.question for p in pending]
         try:
-            answers = self._core.answer_together([p.question for p in pending])
-        except Exception as error:  # noqa: BLE001 - whatever it is, each caller must get it
-            for p in pending:
-                p.computed.set_exception(error)
-            return
-        ended_ns = time.time_ns()
-        for p, answer in zip(pending, answers, strict=True):
-            if isinstance(answer, AthanorError):
-                p.computed.set_exception(answer)
-            else:
-                p.computed.set_result(Computed(answer, started_ns, ended_ns))
+            _resolve(pending, self._core.compute(questions), started_ns)
+        except Exception as error:  # noqa: BLE001 - features and graphs raise anything
+            self._compute_apart(pending, questions, error, started_ns)
+
+    def _compute_apart(
+        self, pending: Sequence[_Pending], questions: Sequence[Question], failure: Exception, started_ns: int
+    ) -> None:
+        """Finds the questions at fault in a thread; the event loop serves others meanwhile."""
+        loop = asyncio.get_running_loop()
+
+        def work() -> None:
+            for position, answer in self._core.answer_apart(questions, failure):
+                loop.call_soon_threadsafe(_resolve, [pending[position]], [answer], started_ns)
+
+        def end(done: "asyncio.Future[None]") -> None:
+            if error := done.exception():
+                _resolve(pending, [error] * len(pending), started_ns)
+
+        loop.run_in_executor(self._threads, work).add_done_callback(end)
 
     async def _ask_alone(self, question: Question, deadline: float) -> Computed:
         """Answers a large question. The event loop serves others between parts of its rows and while its graph runs."""
@@ -161,13 +171,21 @@ class Batcher:
         if time.monotonic() >= deadline:
             raise _deadline_exceeded()
         started_ns = time.time_ns()
-        prepared = self._core.prepare([read])
-        if isinstance(prepared, AthanorError):
-            raise prepared
-        (answer,) = await asyncio.get_running_loop().run_in_executor(self._threads, prepared.predict)
-        if isinstance(answer, AthanorError):
+        answer = await self._compute_alone(read)
+        if isinstance(answer, Exception):
             raise answer
         return Computed(answer, started_ns, time.time_ns())
+
+    async def _compute_alone(self, question: Question) -> Answer | Exception:
+        run = partial(asyncio.get_running_loop().run_in_executor, self._threads)
+        try:
+            prepared = self._core.prepare([question])
+            if isinstance(prepared, InvalidRequestError):
+                return prepared
+            (answer,) = await run(prepared.predict)
+        except Exception as error:  # noqa: BLE001 - features and graphs raise anything
+            ((_, answer),) = await run(list, self._core.answer_apart([question], error))
+        return answer
 
     async def _read_in_turns(self, question: Question) -> Question:
         if question.columns is not None:
@@ -178,6 +196,23 @@ class Batcher:
             await asyncio.sleep(0)
         together = {column.name: np.concatenate([part[column.name] for part in parts]) for column in columns}
         return replace(question, columns=together, messages=())
+
+
+def _resolve(pending: Sequence[_Pending], answers: Sequence[Answer | BaseException], started_ns: int) -> None:
+    ended_ns = time.time_ns()
+    for p, answer in zip(pending, answers, strict=True):
+        # The caller may have gone away meanwhile.
+        if p.computed.done():
+            continue
+        if isinstance(answer, StopIteration):
+            # A future refuses it, and the caller would wait for ever.
+            failure = RuntimeError("the model raised StopIteration")
+            failure.__cause__ = answer
+            p.computed.set_exception(failure)
+        elif isinstance(answer, BaseException):
+            p.computed.set_exception(answer)
+        else:
+            p.computed.set_result(Computed(answer, started_ns, ended_ns))
 
 
 def _deadline_exceeded() -> DeadlineExceededError:

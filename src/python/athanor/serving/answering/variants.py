@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from athanor.contract.validation import Breach
 from athanor.errors import ModelNotFoundError
 from athanor.features.features import Model
 from athanor.release.files import Release
-from athanor.release.predictor import Predictor
+from athanor.release.predictor import Predictor, find_invalid
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
 
@@ -30,6 +34,10 @@ class Variant:
     @property
     def digest(self) -> str:
         return self.predictor.release.digest
+
+    def find_invalid(self, probabilities: NDArray[np.float64]) -> tuple[Breach, ...]:
+        """Its answers that break the contract."""
+        return find_invalid(self.predictor.model.contract.prediction, probabilities)
 
 
 @dataclass(frozen=True)

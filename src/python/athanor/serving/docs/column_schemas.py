@@ -4,15 +4,13 @@ The schemas describe protobuf JSON as protobuf writes it. Protobuf reads more: n
 as text or booleans. A schema and `athanor.contract.validation` can differ in three cases:
 
 - a pattern without an equal in ECMA-262 (see `patterns.to_ecma`) is given as `x-pattern`, which validators ignore;
-- a `float` is validated after rounding to 32 bits;
+- a `float` is validated after rounding to 32 bits, so that a schema refuses some numbers that round to a bound;
 - an offset can move an instant out of the years 1 to 9999.
 """
 
 import math
 import sys
 from typing import Any, Final
-
-from google.protobuf.descriptor import FieldDescriptor
 
 from athanor.contract.columns import Column, Kind
 from athanor.contract.contract import Contract
@@ -42,16 +40,14 @@ def build_row_schema(contract: Contract) -> dict[str, Any]:
     return {
         "type": "object",
         "description": "One row. Names as in the .proto file (`snake_case`) are read as well.",
-        "properties": {
-            json_name(contract, column): build_column_schema(contract, column) for column in contract.columns
-        },
+        "properties": {json_name(contract, column): build_column_schema(column) for column in contract.columns},
         "required": [json_name(contract, column) for column in contract.columns if not column.may_be_missing],
         "additionalProperties": False,
         "examples": [make_example_row(contract)],
     }
 
 
-def build_column_schema(contract: Contract, column: Column) -> dict[str, Any]:
+def build_column_schema(column: Column) -> dict[str, Any]:
     """The values of a column in protobuf JSON."""
     schema = _describe(column)
     if column.kind is Kind.TEXT:
@@ -59,7 +55,7 @@ def build_column_schema(contract: Contract, column: Column) -> dict[str, Any]:
     elif column.kind is Kind.TIMESTAMP:
         schema |= {"type": _nullable("string", column), "format": "date-time", "pattern": INSTANT_PATTERN}
     else:
-        schema |= build_number_schema(contract, column)
+        schema |= build_number_schema(column)
     example = make_example_value(column)
     return schema | ({} if example is None else {"examples": [example]})
 
@@ -74,9 +70,9 @@ def _nullable(kind: str, column: Column) -> str | list[str]:
     return [kind, "null"] if column.may_be_missing else kind
 
 
-def build_number_schema(contract: Contract, column: Column) -> dict[str, Any]:
+def build_number_schema(column: Column) -> dict[str, Any]:
     """The values of a numeric column. An optional number may be "NaN" too; infinities are never allowed."""
-    limits = {} if column.kind is Kind.BOOLEAN else _limits(contract, column)
+    limits = {} if column.kind is Kind.BOOLEAN else _limits(column)
     value = {"type": _TYPES[column.kind], **limits}
     if not column.may_be_missing:
         return value
@@ -85,13 +81,13 @@ def build_number_schema(contract: Contract, column: Column) -> dict[str, Any]:
     return value | {"type": [value["type"], "null"]}
 
 
-def _limits(contract: Contract, column: Column) -> dict[str, float]:
+def _limits(column: Column) -> dict[str, float]:
     """Inclusive bounds, always finite: JSON can write numbers beyond the range of a double."""
     if column.kind is Kind.INTEGER:
         return {"minimum": math.ceil(column.minimum), "maximum": math.floor(column.maximum)}
-    is_float = contract.row.fields_by_name[column.name].type == FieldDescriptor.TYPE_FLOAT
-    largest = _LARGEST_FLOAT if is_float else sys.float_info.max
-    return {"minimum": max(column.minimum, -largest), "maximum": min(column.maximum, largest)}
+    largest = _LARGEST_FLOAT if column.is_32_bit else sys.float_info.max
+    lowest, highest = column.decimal_bounds
+    return {"minimum": max(lowest, -largest), "maximum": min(highest, largest)}
 
 
 def _build_text(column: Column) -> dict[str, Any]:
@@ -135,6 +131,6 @@ def _make_number(column: Column) -> float:
     middle = 1.0 if is_wide else float(f"{(column.minimum + column.maximum) / 2:.3g}")
     near = min(max(middle, column.minimum), column.maximum)
     if column.kind is Kind.NUMBER:
-        return near
+        return float(column.shorten(near))
     whole = math.floor(near)
     return whole if whole >= column.minimum else math.ceil(near)

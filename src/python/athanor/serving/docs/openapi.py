@@ -25,7 +25,7 @@ def build_openapi(contract: Contract, semantic_versions: Sequence[str], max_rows
     """
     prediction = contract.prediction
     version_enum = {"enum": list(semantic_versions)} if semantic_versions else {}
-    bounds = {"minimum": prediction.minimum, "maximum": prediction.maximum}
+    bounds = dict(zip(("minimum", "maximum"), prediction.decimal_bounds, strict=True))
     values = {
         "model": contract.name,
         "version": semantic_versions[0] if semantic_versions else "0.0.0",

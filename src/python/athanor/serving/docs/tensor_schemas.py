@@ -32,11 +32,11 @@ def make_example_inference(contract: Contract) -> Json:
 
 def build_tensor_schemas(contract: Contract, max_rows: int) -> list[Json]:
     """One schema for the tensor of each column."""
-    return [_build_tensor(contract, column, max_rows) for column in contract.columns]
+    return [_build_tensor(column, max_rows) for column in contract.columns]
 
 
-def _build_tensor(contract: Contract, column: Column, max_rows: int) -> Json:
-    datatypes, values = _tensor_values(contract, column)
+def _build_tensor(column: Column, max_rows: int) -> Json:
+    datatypes, values = _tensor_values(column)
     count = {"type": "integer", "minimum": 1, "maximum": max_rows}
     return {
         "type": "object",
@@ -65,9 +65,9 @@ def _build_tensor(contract: Contract, column: Column, max_rows: int) -> Json:
     }
 
 
-def _tensor_values(contract: Contract, column: Column) -> tuple[Sequence[str], Json]:
+def _tensor_values(column: Column) -> tuple[Sequence[str], Json]:
     """Datatypes and values of a column's tensor. Values look as in protobuf JSON; instants may be integers."""
-    schema = build_column_schema(contract, column)
+    schema = build_column_schema(column)
     del schema["description"]
     if column.kind is Kind.TEXT:
         return ("BYTES",), schema

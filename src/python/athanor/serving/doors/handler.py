@@ -5,7 +5,7 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final
 
@@ -174,6 +174,8 @@ class Exchange:
 
     async def answer(self, question: Question) -> Answer:
         """Answers the request's question. Raises AthanorError as `Batcher.ask`."""
+        if self._handler.core.sticks_by_request_id and not question.sticky_key:
+            question = replace(question, sticky_key=self._call.request_id)
         self._computed = await self._handler.batcher.ask(question, self._deadline)
         return self._computed.answer
 

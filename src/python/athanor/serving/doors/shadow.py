@@ -122,19 +122,34 @@ class Shadow:
         shadow = self._core.traffic.shadow
         if shadow is None:
             return
-        try:
-            answers = _predict(shadow, [entry.answer for entry in entries])
-        except Exception:
-            _logger.exception("the shadow failed to answer %d requests", len(entries))
-            for _ in entries:
+        failed = 0
+        for entry, answer in zip(entries, _predict_apart(shadow, [entry.answer for entry in entries]), strict=True):
+            if answer is None or shadow.find_invalid(answer.probabilities):
+                failed += 1
                 self._on_dropped()
-            return
-        for entry, answer in zip(entries, answers, strict=True):
+                continue
             try:
                 entry.observation.shadowed(entry.answer, answer)
             except Exception:
                 # One answer that cannot be recorded must not cost the others.
                 _logger.exception("an answer of the shadow cannot be recorded")
+        if failed:
+            _logger.error(
+                "the shadow %s failed to answer %d of %d requests, or answered outside of the contract",
+                *(shadow.semantic_version, failed, len(entries)),
+            )
+
+
+def _predict_apart(shadow: Variant, answered: Sequence[Answer]) -> list[Answer | None]:
+    """As `_predict`; None for each request on which the shadow fails, which it finds by halving."""
+    try:
+        return [*_predict(shadow, answered)]
+    except Exception:
+        if len(answered) == 1:
+            _logger.debug("the shadow failed", exc_info=True)
+            return [None]
+    middle = len(answered) // 2
+    return [*_predict_apart(shadow, answered[:middle]), *_predict_apart(shadow, answered[middle:])]
 
 
 def _predict(shadow: Variant, answered: Sequence[Answer]) -> list[Answer]:

@@ -7,7 +7,7 @@ from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from athanor.error_codes import DOMAIN, find_status
-from athanor.errors import AthanorError, FieldViolation, InvalidRequestError, OverloadedError
+from athanor.errors import AthanorError, OverloadedError, violations_of
 
 # gRPC clients accept 8 KiB of metadata by default. A REST body has no such limit and names every violation.
 _MOST_DETAIL_BYTES: Final = 5_000
@@ -25,10 +25,6 @@ def to_http_status(error: AthanorError) -> int:
     return find_status(error).http
 
 
-def _violations(error: AthanorError) -> tuple[FieldViolation, ...]:
-    return error.violations if isinstance(error, InvalidRequestError) else ()
-
-
 def to_rpc_status(error: AthanorError) -> status_pb2.Status:
     """`google.rpc.Status` with `ErrorInfo` and, for a broken contract, `BadRequest`: as many violations as fit."""
     name = to_grpc_code(error).name
@@ -38,7 +34,7 @@ def to_rpc_status(error: AthanorError) -> status_pb2.Status:
     status = status_pb2.Status(code=code_pb2.Code.Value(name), message=message)
     _attach(status, error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN))
     bad_request = error_details_pb2.BadRequest()
-    violations = _violations(error)
+    violations = violations_of(error)
     if isinstance(error, OverloadedError):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(int(error.retry_after_s * 1e9))
@@ -74,7 +70,7 @@ def to_problem(error: AthanorError, request_id: str) -> dict[str, Any]:
         "code": error.code,
         "request_id": request_id,
     }
-    if violations := _violations(error):
+    if violations := violations_of(error):
         problem["violations"] = [
             {"field": v.field, "rule": v.rule, "description": f"{v.field} {v.description}"} for v in violations
         ]

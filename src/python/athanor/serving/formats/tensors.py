@@ -72,7 +72,7 @@ def datatype_of(column: Column) -> str:
     if column.kind is Kind.TIMESTAMP:
         return "INT64"
     if column.kind is Kind.NUMBER or column.may_be_missing:
-        return "FP64"
+        return "FP32" if column.is_32_bit else "FP64"
     return "BOOL" if column.kind is Kind.BOOLEAN else "INT64"
 
 
@@ -192,7 +192,7 @@ def _to_array(column: Column, tensor: Tensor) -> tuple[NDArray[Any], Sequence[Fi
         if tensor.datatype == BYTES:
             return _read_each(column, tensor.values, _to_instant, np.datetime64("NaT", "us"))
         return _bound(np.asarray(tensor.values, dtype=np.int64)), ()
-    return np.asarray(tensor.values, dtype=np.float64), ()
+    return column.round(np.asarray(tensor.values, dtype=np.float64)), ()
 
 
 def _bound(instants: NDArray[np.int64]) -> NDArray[Any]:
@@ -241,8 +241,8 @@ def _to_instant(value: bytes | str) -> Any:
 
 
 def locate(row: int, column: str) -> str:
-    """Names a value for the caller."""
-    return f"inputs.{column}[{row}]"
+    """Names a value for the caller, or a row if the column is ""."""
+    return f"inputs.{column}[{row}]" if column else f"inputs[{row}]"
 
 
 def shape_of(given: Iterable[Any]) -> tuple[int, ...]:

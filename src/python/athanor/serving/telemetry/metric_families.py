@@ -31,11 +31,15 @@ REQUESTS: Final = Family(
     "athanor_requests_total", "Requests by door and code; OK means answered.", ("door", "code", *VERSION)
 )
 ROWS: Final = Family("athanor_rows_total", "Rows answered.", ("door",))
-VIOLATIONS: Final = Family("athanor_violations_total", "Values that broke the contract, by rule.", ("rule",))
+VIOLATIONS: Final = Family(
+    "athanor_violations_total", "Values or answers that broke the contract, or made the model fail, by rule.", ("rule",)
+)
 SHADOW_REQUESTS: Final = Family(
     "athanor_shadow_requests_total", "Requests that the shadow answered too.", ("semantic_version",)
 )
-SHADOW_DROPPED: Final = Family("athanor_shadow_dropped_total", "Requests dropped because the shadow fell behind.")
+SHADOW_DROPPED: Final = Family(
+    "athanor_shadow_dropped_total", "Requests without an answer of the shadow: it fell behind, or failed."
+)
 RELOAD_FAILURES: Final = Family(
     "athanor_traffic_reload_failures_total", "Traffic files that could not be loaded; the previous one stays in force."
 )

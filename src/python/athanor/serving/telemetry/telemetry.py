@@ -14,7 +14,7 @@ from typing import Final
 from opentelemetry.trace import Span, format_span_id, format_trace_id
 
 from athanor.contract.contract import Contract
-from athanor.errors import AthanorError, FieldViolation, InvalidRequestError
+from athanor.errors import AthanorError, violations_of
 from athanor.serving.answering.batcher import Computed
 from athanor.serving.answering.core import Answer
 from athanor.serving.setup.paths import ServicePaths, process_name
@@ -72,7 +72,7 @@ class Telemetry:
         self._metrics.load_failed()
 
     def shadow_dropped(self) -> None:
-        """A request was dropped because the shadow fell behind."""
+        """A request has no answer of the shadow: it fell behind, or failed."""
         self._metrics.shadow_dropped()
 
     def render_metrics(self) -> tuple[bytes, str]:
@@ -170,8 +170,7 @@ class Observation:
         """The caller gets an error, or went away."""
         telemetry = self._telemetry
         duration_ns = time.perf_counter_ns() - self._started_ns
-        violations: tuple[FieldViolation, ...] = error.violations if isinstance(error, InvalidRequestError) else ()
-        telemetry._metrics.refused(self._door, error.code, duration_ns, violations)
+        telemetry._metrics.refused(self._door, error.code, duration_ns, violations_of(error))
         telemetry._requests.refused(error, **self._describe(duration_ns))
         if self._span is not None and telemetry._spans is not None:
             telemetry._spans.end_refused(self._span, self._door, error)

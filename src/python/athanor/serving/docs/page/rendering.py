@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any, Final
 
 from athanor.contract.columns import Column, Kind
@@ -106,6 +107,7 @@ def _describe_input(column: Column) -> Mapping[str, Any]:
         case Kind.TIMESTAMP:
             return {"value": example.removesuffix("Z"), "attributes": {"type": "datetime-local", "step": "1"}}
     step = "1" if column.kind is Kind.INTEGER else "any"
-    bounds = {"min": column.minimum, "max": column.maximum}
-    limits = {name: f"{bound:.15g}" for name, bound in bounds.items() if abs(bound) != float("inf")}
+    bounds = dict(zip(("min", "max"), column.decimal_bounds, strict=True))
+    digits = ".17g" if column.is_32_bit else ".15g"
+    limits = {name: format(bound, digits) for name, bound in bounds.items() if abs(bound) < inf}
     return {"value": f"{example:.15g}", "attributes": {"type": "number", "step": step, **limits}}
