@@ -11,7 +11,7 @@ from support.datasets import make_frame
 
 from athanor.data.building import ray_engine
 from athanor.data.building.engine import Job, ProcessedBatch, pandas_engine
-from athanor.data.dataset import Dataset, Transformed
+from athanor.data.dataset import Dataset, Tables, Transformed
 from athanor.data.sources.delimited import DelimitedFiles
 from athanor.data.sources.raw import Raw, keep_raw
 from athanor.errors import DataError
@@ -20,15 +20,22 @@ from projects.delays.model import MODEL
 _AS_OF = datetime(2014, 1, 1, tzinfo=UTC)
 
 
+def _transform(tables: Tables) -> Transformed:
+    """Numpy would write the seats as 150.0 in a batch in which some are missing, and as 150 in others."""
+    seats = tables["f"]["aircraft_seats"].astype("str").str.len()
+    return Transformed(tables["f"].assign(visibility=seats))
+
+
 def _load(path: Path, types: dict[str, str]) -> Job:
     source = DelimitedFiles(path, types=types)
-    return Job(MODEL.contract, Dataset({"f": source}, "f", lambda t: Transformed(t["f"]), batch_rows=30), _AS_OF)
+    return Job(MODEL.contract, Dataset({"f": source}, "f", _transform, batch_rows=30), _AS_OF)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     frame = make_frame(100).assign(arrived_late=lambda f: f["arrived_late"] == 1)
     frame["scheduled_departure"] = frame["scheduled_departure"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    frame["aircraft_seats"] = frame["aircraft_seats"].astype("Int64").mask(frame.index == 95)
     frame["distance"] = frame["distance"].astype(object)
     frame.loc[50, "distance"] = "abc"
     frame.to_csv(tmp_path / "flights.csv", index=False)
@@ -50,6 +57,7 @@ def test_a_block_may_hold_rows_and_rejected_rows(tmp_path: Path, path: Path, typ
     rows = [pa.concat_tables([batch.validated.kept for batch in batches]) for batches in (by_ray, by_pandas)]
     assert rows[0].equals(rows[1])
     assert len(rows[0]) == 99
+    assert set(rows[0]["visibility"].to_pylist()) <= {2.0, 3.0, None}
 
 
 def test_an_error_in_a_block_with_rows_is_raised(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

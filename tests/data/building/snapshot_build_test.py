@@ -155,6 +155,10 @@ _POISONS: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     "a value out of range": (lambda f: f.assign(distance=-1.0), r"distance MINIMUM: 2000 rows \(100\.00%\), for exam"),
     "a number as text": (lambda f: f.assign(distance=f["distance"].astype(str)), r"distance TYPE: 2000 rows \(100"),
     "another type": (lambda f: f.assign(carrier=1), r"carrier TYPE: 2000 rows \(100\.00%\), for .*: 1 is int \(TYPE\)"),
+    "times without a zone": (
+        lambda f: f.assign(scheduled_departure=f["scheduled_departure"].dt.tz_localize(None)),
+        r"scheduled_departure TYPE: 2000 rows .* 2013-01-01 05:00:00 has no time zone: .*\.dt\.tz_localize\('UTC'\)",
+    ),
     "a renamed category": (
         lambda f: f.assign(origin=f["origin"].replace("EWR", "NWK")),
         r"origin CATEGORY: \d+ rows .*'NWK' is not allowed \(CATEGORY\); give one of EWR, JFK, LGA",

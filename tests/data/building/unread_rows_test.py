@@ -100,9 +100,17 @@ def test_a_text_column_of_digits_and_letters_stays_text(tmp_path: Path) -> None:
 
 def test_a_transform_that_cannot_compute_with_the_text_is_explained(tmp_path: Path) -> None:
     path = _write(tmp_path, (500, "distance", "abc"))
-    words = r"TypeError.*: flights\.distance; distance has 'abc' in flights\.csv, row 502\. .*types=\{'delay'"
+    words = r"TypeError.*: flights\.distance; distance has 'abc' in flights\.csv, row 502\. .*types=\{'distance'"
     with pytest.raises(DataError, match=words):
         _build(path, lambda t: Transformed(t["flights"].assign(distance=t["flights"]["distance"] / 2)))
+
+
+@pytest.mark.parametrize("text", ["2013-06-30T23:59:60Z", "2013-01-14 01:20:00", "noon"])
+def test_a_transform_that_cannot_shift_a_time_is_explained(tmp_path: Path, text: str) -> None:
+    path = _write(tmp_path, (500, "scheduled_departure", text))
+    at, hour = "scheduled_departure", pd.Timedelta(hours=1)
+    with pytest.raises(DataError, match=rf"scheduled_departure has '{text}' in flights\.csv, row 502"):
+        _build(path, lambda t: Transformed(t["flights"].assign(**{at: t["flights"][at] + hour})))
 
 
 def test_what_a_transform_makes_of_the_text_is_no_number(tmp_path: Path) -> None:

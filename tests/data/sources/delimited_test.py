@@ -103,6 +103,28 @@ def test_another_delimiter_and_other_words_for_missing(here: Path, kept: Path) -
     assert ingest(source, kept).to_pylist() == [{"id": 1, "name": None}, {"id": None, "name": "NA"}]
 
 
+def test_a_verbatim_column_is_kept_as_written(here: Path, kept: Path) -> None:
+    """NA is Namibia, and a code begins with zeros; elsewhere NA is a missing value."""
+    path = write(here / "a.csv", b'country,code,size,note\nNA,007,NA,NA\n,"",2,x\n"NA",1,x,y\n')
+    source = DelimitedFiles(path, verbatim=("country", "code"), types={"size": "int64"})
+    source.fetch(kept, None)
+    opened = source.open(kept, 10)
+    assert pa.concat_tables([table for table, _ in opened.batches]).to_pylist() == [
+        {"country": "NA", "code": "007", "size": None, "note": None},
+        {"country": None, "code": None, "size": 2, "note": "x"},
+    ]
+    assert [unfit.values for unread in opened.unread for unfit in unread.unfit] == [["x"]]
+
+
+def test_a_verbatim_column_is_text(here: Path, kept: Path) -> None:
+    with pytest.raises(SettingsError, match=r"verbatim names \['id'\], which types declares otherwise"):
+        DelimitedFiles(here, types={"id": "int64"}, verbatim=("id",))
+    with pytest.raises(SettingsError, match=r"\['id'\], which columns leaves out"):
+        DelimitedFiles(here, columns=("x",), verbatim=("id",))
+    with pytest.raises(DataError, match=r"types declares \['zip'\]"):
+        ingest(DelimitedFiles(write(here / "a.csv", _TEXT), verbatim=("zip",)), kept)
+
+
 def test_declared_types_are_kept_to(here: Path, kept: Path) -> None:
     path = write(here / "a.csv", b"zip,at,mass,price\n02134,2013-01-01T01:00:00+01:00,1,2.50\n")
     types = {"zip": "string", "at": "timestamp[us, tz=UTC]", "mass": "float64", "price": "decimal128(10, 2)"}

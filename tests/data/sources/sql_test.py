@@ -141,21 +141,6 @@ def test_the_database_s_message_is_passed_on(path: Path, kept: Path, query: str,
     assert str(path) not in str(error.value)
 
 
-def test_a_late_value_of_another_type_is_refused(path: Path, kept: Path, insert: Callable[..., None]) -> None:
-    """SQLite does not enforce column types; the driver infers them from the first rows."""
-    insert(*((number, "UA", 1.0, "") for number in range(5, 70_005)), (0, "UA", "far", ""))
-    with pytest.raises(DataError, match="expected DOUBLE but got STRING"):
-        SqlQuery(f"sqlite:///{path}", "SELECT distance FROM flights").fetch(kept, None)
-
-
-def test_values_that_are_missing_for_long_have_a_type_still(
-    path: Path, kept: Path, insert: Callable[..., None]
-) -> None:
-    insert(*((number, None, None, None) for number in range(5, 5005)), (0, "UA", 2.5, ""))
-    query = "SELECT carrier, distance FROM flights WHERE id > 4 OR id = 0"
-    assert ingest(SqlQuery(f"sqlite:///{path}", query), kept).schema.types == [pa.string(), pa.float64()]
-
-
 def test_an_absent_database_is_named_and_not_made(tmp_path: Path, kept: Path) -> None:
     with pytest.raises(NotFoundError, match=r"gone\.db: there is no such database"):
         SqlQuery(f"sqlite:///{tmp_path}/gone.db", "SELECT 1").fetch(kept, None)

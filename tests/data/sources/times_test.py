@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from support.sources import ingest, write
 
+from athanor.data.sources.columns.types import problem
 from athanor.data.sources.delimited import DelimitedFiles
 from athanor.data.sources.function import FunctionSource
 from athanor.data.sources.parquet import ParquetFiles
-from athanor.data.sources.types import problem
 from athanor.errors import DataError
 
 _LAST, _FIRST = datetime.fromisoformat("9999-12-31T23:59:59.999999"), datetime.fromisoformat("0001-01-01")

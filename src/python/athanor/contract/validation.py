@@ -61,7 +61,11 @@ class Violation:
 
 def shown(value: Any) -> str:
     """A value for a message: text in quotes, long values cut."""
-    text = repr(value) if isinstance(value, str) else str(value)
+    return cut(repr(value) if isinstance(value, str) else str(value))
+
+
+def cut(text: str) -> str:
+    """A text for a message, without what is beyond a hundred characters."""
     return text if len(text) <= _LONGEST_SHOWN_VALUE else f"{text[:_LONGEST_SHOWN_VALUE]}…"
 
 

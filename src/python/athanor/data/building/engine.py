@@ -11,9 +11,9 @@ import pyarrow as pa
 from athanor.contract.contract import Contract
 from athanor.data.checks.row_checks import ValidatedBatch, reject_unread, validate_batch
 from athanor.data.dataset import Dataset, Tables, Transformed
+from athanor.data.sources.columns.types import untyped_columns
 from athanor.data.sources.raw import Raw
 from athanor.data.sources.source import Opened, UnreadRows
-from athanor.data.sources.types import untyped_columns
 from athanor.data.tables.tables import from_frame, to_frame
 from athanor.data.tables.untyped import is_untyped
 from athanor.errors import AthanorError, DataError
@@ -90,14 +90,16 @@ class Job:
         except AthanorError:
             raise
         except Exception as error:
-            untyped = [f"{name}.{of}" for name, frame in tables.items() for of in frame if is_untyped(frame[of])]
+            untyped = [(name, of) for name, frame in tables.items() for of in frame if is_untyped(frame[of])]
             if not untyped:
                 raise
+            named = ", ".join(f"{name}.{of}" for name, of in untyped)
             examples = "".join(f"; {of} has {example}" for of, example in untyped_columns(schema).items())
             raise DataError(
                 f"the transform failed: {type(error).__name__}: {error}. Some columns are text, because not all their "
-                f"values are numbers or times of one kind: {', '.join(untyped)}{examples}. If one should be a number "
-                "or a time, declare it, such as types={'delay': 'float64'}: rows with other values are then rejected"
+                f"values are numbers or times of one kind: {named}{examples}. If one should be a number or a time, "
+                f"declare it, such as types={{{untyped[0][1]!r}: 'float64'}} or 'timestamp[us, tz=UTC]': rows with "
+                "other values are then rejected"
             ) from error
 
     def open_main(self, raw: Raw) -> Opened:

@@ -21,7 +21,7 @@ from athanor.data.dataset import Dataset
 from athanor.data.snapshots.merge import MergeResult, merge
 from athanor.data.snapshots.snapshot import Origin, Snapshot, commit, latest_snapshot
 from athanor.data.snapshots.staging import Staged, Staging
-from athanor.data.sources.delta import require_readable_path
+from athanor.data.sources.folders.delta import require_readable_path
 from athanor.data.sources.raw import Raw, keep_raw, read_record, record_time_range
 from athanor.errors import DataError, SettingsError
 from athanor.home import Home

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.contract import Contract
 from athanor.contract.messages import OUT_OF_RANGE_US
-from athanor.contract.validation import Breach, Rule, shown, validate
+from athanor.contract.validation import Breach, Rule, cut, shown, validate
 from athanor.data.checks.findings import Finding
 from athanor.data.dataset import RowCheck
+from athanor.data.sources.columns.types import problem
 from athanor.data.sources.source import Unfit, UnreadRows
-from athanor.data.sources.types import problem
 from athanor.data.tables.tables import Mistyped, arrow_schema, from_arrow, null_rows, to_arrow, to_lenient_arrow
 from athanor.data.tables.untyped import UntypedText
 from athanor.errors import ContractError
@@ -278,7 +278,9 @@ def row_name(contract: Contract, values: Columns, row: Any) -> str:
 
 
 def _name(column: Column, value: Any) -> str:
-    return f"{value:.15g}" if column.kind.is_numeric else str(value)
+    if column.kind.is_numeric:
+        return f"{value:.15g}"
+    return cut(str(value)) if str(value).isprintable() else shown(value)
 
 
 def _reasons(broken: Sequence[RowViolations]) -> pa.Array:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from athanor.contract.contract import Contract
 from athanor.data.snapshots.digest import content_digest, in_order
 from athanor.data.snapshots.staging import Staged, StagedFile
-from athanor.data.sources.delta import require_readable_path
+from athanor.data.sources.folders.delta import require_readable_path
 from athanor.data.tables.tables import arrow_schema, from_arrow
 from athanor.errors import ConflictError, DataError, NotFoundError
 from athanor.system.durability import sync, sync_tree

@@ -11,20 +11,31 @@ from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from athanor.contract.validation import shown
 from athanor.data.sources.batches import Batches, read_ahead, rebatch
+from athanor.data.sources.columns.types import (
+    as_untyped,
+    cast,
+    cast_columns,
+    count_typed,
+    problem,
+    read_types,
+    require_types,
+)
 from athanor.data.sources.files import Location, copy_files
-from athanor.data.sources.hive import Constants, add_constants, read_partitions
+from athanor.data.sources.folders.hive import Constants, add_constants, read_partitions
 from athanor.data.sources.nul_bytes import replace_nul, restore_nul
 from athanor.data.sources.parquet import require_single
 from athanor.data.sources.source import Opened, Unfit, UnreadRows
 from athanor.data.sources.text import Chunk, Text, compile_rows, cut, find_texts, read_head
-from athanor.data.sources.types import as_untyped, cast, cast_columns, count_typed, problem, read_types, require_types
 from athanor.errors import DataError, SettingsError
 
 _INFERRED_BYTES: Final = 64 << 20
+_SAMPLED_ROWS: Final = 1_000
+_MOST_OTHERS: Final = 9
 _BLOCK_BYTES: Final = 1 << 20  # what one thread parses at a time
 _LADDERS: Final = (
     (pa.int64(), pa.float64()),
@@ -55,7 +66,9 @@ class DelimitedFiles:
             files are fetched.
         delimiter: one ASCII character.
         columns: names of the columns to read; all when empty. Fewer columns parse faster.
-        null_values: texts that mean a missing value, in every column.
+        null_values: texts that mean a missing value, in every column but those of `verbatim`.
+        verbatim: columns of text that are kept as written: only an empty value is missing, "NA" may be Namibia, and
+            leading zeros stay.
         types: column types by name, in pyarrow's spelling: "string", "float64", "timestamp[us, tz=UTC]",
             "decimal128(10, 2)".
 
@@ -76,6 +89,7 @@ class DelimitedFiles:
     columns: tuple[str, ...] = ()
     null_values: tuple[str, ...] = ("", "NA")
     types: Mapping[str, str] = field(default_factory=dict)
+    verbatim: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.delimiter.encode()) != 1 or self.delimiter in '"\r\n':
@@ -83,7 +97,9 @@ class DelimitedFiles:
                 f"delimiter {self.delimiter!r} is not one ASCII character, other than a quote or line end"
             )
         _require_texts(self.null_values)
-        require_types(self.types, self.columns)
+        require_types({**self.types, **dict.fromkeys(self.verbatim, "string")}, self.columns)
+        if wrong := [name for name in self.verbatim if self.types.get(name, "string") != "string"]:
+            raise SettingsError(f"verbatim names {wrong}, which types declares otherwise; such a column is text")
 
     @property
     def is_incremental(self) -> bool:
@@ -93,7 +109,8 @@ class DelimitedFiles:
         copy_files(self.path, folder)
 
     def open(self, folder: Path, batch_rows: int) -> Opened:
-        form = Form(self.delimiter, self.columns, self.null_values, read_types(self.types))
+        types = read_types({**self.types, **dict.fromkeys(self.verbatim, "string")})
+        form = Form(self.delimiter, self.columns, self.null_values, types, frozenset(self.verbatim))
         opened = open_texts(folder, form)
         return replace(opened, batches=rebatch(opened.batches, batch_rows))
 
@@ -111,12 +128,14 @@ class Form:
     Attributes:
         columns: columns to read; all when empty.
         types: declared types by column; others are inferred.
+        verbatim: columns of text of which only an empty value is missing.
     """
 
     delimiter: str
     columns: tuple[str, ...]
     null_values: tuple[str, ...]
     types: Mapping[str, pa.DataType]
+    verbatim: frozenset[str] = frozenset()
 
 
 def open_texts(folder: Path, form: Form) -> Opened:
@@ -201,7 +220,7 @@ def _read(texts: Sequence[Text], form: Form, parser: "_Parser") -> Batches:
 
 
 def _mark_untyped(field: pa.Field, head: Sequence[_Head]) -> pa.Field:
-    """Marks a column of text as untyped if at least half of its first texts are numbers, times or truth values."""
+    """Marks a column of text as untyped if at least a tenth of its first texts are numbers, times or truth values."""
     typed = others = 0
     example = "values of several kinds"
     for part in head:
@@ -209,11 +228,14 @@ def _mark_untyped(field: pa.Field, head: Sequence[_Head]) -> pa.Field:
         if column.type != pa.string():
             typed += len(column) - column.null_count
             continue
+        right, wrong, row = count_typed(column.slice(0, _SAMPLED_ROWS))
+        if not typed and wrong > _MOST_OTHERS * right:
+            return field
         right, wrong, row = count_typed(column)
         if wrong and not others:
             example = f"{shown(column[row].as_py())} in {part.file}, row {part.first_row + row:,}"
         typed, others = typed + right, others + wrong
-    return as_untyped(field, example) if typed and typed >= others else field
+    return as_untyped(field, example) if typed and others <= _MOST_OTHERS * typed else field
 
 
 def _cut_all(texts: Sequence[Text], form: Form) -> Iterator[Chunk]:
@@ -333,11 +355,23 @@ class _Parser:
             convert_options=pyarrow.csv.ConvertOptions(
                 include_columns=self._stored,
                 null_values=list(self._form.null_values),
-                strings_can_be_null=True,
+                strings_can_be_null=not self._form.verbatim,
                 column_types=dict(types),
             ),
         )
-        return restore_nul(table, chunk.stand_in)
+        return restore_nul(self._drop_nulls(table), chunk.stand_in)
+
+    def _drop_nulls(self, table: pa.Table) -> pa.Table:
+        """The table with nulls for the texts that mean one. Arrow knows them only for all columns or none."""
+        if not self._form.verbatim:
+            return table
+        for position, column in enumerate(table.schema):
+            if column.type == pa.string():
+                nulls = pa.array([""] if column.name in self._form.verbatim else self._form.null_values, pa.string())
+                texts = table.column(position)
+                kept = pc.if_else(pc.is_in(texts, nulls), pa.scalar(None, pa.string()), texts)
+                table = table.set_column(position, column, kept)
+        return table
 
     def _require_utf8(self, chunk: Chunk, table: pa.Table) -> None:
         for column in table.schema:

@@ -10,9 +10,9 @@ from typing import Any, Final, TypeAlias
 import fsspec
 from fsspec.core import has_magic
 
-from athanor.data.sources.delta import LOG, active_files
-from athanor.data.sources.hive import is_partition
-from athanor.data.sources.table_formats import find_tables, refusal, require_no_table
+from athanor.data.sources.folders.delta import LOG, active_files
+from athanor.data.sources.folders.hive import is_partition
+from athanor.data.sources.folders.table_formats import find_tables, refusal, require_no_table
 from athanor.errors import DataError, NotFoundError, SettingsError
 
 # What is wrong is the folder to copy to, not the input.

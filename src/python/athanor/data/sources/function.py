@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow as pa
 
 from athanor.contract.validation import shown
+from athanor.data.sources.columns.types import plain, read_types
 from athanor.data.sources.parquet import RESULT, open_rows, write_rows
 from athanor.data.sources.source import Opened
-from athanor.data.sources.types import plain, read_types
 from athanor.errors import DataError, SettingsError
 
 Rows: TypeAlias = pa.Table | pa.RecordBatch | pd.DataFrame
@@ -99,9 +99,11 @@ def _to_table(rows: Any, number: int, types: Container[str]) -> pa.Table:
 
 def _as_texts(frame: pd.DataFrame, types: Container[str]) -> pd.DataFrame:
     """The frame with each declared column of Python objects as text, whatever the objects are."""
-    objects = [name for name in frame if name in types and frame[name].dtype == object]
-    texts = {name: [None if missing else str(value) for value, missing in _values(frame[name])] for name in objects}
-    return frame.assign(**{name: pd.array(values, dtype="str") for name, values in texts.items()})
+    for name in frame:
+        if name in types and frame[name].dtype == object:
+            texts = [None if missing else str(value) for value, missing in _values(frame[name])]
+            frame = frame.assign(**{str(name): pd.array(texts, dtype="str")})
+    return frame
 
 
 def _values(series: "pd.Series[Any]") -> Iterator[tuple[Any, bool]]:

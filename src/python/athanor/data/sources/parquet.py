@@ -13,13 +13,21 @@ import pyarrow.parquet as pq
 
 from athanor.contract.validation import shown
 from athanor.data.sources.batches import Batches, read_ahead, rebatch
-from athanor.data.sources.delta import is_delta, read_delta
+from athanor.data.sources.columns.parts import unify
+from athanor.data.sources.columns.types import (
+    as_untyped,
+    cast_columns,
+    plain,
+    read_types,
+    require_types,
+    require_utf8,
+    untyped_columns,
+)
 from athanor.data.sources.files import Location, copy_files, list_files, name_of
-from athanor.data.sources.hive import Constants, add_constants, read_partitions
-from athanor.data.sources.parts import unify
+from athanor.data.sources.folders.delta import is_delta, read_delta
+from athanor.data.sources.folders.hive import Constants, add_constants, read_partitions
 from athanor.data.sources.source import Opened, Unfit, UnreadRows
 from athanor.data.sources.times import open_parquet, require_dates, require_instants, storable
-from athanor.data.sources.types import cast_columns, plain, read_types, require_types
 from athanor.errors import DataError
 from athanor.system.named_errors import naming
 
@@ -159,7 +167,9 @@ def open_rows(
         if absent := [name for name in wanted if name not in known.names]:
             where = parts[0].name if parts else "the table"
             raise DataError(f"{said} {absent}; {where} has columns {known.names}")
-    schema = pa.schema([(name, types.get(name, known.field(name).type)) for name in columns or known.names])
+    schema = pa.schema(
+        [pa.field(name, types[name]) if name in types else known.field(name) for name in columns or known.names]
+    )
     unread: deque[UnreadRows] = deque()
     tables = read_ahead(_read_groups(parts, schema, types, unread, batch_rows))
     return Opened(sum(part.rows for part in parts), rebatch(tables, batch_rows), unread)
@@ -203,8 +213,10 @@ def _read_footer(path: Path, name: str) -> tuple[int, pa.Schema]:
 
 
 def _plain_schema(schema: pa.Schema) -> pa.Schema:
-    """Names and types only, without the writer's metadata."""
-    return pa.schema([(field.name, field.type) for field in schema])
+    """Names and types only, without the writer's metadata other than ours."""
+    examples = untyped_columns(schema)
+    fields = [pa.field(field.name, field.type) for field in schema]
+    return pa.schema([as_untyped(field, examples[field.name]) if field.name in examples else field for field in fields])
 
 
 def _read_groups(
@@ -225,6 +237,11 @@ def _read_groups(
                     table = pa.Table.from_batches([batch])
                     require_dates(table, part.name, before)
                     table = plain(add_constants(table, part.constants, part.name).select(schema.names))
+                    require_utf8(
+                        table.select([name for name in schema.names if types[name] != pa.binary()]),
+                        part.name,
+                        before + 1,
+                    )
                     read, unfit = cast_columns(table, types, before + 1)
                     if unfit:
                         _require_declared(part, table, unfit, declared)

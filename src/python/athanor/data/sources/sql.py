@@ -2,23 +2,24 @@
 
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
-import adbc_driver_sqlite.dbapi
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from athanor.data.sources.columns.types import read_types
 from athanor.data.sources.parquet import RESULT, open_rows, write_rows
 from athanor.data.sources.source import Opened
-from athanor.data.sources.types import read_types
+from athanor.data.sources.sqlite import write_result
 from athanor.errors import DataError, NotFoundError, SettingsError
 
 BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -39,8 +40,6 @@ _TOKENS: Final = re.compile(
 _SETTING: Final = "athanor.since"
 # The earliest day and microsecond of PostgreSQL, 4714 BC.
 _EARLIEST: Final = {pa.int32(): -2_440_588, pa.int64(): -210_866_803_200_000_000}
-# SQLite does not enforce column types: the driver infers them from the first rows.
-_SQLITE_ROWS: Final = {"adbc.sqlite.query.batch_rows": "65536"}
 
 
 def from_environment(variable: str) -> Callable[[], str]:
@@ -68,7 +67,8 @@ class SqlQuery:
     """The rows of one query, on SQLite or PostgreSQL.
 
     Read-only: opens the SQLite file, or the PostgreSQL transaction, for reading. A column of a type that no contract
-    column can hold, such as `numeric`, raises DataError with the cast to add.
+    column can hold, such as `numeric`, raises DataError with the cast to add. SQLite gives each value a type of its
+    own: a column has the narrowest type that holds all of them.
 
     A query with `:since` is incremental. On PostgreSQL `:since` is a timestamptz. On SQLite it is text in UTC such as
     2013-05-01T17:30:00, which compares correctly with timestamps in that format, with or without fractions and Z.
@@ -122,9 +122,8 @@ class SqlQuery:
         url = self.database if isinstance(self.database, str) else self.database()
         _require_known(url)
         bound = _earlier(since, self.lookback) if self.is_incremental else None
-        read = _read_sqlite if url.startswith(_SQLITE) else _read_postgresql
-        with closing(_mask_errors(read(url, self.query, bound), url)) as tables:
-            write_rows(tables, folder / RESULT)
+        write = _write_sqlite if url.startswith(_SQLITE) else _write_postgresql
+        write(url, self.query, bound, folder / RESULT)
 
     def open(self, folder: Path, batch_rows: int) -> Opened:
         return open_rows(folder, batch_rows, types=read_types(self.types))
@@ -153,22 +152,22 @@ def _earlier(since: datetime | None, lookback: timedelta) -> datetime:
     return (since - lookback).astimezone(UTC)
 
 
-def _read_sqlite(url: str, query: str, since: datetime | None) -> Iterator[pa.Table]:
+def _write_sqlite(url: str, query: str, since: datetime | None, result: Path) -> None:
     path = Path(url.removeprefix(_SQLITE))
     if not path.is_file():
         raise NotFoundError(f"{path}: there is no such database")
     # To the second, without fraction and zone: a text sorts before the same text with either appended.
-    parameters = since and [since.replace(tzinfo=None).isoformat(timespec="seconds")]
-    with (
-        adbc_driver_sqlite.dbapi.connect(f"file:{quote(str(path))}?mode=ro") as connection,
-        connection.cursor() as cursor,
-    ):
-        cursor.adbc_statement.set_options(**_SQLITE_ROWS)
-        cursor.execute(_replace_since(query, "?"), parameters)
-        yield from _tables(cursor.fetch_record_batch())
+    parameters = [since.replace(tzinfo=None).isoformat(timespec="seconds")] if since else []
+    with _mask_errors(url):
+        write_result(path, _replace_since(query, "?"), parameters, lambda tables: write_rows(tables, result))
 
 
-def _read_postgresql(url: str, query: str, since: datetime | None) -> Iterator[pa.Table]:
+def _write_postgresql(url: str, query: str, since: datetime | None, result: Path) -> None:
+    with _mask_errors(url), closing(_read_postgresql(url, query, since)) as tables:
+        write_rows(tables, result)
+
+
+def _read_postgresql(url: str, query: str, since: datetime | None) -> Generator[pa.Table]:
     with adbc_driver_postgresql.dbapi.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
         if since:
@@ -210,11 +209,12 @@ def _tables(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:
         yield pa.Table.from_batches([batch]).replace_schema_metadata(None).cast(schema)
 
 
-def _mask_errors(tables: Iterator[pa.Table], url: str) -> Generator[pa.Table]:
-    """The same tables; raises DataError with the database's message, without its URL and password."""
+@contextmanager
+def _mask_errors(url: str) -> Iterator[None]:
+    """Raises DataError with the database's message, without its URL and password."""
     try:
-        yield from tables
-    except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
+        yield
+    except (adbc_driver_manager.Error, sqlite3.Error, pa.ArrowException, OSError) as error:
         raise DataError(f"the database failed to run the query: {_without_secrets(str(error), url)}") from None
 
 

@@ -2,9 +2,10 @@
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import MAXYEAR, MINYEAR, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.messages import is_missing
-from athanor.data.sources.types import plain, untyped_columns
+from athanor.data.sources.columns.types import plain, untyped_columns
 from athanor.data.tables.untyped import read_untyped, to_untyped
 from athanor.errors import DataError
 
@@ -36,7 +37,8 @@ _NULLABLE: Final = {
     **{pa.type_for_alias(dtype.name.lower()): dtype for dtype in _INTEGERS},
 }
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
-_LARGEST: Final = sys.float_info.max
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LARGEST: Final = int(sys.float_info.max)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> tuple[dict[str
 
     Returns:
         The columns, and the values that are not of their column's kind: nothing is parsed or rounded to fit. Numbers,
-        integers and booleans all count as numbers; an instant must have a time zone.
+        integers, decimals and booleans all count as numbers; an instant must have a time zone.
 
     Raises:
         DataError: the frame's columns are not exactly the contract's, or one occurs twice.
@@ -88,7 +90,7 @@ def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> tuple[dict[str
     values: dict[str, NDArray[Any]] = {}
     mistyped = []
     for column in columns:
-        series = read_untyped(column.kind, frame[column.name])
+        series = read_untyped(column.kind, _decode(frame[column.name]))
         if _is_of_kind(column.kind, series):
             values[column.name] = _from_series(column.kind, series)
             if column.kind is Kind.TIMESTAMP:
@@ -104,22 +106,28 @@ def from_frame(columns: Sequence[Column], frame: pd.DataFrame) -> tuple[dict[str
     return values, tuple(mistyped)
 
 
+def _decode(series: "pd.Series[Any]") -> "pd.Series[Any]":
+    """The values of categories and of Arrow's own types, and missing ones for signalling NaN, which none may touch."""
+    if isinstance(series.dtype, pd.CategoricalDtype) and not isinstance(series.dtype.categories.dtype, pd.StringDtype):
+        series = series.astype(object)
+    elif isinstance(series.dtype, pd.ArrowDtype):
+        series = to_frame(pa.table({"": pa.array(series)}))[""].set_axis(series.index)
+    try:
+        series.isna()
+    except InvalidOperation:
+        values = [None if isinstance(value, Decimal) and value.is_snan() else value for value in series.array]
+        series = pd.Series(values, series.index, dtype=object)
+    return series
+
+
 def _is_of_kind(kind: Kind, series: "pd.Series[Any]") -> bool:
     """Whether the dtype alone guarantees that every value is of the kind."""
     if kind is Kind.TEXT:
         dtype = series.dtype.categories.dtype if isinstance(series.dtype, pd.CategoricalDtype) else series.dtype
-        return isinstance(dtype, pd.StringDtype) or _is_arrow(dtype, pa.types.is_string, pa.types.is_large_string)
+        return isinstance(dtype, pd.StringDtype)
     if kind is Kind.TIMESTAMP:
-        return isinstance(series.dtype, pd.DatetimeTZDtype) or _is_arrow(series.dtype, _has_zone)
+        return isinstance(series.dtype, pd.DatetimeTZDtype)
     return pd.api.types.is_numeric_dtype(series.dtype) and not pd.api.types.is_complex_dtype(series.dtype)
-
-
-def _is_arrow(dtype: Any, *are: Callable[[pa.DataType], bool]) -> bool:
-    return isinstance(dtype, pd.ArrowDtype) and any(is_one(dtype.pyarrow_dtype) for is_one in are)
-
-
-def _has_zone(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_timestamp(kind)) and kind.tz is not None
 
 
 def _from_series(kind: Kind, series: "pd.Series[Any]") -> NDArray[Any]:
@@ -172,9 +180,11 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    if not isinstance(value, int | float | np.number | np.bool_) or isinstance(value, np.complexfloating):
+    if not isinstance(value, int | float | Decimal | np.number | np.bool_) or isinstance(value, np.complexfloating):
         return False
-    return not isinstance(value, int) or abs(value) <= _LARGEST
+    if isinstance(value, Decimal) and value.is_nan():
+        return True
+    return not isinstance(value, int | Decimal) or abs(value) <= _LARGEST
 
 
 def _is_instant(value: Any) -> bool:
@@ -190,8 +200,16 @@ def _from_objects(kind: Kind, series: "pd.Series[Any]", wrong: NDArray[np.int64]
     if kind is Kind.TEXT:
         return np.asarray(np.where(pd.isna(objects), "", objects), dtype=object)
     if kind is Kind.TIMESTAMP:
-        return np.asarray(pd.DatetimeIndex(pd.to_datetime(objects, utc=True)).tz_localize(None), dtype="M8[us]")
+        return np.array([_to_microsecond(value) for value in objects], dtype="M8[us]")
     return objects.astype(np.float64)
+
+
+def _to_microsecond(value: datetime | None) -> np.datetime64:
+    """Pandas would take the unit of one for all, in which others may not fit; in UTC a datetime may have no year."""
+    if value is None:
+        return np.datetime64("NaT", "us")
+    instant = value.to_pydatetime(warn=False) if isinstance(value, pd.Timestamp) else value
+    return np.datetime64((instant - _EPOCH) // timedelta(microseconds=1), "us")
 
 
 def to_arrow(columns: Sequence[Column], values: Columns) -> pa.Table:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from athanor.contract.columns import Kind
-from athanor.data.sources.types import cast
+from athanor.data.sources.columns.types import cast
 
 _DTYPE: Final = pd.StringDtype("python", na_value=np.nan)
 _INSTANTS: Final = (pa.timestamp("us", tz="UTC"), pa.timestamp("ns", tz="UTC"))

@@ -15,9 +15,17 @@ from athanor.errors import DataError, SettingsError
 
 _NAIVE: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:?\d\d(:?\d\d([.,]\d+)?)?")
 _UNTYPED: Final = b"athanor.untyped"
-_NUMBER: Final = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
-_TIME: Final = r"\d{4}-\d\d-\d\d([T ]\d\d:?\d\d[\d:.]*(Z|[+-]\d\d:?\d\d)?)?"
-_TYPED: Final = rf"^\s*({_NUMBER}|{_TIME}|(?i:true|false))\s*$"
+_MINUTE: Final = r"\d{4}-\d\d-\d\d[T ]\d\d:?[0-5]\d(:?[0-5]\d(\.\d+)?)?"
+_LOOKS: Final = tuple(
+    rf"^\s*({pattern})\s*$"
+    for pattern in (
+        r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?",
+        rf"{_MINUTE}(Z|[+-]\d\d:?\d\d)",
+        rf"\d{{4}}-\d\d-\d\d|{_MINUTE}",
+        r"(?i:true|false)",
+    )
+)
+_WHOLE: Final = r"^([+-]?\d+)\.0*$"
 _LEAP: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:?\d\d:?60(\D.*)?")
 
 
@@ -47,6 +55,30 @@ def _read_type(name: str, declared: str) -> pa.DataType:
         ) from None
 
 
+def require_utf8(table: pa.Table, where: str, first_row: int) -> None:
+    """Raises DataError if a text is not UTF-8, as from a writer that did not check: pandas could not read it."""
+    for field in table.schema:
+        if not is_text(field.type):
+            continue
+        try:
+            table[field.name].validate(full=True)
+        except pa.ArrowInvalid:
+            values = enumerate(table[field.name].cast(pa.large_binary()).to_pylist(), first_row)
+            row, value = next((row, value) for row, value in values if value is not None and not _is_utf8(value))
+            raise DataError(
+                f"{where}, row {row:,}: column {field.name!r} has {shown(value)}, which is not UTF-8; correct it, or "
+                f"declare bytes and decode them in the transform: types={{{field.name!r}: 'binary'}}"
+            ) from None
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def cast(column: pa.ChunkedArray, kind: pa.DataType) -> tuple[pa.ChunkedArray, NDArray[np.int64]]:
     """The column in another type, and the positions of the values that it cannot hold exactly, which become null.
 
@@ -73,16 +105,23 @@ def cast(column: pa.ChunkedArray, kind: pa.DataType) -> tuple[pa.ChunkedArray, N
 def _converter(given: pa.DataType, kind: pa.DataType) -> Callable[[Any], Any]:
     if pa.types.is_timestamp(given) and pa.types.is_timestamp(kind) and kind.tz and not given.tz:
         return lambda values: pc.cast(pc.assume_timezone(values, kind.tz), kind)
+    if is_text(given) and pa.types.is_integer(kind):
+        # As pandas writes whole numbers of a column with missing ones.
+        return lambda values: pc.cast(pc.replace_substring_regex(pc.utf8_trim_whitespace(values), _WHOLE, r"\1"), kind)
     if is_text(given) and not is_text(kind) and not pa.types.is_binary(kind):
         return lambda values: pc.cast(pc.utf8_trim_whitespace(values), kind)
     return lambda values: pc.cast(values, kind)
 
 
 def count_typed(texts: pa.ChunkedArray) -> tuple[int, int, int]:
-    """How many texts look like a number, a time or a truth value, how many do not, and the first row that does not."""
-    looks_typed = pc.match_substring_regex(texts, _TYPED)
-    others = pc.sum(pc.invert(looks_typed)).as_py() or 0
-    return pc.sum(looks_typed).as_py() or 0, others, pc.index(looks_typed, False).as_py()
+    """How many texts look like values of one kind: numbers, instants, times without a zone or truth values; the most.
+
+    Also how many do not, and the first row that does not.
+    """
+    looks = [pc.match_substring_regex(texts, pattern) for pattern in _LOOKS]
+    counts = [pc.sum(look).as_py() or 0 for look in looks]
+    most = max(counts)
+    return most, len(texts) - texts.null_count - most, pc.index(looks[counts.index(most)], False).as_py()
 
 
 def as_untyped(field: pa.Field, example: str) -> pa.Field:

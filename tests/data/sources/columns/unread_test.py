@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from support.sources import write
 
+from athanor.data.sources.columns.types import cast, problem, read_types
 from athanor.data.sources.delimited import DelimitedFiles
 from athanor.data.sources.source import Opened, Source
-from athanor.data.sources.types import cast, problem, read_types
 from athanor.errors import DataError
 
 _INSTANT = "timestamp[us, tz=UTC]"
@@ -127,6 +127,7 @@ def test_a_later_value_of_no_wider_type_is_left_out(here: Path, kept: Path, monk
         (pa.array([2**53, 2**53 + 1]), "float64", [2.0**53, None], [1]),
         (pa.array([1, 300, -1]), "uint8", [1, None, None], [1, 2]),
         (pa.array([b"a", b"\xff", None]), "string", ["a", None, None], [1]),
+        (pa.array(["1.0", "9007199254740993.00", "1.5"]), "int64", [1, 2**53 + 1, None], [2]),
         (pa.array(["1", "x", "x", "2"]).dictionary_encode(), "int64", [1, None, None, 2], [1, 2]),
     ],
 )

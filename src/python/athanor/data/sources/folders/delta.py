@@ -9,7 +9,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from athanor.data.sources.hive import Constants
+from athanor.data.sources.folders.hive import Constants
 from athanor.errors import DataError, SettingsError
 
 LOG: Final = "_delta_log"

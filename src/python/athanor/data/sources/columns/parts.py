@@ -8,7 +8,7 @@ from functools import reduce
 
 import pyarrow as pa
 
-from athanor.data.sources.types import is_text, plain_type
+from athanor.data.sources.columns.types import is_text, plain_type
 from athanor.errors import DataError
 
 
@@ -34,7 +34,9 @@ def unify(
             problems.append(str(error))
     if problems:
         raise DataError("; ".join(problems))
-    return pa.schema([(name, kinds[name]) for name in names])
+    # A result that we wrote is one part.
+    known = {name: parts[0][1].field(name) for name in names} if len(parts) == 1 else {}
+    return pa.schema([known.get(name, pa.field(name, kinds[name])).with_type(kinds[name]) for name in names])
 
 
 def _unify_column(name: str, parts: Sequence[tuple[str, pa.Schema]]) -> pa.DataType:

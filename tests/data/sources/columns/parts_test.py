@@ -143,3 +143,12 @@ def test_a_declared_type_that_cannot_be_is_refused(here: Path, kept: Path) -> No
         ingest(ParquetFiles(here, types={"y": "int64"}), kept)
     with pytest.raises(DataError, match=r"column 'x' is list<.*>, which cannot be read as int64"):
         ingest(ParquetFiles(here, types={"x": "int64"}), kept)
+
+
+def test_text_that_is_not_utf_8_is_refused_by_name(here: Path, kept: Path) -> None:
+    """Arrow reads it, and pandas fails wherever the text is used first."""
+    buffers = pa.array([b"a", b"\xffb"]).buffers()
+    _write(here, pa.Array.from_buffers(pa.string(), 2, buffers), ["c"])
+    with pytest.raises(DataError, match=r"1\.parquet, row 2: column 'x' has b'\\xffb', which is not UTF-8; .*'binary'"):
+        ingest(ParquetFiles(here), kept)
+    assert ingest(ParquetFiles(here, types={"x": "binary"}), kept)["x"].to_pylist() == [b"a", b"\xffb", b"c"]

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from athanor.data.sources.delta import LOG
-from athanor.data.sources.hive import is_partition
+from athanor.data.sources.folders.delta import LOG
+from athanor.data.sources.folders.hive import is_partition
 from athanor.errors import DataError
 
 _MARKS: Final = {LOG: "a Delta table", ".hoodie": "a Hudi table", "_spark_metadata": "the output of a Spark stream"}

@@ -1,0 +1,1 @@
+"""Types of columns: declared, cast to, and unified over the parts of a table."""
