@@ -90,5 +90,5 @@ def test_an_error_that_names_its_file_keeps_it(tmp_path: Path) -> None:
 
 
 def test_an_error_without_a_number_keeps_its_text(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="^division by zero$"), naming(tmp_path):
+    with pytest.raises(OSError, match=r"^division by zero$"), naming(tmp_path):
         raise OSError("division by zero")
