@@ -87,3 +87,8 @@ def test_an_error_that_names_its_file_keeps_it(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="gone") as error, naming(tmp_path):
         (tmp_path / "gone").read_bytes()
     assert error.value.filename == str(tmp_path / "gone")
+
+
+def test_an_error_without_a_number_keeps_its_text(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"^division by zero$"), naming(tmp_path):
+        raise OSError("division by zero")

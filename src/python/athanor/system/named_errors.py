@@ -18,5 +18,7 @@ def naming(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno is None and (found := _NUMBER.search(str(error))):
             raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
-        error.filename = error.filename or str(path)
+        # Without a number the text would be lost.
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
         raise

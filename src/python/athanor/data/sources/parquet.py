@@ -88,9 +88,7 @@ def write_rows(tables: Iterable[pa.Table], path: Path) -> None:
     Raises:
         DataError: there is no table, hence no columns; two columns have the same name; or Parquet lacks a type.
     """
-    with naming(path):
-        is_written = _write(tables, path)
-    if not is_written:
+    if not _write(tables, path):
         raise DataError(
             "the source returned no table; if there are no rows, return an empty table, so that its columns are known"
         )
@@ -104,10 +102,12 @@ def _write(tables: Iterable[pa.Table], path: Path) -> bool:
             stored = storable(rows)
             if writer is None:
                 writer = _open_writer(path, stored.schema)
-            _write_group(writer, stored)
+            with naming(path):
+                _write_group(writer, stored)
     finally:
         if writer is not None:
-            writer.close()
+            with naming(path):
+                writer.close()
     return writer is not None
 
 
