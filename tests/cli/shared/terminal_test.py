@@ -10,7 +10,7 @@ import typer
 
 from athanor.cli import app as composed
 from athanor.cli.shared.terminal import JsonOption, facts, make_app, run_app, show, watch
-from athanor.errors import DataError, FieldViolation, GateError, InvalidRequestError, ServiceError
+from athanor.errors import AthanorError, DataError, FieldViolation, GateError, InvalidRequestError, ServiceError
 from athanor.version import VERSION
 
 ERRORS: Final[dict[str, Exception]] = {
@@ -85,7 +85,9 @@ def test_an_error_becomes_its_exit_status_and_one_message(
     assert call(app, monkeypatch, "fail", kind) == status
     out, err = capsys.readouterr()
     assert out == ""
-    assert f"{ERRORS[kind].code} {ERRORS[kind]}" in err
+    error = ERRORS[kind]
+    assert isinstance(error, AthanorError)
+    assert f"{error.code} {error}" in err
     assert "Traceback" not in err
 
 

@@ -211,8 +211,8 @@ def read_column(field: FieldDescriptor) -> Column:
         is_32_bit=is_32_bit,
     )
     checks = (_check_values, _check_budgets, _check_roles)
-    if problems := [problem for check in checks for problem in check(column, given)]:
-        raise ContractError(f"{field.full_name}: {'; '.join(problems)}")
+    if broken := [problem for check in checks for problem in check(column, given)]:
+        raise ContractError(f"{field.full_name}: {'; '.join(broken)}")
     return column
 
 
