@@ -33,4 +33,4 @@ def run(home: str, line: str) -> dict[str, object]:
 if __name__ == "__main__":
     # Each turn replaces the arguments.
     given, *lines = sys.argv[1:]
-    json.dump([run(given, line) for line in lines], sys.__stdout__)
+    sys.stdout.write(json.dumps([run(given, line) for line in lines]))

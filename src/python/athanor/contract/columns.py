@@ -189,8 +189,8 @@ def read_column(field: FieldDescriptor) -> Column:
         roles=roles or frozenset(),
     )
     checks = (_check_values, _check_budgets, _check_roles)
-    if problems := [problem for check in checks for problem in check(column, given)]:
-        raise ContractError(f"{field.full_name}: {'; '.join(problems)}")
+    if wrong := [problem for check in checks for problem in check(column, given)]:
+        raise ContractError(f"{field.full_name}: {'; '.join(wrong)}")
     return column
 
 
