@@ -85,7 +85,9 @@ def read(home: Home, step: int = 1) -> Data:
 def search_and_fit(data: Data, jobs: int) -> tuple[SearchResult, Any]:
     with tempfile.TemporaryDirectory() as folder:
         found = search(RECIPE, data.past.frame, data.past.labels, Path(folder), jobs=jobs)
-    return found, fit(found.candidate.pipeline, found.parameters, data.past.frame, data.past.labels)
+    return found, fit(
+        found.candidate.name, found.candidate.pipeline, found.parameters, data.past.frame, data.past.labels
+    )
 
 
 def search_and_fit_plainly(data: Data, jobs: int) -> RandomizedSearchCV:
@@ -128,7 +130,7 @@ _BASELINE: dict[str, np.ndarray[Any, Any]] = {}
 def fit_baseline(data: Data) -> Any:
     """Fitted once and left out of all times: every release needs it."""
     if not _BASELINE:
-        fitted = fit(RECIPE.baseline, {}, data.past.frame, data.past.labels)
+        fitted = fit("baseline", RECIPE.baseline, {}, data.past.frame, data.past.labels)
         _BASELINE["answers"] = fitted.predict_proba(data.later.frame)[:, 1]
     return _BASELINE["answers"]
 
@@ -140,7 +142,9 @@ def run_round(data: Data, cores: int) -> Round:
     one_core_s, (alone, _) = clock(lambda: search_and_fit(data, 1))
     if [trial.scores for trial in alone.trials] != [trial.scores for trial in found.trials]:
         raise RuntimeError("the search gives other scores on one core")
-    fit_s, _ = clock(lambda: fit(found.candidate.pipeline, found.parameters, data.past.frame, data.past.labels))
+    fit_s, _ = clock(
+        lambda: fit(found.candidate.name, found.candidate.pipeline, found.parameters, data.past.frame, data.past.labels)
+    )
     gate_s, _ = clock(lambda: gate(data, pipeline))
     return Round(ours_s, plain_s, one_core_s, fit_s, gate_s)
 

@@ -113,4 +113,4 @@ def _read(recipe: Recipe, release: Release, home: Home) -> tuple[Rows, Rows]:
 def _fit(recipe: Recipe, release: Release, past: Rows) -> Any:
     identity = release.identity
     candidate = next(one for one in recipe.candidates if one.name == identity.algorithm)
-    return fit(candidate.pipeline, dict(identity.parameters), past.frame, past.labels)
+    return fit(candidate.name, candidate.pipeline, dict(identity.parameters), past.frame, past.labels)

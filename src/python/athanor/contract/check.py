@@ -8,11 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-import grpc_tools
+import grpc_tools.protoc  # type: ignore[import-untyped]
 from google.protobuf.descriptor import Descriptor, FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
-from grpc_tools import protoc
 
 from athanor.contract.columns import Role
 from athanor.contract.contract import Contract, read_contract
@@ -52,7 +51,7 @@ def _compile(path: Path, root: Path) -> FileDescriptor:
     with TemporaryDirectory() as folder:
         compiled = Path(folder) / "files"
         arguments = [f"-I{root}", f"-I{own}", "--include_imports", f"--descriptor_set_out={compiled}", name]
-        if protoc.main(["protoc", *arguments]):
+        if grpc_tools.protoc.main(["protoc", *arguments]):
             raise ContractError(f"{path} does not compile; protoc says why above")
         files = FileDescriptorSet.FromString(compiled.read_bytes())
     # Of its own: the options of this program stay as they are.
