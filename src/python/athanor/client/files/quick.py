@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 
 Fits: TypeAlias = Callable[[Any], bool]
 
@@ -47,7 +47,7 @@ def _cell(field: FieldDescriptor) -> str:
     return _TIME if _is_time(field) else _CELLS.get(field.type, "") if not field.is_repeated else ""
 
 
-def fits_json(row: Descriptor) -> Fits:
+def fits_json(row: Any) -> Fits:
     """Whether a JSON value can certainly be read as a row. All its keys are names, or all are JSON names."""
     by_name = {field.name: _value(field) for field in row.fields}
     by_json_name = {field.json_name: _value(field) for field in row.fields}
@@ -61,7 +61,7 @@ def fits_json(row: Descriptor) -> Fits:
     return fits
 
 
-def fits_line(row: Descriptor) -> Fits:
+def fits_line(row: Any) -> Fits:
     """Whether a line of JSON can certainly be read as a row."""
     fits_row = fits_json(row)
 
