@@ -10,8 +10,9 @@ from google.protobuf.message_factory import GetMessageClass
 
 from athanor.contract.columns import Column, Kind
 from athanor.contract.messages import to_columns
+from athanor.contract.shown import shown
 from athanor.contract.v1 import options_pb2
-from athanor.contract.validation import shown, validate
+from athanor.contract.validation import validate
 from athanor.errors import ContractError
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.messages import FIRST_US, OUT_OF_RANGE_US, is_missing
+from athanor.contract.shown import shown
 from athanor.errors import ContractError
 
-_LONGEST_SHOWN_VALUE = 100
 # From this many rows on, the extremes of a column are checked first: most columns are valid, and this shows it fastest.
 _MANY_ROWS = 1_000
 # Up to this many rows, checking value by value is faster than starting array operations.
@@ -58,16 +58,6 @@ class Violation:
             return f"is required; give {self.column.allowed}"
         value = shown(self.column.shorten(self.value))
         return f"{value} is not allowed ({self.rule.value}); give {self.column.allowed}"
-
-
-def shown(value: Any) -> str:
-    """A value for a message: text in quotes, long values cut."""
-    return cut(repr(value) if isinstance(value, str) else str(value))
-
-
-def cut(text: str) -> str:
-    """A text for a message, without what is beyond a hundred characters."""
-    return text if len(text) <= _LONGEST_SHOWN_VALUE else f"{text[:_LONGEST_SHOWN_VALUE]}…"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.contract import Contract
 from athanor.contract.messages import OUT_OF_RANGE_US
-from athanor.contract.validation import Breach, Rule, cut, shown, validate
+from athanor.contract.shown import cut, shown
+from athanor.contract.validation import Breach, Rule, validate
 from athanor.data.checks.findings import Finding
 from athanor.data.dataset import RowCheck
 from athanor.data.sources.columns.types import problem

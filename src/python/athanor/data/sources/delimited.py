@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from athanor.contract.validation import shown
+from athanor.contract.shown import shown
 from athanor.data.sources.batches import Batches, read_ahead, rebatch
 from athanor.data.sources.columns.types import (
     as_untyped,

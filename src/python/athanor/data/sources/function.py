@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 import pyarrow as pa
 
-from athanor.contract.validation import shown
+from athanor.contract.shown import shown
 from athanor.data.sources.columns.types import plain, read_types
 from athanor.data.sources.parquet import RESULT, open_rows, write_rows
 from athanor.data.sources.source import Opened

@@ -11,7 +11,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from athanor.contract.validation import shown
+from athanor.contract.shown import shown
 from athanor.data.sources.batches import Batches, read_ahead, rebatch
 from athanor.data.sources.columns.parts import unify
 from athanor.data.sources.columns.types import (

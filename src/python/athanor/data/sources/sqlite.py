@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from athanor.contract.validation import shown
+from athanor.contract.shown import shown
 from athanor.data.sources.columns.types import as_untyped
 from athanor.errors import DataError
 

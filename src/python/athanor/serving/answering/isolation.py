@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns
 from athanor.contract.messages import is_missing
-from athanor.contract.validation import shown
+from athanor.contract.shown import shown
 from athanor.errors import FieldViolation, NotComputableError
 from athanor.release.predictor import Predictor
 

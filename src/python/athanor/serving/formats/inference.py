@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from athanor.contract.validation import shown
+from athanor.contract.shown import shown
 from athanor.errors import FieldViolation, InvalidRequestError
 from athanor.serving.answering.core import Core, Question
 from athanor.serving.formats import tensors

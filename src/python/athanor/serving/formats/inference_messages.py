@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from athanor.contract.validation import shown
+from athanor.contract.shown import shown
 from athanor.errors import FieldViolation
 from athanor.serving.answering.core import Answer, Core, Question
 from athanor.serving.formats import inference, tensors

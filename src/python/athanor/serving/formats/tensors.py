@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.contract import Contract
 from athanor.contract.messages import OUT_OF_RANGE_US
-from athanor.contract.validation import shown
+from athanor.contract.shown import shown
 from athanor.errors import FieldViolation, InvalidRequestError
 
 # Layout of each datatype in raw bytes. BYTES has no fixed one: a length precedes each value.

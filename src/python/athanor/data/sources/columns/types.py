@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from athanor.contract.validation import shown
+from athanor.contract.shown import shown
 from athanor.data.sources.source import Unfit
 from athanor.errors import DataError, SettingsError
 
