@@ -181,7 +181,8 @@ def test_a_large_result_is_streamed_with_since_too(kept: Path) -> None:
     assert pq.read_metadata(kept / RESULT).num_rows == 300_000
     opened = _query(query).open(kept, 50_000)
     assert [(table.num_rows, amount) for table, amount in opened.batches] == [(50_000, 50_000)] * 6
-    assert int(done.stdout) < 350
+    # Batches in flight are some 350 MiB at most.
+    assert int(done.stdout) < 470
 
 
 @pytest.mark.parametrize(
