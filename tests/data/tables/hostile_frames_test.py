@@ -19,7 +19,7 @@ _AT = np.datetime64("2013-01-01T12:00", "us")
 
 
 def _read(name: str, given: Any) -> tuple[list[Any], list[int]]:
-    """The values of one column of a frame, and the rows of those of another kind."""
+    """The values of one column of a frame, and the rows whose values are of another kind."""
     values = {
         "at": [_NOON] * 3,
         "id": [1, 2, 3],

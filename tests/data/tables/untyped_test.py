@@ -1,4 +1,4 @@
-"""A text that nobody gave a type is read as a number or a time only as it came."""
+"""A text without a declared type is read as a number or a time only as it came."""
 
 from collections.abc import Callable
 from typing import Any

@@ -54,7 +54,7 @@ def test_caches_of_searches_that_were_not_used_for_a_day_are_removed(
 def test_fits_are_kept_for_the_same_code_alone(
     make_recipe: MakeRecipe, snapshot: Snapshot, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The code is the recipe's, and that of what it imports."""
+    """The code is the recipe's, and the modules that it imports."""
     monkeypatch.syspath_prepend(tmp_path / "code")
     (tmp_path / "code" / "plum").mkdir(parents=True)
     helper, other = (tmp_path / "code" / "plum" / f"{name}.py" for name in ("helper", "other"))

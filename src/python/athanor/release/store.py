@@ -148,7 +148,7 @@ class ReleaseStore:
         self._storage.write(_ledger(model), (ledger.model_dump_json(indent=2) + "\n").encode())
 
     def read_ledger(self, model: str) -> Ledger:
-        """The ledger of a model; an empty one if there is none. Raises ReleaseError if it is damaged."""
+        """The ledger of a model; an empty one if the store has no file. Raises ReleaseError if it is damaged."""
         content = self._storage.read_if_there(_ledger(model))
         try:
             return Ledger() if content is None else Ledger.model_validate_json(content)

@@ -1,4 +1,4 @@
-"""The code that modules depend on: their sources and those of all modules of ours that they import, and libraries.
+"""The code that modules depend on: their sources, the sources of all our modules that they import, and libraries.
 
 Imports are read from the sources, wherever they stand, so that it does not matter what else a process has loaded: the
 same code has the same digest when it runs from sources, in a test and in a binary.

@@ -1,4 +1,4 @@
-"""Errors of the file system as Python raises them, with number and path: those of Arrow and deltalake lack some."""
+"""Errors of the file system as Python raises them, with number and path: errors of Arrow and deltalake lack some."""
 
 import os
 import re

@@ -102,7 +102,7 @@ class TextProfile(_Counts):
         counts: number of rows for each of `categories`.
         further: number of rows with a value outside `categories`.
         buckets: number of rows by a hash of the value, for all values, if `further` is not 0; () otherwise, and in
-            profiles of earlier versions. The sum of two profiles' buckets is that of their rows together.
+            profiles of earlier versions. The buckets of two profiles add up to the buckets of their rows together.
     """
 
     distinct: NonNegativeInt

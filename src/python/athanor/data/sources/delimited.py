@@ -66,7 +66,7 @@ class DelimitedFiles:
             files are fetched.
         delimiter: one ASCII character.
         columns: names of the columns to read; all when empty. Fewer columns parse faster.
-        null_values: texts that mean a missing value, in every column but those of `verbatim`.
+        null_values: texts that mean a missing value, in every column outside of `verbatim`.
         verbatim: columns of text that are kept as written: only an empty value is missing, "NA" may be Namibia, and
             leading zeros stay.
         types: column types by name, in pyarrow's spelling: "string", "float64", "timestamp[us, tz=UTC]",

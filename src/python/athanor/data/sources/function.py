@@ -111,7 +111,7 @@ def _values(series: "pd.Series[Any]") -> Iterator[tuple[Any, bool]]:
 
 
 def _explain(frame: pd.DataFrame) -> str:
-    """The first column that Arrow cannot store, with the first two values of different types; "" if there is none."""
+    """The first column that Arrow cannot store, with the first two values of different types; "" without one."""
     for name in frame:
         try:
             pa.array(frame[name], from_pandas=True)

@@ -45,7 +45,7 @@ class ParquetFiles:
     as double for whole numbers here and others there. Files may have their columns in different orders. A file may lack
     a column whose type is declared: it is null there. Types that have nothing in common are refused by name.
 
-    Folders named `year=2012` hold a column `year`, the last of the table. Its type is that of such text in delimited
+    Folders named `year=2012` hold a column `year`, the last of the table. Its type is inferred as for text in delimited
     files: `month=07` is 7 unless `types` declares text.
 
     Attributes:

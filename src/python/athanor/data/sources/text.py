@@ -45,7 +45,7 @@ class Chunk:
 
     Attributes:
         amount: the chunk's share of the text's size.
-        stand_in: the character in place of NUL; "" if there is none.
+        stand_in: the character in place of NUL; "" without a NUL.
     """
 
     text: Text

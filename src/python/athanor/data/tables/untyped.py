@@ -1,4 +1,4 @@
-"""Texts of columns that nobody gave a type: read as numbers and times where the contract wants them.
+"""Texts of columns without a declared type: read as numbers and times where the contract wants them.
 
 One `n/a` among a thousand numbers of a CSV makes its column text. Such a text may be read as a number as long as it is
 as it came: `"12" * 2` is "1212", which is no number of the file.
@@ -35,7 +35,7 @@ def is_untyped(series: "pd.Series[Any]") -> bool:
 
 
 def read_untyped(kind: Kind, series: "pd.Series[Any]") -> "pd.Series[Any]":
-    """The same values, each `UntypedText` as a value of a kind other than text; those that are none stay."""
+    """The same values, each `UntypedText` as a value of a kind other than text; texts that cannot be read stay."""
     if kind is Kind.TEXT or not (is_untyped(series) or series.dtype == object):
         return series
     values = series.astype(object).to_numpy(copy=True)

@@ -67,7 +67,7 @@ def _first_two(kinds: Mapping[str, pa.DataType]) -> list[tuple[str, pa.DataType]
 
 
 def _common(one: pa.DataType | None, other: pa.DataType) -> pa.DataType | None:
-    """The narrowest type that holds the values of both, as far as types can tell; None if there is none."""
+    """The narrowest type that holds the values of both, as far as types can tell; None without one."""
     if one is None or one == other or pa.types.is_null(one) or pa.types.is_null(other):
         return other if one is not None and pa.types.is_null(one) else one
     if is_text(one) and is_text(other):

@@ -125,10 +125,10 @@ def count_typed(texts: pa.ChunkedArray) -> tuple[int, int, int]:
 
 
 def as_untyped(field: pa.Field, example: str) -> pa.Field:
-    """A field of text that nobody declared, of which most values are numbers, times or truth values.
+    """A field of text without a declared type, of which most values are numbers, times or truth values.
 
     Args:
-        example: a value that is none, and where it stands.
+        example: a value of another kind, and where it stands.
     """
     return field.with_metadata({_UNTYPED: example.encode()})
 

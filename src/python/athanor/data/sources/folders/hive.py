@@ -24,7 +24,7 @@ def is_partition(folder: str) -> bool:
 
 
 def read_partitions(names: Sequence[str], types: Mapping[str, pa.DataType]) -> list[Constants]:
-    """The columns in the folders of each file, with one type for all files; it is inferred as that of delimited text.
+    """The columns in the folders of each file, with one type for all files; it is inferred as for delimited text.
 
     Args:
         names: paths of the files, at least one.

@@ -44,7 +44,7 @@ def require_no_table(system: Any, folders: Iterable[PurePosixPath]) -> None:
 
 
 def _around(folder: PurePosixPath) -> Iterator[PurePosixPath]:
-    """The folder, those of which it is a partition, and the one around these."""
+    """The folder, the folders of which it is a partition, and the one around them."""
     while is_partition(folder.name):
         yield folder
         folder = folder.parent
