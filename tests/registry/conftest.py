@@ -72,3 +72,20 @@ def registry(workspace: Workspace) -> Registry:
 def registered(workspace: Workspace) -> Registry:
     """With all of `releases`."""
     return workspace.open()
+
+
+@pytest.fixture(scope="session")
+def promoted(filled: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """With 1.0.0, 1.0.1 and 1.1.0 promoted in turn."""
+    workspace = filled.copy(tmp_path_factory.mktemp("promoted"))
+    registry = workspace.open()
+    for version in ("1.0.0", "1.0.1", "1.1.0"):
+        registry.promote(MODEL, version, "to see")
+    return workspace
+
+
+@pytest.fixture
+def moved(workspace: Workspace, promoted: Workspace) -> Registry:
+    """A registry whose champions were 1.0.0, 1.0.1 and 1.1.0."""
+    workspace.reset(promoted)
+    return workspace.open()

@@ -17,23 +17,6 @@ from athanor.registry.registry import Registry
 _WHY: Final = "to see"
 
 
-@pytest.fixture(scope="module")
-def prepared(filled: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = filled.copy(tmp_path_factory.mktemp("moved"))
-    registry = workspace.open()
-    registry.promote(MODEL, "1.0.0", _WHY)
-    registry.promote(MODEL, "1.0.1", _WHY)
-    registry.promote(MODEL, "1.1.0", _WHY)
-    return workspace
-
-
-@pytest.fixture
-def moved(workspace: Workspace, prepared: Workspace) -> Registry:
-    """A registry whose champions were 1.0.0, 1.0.1 and 1.1.0."""
-    workspace.reset(prepared)
-    return workspace.open()
-
-
 def _numbers(registry: Registry) -> dict[str, str]:
     return {version.digest: version.semantic_version for version in registry.list_versions(MODEL)}
 
