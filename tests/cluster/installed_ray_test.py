@@ -11,7 +11,7 @@ import grpc
 import pytest
 import ray
 from grpc import _server as threaded
-from ray import serve
+from ray import job_config, serve
 from ray._private import node, parameter, ray_constants, worker
 from ray.serve import context
 from ray.serve._private import client, constants, grpc_util, haproxy, http_util, proxy, replica
@@ -21,6 +21,7 @@ from athanor.cluster import ray_environment, ray_internals
 from athanor.cluster.local import local_ray
 from athanor.cluster.ray_internals import ALLOW_VARIABLE, RAY_VERSION
 from athanor.errors import SettingsError
+from athanor.system.import_path import child_variables
 
 # What is replaced, and the parameters by which Ray calls it.
 _REPLACED: Final[dict[Callable[..., Any], tuple[str, ...]]] = {
@@ -32,6 +33,7 @@ _REPLACED: Final[dict[Callable[..., Any], tuple[str, ...]]] = {
     haproxy.HAProxyApi._graceful_reload: ("self",),
     haproxy.HAProxyApi.stop: ("self",),
     replica.Replica.perform_graceful_shutdown: ("self",),
+    job_config.JobConfig._get_proto_job_config: ("self",),
     node.Node.start_monitor: ("self",),
     node.Node.start_log_monitor: ("self",),
     node.Node.start_api_server: ("self", "include_dashboard", "raise_on_failure"),
@@ -111,6 +113,13 @@ def test_private_arguments_of_init_are_there() -> None:
     source = inspect.getsource(worker.init)
     for name in ("_node_ip_address", "_temp_dir"):
         assert f'kwargs.pop("{name}"' in source
+
+
+def test_the_driver_adds_no_folder_to_the_import_path_of_workers() -> None:
+    assert "job_config._py_driver_sys_path.extend(" in inspect.getsource(worker.connect)
+    for job, kept in ((job_config.JobConfig(), ["/folder"]), (ray_internals._make_job(), [])):
+        job._py_driver_sys_path.extend(["/folder"])
+        assert [*job._get_proto_job_config().py_driver_sys_path] == kept
 
 
 def test_each_place_that_starts_a_server_is_known() -> None:
@@ -208,7 +217,7 @@ def test_ray_reads_each_variable_that_is_set(tmp_path: Path) -> None:
         **ray_environment.node("127.0.0.1", tmp_path),
         **ray_environment.DATA,
     }
-    known, readers = {"GRPC_VERBOSITY", "PYTHONPATH", ray_environment.MAX_MESSAGE_VARIABLE}, _readers()
+    known, readers = {"GRPC_VERBOSITY", *child_variables(), ray_environment.MAX_MESSAGE_VARIABLE}, _readers()
     # Ray's C++ adds the prefix itself.
     unread = [name for name in variables.keys() - known if name.removeprefix("RAY_").encode() not in readers]
     assert unread == []

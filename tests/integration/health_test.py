@@ -10,11 +10,12 @@ import httpx
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
-from integration.service import PROJECT, running_service
+from integration.service import PROJECT, Service, running_service
 from prepared.place import copy_prepared
 from support.commands import run
-from support.processes import nothing_survives
+from support.processes import find_session, nothing_survives
 from support.sockets import find_network_sockets
+from support.traps import find_sprung
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
@@ -143,3 +144,10 @@ def _add(pool: DescriptorPool, files: dict[str, FileDescriptorProto], name: str)
 def test_reflection_does_not_find_an_unknown_symbol(channel: grpc.Channel, version: str) -> None:
     answer = _reflect(channel, version, file_containing_symbol="no.such.Symbol")
     assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+def test_no_process_imports_what_is_in_the_folder_it_was_started_in(service: Service, traps: Path) -> None:
+    started = find_session(service.pid)
+    assert {Path(f"/proc/{process.pid}/cwd").readlink() for process in started} == {traps}
+    assert any("ServeReplica" in process.command for process in started)
+    assert find_sprung(traps) == []

@@ -16,6 +16,7 @@ import pytest
 from support.commands import environment
 from support.processes import find_descendants, list_processes, nothing_survives, wait_until
 from support.registries import MODEL, Workspace
+from support.traps import set_traps
 
 from athanor.errors import SettingsError
 from athanor.registry.care.doctor import examine
@@ -29,10 +30,10 @@ _END_S: Final = 60.0
 
 @contextmanager
 def _running(workspace: Workspace, port: int, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-m", "athanor.cli.app", "registry", "ui"]
+    command = [sys.executable, "-P", "-m", "athanor.cli.app", "registry", "ui"]
     options = ["--home", str(workspace.path), "--port", str(port)]
-    working = workspace.path / "working"
-    working.mkdir(exist_ok=True)
+    working = set_traps(workspace.path / "working")
+    traps = {*working.iterdir()}
     with nothing_survives():
         server = subprocess.Popen([*command, *options], env={**environment(), **variables}, cwd=working)
         try:
@@ -41,6 +42,8 @@ def _running(workspace: Workspace, port: int, **variables: str) -> Iterator["sub
             if server.poll() is None:
                 server.terminate()
                 server.wait(_END_S)
+    # Nothing there was imported, and nothing was written.
+    assert {*working.iterdir()} == traps
 
 
 def _get(port: int, path: str) -> bytes:
@@ -94,7 +97,6 @@ def test_it_shows_what_is_registered_and_stops_without_survivors(
         # Right now: it has said so by returning.
         assert not started & set(list_processes())
     assert examine(registry, workspace.home.candidates) == []
-    assert list((workspace.path / "working").iterdir()) == []
 
 
 _MUTATIONS: Final[tuple[tuple[str, str, Any], ...]] = (

@@ -5,13 +5,13 @@ API could replace one, that is said beside it. The tests compare these names wit
 """
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from athanor.cluster.addresses import is_loopback
+from athanor.system.import_path import SAFE, child_variables
 
 # Ours, read by `ray_internals` in Ray's workers.
 MAX_MESSAGE_VARIABLE: Final = "ATHANOR_INNER_MAX_MESSAGE_BYTES"
@@ -78,7 +78,7 @@ def local_ray(token: Path) -> dict[str, str]:
         **authentication(token),
         **_ON_LOOPBACK,
         # Workers are new interpreters: they must find what this one finds.
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        **child_variables(),
     }
 
 
@@ -111,7 +111,7 @@ def node(host: str, token: Path) -> dict[str, str]:
         **{name: os.environ.get(name, value) for name, value in recovery.items()},
         # The fallback proxy asks replicas by Ray's calls, which need the token, not by Serve's gRPC, which needs none.
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        **child_variables(),
     }
 
 
@@ -144,6 +144,7 @@ def serve(
     streams = str(max(256, max_in_flight) * 4)
     return {
         **_QUIET,
+        **SAFE,
         **SERVE,
         **(_serve_ports(ports) if ports else {}),
         _WORKER_HOOK: _PREPARE_WORKER,

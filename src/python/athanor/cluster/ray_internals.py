@@ -84,6 +84,7 @@ def start_local(scratch: Path, object_store_bytes: int, num_cpus: int | None, na
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,
+        job_config=_make_job(),
         _temp_dir=str(scratch / "r"),
     )
 
@@ -98,8 +99,26 @@ def connect(address: Address, node_host: str, namespace: str | None) -> None:
         log_to_driver=False,
         # What goes wrong is raised as well.
         logging_level=logging.CRITICAL,
+        job_config=_make_job(),
         _node_ip_address=node_host,
     )
+
+
+def _make_job() -> Any:
+    """A job whose workers import what their node does.
+
+    Ray puts the folder of the driver's script, and the one that it was started in, first on the paths of its workers. A
+    `working_dir` in `runtime_env` is the public way to prevent that, but each worker would then get a copy of the folder.
+    """
+    from ray.job_config import JobConfig
+
+    class JobWithoutPaths(JobConfig):
+        def _get_proto_job_config(self) -> Any:
+            self._py_driver_sys_path: list[str] = []
+            return super()._get_proto_job_config()  # type: ignore[no-untyped-call]
+
+    find(JobConfig, "_get_proto_job_config")
+    return JobWithoutPaths()
 
 
 class ClusterNode(NamedTuple):

@@ -18,6 +18,7 @@ from rich.table import Column, Table
 
 from athanor.errors import AthanorError, StorageError
 from athanor.home import VARIABLE
+from athanor.system.import_path import protect_imports
 from athanor.version import VERSION
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def _print_version(wanted: bool) -> None:
 
 def run_app(app: typer.Typer) -> None:
     """Runs an app. Prints an AthanorError to standard error and exits with its status; so with an OSError of a path."""
+    protect_imports()
     try:
         with _storage_errors():
             app(prog_name=_program_name(app))

@@ -15,6 +15,7 @@ from typing import Final
 from athanor.errors import ServiceError, SettingsError
 from athanor.registry.settings import RegistrySettings
 from athanor.registry.tracking import pages
+from athanor.system.import_path import child_variables
 
 _GRACE_S: Final = 5.0
 _POLL_S: Final = 0.02
@@ -51,10 +52,9 @@ def _require_free(host: str, port: int) -> None:
 
 def _environment(settings: RegistrySettings) -> Mapping[str, str]:
     """Passes the database's URL, a secret, in the environment: every user can read a command line."""
-    paths = os.pathsep.join(path for path in sys.path if path)
     return {
         **os.environ,
-        "PYTHONPATH": paths,
+        **child_variables(),
         pages.DATABASE: settings.read_only_url,
         pages.ARTIFACTS: settings.artifacts_root,
         # It would start workers for jobs, and there are none.
