@@ -47,7 +47,7 @@ class GrpcDoors:
 
     def require_token(self, call: Call) -> None:
         """Raises UnauthenticatedError or PermissionDeniedError if the caller may not ask."""
-        self._handler.require_token(call.authorization)
+        self._handler.require_token(call.authorization, call.door)
 
     async def predict(self, content: bytes, call: Call) -> Reply:
         core = self._core

@@ -17,7 +17,7 @@ from athanor.errors import (
     TooLargeError,
 )
 from athanor.serving.access.authentication import Authenticator
-from athanor.serving.access.scope import Scope
+from athanor.serving.access.scope import find_scope
 from athanor.serving.answering.batcher import Batcher, Computed
 from athanor.serving.answering.core import Answer, Core, Question
 from athanor.serving.doors.shadow import Shadow
@@ -98,10 +98,10 @@ class RequestHandler:
     telemetry: Telemetry
     settings: ServingSettings
 
-    def require_token(self, authorization: str | None) -> None:
-        """Raises UnauthenticatedError or PermissionDeniedError if the caller may not ask for predictions."""
+    def require_token(self, authorization: str | None, door: str) -> None:
+        """Raises UnauthenticatedError or PermissionDeniedError if the caller may not use the door."""
         if self.tokens:
-            self.tokens.require(authorization, Scope.PREDICT)
+            self.tokens.require(authorization, find_scope(door))
 
     def admit(self, call: Call) -> "Exchange":
         """Begins a request: read, answer and write it within the `with` block of what this returns."""
@@ -129,7 +129,7 @@ class Exchange:
         call, handler = self._call, self._handler
         self._observation = handler.telemetry.begin(call.door, call.request_id, call.traceparent)
         try:
-            handler.require_token(call.authorization)
+            handler.require_token(call.authorization, call.door)
             self._deadline = time.monotonic() + call.timeout_s(handler.settings.max_deadline_s)
         except Exception as error:
             self._refuse(error)

@@ -109,7 +109,7 @@ class RestDoors:
         return JSONResponse(inference.describe(self._core, *_path_of(request)))
 
     async def metrics(self, request: Request) -> Response:
-        self._require_token(request)
+        self._require_token(request, "metrics")
         content, media_type = await asyncio.to_thread(self._handler.telemetry.render_metrics)
         return Response(content, headers={"content-type": media_type})
 
@@ -129,8 +129,8 @@ class RestDoors:
     def _versions(self) -> list[str]:
         return sorted({variant.semantic_version for variant in self._core.traffic.answering})
 
-    def _require_token(self, request: Request) -> None:
-        self._handler.require_token(request.headers.get("authorization"))
+    def _require_token(self, request: Request, door: str = "rest") -> None:
+        self._handler.require_token(request.headers.get("authorization"), door)
 
     async def _read_typed(self, request: Request, call: Call, exchange: Exchange) -> Question:
         """The question in the body, for the model in the path."""
