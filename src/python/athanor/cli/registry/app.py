@@ -7,6 +7,7 @@ import typer
 
 from athanor.cli.registry import care, signatures, views
 from athanor.cli.registry.opening import VersionArgument, open_registry
+from athanor.cli.shared.plain import plain
 from athanor.cli.shared.terminal import (
     HomeOption,
     JsonOption,
@@ -147,7 +148,7 @@ def challenge(
     _show_traffic(traffic, json)
     if traffic.challenger:
         note = registry.describe_assignment(project, traffic.challenger)
-        err.print(note, highlight=False, markup=False, soft_wrap=True)
+        err.print(plain(note), highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -7,6 +7,7 @@ import fsspec
 
 from athanor.errors import SettingsError
 from athanor.release.storage.storage import Storage
+from athanor.system.url_secrets import mask_secrets, mask_url
 
 
 def open_remote(url: str, scheme: str) -> "RemoteStorage":
@@ -16,8 +17,8 @@ def open_remote(url: str, scheme: str) -> "RemoteStorage":
     except (ImportError, ValueError) as error:
         # The URL may contain a password.
         raise SettingsError(
-            f"no installed library handles {scheme}:// URLs ({error}); use a folder, or add the library that fsspec "
-            "needs to the requirements and the lock"
+            f"no installed library handles {scheme}:// URLs ({mask_secrets(str(error), url)}); "
+            "use a folder, or add the library that fsspec needs to the requirements and the lock"
         ) from None
     return RemoteStorage(system, root)
 
@@ -30,7 +31,7 @@ class RemoteStorage(Storage):
         self._root = root.rstrip("/")
 
     def name(self, path: str) -> str:
-        return str(self._system.unstrip_protocol(self._at(path)))
+        return mask_url(str(self._system.unstrip_protocol(self._at(path))))
 
     def list_names(self, folder: str) -> list[str]:
         path = self._at(folder)

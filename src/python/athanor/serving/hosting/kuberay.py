@@ -21,6 +21,7 @@ from athanor.serving.replica.autoscaling import autoscaling_config
 from athanor.serving.replica.deployment import bind
 from athanor.serving.setup.paths import NODE_VARIABLE
 from athanor.serving.setup.settings import ServingSettings, make_settings
+from athanor.system.url_secrets import mask_url
 
 TOKEN_KEY: Final = "auth_token"  # noqa: S105 - what KubeRay calls it
 IMPORT_PATH: Final = f"{__name__}:build"
@@ -64,8 +65,12 @@ def make_manifest(settings: ServingSettings, pods: Pods) -> dict[str, Any]:
     """Makes the manifest of a service.
 
     Raises:
-        SettingsError: other pods could not reach the doors.
+        SettingsError: other pods could not reach the doors, or the URL of the store has secrets.
     """
+    if mask_url(settings.store) != settings.store:
+        raise SettingsError(
+            f"the manifest would show the secrets in {mask_url(settings.store)}; give the pods credentials of their own"
+        )
     if settings.host.startswith("127.") or settings.host == "localhost":
         raise SettingsError(f"host {settings.host} is not reached from other pods; give --host 0.0.0.0")
     name = settings.project.replace("_", "-")

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from athanor.errors import SettingsError
 from athanor.release.storage.locations import to_absolute
+from athanor.system.url_secrets import mask_secrets
 
 ENVIRONMENT_PREFIX: Final = "ATHANOR_SERVE_"
 DEFAULT_HTTP_PORT: Final = 8000
@@ -27,7 +28,7 @@ class ServingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     project: str = Field(description="Project whose model is served.")
-    store: str = Field(min_length=1, description="Release store: a folder or a URL.")
+    store: str = Field(min_length=1, repr=False, description="Release store: a folder or a URL.")
     folder: _File = Field(description="Folder of the service's log, state and tokens.")
 
     host: str = Field("127.0.0.1", description="Address that REST and gRPC bind to; all else binds to loopback.")
@@ -91,16 +92,17 @@ def make_settings(**values: object) -> ServingSettings:
 def _describe(problem: Mapping[str, Any]) -> str:
     name = ".".join(map(str, problem["loc"]))
     message = problem["msg"].removeprefix("Value error, ")
+    given = mask_secrets(repr(problem["input"]))
     # Checks of several fields name their values themselves.
     if not name:
         return str(message)
     if problem["type"] == "missing":
         return f"{name}: is required"
     if problem["type"] != "extra_forbidden":
-        return f"{name}: {message} (given: {problem['input']!r})"
+        return f"{name}: {message} (given: {given})"
     close = difflib.get_close_matches(name, ServingSettings.model_fields, 1)
     remedy = f"; did you mean {close[0]}?" if close else ""
-    return f"{name}: is not a setting (given: {problem['input']!r}){remedy}"
+    return f"{name}: is not a setting (given: {given}){remedy}"
 
 
 def read_settings_file(path: Path) -> Mapping[str, object]:
