@@ -122,6 +122,13 @@ def test_the_driver_adds_no_folder_to_the_import_path_of_workers() -> None:
         assert [*job._get_proto_job_config().py_driver_sys_path] == kept
 
 
+def test_an_agent_looks_for_the_dashboard_where_it_is_named() -> None:
+    agent = (Path(ray.__file__).parent / "dashboard" / "modules" / "event" / "event_agent.py").read_text()
+    for name in ("DASHBOARD_ADDRESS", "KV_NAMESPACE_DASHBOARD"):
+        assert f"ray_constants.{name}" in agent
+        assert name in vars(ray_constants)
+
+
 def test_each_place_that_starts_a_server_is_known() -> None:
     # All of Ray's gRPC servers in Python bind by the replaced methods.
     assert issubclass(grpc_util.gRPCGenericServer, grpc.aio._server.Server)

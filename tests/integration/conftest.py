@@ -1,5 +1,6 @@
 """A real service of a trained release, started and stopped by the command line, and what others call it with."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ def service(traps: Path) -> Iterator[Service]:
     with nothing_survives(), running_service(home, cwd=traps) as running:
         yield running
     assert find_sprung(traps) == []
+    # To the last line, which is Ray's.
+    assert all(isinstance(json.loads(line), dict) for line in running.log.splitlines())
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Health, readiness and reflection, as load balancers, orchestrators and generic clients ask for them."""
 
+import re
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from integration.service import PROJECT, Service, running_service
 from prepared.place import copy_prepared
 from support.commands import run
-from support.processes import find_session, nothing_survives
+from support.processes import find_session, nothing_survives, wait_until
 from support.sockets import find_network_sockets
 from support.traps import find_sprung
 
@@ -23,6 +24,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 _SERVICE = "delays.v1.DelaysService"
 _REFLECTION_VERSIONS = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 _TIMEOUT_S = 60.0
+_RAY = re.compile(r"--temp_dir=(\S+)")
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
@@ -151,3 +153,11 @@ def test_no_process_imports_what_is_in_the_folder_it_was_started_in(service: Ser
     assert {Path(f"/proc/{process.pid}/cwd").readlink() for process in started} == {traps}
     assert any("ServeReplica" in process.command for process in started)
     assert find_sprung(traps) == []
+
+
+def test_no_agent_of_rays_fills_the_disk_with_tracebacks(service: Service) -> None:
+    (raylet,) = [found for process in service.find_processes("raylet") if (found := _RAY.search(process.command))]
+    log = Path(raylet[1]) / "session_latest" / "logs" / "dashboard_agent.log"
+    # It then looks for a dashboard.
+    assert wait_until(lambda: "Dashboard agent http address" in log.read_text(), _TIMEOUT_S)
+    assert "Traceback" not in log.read_text()

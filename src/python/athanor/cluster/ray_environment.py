@@ -32,6 +32,11 @@ _QUIET: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",  # sends no statistics of use; `ray disable-usage-stats` writes to the home instead
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # warns in each worker without a GPU otherwise
     "GRPC_VERBOSITY": "NONE",  # gRPC's C core logs each connection that ends otherwise
+    # Ray's own logs, in the temporary folder: statistics of each process each day, not each minute. Each of some thirty
+    # files has a bound of twice a MiB, instead of 3 GiB.
+    "RAY_event_stats_print_interval_ms": str(24 * 3600 * 1000),
+    "RAY_ROTATION_MAX_BYTES": str(1024 * 1024),
+    "RAY_ROTATION_BACKUP_COUNT": "1",
 }
 
 # Ray Data reports to our own progress. `DataContext` has these too, but each command would have to set them.

@@ -39,6 +39,8 @@ PORTS_OF_A_NODE: Final = 200
 _FIRST_WORKER: Final = 10
 # `GcsNodeInfo.state` of a node that is alive.
 _ALIVE: Final = 0
+# Where nothing can listen.
+_NO_DASHBOARD: Final = b"127.0.0.1:0"
 
 # The handlers of requests say more clearly what is too large: gRPC refuses, unread, only what is far beyond it.
 _ROOM_BYTES: Final = 64 * 1024
@@ -107,8 +109,8 @@ def connect(address: Address, node_host: str, namespace: str | None) -> None:
 def _make_job() -> Any:
     """A job whose workers import what their node does.
 
-    Ray puts the folder of the driver's script, and the one that it was started in, first on the paths of its workers. A
-    `working_dir` in `runtime_env` is the public way to prevent that, but each worker would then get a copy of the folder.
+    Ray puts the folder of the driver's script, and the one that it was started in, first on the import path of its
+    workers. A `working_dir` in `runtime_env` is the public way to prevent that, but copies the folder to each worker.
     """
     from ray.job_config import JobConfig
 
@@ -192,13 +194,19 @@ def _skip_unused_processes() -> None:
     `include_dashboard=False` alone starts the dashboard's process without its pages; the others have no switch.
     """
     from ray._private.node import Node
+    from ray._private.ray_constants import DASHBOARD_ADDRESS, KV_NAMESPACE_DASHBOARD
 
     def start_nothing(self: Node, **options: object) -> None:
         pass
 
+    def name_no_dashboard(self: Node, **options: object) -> None:
+        # An agent on each node looks for its address once a second, and logs a traceback each time that there is none.
+        key = DASHBOARD_ADDRESS.encode()
+        self.get_gcs_client().internal_kv_put(key, _NO_DASHBOARD, True, KV_NAMESPACE_DASHBOARD)  # type: ignore[no-untyped-call]
+
     for name in ("start_monitor", "start_log_monitor", "start_api_server"):
         find(Node, name)
-        setattr(Node, name, start_nothing)
+        setattr(Node, name, start_nothing if name != "start_api_server" else name_no_dashboard)
 
 
 def find_doors() -> Address | None:
