@@ -241,7 +241,8 @@ def test_processes_that_find_a_log_full_together_move_it_once(tmp_path: Path) ->
     first, second = LogFile(path, max_bytes=10), LogFile(path, max_bytes=1_000)
     second.handle(logging.LogRecord("x", logging.INFO, "", 0, "1", None, None))
     first.handle(logging.LogRecord("x", logging.INFO, "", 0, "2", None, None))
-    second._move()
+    assert second.stream
+    second._move(second.stream.fileno())
     assert [line["message"] for line in lines(tmp_path / "delays.log.1")] == ["1", "2"]
     assert not path.exists()
     for log in (first, second):

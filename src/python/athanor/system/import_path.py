@@ -20,8 +20,9 @@ def child_variables(replaced: Mapping[str, str] | None = None) -> dict[str, str]
     Args:
         replaced: folders, by the entry of `sys.path` that each stands for.
     """
-    paths = dict.fromkeys((replaced or {}).get(path, path) for path in sys.path if path)
-    return {**SAFE, "PYTHONPATH": os.pathsep.join(paths)}
+    # Absolute: a child may start in another folder.
+    paths = ((replaced or {}).get(path, str(Path(path).absolute())) for path in sys.path if path)
+    return {**SAFE, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
 
 
 def protect_imports() -> None:

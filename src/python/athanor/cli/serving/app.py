@@ -19,7 +19,7 @@ from athanor.cli.shared.terminal import (
     facts,
     listing,
     make_app,
-    run_app,
+    run_program,
     show,
     watch,
 )
@@ -190,7 +190,7 @@ def _table(replicas: "list[ReplicaStatus]") -> Any:
 
 
 def main() -> None:
-    run_app(app)
+    run_program(app)
 
 
 if __name__ == "__main__":

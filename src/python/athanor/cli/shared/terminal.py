@@ -93,9 +93,14 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def run_program(app: typer.Typer) -> None:
+    """Runs an app as a program, whose children import nothing that it would not."""
+    protect_imports()
+    run_app(app)
+
+
 def run_app(app: typer.Typer) -> None:
     """Runs an app. Prints an AthanorError to standard error and exits with its status; so with an OSError of a path."""
-    protect_imports()
     try:
         with _storage_errors():
             app(prog_name=_program_name(app))

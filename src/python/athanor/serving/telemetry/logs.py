@@ -125,13 +125,12 @@ class LogFile(WatchedFileHandler):
         super().emit(record)
         try:
             if self.stream and self.stream.tell() > self._max_bytes:
-                self._move()
+                self._move(self.stream.fileno())
         except OSError:
             self.handleError(record)
 
-    def _move(self) -> None:
+    def _move(self, descriptor: int) -> None:
         """Once, however many processes find it full: each locks the file that it has open, and looks what is there."""
-        descriptor = self.stream.fileno()
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         path = Path(self.baseFilename)
         if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
