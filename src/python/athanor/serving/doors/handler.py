@@ -172,6 +172,11 @@ class Exchange:
         self._handler.batcher.reserve(size_bytes)
         self._received_bytes += size_bytes
 
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the answer is of no more use; below 0 after that."""
+        return self._deadline - time.monotonic()
+
     async def answer(self, question: Question) -> Answer:
         """Answers the request's question. Raises AthanorError as `Batcher.ask`."""
         if self._handler.core.sticks_by_request_id and not question.sticky_key:

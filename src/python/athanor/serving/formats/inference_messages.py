@@ -99,7 +99,9 @@ def _text(value: str) -> open_inference_pb2.InferParameter:
 
 
 def to_server_metadata() -> open_inference_pb2.ServerMetadataResponse:
-    return open_inference_pb2.ServerMetadataResponse(name=inference.SERVER, version=VERSION)
+    return open_inference_pb2.ServerMetadataResponse(
+        name=inference.SERVER, version=VERSION, extensions=inference.EXTENSIONS
+    )
 
 
 def to_model_metadata(core: Core, name: str, version: str) -> open_inference_pb2.ModelMetadataResponse:
