@@ -11,6 +11,7 @@ import grpc
 import pytest
 import ray
 from grpc import _server as threaded
+from grpc._cython import cygrpc
 from ray import serve
 from ray._private import node, parameter, ray_constants, worker
 from ray.serve import context
@@ -18,6 +19,7 @@ from ray.serve._private import client, constants, grpc_util, haproxy, http_util,
 from ray.serve.schema import LoggingConfig
 
 from athanor.cluster import ray_environment, ray_internals
+from athanor.cluster.grpc_options import server_options
 from athanor.cluster.local import local_ray
 from athanor.cluster.ray_internals import ALLOW_VARIABLE, RAY_VERSION
 from athanor.errors import SettingsError
@@ -213,3 +215,9 @@ def test_ray_reads_each_variable_that_is_set(tmp_path: Path) -> None:
     unread = [name for name in variables.keys() - known if name.removeprefix("RAY_").encode() not in readers]
     assert unread == []
     assert b"SERVE_HAPROXY_NO_SUCH_NAME" not in readers
+
+
+def test_grpc_reads_each_option_that_is_set() -> None:
+    core = Path(cygrpc.__file__).read_bytes()
+    assert [name for name, _ in server_options(1) if name.encode() not in core] == []
+    assert b"grpc.no_such_option" not in core

@@ -12,7 +12,7 @@ from support.handlers import OpenHandler
 from support.serving import make_request
 from support.tensors import to_request
 
-from athanor.cluster.ray_internals import grpc_options
+from athanor.cluster.grpc_options import server_options
 from athanor.inspection.v1 import inspection_pb2
 from athanor.serving.doors.grpc import add_services, close_doors, open_doors
 from inference import open_inference_pb2 as oip
@@ -46,7 +46,7 @@ class ServeServer:
     """A grpc.aio server with the one method that Serve's own adds: it names services that Serve must not wrap."""
 
     def __init__(self) -> None:
-        self._server = grpc.aio.server(options=grpc_options(_MOST_BYTES))
+        self._server = grpc.aio.server(options=server_options(_MOST_BYTES))
         self.passthrough: set[str] = set()
 
     def add_passthrough_service(self, name: str) -> None:

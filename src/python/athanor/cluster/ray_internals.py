@@ -24,6 +24,7 @@ from grpc import _server as threaded
 from grpc.aio import _server as asynchronous
 
 from athanor.cluster.addresses import Address
+from athanor.cluster.grpc_options import server_options
 from athanor.cluster.ray_environment import HOST_VARIABLE, MAX_MESSAGE_VARIABLE
 from athanor.cluster.serve_haproxy import LOOPBACK
 from athanor.errors import ServiceError, SettingsError
@@ -40,12 +41,6 @@ _FIRST_WORKER: Final = 10
 # `GcsNodeInfo.state` of a node that is alive.
 _ALIVE: Final = 0
 
-# The handlers of requests say more clearly what is too large: gRPC refuses, unread, only what is far beyond it.
-_ROOM_BYTES: Final = 64 * 1024
-_WINDOW_BYTES: Final = 16 * 1024
-_STREAMS_OF_A_CONNECTION: Final = 4_096
-_HEAD_BYTES: Final = 32 * 1024
-_UNLIMITED: Final = 2**31 - 1
 _ALL_INTERFACES: Final = ("[::]", "0.0.0.0", "*", "")  # noqa: S104 - what is looked for
 
 
@@ -212,30 +207,7 @@ def limit_messages(max_message_bytes: int) -> None:
     from ray.serve._private import constants
 
     # In place, since other modules have imported the list by name.
-    find(constants, "DEFAULT_GRPC_SERVER_OPTIONS")[:] = grpc_options(max_message_bytes)
-
-
-def grpc_options(max_message_bytes: int) -> list[tuple[str, int]]:
-    """Options of a gRPC server whose callers are strangers until their heads are read."""
-    return [
-        ("grpc.max_receive_message_length", max_message_bytes + _ROOM_BYTES),
-        # Responses are ours, and may have any size.
-        ("grpc.max_send_message_length", -1),
-        # The handlers unpack, after they have seen a token, and count what they unpack.
-        ("grpc.per_message_decompression", 0),
-        # What gRPC holds of a message that no handler has asked for yet. It would grow with the speed of the line.
-        ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
-        ("grpc.http2.bdp_probe", 0),
-        # Above what HAProxy opens on one connection: beyond it, gRPC refuses streams in no words.
-        ("grpc.max_concurrent_streams", _STREAMS_OF_A_CONNECTION),
-        # gRPC would cancel calls that wait for Python, at random from 1,000 on. The handlers refuse those that are too
-        # many, in words, and count them.
-        ("grpc.server.max_pending_requests", _UNLIMITED),
-        ("grpc.server.max_pending_requests_hard_limit", _UNLIMITED),
-        # HAProxy refuses larger heads. gRPC would refuse smaller ones too: at random from 8 KiB on.
-        ("grpc.max_metadata_size", _HEAD_BYTES),
-        ("grpc.absolute_max_metadata_size", _HEAD_BYTES),
-    ]
+    find(constants, "DEFAULT_GRPC_SERVER_OPTIONS")[:] = server_options(max_message_bytes)
 
 
 def to_inside(address: str) -> str:
