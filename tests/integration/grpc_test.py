@@ -200,7 +200,8 @@ def test_thousands_of_requests_at_once_are_answered_or_refused_in_words(
 ) -> None:
     """GRPC's core would cancel some of more than a thousand, uncounted."""
     content = delays_pb2.PredictRequest(flights=flights[:1]).SerializeToString()
-    calls = [channel.unary_unary(_PREDICT).future(content, timeout=_TIMEOUT_S) for _ in range(3_000)]
+    ask: Any = channel.unary_unary(_PREDICT)
+    calls = [ask.future(content, timeout=_TIMEOUT_S) for _ in range(3_000)]
     lost = [call.details() for call in calls if call.code() is not grpc.StatusCode.OK]
     assert [details for details in lost if "retry later" not in details] == []
 

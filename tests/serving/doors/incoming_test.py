@@ -1,8 +1,10 @@
 """Calls of strangers and of heavy callers: nothing is read before the token, and what each holds is bounded."""
 
+import gc
 import gzip
 import re
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,13 +12,25 @@ from typing import Any, Final
 
 import grpc
 import pytest
-from support.grpc_server import ALIVE, FEATURES, HEALTH, METADATA, OIP, PREDICT, QUESTIONS, REQUEST, GrpcServer
+from support.grpc_server import (
+    ALIVE,
+    FEATURES,
+    HEALTH,
+    METADATA,
+    OIP,
+    PREDICT,
+    QUESTIONS,
+    REFLECTIONS,
+    REQUEST,
+    GrpcServer,
+)
 from support.handlers import OpenHandler, open_handler
 from support.http2 import Caller, message
 
+from athanor.errors import InvalidRequestError
 from athanor.serving.answering.core import Core
 from athanor.serving.doors import grpc as grpc_doors
-from athanor.serving.doors import health, incoming
+from athanor.serving.doors import health, incoming, reflection
 from athanor.serving.doors.shares import Shares
 from athanor.serving.doors.unpacking import unpack
 from delays.v1 import delays_pb2
@@ -62,7 +76,10 @@ def _wait_until_nothing_is_held(opened: OpenHandler, closed: GrpcServer) -> None
         assert time.monotonic() < until
 
 
-@pytest.mark.parametrize("method", [method for method, _ in (*QUESTIONS, *METADATA)])
+_REFLECTIONS: Final = [f"/{service}/ServerReflectionInfo" for service in REFLECTIONS]
+
+
+@pytest.mark.parametrize("method", [method for method, _ in (*QUESTIONS, *METADATA)] + _REFLECTIONS)
 @pytest.mark.parametrize("sent", [b"", _BEGINNING])
 def test_a_stranger_is_refused_before_its_message_is_read(
     guarded: OpenHandler, caller: Caller, method: str, sent: bytes
@@ -119,6 +136,42 @@ def test_a_caller_with_prompt_messages_is_answered_beside_one_with_slow_ones(
         caller.send(caller.open(PREDICT, _bearer(guarded.token)), _BEGINNING)
     for token in (guarded.token, guarded.admin):
         assert closed.call(PREDICT, REQUEST, metadata=(_bearer(token),))
+
+
+@pytest.mark.parametrize("method", _REFLECTIONS)
+def test_a_stream_of_reflection_that_asks_nothing_ends(
+    guarded: OpenHandler, caller: Caller, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(reflection, "_IDLE_S", 0.2)
+    stream = caller.open(method, _bearer(guarded.token))
+    assert b"the message did not arrive before the deadline" in caller.wait(stream)[stream]
+
+
+class _Kept:
+    """Stands for a message in the frames of an error."""
+
+
+def test_a_refused_message_does_not_wait_for_the_garbage_collector(
+    guarded: OpenHandler, closed: GrpcServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parse(core: Core, content: bytes) -> None:
+        kept = _Kept()
+        references.append(weakref.ref(kept))
+        raise InvalidRequestError("it is no message")
+
+    references: list[weakref.ref[_Kept]] = []
+    monkeypatch.setattr(grpc_doors.typed, "parse", parse)
+    gc.disable()
+    try:
+        with pytest.raises(grpc.RpcError, match="it is no message"):
+            closed.call(PREDICT, REQUEST, metadata=(_bearer(guarded.token),))
+        _wait_until_nothing_is_held(guarded, closed)
+        until = time.monotonic() + 10
+        while references[0]() is not None:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
