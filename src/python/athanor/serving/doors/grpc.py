@@ -47,13 +47,13 @@ class GrpcDoors:
         self._transit = Transit(_SLOW_BYTES, _UNREAD_BYTES)
 
     def require_token(self, incoming: Incoming) -> None:
-        """Counts a call among those of its token's bearer.
+        """Counts a call among those that may ask.
 
         Raises:
             UnauthenticatedError, PermissionDeniedError: the caller may not ask.
         """
         self._handler.require_token(incoming.call.authorization)
-        incoming.trust(self._transit, self._handler.settings.max_message_bytes)
+        self._trust(incoming)
 
     async def predict(self, incoming: Incoming) -> Reply:
         core, call = self._core, incoming.call
@@ -81,8 +81,14 @@ class GrpcDoors:
 
     async def _read(self, incoming: Incoming, exchange: Exchange) -> bytes:
         """Reads the message of a caller that the exchange let in."""
-        incoming.trust(self._transit, self._handler.settings.max_message_bytes)
+        self._trust(incoming)
         return await incoming.read(exchange.remaining_s, exchange.receive)
+
+    def _trust(self, incoming: Incoming) -> None:
+        handler, authorization = self._handler, incoming.call.authorization
+        # However its header is written, a token is one caller. Without tokens a header says nothing.
+        caller = authorization.split()[-1] if handler.tokens and authorization else None
+        incoming.trust(caller, self._transit, handler.settings.max_message_bytes)
 
     async def server_live(self, incoming: Incoming) -> Reply:
         await incoming.read_small()

@@ -73,13 +73,14 @@ class Incoming:
         self._failure: AthanorError | None = None
         self._ending: asyncio.Task[NoReturn] | None = None
 
-    def trust(self, transit: Transit, most_bytes: int) -> None:
-        """Counts the call among those of the bearer of its token.
+    def trust(self, caller: str | None, transit: Transit, most_bytes: int) -> None:
+        """Counts the call in the shares of those who may ask for predictions.
 
         Args:
+            caller: whose call it is; None for its connection's.
             most_bytes: in its message.
         """
-        self._caller = self.call.authorization
+        self._caller = caller
         self._slow, self._unread = transit.slow, transit.unread
         self._most_bytes = most_bytes
 
