@@ -33,6 +33,7 @@ from athanor.serving.doors import grpc as grpc_doors
 from athanor.serving.doors import health, incoming, reflection
 from athanor.serving.doors.shares import Shares
 from athanor.serving.doors.unpacking import unpack
+from athanor.serving.formats import typed
 from delays.v1 import delays_pb2
 from grpc_health.v1 import health_pb2
 
@@ -163,7 +164,7 @@ def test_a_refused_message_does_not_wait_for_the_garbage_collector(
         raise InvalidRequestError("it is no message")
 
     references: list[weakref.ref[_Kept]] = []
-    monkeypatch.setattr(grpc_doors.typed, "parse", parse)
+    monkeypatch.setattr(typed, "parse", parse)
     gc.disable()
     try:
         with pytest.raises(grpc.RpcError, match="it is no message"):
