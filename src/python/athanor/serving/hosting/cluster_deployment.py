@@ -26,7 +26,7 @@ from athanor.system.atomic import replace_file
 # One on each of two machines: either may go.
 DEFAULT_REPLICAS: Final = 2
 
-_ALL_INTERFACES: Final = ("0.0.0.0", "::")  # noqa: S104 - what is looked for
+_ALL_INTERFACES: Final = "0.0.0.0"  # noqa: S104 - what is looked for
 
 
 def deploy(settings: ServingSettings, address: str, token: Path | None, progress: Progress) -> ServiceState:
@@ -42,6 +42,7 @@ def deploy(settings: ServingSettings, address: str, token: Path | None, progress
         ServiceError: the cluster does not answer, or its replicas do not start; says why.
     """
     place, found = ServicePaths.of(settings), Address.parse(address)
+    require_ipv4(settings)
     if place.is_held():
         raise SettingsError(f"a service of {settings.project} runs from {place.folder}; stop it by `serve down`")
     prove_releases(load(settings.project, "model", Model), ReleaseStore(settings.store), settings.require_signature)
@@ -53,18 +54,24 @@ def deploy(settings: ServingSettings, address: str, token: Path | None, progress
             application.deploy(settings, settings.host, most_on_a_node(settings, hosts))
         except RuntimeError as error:
             raise ServiceError(f"the replicas did not start: {_explain(settings.project) or error}") from error
-        host = found.host if settings.host in _ALL_INTERFACES else settings.host
+        host = found.host if settings.host == _ALL_INTERFACES else settings.host
         state = ServiceState(
             settings.project,
             pid=0,
-            grpc=f"{host}:{settings.grpc_port}",
-            http=f"{host}:{settings.http_port}",
+            grpc=str(Address(host, settings.grpc_port)),
+            http=str(Address(host, settings.http_port)),
             insecure=settings.insecure,
             cluster=str(found),
         )
         replace_file(place.state, json.dumps(asdict(state)).encode())
         advance(f"{settings.replicas} replicas on {hosts} nodes")
     return state
+
+
+def require_ipv4(settings: ServingSettings) -> None:
+    """Raises SettingsError if the doors have an IPv6 address, which Serve does not give to HAProxy on a cluster."""
+    if ":" in settings.host:
+        raise SettingsError(f"the doors of a cluster need an IPv4 address, not {settings.host}; give one by --host")
 
 
 def undeploy(place: ServicePaths, address: str, token: Path | None, progress: Progress) -> None:

@@ -16,7 +16,7 @@ from ray.serve import Application
 from athanor.cluster import ray_environment
 from athanor.errors import SettingsError
 from athanor.serving.hosting import pod
-from athanor.serving.hosting.application import GRPC_SERVICES
+from athanor.serving.hosting.application import GRPC_SERVICES, limit_doors
 from athanor.serving.replica.autoscaling import autoscaling_config
 from athanor.serving.replica.deployment import bind
 from athanor.serving.setup.paths import NODE_VARIABLE
@@ -68,6 +68,8 @@ def make_manifest(settings: ServingSettings, pods: Pods) -> dict[str, Any]:
     """
     if settings.host.startswith("127.") or settings.host == "localhost":
         raise SettingsError(f"host {settings.host} is not reached from other pods; give --host 0.0.0.0")
+    if ":" in settings.host:
+        raise SettingsError(f"the doors of pods need an IPv4 address, not {settings.host}; give --host 0.0.0.0")
     name = settings.project.replace("_", "-")
     return {
         "apiVersion": "ray.io/v1",
@@ -169,7 +171,7 @@ def _pod(settings: ServingSettings, pods: Pods, container: str, name: str) -> di
                     "name": container,
                     "image": pods.image,
                     "command": ["/app/bin/python", "-m", pod.__name__],
-                    "args": [settings.host, str(settings.http_port), str(settings.grpc_port)],
+                    "args": _arguments(settings),
                     "env": _environment(settings, pods),
                     "ports": _head_ports() if is_head else _door_ports(settings),
                     **(_head_probes() if is_head else _worker_probes(settings)),
@@ -185,6 +187,13 @@ def _pod(settings: ServingSettings, pods: Pods, container: str, name: str) -> di
             "volumes": [volume for _, volume in volumes],
         }
     }
+
+
+def _arguments(settings: ServingSettings) -> list[str]:
+    """What `pod` takes."""
+    ports, limits = (settings.http_port, settings.grpc_port), limit_doors(settings)
+    bounds = (limits.connections, limits.connections_per_address, limits.answer_s)
+    return [settings.host, *map(str, (*ports, *bounds))]
 
 
 def _head_ports() -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Final
 
 from athanor.cluster import ray_environment, ray_internals
 from athanor.cluster.addresses import Address, find_local_address, require_local, resolve
+from athanor.cluster.haproxy_rules import DoorLimits
 from athanor.cluster.haproxy_script import write_haproxy_script
 from athanor.cluster.joining import require_cluster
 from athanor.cluster.ray_environment import ServePorts
@@ -29,6 +30,9 @@ DEFAULT_FIRST_PORT: Final = 20_000
 DEFAULT_OBJECT_STORE_MIB: Final = 256
 # The same on all nodes: the head assigns them.
 SERVE_PORTS: Final = ServePorts(others=19_200, replica_http=19_000, replica_grpc=19_100, replicas=MAX_REPLICAS)
+
+# A node starts before its project's max_deadline_s is known.
+_LIMITS: Final = DoorLimits(answer_s=3600)
 
 _WAIT_S: Final = 60.0
 _POLL_S: Final = 0.5
@@ -119,7 +123,7 @@ def run(plan: NodePlan, report: Callable[[str], None]) -> None:
     with scratch_folder() as scratch, _restored_signal_handlers():
         variables = environment(plan, scratch)
         ray_environment.export(variables)
-        write_haproxy_script(Path(variables[ray_environment.HAPROXY_VARIABLE]), ())
+        write_haproxy_script(Path(variables[ray_environment.HAPROXY_VARIABLE]), (), _LIMITS)
         if not plan.is_head:
             require_cluster(plan.cluster, plan.token, _WAIT_S)
         node = _start(plan, scratch)

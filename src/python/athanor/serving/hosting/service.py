@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from athanor.cluster.addresses import Address, is_local
 from athanor.cluster.scratch import scratch_folder
 from athanor.errors import ServiceError, SettingsError
 from athanor.features.features import Model
@@ -103,7 +104,12 @@ def _environment(place: ServicePaths) -> dict[str, str]:
 
 
 def _check_ports(settings: ServingSettings) -> None:
-    if taken := [port for port in (settings.http_port, settings.grpc_port) if not is_free(port)]:
+    if not is_local(settings.host):
+        raise SettingsError(
+            f"{settings.host} is not an address of this machine; give one by --host, or 0.0.0.0 or :: for all"
+        )
+    ports = (settings.http_port, settings.grpc_port)
+    if taken := [port for port in ports if not is_free(port, settings.host)]:
         raise SettingsError(
             f"port {' and '.join(map(str, taken))} is taken; choose another by --http-port, --grpc-port"
         )
@@ -202,8 +208,8 @@ def run(settings: ServingSettings) -> None:
             state = ServiceState(
                 settings.project,
                 os.getpid(),
-                grpc=f"{settings.host}:{settings.grpc_port}",
-                http=f"{settings.host}:{settings.http_port}",
+                grpc=str(Address(settings.host, settings.grpc_port)),
+                http=str(Address(settings.host, settings.http_port)),
                 insecure=settings.insecure,
             )
             replace_file(place.state, json.dumps(asdict(state)).encode())

@@ -11,13 +11,17 @@ DOOR_PORTS: Final = range(10_000, 16_000)
 INNER_PORTS: Final = range(16_000, 32_000)
 
 
-def is_free(port: int) -> bool:
-    """Whether a server can bind to a port of this machine."""
-    with socket.socket() as probe:
+def is_free(port: int, host: str = "") -> bool:
+    """Whether a server can bind to a port of this machine.
+
+    Args:
+        host: one of its addresses; empty for all of IPv4.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         # As servers do: a port whose last connections are still closing is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("", port))
+            probe.bind((host, port))
         except OSError:
             return False
     return True

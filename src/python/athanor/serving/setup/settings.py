@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from athanor.cluster.addresses import parse_host
 from athanor.errors import SettingsError
 from athanor.release.storage.locations import to_absolute
 
@@ -52,12 +53,21 @@ class ServingSettings(BaseModel):
     max_message_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Maximum bytes in one request.")
     max_in_flight: int = Field(256, ge=1, description="Maximum requests in flight in one replica.")
     max_deadline_s: float = Field(30.0, gt=0, description="Maximum deadline of a request, in seconds.")
+    max_connections: int = Field(4096, ge=64, le=100_000, description="Maximum connections at once, of each door.")
+    max_connections_per_address: int = Field(
+        1024, ge=1, description="Maximum connections at once of one address to a door; a proxy in front counts as one."
+    )
 
     traffic_poll_s: float = Field(0.5, gt=0, le=2, description="Seconds between two reads of the traffic file.")
     trace_ratio: float = Field(0.01, ge=0, le=1, description="Share of requests traced, unless the caller decides.")
     access_log_ratio: float = Field(0.01, ge=0, le=1, description="Share of successful requests in the access log.")
     prediction_log: _File | None = Field(None, description="Folder of the prediction log; off by default.")
     prediction_log_ratio: float = Field(1.0, ge=0, le=1, description="Share of requests in the prediction log.")
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, value: str) -> str:
+        return parse_host(value)
 
     @field_validator("store", mode="before")
     @classmethod

@@ -1,0 +1,321 @@
+"""Bounds of the doors, and what is said beyond them: real HAProxy, in front of replicas that may hang."""
+
+import json
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+import pytest
+from cluster.haproxies import TIMEOUT_S, Replicas, ask, call, running_haproxy, send
+from cluster.rendering import render
+from support.processes import wait_until
+
+from athanor.cluster.haproxy_rules import DoorLimits
+from athanor.cluster.serve_haproxy import Doors
+
+_PREDICT: Final = "/delays.v1.DelaysService/Predict"
+_HEALTH: Final = "/grpc.health.v1.Health/Check"
+# Long enough for a busy machine, short enough to wait for.
+_QUICK: Final = DoorLimits(answer_s=0.5, grace_s=0.5, head_s=1.0, stall_s=1.0, idle_s=1.0, grpc_idle_s=1.0, check_s=0.3)
+_FEW: Final = DoorLimits(connections=64, connections_per_address=8)
+# A replica that hangs is found after about two seconds, long before the answer is due.
+_PATIENT: Final = DoorLimits(check_s=0.3)
+_LIMITS: Final = {"quick": _QUICK, "few": _FEW, "patient": _PATIENT}
+
+
+@pytest.fixture(scope="module")
+def replicas() -> Iterator[Replicas]:
+    with Replicas() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def doors(replicas: Replicas) -> Iterator[Mapping[str, Doors]]:
+    """The doors of one HAProxy for each kind of limits."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as kept, ExitStack() as stack:
+        folder = Path(kept)
+        configuration = render(folder, replicas.ports)["app"]
+        yield {
+            name: stack.enter_context(running_haproxy(folder, name, configuration, limits))
+            for name, limits in _LIMITS.items()
+        }
+
+
+@pytest.fixture(autouse=True)
+def _running(replicas: Replicas) -> Iterator[None]:
+    """Every replica answers, before and after."""
+    yield
+    for event in (*replicas.running, replicas.ready):
+        event.set()
+    replicas.health[:] = [200, 200]
+
+
+def problem(answer: str) -> dict[str, Any]:
+    """The problem details of an answer, which it must have."""
+    head, _, body = answer.partition("\r\n\r\n")
+    assert "content-type: application/problem+json" in head
+    found: dict[str, Any] = json.loads(body)
+    assert found["detail"] == found["error"]
+    assert found["title"]
+    assert f"HTTP/1.1 {found['status']} " in head
+    return found
+
+
+def hold(stack: ExitStack, port: int, count: int, address: str = "127.0.0.1") -> None:
+    """Opens connections on which nothing is sent. One too many may be closed at once."""
+    for _ in range(count):
+        with suppress(ConnectionResetError):
+            connection = socket.create_connection(("127.0.0.1", port), TIMEOUT_S, (address, 0))
+            stack.callback(connection.close)
+
+
+def eventually(ask_once: Callable[[], Any], expected: Any) -> bool:
+    """Whether a question gets an answer in the end: a connection may be closed at once, a few a second are not."""
+
+    def is_expected() -> bool:
+        try:
+            return bool(ask_once() == expected)
+        except (OSError, IndexError):
+            return False
+
+    return wait_until(is_expected, TIMEOUT_S)
+
+
+def test_health_is_answered_while_an_address_holds_all_that_it_may(doors: Mapping[str, Doors]) -> None:
+    few = doors["few"]
+    with ExitStack() as stack:
+        for port in (few.http_port, few.grpc_port):
+            hold(stack, port, 40)
+        assert eventually(lambda: ask(few, "/livez")[0], 200)
+        assert eventually(lambda: ask(few, "/readyz")[0], 200)
+        assert eventually(lambda: call(few, _HEALTH)[0], "OK")
+        assert eventually(lambda: ask(few, "/app")[0], 429)
+        assert eventually(lambda: call(few, _PREDICT)[0], "RESOURCE_EXHAUSTED")
+        # Another address has its own.
+        with socket.create_connection(("127.0.0.1", few.http_port), TIMEOUT_S, ("127.0.0.2", 0)) as other:
+            other.sendall(b"GET /app HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert other.recv(4096).startswith(b"HTTP/1.1 200 ")
+    assert eventually(lambda: ask(few, "/app")[0], 200)
+
+
+def test_an_address_with_too_many_connections_is_told(doors: Mapping[str, Doors]) -> None:
+    few = doors["few"]
+    with ExitStack() as stack:
+        hold(stack, few.http_port, 9)
+        hold(stack, few.grpc_port, 9)
+        answers: list[str] = []
+        # HAProxy closes the connection, though the caller would keep it.
+        request = b"GET /app HTTP/1.1\r\nHost: x\r\n\r\n"
+        assert eventually(lambda: answers.insert(0, send(few, request).decode()), None)
+        found = problem(answers[0])
+        assert found["status"] == 429
+        assert (found["code"], "too many connections from this address" in found["detail"]) == ("OVERLOADED", True)
+        assert "retry-after: 1" in answers[0]
+        code, message = call(few, _PREDICT)
+        assert (code, "too many connections" in message) == ("RESOURCE_EXHAUSTED", True)
+
+
+def test_all_addresses_together_leave_room_for_health(doors: Mapping[str, Doors]) -> None:
+    few = doors["few"]
+    with ExitStack() as stack:
+        for last in range(2, 12):
+            hold(stack, few.http_port, 8, f"127.0.0.{last}")
+        assert eventually(lambda: ask(few, "/livez")[0], 200)
+        assert eventually(lambda: ask(few, "/app")[0], 429)
+    assert eventually(lambda: ask(few, "/app")[0], 200)
+
+
+@pytest.mark.parametrize("port", [0, 1])
+@pytest.mark.parametrize("sent", [b"", b"GET /app HTTP/1.1\r\nHost: x\r\n", b"P"])
+def test_a_connection_without_a_whole_head_ends(doors: Mapping[str, Doors], port: int, sent: bytes) -> None:
+    quick = doors["quick"]
+    with socket.create_connection(("127.0.0.1", (quick.http_port, quick.grpc_port)[port]), TIMEOUT_S) as slow:
+        slow.sendall(sent)
+        answer = b"".join(iter(lambda: slow.recv(4096), b""))
+    assert b"<html" not in answer
+
+
+def test_a_head_that_drips_ends_as_soon(doors: Mapping[str, Doors]) -> None:
+    with socket.create_connection(("127.0.0.1", doors["quick"].http_port), TIMEOUT_S) as slow:
+        slow.settimeout(0.1)
+        began, answer = time.monotonic(), b"?"
+        while answer == b"?":
+            try:
+                slow.sendall(b"x-a: b\r\n" if time.monotonic() > began + 0.1 else b"GET /app HTTP/1.1\r\n")
+                answer = slow.recv(4096)
+            except TimeoutError:
+                assert time.monotonic() < began + TIMEOUT_S
+            except OSError:
+                break
+
+
+def test_an_idle_connection_ends_and_grpc_connects_anew(doors: Mapping[str, Doors]) -> None:
+    quick = doors["quick"]
+    # Without `Connection: close`: the answer, and then the end.
+    assert send(quick, b"GET /app HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    states: list[Any] = []
+    with grpc.insecure_channel(f"127.0.0.1:{quick.grpc_port}") as channel:
+        ask_once: Any = channel.unary_unary(_PREDICT, None, None)
+        channel.subscribe(states.append)
+        ask_once(b"", timeout=TIMEOUT_S)
+        seen = len(states)
+        assert wait_until(lambda: grpc.ChannelConnectivity.IDLE in states[seen:], TIMEOUT_S)
+        assert ask_once(b"", timeout=TIMEOUT_S) in (b"0", b"1")
+
+
+def test_a_body_that_stalls_is_refused_in_words(doors: Mapping[str, Doors]) -> None:
+    answer = send(doors["quick"], b"POST /app HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1")
+    found = problem(answer.decode())
+    assert (found["code"], "broke off" in found["detail"]) == ("INVALID_REQUEST", True)
+
+
+def test_a_stream_of_health_outlives_every_bound(doors: Mapping[str, Doors]) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{doors['quick'].grpc_port}") as channel:
+        ask_once: Any = channel.unary_stream("/grpc.health.v1.Health/Watch", None, None)
+        watch = ask_once(b"")
+        assert next(iter(watch)) == b"first"
+        # Thrice as long as any of them.
+        assert not wait_until(lambda: not watch.is_active(), 3.0)
+        watch.cancel()
+
+
+def test_an_answer_that_is_too_late_is_said_to_be(doors: Mapping[str, Doors], replicas: Replicas) -> None:
+    replicas.ready.clear()
+    status, answer = ask(doors["quick"], "/app/slow")
+    assert (status, problem(answer)["code"]) == (504, "DEADLINE_EXCEEDED")
+    assert call(doors["quick"], _PREDICT, content=b"/slow")[0] == "DEADLINE_EXCEEDED"
+
+
+def test_a_callers_own_time_is_kept_for_it(doors: Mapping[str, Doors], replicas: Replicas) -> None:
+    replicas.ready.clear()
+    began = time.monotonic()
+    assert ask(doors["patient"], "/app/slow", b"x-request-timeout-s: 0.5")[0] == 504
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("timeout", [b"1e400", b"-1", b"x", b"", b"\xff", b"9" * 400, b"100000"])
+def test_no_time_of_a_caller_makes_haproxy_hasty(doors: Mapping[str, Doors], timeout: bytes) -> None:
+    assert ask(doors["patient"], "/app", b"x-request-timeout-s: " + timeout)[0] == 200
+
+
+def test_what_a_hung_replica_holds_another_answers(doors: Mapping[str, Doors], replicas: Replicas) -> None:
+    patient = doors["patient"]
+    replicas.running[0].clear()
+    began = time.monotonic()
+    with ThreadPoolExecutor(16) as threads:
+        by_rest = [threads.submit(ask, patient, "/app") for _ in range(8)]
+        by_grpc = [threads.submit(call, patient, _PREDICT) for _ in range(8)]
+        answers = [asked.result() for asked in by_rest]
+        calls = [asked.result() for asked in by_grpc]
+    assert {status for status, _ in answers} == {200}
+    assert all('"replica": 1' in answer for _, answer in answers)
+    assert set(calls) == {("OK", "1")}
+    assert time.monotonic() - began < _PATIENT.answer_s
+
+
+def test_a_replica_that_drains_answers_what_it_holds(doors: Mapping[str, Doors], replicas: Replicas) -> None:
+    replicas.ready.clear()
+    with ThreadPoolExecutor(4) as threads:
+        asked = [threads.submit(ask, doors["patient"], "/app/slow") for _ in range(4)]
+        replicas.health[:] = [503, 503]
+        checks = replicas.checks
+        # Three of each HAProxy for each replica.
+        assert wait_until(lambda: replicas.checks > checks + 18, TIMEOUT_S)
+        replicas.ready.set()
+        assert {each.result()[0] for each in asked} == {200}
+
+
+@pytest.mark.parametrize("length", [9_000, 15_000, 16_384, 33_000, 60_000])
+def test_a_large_head_is_refused_in_words(doors: Mapping[str, Doors], length: int) -> None:
+    quick = doors["quick"]
+    status, answer = ask(quick, "/app", b"x-a: " + b"x" * length)
+    assert (status, problem(answer)["code"]) == (431, "TOO_LARGE")
+    status, answer = ask(quick, "/app", *(b"x-%d: %s" % (i, b"x" * 50) for i in range(length // 60)))
+    assert (status, problem(answer)["code"]) == (431, "TOO_LARGE")
+    code, message = call(quick, _PREDICT, ("x-a", "x" * length))
+    assert (code, "more than 8192 bytes" in message) == ("RESOURCE_EXHAUSTED", True)
+
+
+def test_a_head_of_some_kilobytes_is_read(doors: Mapping[str, Doors]) -> None:
+    assert ask(doors["patient"], "/app", b"x-a: " + b"x" * 7_000)[0] == 200
+    assert call(doors["patient"], _PREDICT, ("x-a", "x" * 7_000))[0] == "OK"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /app HTTP/1.1\r\nHost: x\r\nx-a: " + b"x" * 200_000 + b"\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /app HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
+        b"GET /app HTTP/1.1\r\nHost: x\r\nx\xff: 1\r\n\r\n",
+        b"GET /app HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_gets_no_page_of_haproxys(doors: Mapping[str, Doors], sent: bytes) -> None:
+    assert b"<html" not in send(doors["quick"], sent)
+
+
+@pytest.mark.parametrize("given", [b"\xff\xfe", b"a b", b"", b"x" * 129, "ü".encode(), b"\x01"])
+def test_an_id_that_serve_could_not_read_does_not_reach_it(doors: Mapping[str, Doors], given: bytes) -> None:
+    status, answer = ask(doors["patient"], "/app", b"X-Request-ID: " + given)
+    assert (status, "x-request-id" in answer.partition("\r\n\r\n")[2]) == (200, False)
+
+
+def test_of_two_ids_the_first_is_the_requests(doors: Mapping[str, Doors]) -> None:
+    _, answer = ask(doors["patient"], "/app", b"x-request-id: mine", b"x-request-id: \xff")
+    assert json.loads(answer.partition("\r\n\r\n")[2])["headers"]["x-request-id"] == "mine"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Serve_Multiplexed_Model_Id", "serve-multiplexed-model-id", "serve_multiplexed-model_id"),
+        *("X-Session-ID", "x_session_id", "x-request-timeout-seconds", "x-request-disconnect-disabled", "upgrade"),
+    ],
+)
+def test_what_serve_would_obey_does_not_reach_it(doors: Mapping[str, Doors], name: str) -> None:
+    status, answer = ask(doors["patient"], "/app", name.encode() + b": \xff", b"x-kept: 1")
+    headers = json.loads(answer.partition("\r\n\r\n")[2])["headers"]
+    assert (status, name.lower() in headers, headers["x-kept"]) == (200, False, "1")
+
+
+def test_metadata_that_are_no_text_are_refused_in_words(doors: Mapping[str, Doors]) -> None:
+    answer = send_grpc_head(doors["quick"], b"x-a", b"\xff\xfe")
+    assert b"metadata must be printable ASCII" in answer
+
+
+def send_grpc_head(doors: Doors, name: bytes, value: bytes) -> bytes:
+    """What comes back for a call whose metadata no client of gRPC would send: frames of HTTP/2 by hand."""
+
+    def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+    pairs = (
+        *((b":method", b"POST"), (b":scheme", b"http"), (b":path", _PREDICT.encode()), (b":authority", b"x")),
+        *((b"te", b"trailers"), (b"content-type", b"application/grpc"), (name, value)),
+    )
+    # Literal, and in no table.
+    head = b"".join(b"\0" + bytes([len(key)]) + key + bytes([len(text)]) + text for key, text in pairs)
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"")
+    return send(doors._replace(http_port=doors.grpc_port), preface + frame(1, 5, 1, head))
+
+
+def test_what_serve_says_is_said_in_our_words(doors: Mapping[str, Doors]) -> None:
+    status, answer = ask(doors["patient"], "/app/plain")
+    assert (status, problem(answer)["code"]) == (503, "UNAVAILABLE")
+    assert "backpressure" not in answer
+
+
+@pytest.mark.parametrize("path", ["/app", "/app/plain", "/-/routes", "/-/healthz"])
+def test_every_answer_has_the_headers_of_a_careful_server(doors: Mapping[str, Doors], path: str) -> None:
+    head = ask(doors["patient"], path)[1].partition("\r\n\r\n")[0].lower()
+    assert "\r\nx-content-type-options: nosniff" in head
+    assert "\r\ncache-control: no-store" in head
+    assert "\r\nserver:" not in head
