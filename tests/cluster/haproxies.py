@@ -143,6 +143,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._write(replicas.health[number] if is_check else 200, "application/json", told.encode())
 
     def do_POST(self) -> None:
+        if self.path == "/app/early":
+            self.close_connection = True
+            self._write(401, "application/json", b"{}")
+            return
         self.rfile.read(int(self.headers["content-length"]))
         self.do_GET()
 

@@ -16,6 +16,7 @@ from cluster.haproxies import TIMEOUT_S, Replicas, ask, call, running_haproxy, s
 from cluster.rendering import render
 from support.processes import wait_until
 
+from athanor.cluster.haproxy_counts import DoorCounts, read_door_counts
 from athanor.cluster.haproxy_rules import DoorLimits
 from athanor.cluster.serve_haproxy import Doors
 
@@ -36,10 +37,15 @@ def replicas() -> Iterator[Replicas]:
 
 
 @pytest.fixture(scope="module")
-def doors(replicas: Replicas) -> Iterator[Mapping[str, Doors]]:
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir="/tmp") as kept:
+        yield Path(kept)
+
+
+@pytest.fixture(scope="module")
+def doors(replicas: Replicas, folder: Path) -> Iterator[Mapping[str, Doors]]:
     """The doors of one HAProxy for each kind of limits."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as kept, ExitStack() as stack:
-        folder = Path(kept)
+    with ExitStack() as stack:
         configuration = render(folder, replicas.ports)["app"]
         yield {
             name: stack.enter_context(running_haproxy(folder, name, configuration, limits))
@@ -319,3 +325,50 @@ def test_every_answer_has_the_headers_of_a_careful_server(doors: Mapping[str, Do
     assert "\r\nx-content-type-options: nosniff" in head
     assert "\r\ncache-control: no-store" in head
     assert "\r\nserver:" not in head
+
+
+def test_what_haproxy_refuses_is_counted(
+    doors: Mapping[str, Doors], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = doors["few"]
+    monkeypatch.setenv("RAY_SERVE_HAPROXY_SOCKET_PATH", str(folder / "few" / "admin.sock"))
+    before = read_door_counts()
+    with ExitStack() as stack:
+        hold(stack, few.http_port, 40)
+        assert eventually(lambda: ask(few, "/app")[0], 429)
+        assert read_door_counts().connections["rest"] >= 8
+    assert eventually(lambda: ask(few, "/app", b"x-a: " + b"x" * 9_000)[0], 431)
+    send(few, b"nonsense\r\n\r\n")
+    call(few, _PREDICT, ("x-a", "x" * 9_000))
+    grown = {key for key, count in read_door_counts().refused.items() if count > before.refused[key]}
+    assert grown >= {("rest", "connections"), ("rest", "request"), ("rest", "malformed"), ("grpc", "request")}
+
+
+@pytest.mark.parametrize("path", [None, "", "/no/such/socket"])
+def test_without_haproxy_nothing_is_counted(monkeypatch: pytest.MonkeyPatch, path: str | None) -> None:
+    monkeypatch.delenv("RAY_SERVE_HAPROXY_SOCKET_PATH", raising=False)
+    if path is not None:
+        monkeypatch.setenv("RAY_SERVE_HAPROXY_SOCKET_PATH", path)
+    assert read_door_counts() == DoorCounts()
+
+
+def test_a_caller_that_was_refused_cannot_go_on_sending(doors: Mapping[str, Doors]) -> None:
+    with socket.create_connection(("127.0.0.1", doors["patient"].http_port), TIMEOUT_S) as slow:
+        slow.sendall(b"POST /app/early HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+        slow.settimeout(0.1)
+        answer = b""
+
+        def has_ended() -> bool:
+            nonlocal answer
+            try:
+                slow.sendall(b"x")
+                found = slow.recv(4096)
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+            answer += found
+            return not found
+
+        assert wait_until(has_ended, TIMEOUT_S)
+    assert answer.startswith(b"HTTP/1.1 401 ")

@@ -248,3 +248,22 @@ def test_features_are_refused_for_the_same_reasons_as_predict(
 def test_health_is_answered(client: RestClient, path: str) -> None:
     response = client.get(path)
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize("path", ["/docs/", "/livez/", "/v1/models/delays:predict/", "//livez"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_answer_leads_to_a_host_that_the_caller_names(client: RestClient, method: str, path: str) -> None:
+    response = client.request(method, path, headers={"host": "elsewhere.example"})
+    assert response.status_code == 404
+    assert "location" not in response.headers
+    assert "elsewhere" not in response.text
+
+
+def test_a_refusal_before_the_body_is_read_ends_the_connection(core: Core, tmp_path: Path) -> None:
+    with open_handler(core, tmp_path / "service", insecure=False, max_message_bytes=1_024) as opened:
+        response = RestClient(opened).post("/v1/models/delays:predict", content=b"{}")
+    assert (response.status_code, response.headers["connection"]) == (401, "close")
+    with open_handler(core, tmp_path / "open", max_message_bytes=1_024) as opened:
+        client = RestClient(opened)
+        responses = [client.post("/v1/models/delays:predict", content=content) for content in (b" " * 2_000, b"{")]
+    assert [(each.status_code, each.headers.get("connection")) for each in responses] == [(413, "close"), (400, None)]

@@ -32,6 +32,8 @@ from athanor.serving.formats.problems import PROBLEM_MEDIA_TYPE, to_http_status,
 from athanor.version import VERSION
 
 _JSON: Final = "application/json"
+# Refusals for which a body is not read to its end.
+_BODY_UNREAD: Final = (401, 403, 413, 504)
 
 
 class RestDoors:
@@ -206,6 +208,9 @@ async def _refuse(request: Request, error: Any) -> Response:
         headers["retry-after"] = f"{max(1, round(error.retry_after_s))}"
     if to_http_status(error) == 401:
         headers["www-authenticate"] = "Bearer"
+    if to_http_status(error) in _BODY_UNREAD:
+        # Otherwise a caller could go on sending without an end.
+        headers["connection"] = "close"
     body = json.dumps(to_problem(error, id_))
     return Response(body, to_http_status(error), headers, PROBLEM_MEDIA_TYPE)
 

@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from athanor.cluster.haproxy_counts import read_door_counts
 from athanor.errors import FieldViolation
 from athanor.serving.telemetry import metric_families as families
 from athanor.serving.telemetry.metric_families import Family
@@ -126,7 +127,11 @@ class Metrics(Collector):
         gauges: Counter[Key] = Counter()
         for snapshot in (own, *living):
             gauges.update(snapshot.gauges)
-        return families.to_metrics(sum_totals([own, *living, *gone]), gauges)
+        doors = read_door_counts()
+        gauges.update({(families.DOOR_CONNECTIONS.name, (door,)): count for door, count in doors.connections.items()})
+        totals = sum_totals([own, *living, *gone])
+        totals |= {(families.DOOR_REFUSED.name, labels): [count] for labels, count in doors.refused.items()}
+        return families.to_metrics(totals, gauges)
 
     def _snapshot(self) -> Snapshot:
         with self._lock:
