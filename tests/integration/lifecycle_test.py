@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+import grpc
 import httpx
 import pytest
 from integration.service import PROJECT, Service, running_service
@@ -16,6 +17,7 @@ from prepared.place import PREPARED, copy_prepared
 from support.commands import run
 from support.processes import Process, find_session, kill, list_processes, nothing_survives, wait_until
 
+from athanor.cluster.addresses import is_local
 from athanor.home import Home
 from athanor.release.files import GRAPH, MANIFEST, MODEL_CARD
 from athanor.release.store import ReleaseStore
@@ -23,6 +25,9 @@ from athanor.serving.setup.ports import find_free_ports, is_free
 
 _REFUSED: Final = 2
 _CLOSED_AFTER_S: Final = 30.0
+_READY_S: Final = 60.0
+# Where there is IPv6, the doors of one service have its address.
+_HOST: Final = "::1" if is_local("::1") else "127.0.0.1"
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +59,7 @@ def _scratch_folders(processes: set[Process]) -> set[Path]:
 
 
 def test_one_service_from_up_to_down(home: Home, tmp_path: Path) -> None:
-    with running_service(home) as service:
+    with running_service(home, "--host", _HOST) as service:
         _it_is_told_about(service)
         _its_log_is_shown(service)
         _it_scales(service)
@@ -69,7 +74,7 @@ def test_one_service_from_up_to_down(home: Home, tmp_path: Path) -> None:
         left = (started & set(list_processes())) | find_session(service.pid)
     assert down.returncode == 0, down.stderr
     assert not left, left
-    assert all(is_free(port) for port in service.ports)
+    assert all(is_free(port, _HOST) for port in service.ports)
     assert not any(folder.exists() for folder in folders)
     assert _status(home) == _REFUSED
     again = run("serving", "down", PROJECT, "--home", home.path)
@@ -91,6 +96,8 @@ def _it_is_told_about(service: Service) -> None:
     }
     (replica,) = told["replicas"]
     assert replica["pid"] in {process.pid for process in find_session(service.pid)}
+    with grpc.insecure_channel(service.grpc) as channel:
+        grpc.channel_ready_future(channel).result(_READY_S)
     champion = ReleaseStore(service.home.store).read_traffic(PROJECT).champion
     assert replica["traffic"]["champion"] == champion.model_dump()
     assert replica["failure"] is None
@@ -123,7 +130,7 @@ def _a_second_one_is_refused(service: Service, tmp_path: Path) -> None:
     assert "serve down" in told
     elsewhere = copy_prepared(tmp_path / "elsewhere")
     http_port, grpc_port = service.ports
-    status, told = _up(elsewhere, "--http-port", http_port, "--grpc-port", grpc_port)
+    status, told = _up(elsewhere, "--host", _HOST, "--http-port", http_port, "--grpc-port", grpc_port)
     assert status == _REFUSED
     assert f"port {http_port} and {grpc_port} is taken" in told
     assert _status(elsewhere) == _REFUSED

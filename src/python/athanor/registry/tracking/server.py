@@ -43,10 +43,13 @@ def serve(settings: RegistrySettings, host: str, port: int) -> None:
 
 
 def _require_free(host: str, port: int) -> None:
+    is_ipv6 = ":" in host
     try:
-        socket.create_server((host, port)).close()
+        socket.create_server((host, port), family=socket.AF_INET6 if is_ipv6 else socket.AF_INET).close()
     except OSError as error:
-        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+        raise SettingsError(
+            f"cannot listen on {f'[{host}]' if is_ipv6 else host}:{port}: {error.strerror}; choose another --port"
+        ) from None
 
 
 def _environment(settings: RegistrySettings) -> Mapping[str, str]:
