@@ -4,9 +4,9 @@ import json
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -76,6 +76,7 @@ class Replicas:
     Attributes:
         ready: cleared, requests for a path that ends in "/slow" wait, and checks do not.
         running: cleared, a replica answers nothing, not even a check, as if it was stopped by SIGSTOP.
+        cut: set when an answer without an end was cut.
         health: status of its checks over HTTP.
         checks: how many were answered over HTTP.
     """
@@ -84,7 +85,7 @@ class Replicas:
         self.running = [threading.Event(), threading.Event()]
         self.health = [200, 200]
         self.checks = 0
-        self.ready = threading.Event()
+        self.ready, self.cut = threading.Event(), threading.Event()
         for event in (*self.running, self.ready):
             event.set()
         self._http = [_HttpServer(self, number) for number in range(2)]
@@ -141,11 +142,13 @@ class _Handler(BaseHTTPRequestHandler):
         is_check = self.path == "/-/healthz"
         replicas.wait(number, self.path)
         replicas.checks += is_check
-        if self.path == "/app/plain":
+        if self.path == "/app/endless":
+            self._write_without_end()
+        elif self.path == "/app/plain":
             self._write(503, "text/plain", b"Request dropped due to backpressure")
         else:
-            told = json.dumps({"replica": number, "headers": {k.lower(): v for k, v in self.headers.items()}})
-            self._write(replicas.health[number] if is_check else 200, "application/json", told.encode())
+            seen = json.dumps({"replica": number, "headers": {k.lower(): v for k, v in self.headers.items()}})
+            self._write(replicas.health[number] if is_check else 200, "application/json", seen.encode())
 
     def do_POST(self) -> None:
         if self.path == "/app/early":
@@ -161,6 +164,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def _write_without_end(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.close_connection = True
+        try:
+            while True:
+                self.wfile.write(bytes(1_000_000))
+        except OSError:
+            self.server.replicas.cut.set()
 
     def log_message(self, *message: object) -> None:
         """Says nothing."""
@@ -202,3 +215,34 @@ def call(doors: Doors, method: str, *metadata: tuple[str, str], content: bytes =
         except grpc.RpcError as error:
             found: Any = error
             return found.code().name, found.details() or ""
+
+
+def problem(answer: str) -> dict[str, Any]:
+    """The problem details of an answer, which it must have."""
+    head, _, body = answer.partition("\r\n\r\n")
+    assert "content-type: application/problem+json" in head
+    found: dict[str, Any] = json.loads(body)
+    assert found["detail"] == found["error"]
+    assert found["title"]
+    assert f"HTTP/1.1 {found['status']} " in head
+    return found
+
+
+def hold(stack: ExitStack, port: int, count: int, address: str = "127.0.0.1") -> None:
+    """Opens connections on which nothing is sent. One too many may be closed at once."""
+    for _ in range(count):
+        with suppress(ConnectionResetError):
+            connection = socket.create_connection(("127.0.0.1", port), TIMEOUT_S, (address, 0))
+            stack.callback(connection.close)
+
+
+def eventually(ask_once: Callable[[], Any], expected: Any) -> bool:
+    """Whether a question gets an answer in the end: a connection may be closed at once, a few a second are not."""
+
+    def is_expected() -> bool:
+        try:
+            return bool(ask_once() == expected)
+        except (OSError, IndexError):
+            return False
+
+    return wait_until(is_expected, TIMEOUT_S)

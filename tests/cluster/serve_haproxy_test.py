@@ -110,6 +110,8 @@ def test_requests_are_logged_neither_away_nor_one_by_one(written: str) -> None:
     hardened = harden(written, DOORS, SOCKETS)
     assert set(re.findall(r"^ *log (\S+)", hardened, re.MULTILINE)) == {"stderr", "global"}
     assert "option dontlog-normal" in section(hardened, "defaults base")
+    for door in ("http_frontend", "grpc_frontend"):
+        assert [line for line in section(hardened, f"frontend {door}") if re.match("(no )?log ?", line)] == ["no log"]
 
 
 def test_hardening_twice_is_hardening_once(written: str) -> None:

@@ -33,9 +33,9 @@ class Edge:
     """An edge that runs.
 
     Attributes:
-        ca: of who vouches for it.
-        client: a certificate that a mutual edge asks for.
-        foreign: one of somebody whom it does not trust.
+        ca: certificate of the authority that signed its own.
+        client: a certificate that a mutual edge accepts.
+        foreign: a certificate of another authority.
     """
 
     port: int
@@ -142,14 +142,14 @@ def test_rest_over_tls_answers_on_the_same_port(edge: Edge, service: Service) ->
     assert "max-age" in answer.headers["strict-transport-security"]
 
 
-def test_tls_alone_lets_nobody_in_who_has_no_token(edge: Edge, flights: list[Any]) -> None:
+def test_tls_alone_lets_in_no_caller_without_a_token(edge: Edge, flights: list[Any]) -> None:
     assert _get(edge, f"/v2/models/{PROJECT}", None, edge.ca).status_code == 401
     with pytest.raises(grpc.RpcError) as refused:
         _predict(edge.port, flights[0], None, edge.ca)
     assert _code(refused.value) is grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_a_caller_who_trusts_another_root_does_not_connect(edge: Edge, service: Service, flights: list[Any]) -> None:
+def test_a_caller_that_trusts_another_root_does_not_connect(edge: Edge, service: Service, flights: list[Any]) -> None:
     with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
         _get(edge, "/livez", service, edge.foreign_ca)
     with pytest.raises(grpc.RpcError) as refused:
@@ -157,14 +157,14 @@ def test_a_caller_who_trusts_another_root_does_not_connect(edge: Edge, service: 
     assert _code(refused.value) is grpc.StatusCode.UNAVAILABLE
 
 
-def test_mutual_tls_lets_in_who_has_a_certificate(mutual: Edge, service: Service, flights: list[Any]) -> None:
+def test_mutual_tls_lets_in_a_caller_with_a_certificate(mutual: Edge, service: Service, flights: list[Any]) -> None:
     assert _get(mutual, "/livez", None, mutual.ca, mutual.client).status_code == 200
     for port in (mutual.port, mutual.grpc_port):
         assert len(_predict(port, flights[0], service, mutual.ca, mutual.client).predictions) == 1
 
 
 @pytest.mark.parametrize("certificate", [None, "foreign"])
-def test_mutual_tls_refuses_who_has_none_or_another_root(
+def test_mutual_tls_refuses_a_caller_without_one_or_of_another_root(
     mutual: Edge, service: Service, flights: list[Any], certificate: str | None
 ) -> None:
     client = getattr(mutual, certificate) if certificate else None
@@ -178,7 +178,7 @@ def test_mutual_tls_refuses_who_has_none_or_another_root(
 
 
 def _handshake(edge: Edge, version: ssl.TLSVersion, ciphers: str) -> str:
-    """The version that was agreed on, by a client that would take whatever it is offered."""
+    """The version agreed on with a client that accepts any cipher offered."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(edge.ca)
     context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
@@ -207,7 +207,7 @@ def test_ciphers_without_forward_secrecy_or_authentication_are_refused(edge: Edg
         _handshake(edge, ssl.TLSVersion.TLSv1_2, ciphers)
 
 
-def test_the_log_tells_of_requests_and_holds_no_token(edge: Edge, service: Service, flights: list[Any]) -> None:
+def test_the_log_names_requests_and_holds_no_token(edge: Edge, service: Service, flights: list[Any]) -> None:
     _predict(edge.port, flights[0], service, edge.ca)
     _get(edge, f"/v2/models/{PROJECT}?key={service.token}", service, edge.ca)
     log = edge.log.read_text

@@ -71,6 +71,7 @@ _OTHER_FILES: Final = 256
 # gRPC's own limit. HAProxy must read a larger head to refuse it in words: it reads up to a buffer.
 _HEAD_BYTES: Final = 8 * 1024
 _BUFFER_BYTES: Final = 64 * 1024
+_IS_LARGE: Final = f"{{ req.hdrs,length gt {_HEAD_BYTES} }} || {{ url,length gt {_HEAD_BYTES} }}"
 _HEADERS: Final = 1024
 # Seconds for which a replica's machine may leave unacknowledged what was sent to it.
 _SILENCE_S: Final = 2
@@ -101,7 +102,7 @@ _CROWDED_OUT: Final = _Refusal(
     429, "OVERLOADED", 8, "too many connections from this address, or from all; use fewer, or retry in a second"
 )
 _LARGE_HEAD: Final = _Refusal(
-    431, "TOO_LARGE", 8, f"the head of the request has more than {_HEAD_BYTES} bytes; send fewer or shorter headers"
+    431, "TOO_LARGE", 8, f"the address or the headers have more than {_HEAD_BYTES} bytes; send less"
 )
 _NO_TEXT: Final = _Refusal(
     400, "INVALID_REQUEST", 3, "metadata must be printable ASCII; send other bytes by a name that ends in -bin"
@@ -224,9 +225,11 @@ def _crowd(limits: DoorLimits) -> tuple[str, ...]:
     """Counts connections by address, and marks those beyond a limit."""
     is_crowded = "{ var(sess.crowded) -m bool }"
     return (
+        # Strangers could fill the disk with lines about refusals. They are counted.
+        "    no log",
         # Never reached: there, HAProxy would let callers wait.
         f"    maxconn {limits.connections + _CROWDED + 1}",
-        # Whoever has a /64 of IPv6 has all its addresses.
+        # A host of IPv6 usually has all addresses of a /64.
         "    stick-table type ipv6 size 100k expire 1m store conn_cur,gpc0_rate(1s)",
         "    tcp-request connection track-sc0 src,ipmask(32,64)",
         f"    tcp-request connection set-var(sess.crowded) bool(true) if {{ sc0_conn_cur gt"
@@ -247,9 +250,10 @@ def _http_door(limits: DoorLimits) -> tuple[str, ...]:
         "    http-after-response set-header cache-control no-store",
         "    http-after-response del-header server",
         f"    http-request deny deny_status 429 if {{ var(sess.crowded) -m bool }} !{{ path {_HEALTH} }}",
-        f"    http-request deny status 431 {_problem(_LARGE_HEAD)} if {{ req.hdrs,length gt {_HEAD_BYTES} }}",
+        f"    http-request deny status 431 {_problem(_LARGE_HEAD)} if {_IS_LARGE}",
         # HAProxy answers these itself, and decodes what stands in a path.
         "    http-request deny deny_status 404 if { path,url_dec -i -m beg /-/ } !{ path -i /-/healthz }",
+        "    http-request deny deny_status 404 if !{ path -m beg / }",
         f"    http-request del-header '^({'|'.join(_OBEYED)})$' -m reg",
         # Serve decodes it, and fails at bytes that are not UTF-8. The service makes one in the place of such an id.
         "    http-request set-header x-request-id %[req.fhdr(x-request-id,1)] if { req.fhdr_cnt(x-request-id) gt 1 }",
@@ -271,7 +275,7 @@ def _grpc_door(limits: DoorLimits) -> tuple[str, ...]:
         # Some clients look at the status of HTTP first.
         "    http-after-response set-status 200 if { res.hdr(grpc-status) -m found } !{ status 200 }",
         f"    http-request deny deny_status 429 if {{ var(sess.crowded) -m bool }} !{{ path {_GRPC_HEALTH} }}",
-        f"    http-request deny status 200 {_grpc_reply(_LARGE_HEAD)} if {{ req.hdrs,length gt {_HEAD_BYTES} }}",
+        f"    http-request deny status 200 {_grpc_reply(_LARGE_HEAD)} if {_IS_LARGE}",
         f"    http-request deny status 200 {_grpc_reply(_NO_TEXT)} if {{ req.hdrs -m reg '[^ -~\\r\\n]' }}",
         "    http-request deny deny_status 404 if { path -m beg /ray.serve. }"
         " !{ path /ray.serve.RayServeAPIService/Healthz }",

@@ -154,6 +154,8 @@ def _harden_line(section: str, line: str, rules: Rules) -> Iterator[str]:
         yield "    log stderr format raw local0 notice"
     elif words[:2] == ["stats", "socket"]:
         yield line.replace(" mode 666 ", " mode 600 ")
+    elif words[:1] == ["log"] and section in _DOORS:
+        return  # requests are counted, and not logged
     elif words[:1] != ["errorfile"] and not _is_ours(section, line, rules):
         yield rules.lines.get(" ".join(words[:2]), line)
 
