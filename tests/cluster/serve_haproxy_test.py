@@ -196,3 +196,9 @@ def test_a_door_takes_as_many_connections_as_haproxy_may_open_files(most_files: 
 def test_too_few_files_are_named() -> None:
     with pytest.raises(SettingsError, match=r"may open 2687 files.*needs 2688, and 18816 for 4096 connections.*ulimit"):
         fit(DoorLimits(), 2_687)
+
+
+def test_no_error_of_a_connection_ends_others(rendered: Mapping[str, str]) -> None:
+    hardened = harden(rendered["app"], DOORS, SOCKETS)
+    assert "observe" not in hardened
+    assert hardened.count(" fall 3 ") == 2

@@ -6,7 +6,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ from delays.v1 import delays_pb2, delays_pb2_grpc
 _CONFIGURATION: Final = Path("docker/edge/haproxy.cfg")
 _HAPROXY: Final = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 _TIMEOUT_S: Final = 60.0
+_CONNECTIONS: Final = 32
 
 pytestmark = pytest.mark.skipif(_HAPROXY is None, reason="Debian's haproxy is not installed")
 
@@ -66,6 +67,7 @@ def _running_edge(folder: Path, service: Service, mutual: bool) -> Iterator[Edge
         "EDGE_GRPC_BIND": f"127.0.0.1:{port + 1}",
         "EDGE_GRPC_DOOR": service.grpc,
         "EDGE_REST_DOOR": service.http,
+        "EDGE_CONNECTIONS": str(_CONNECTIONS),
         **({"EDGE_CLIENT_CA": str(ours.path)} if mutual else {}),
     }
     assert _HAPROXY
@@ -213,3 +215,25 @@ def test_the_log_names_requests_and_holds_no_token(edge: Edge, service: Service,
     log = edge.log.read_text
     assert wait_until(lambda: f"GET /v2/models/{PROJECT} 200" in log() and "/Predict 200" in log(), _TIMEOUT_S)
     assert service.token not in log()
+
+
+def _is_live(edge: Edge, address: str) -> bool:
+    """Whether a caller at an address of this machine is answered."""
+    context = ssl.create_default_context(cafile=str(edge.ca))
+    transport = httpx.HTTPTransport(verify=context, local_address=address)
+    try:
+        with httpx.Client(transport=transport, trust_env=False, timeout=_TIMEOUT_S) as http:
+            return http.get(f"{edge.url}/livez").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_an_address_with_too_many_connections_leaves_room_for_others(edge: Edge) -> None:
+    with ExitStack() as stack:
+        for _ in range(2 * _CONNECTIONS):
+            with suppress(ConnectionResetError):
+                held = socket.create_connection(("127.0.0.1", edge.port), _TIMEOUT_S, ("127.0.0.3", 0))
+                stack.callback(held.close)
+        assert not _is_live(edge, "127.0.0.3")
+        assert _is_live(edge, "127.0.0.2")
+    assert wait_until(lambda: _is_live(edge, "127.0.0.3"), _TIMEOUT_S)

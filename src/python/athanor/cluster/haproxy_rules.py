@@ -1,16 +1,16 @@
-"""What our HAProxy does beyond Ray's configuration: bounds on connections and time, and refusals in our words.
+"""What HAProxy does beyond Ray's configuration: bounds on connections and time, and refusals in our words.
 
 `serve_haproxy` adds these lines to what Ray writes, each time that HAProxy starts. They are for HAProxy 2.8, whose
 configuration is its public API.
 
 - A connection ends when its head is late, when a body or a reader stalls, and when it is idle.
-- An address has a number of connections. One more is *crowded*, as are all beyond the number of a door: it gets one
-  answer, about health, or a refusal, and is closed. So a probe is answered while a stranger holds all that he may. Of
-  crowded connections an address opens a few a second; more are closed at once.
+- An address may hold a number of connections, and a door a larger one. A connection beyond either is *crowded*: it gets
+  one answer, about health, or a refusal, and is closed. So a probe is answered while a stranger holds all connections
+  that its address may. An address may open a few crowded connections a second; more are closed at once.
 - What HAProxy refuses, it refuses as the service does: problem details on REST, a status and a message on gRPC.
-- What Ray Serve would obey or could not decode does not reach it: see `_OBEYED`.
-- A replica that does not answer a check within seconds is hung: what it holds is sent to another. One that answers,
-  even that it drains, is alive, and Serve takes it out.
+- Headers that Ray Serve would obey, or could not decode, do not reach it.
+- A replica that does not answer three checks in a row is hung, and HAProxy sends its requests to another. Meanwhile new
+  requests go to the replica with the fewest. A replica that answers is alive, even if it drains: Serve takes that one out.
 """
 
 import json
@@ -30,10 +30,10 @@ class DoorLimits:
         connections_per_address: at once, of one IPv4 address or one /64 of IPv6.
         answer_s: longest time until an answer, as replicas have it.
         head_s: until a connection's first request, and each request's head, is complete.
-        stall_s: without a byte from a caller whose body is awaited, or to one who does not read.
+        stall_s: without a byte from a caller that sends a body, or to a caller that does not read.
         idle_s, grpc_idle_s: without a request, after one.
-        grace_s: beyond `answer_s`, for a replica to say itself that it is late.
-        check_s: until a replica answers a check; it is hung after two that it did not answer.
+        grace_s: beyond `answer_s`: a replica counts the time from when it reads the request, and refuses itself.
+        check_s: until a replica answers a check.
     """
 
     connections: int = 4096
@@ -42,10 +42,10 @@ class DoorLimits:
     head_s: float = 10.0
     stall_s: float = 30.0
     idle_s: float = 60.0
-    # gRPC's clients connect anew by themselves, but a call pays for it.
+    # gRPC clients reconnect by themselves, at the cost of a round trip.
     grpc_idle_s: float = 300.0
-    check_s: float = 2.0
-    # A replica counts the caller's time from when it reads the request.
+    # A replica whose event loop is busy answers checks late, and must not be taken for one that hangs.
+    check_s: float = 4.0
     grace_s: float = 5.0
 
 
@@ -58,7 +58,7 @@ class _Refusal(NamedTuple):
     words: str
 
 
-# A door's crowded connections, and how many an address opens in a second.
+# Crowded connections of a door, and how many an address may open in a second.
 _CROWDED: Final = 512
 _CROWDED_A_SECOND: Final = 10
 # Connections of Ray itself: to the statistics, the metrics and the administrator's socket.
@@ -68,7 +68,7 @@ _PIPES: Final = 32
 # Files beside connections: pipes, listeners, checks, pollers.
 _OTHER_FILES: Final = 256
 
-# gRPC's own limit. HAProxy must read a larger head to refuse it in words: it reads up to a buffer.
+# gRPC has the same limit. HAProxy refuses a larger head in words only if a buffer holds the head.
 _HEAD_BYTES: Final = 8 * 1024
 _BUFFER_BYTES: Final = 64 * 1024
 _IS_LARGE: Final = f"{{ req.hdrs,length gt {_HEAD_BYTES} }} || {{ url,length gt {_HEAD_BYTES} }}"
@@ -83,14 +83,13 @@ _GRPC_HEALTH: Final = (
     " /inference.GRPCInferenceService/ServerReady"
 )
 
-# Headers by which a caller would change what Serve does: how long a request may take is not for its sender to say.
-# Serve reads some of them with "-" and "_" alike.
+# Headers by which a caller would change how Serve works. It reads some of them with "-" and "_" alike.
 _OBEYED: Final = (
     "x-request-timeout-seconds",
     "x-request-disconnect-disabled",
     "serve[-_]multiplexed[-_]model[-_]id",
     "x[-_]session[-_]id",
-    # Nothing here speaks another protocol than the door's.
+    # The doors speak no other protocol.
     "upgrade",
     "http2-settings",
 )
@@ -111,8 +110,9 @@ _FAILED: Final = _Refusal(500, "SERVICE_FAILED", 13, "the service failed; its lo
 _ENDED: Final = _Refusal(502, "UNAVAILABLE", 14, "the replica ended before it answered; retry")
 _UNAVAILABLE: Final = _Refusal(503, "UNAVAILABLE", 14, "no replica answers now; retry")
 _NO_ANSWER: Final = _Refusal(504, "DEADLINE_EXCEEDED", 4, "no replica answered in time")
+# Statuses of bytes that are not a request: HAProxy has only its own page for them, or no answer.
 _OF_NO_REQUEST: Final = (400, 408, 413, 422, 501)
-# By the status with which HAProxy refuses by itself.
+# By the status that HAProxy itself refuses with.
 _BY_STATUS: Final = (_MALFORMED, _HIDDEN, _LATE, _CROWDED_OUT, _FAILED, _ENDED, _UNAVAILABLE, _NO_ANSWER)
 
 
@@ -120,7 +120,7 @@ def fit(limits: DoorLimits, most_files: int) -> DoorLimits:
     """Returns limits with fewer connections where a process may not open so many files.
 
     Raises:
-        SettingsError: hardly any would be left.
+        SettingsError: too few connections would be left.
     """
     fitting = ((most_files - _OTHER_FILES) // 2 - _INNER_CONNECTIONS) // 2 - _CROWDED
     if fitting < _FEWEST_CONNECTIONS:
@@ -173,7 +173,7 @@ def make_rules(limits: DoorLimits) -> Rules:
             "default_grpc_backend": f"    http-request return status 200 {_grpc_reply(_UNAVAILABLE)}",
         },
         lines={
-            # Any answer is a sign of life. A replica that drains says 503, and still answers what it holds.
+            # Any answer is a sign of life. A draining replica says 503, and still answers its requests.
             "http-check expect": "    http-check expect rstatus ^(200|503)$",
             "tcp-check expect": f"    tcp-check expect binary {b'application/grpc'.hex()}",
         },
@@ -188,7 +188,7 @@ def _ms(seconds: float) -> str:
 def _defaults(limits: DoorLimits) -> tuple[str, ...]:
     return (
         "    option dontlog-normal",
-        # A connection on which nothing was sent ends without an answer.
+        # An idle connection ends without an answer.
         "    option http-ignore-probes",
         # A machine that loses power leaves its connections open. Its kernel then acknowledges nothing.
         "    option srvtcpka",
@@ -227,7 +227,7 @@ def _crowd(limits: DoorLimits) -> tuple[str, ...]:
     return (
         # Strangers could fill the disk with lines about refusals. They are counted.
         "    no log",
-        # Never reached: there, HAProxy would let callers wait.
+        # Never reached: HAProxy lets callers wait beyond it.
         f"    maxconn {limits.connections + _CROWDED + 1}",
         # A host of IPv6 usually has all addresses of a /64.
         "    stick-table type ipv6 size 100k expire 1m store conn_cur,gpc0_rate(1s)",
@@ -244,23 +244,22 @@ def _crowd(limits: DoorLimits) -> tuple[str, ...]:
 def _http_door(limits: DoorLimits) -> tuple[str, ...]:
     return (
         *_crowd(limits),
-        # What is no request HAProxy refuses before any rule, and with a page of its own or with nothing.
         *(f"    errorfile {status} /dev/null" for status in _OF_NO_REQUEST),
         "    http-after-response set-header x-content-type-options nosniff",
         "    http-after-response set-header cache-control no-store",
         "    http-after-response del-header server",
         f"    http-request deny deny_status 429 if {{ var(sess.crowded) -m bool }} !{{ path {_HEALTH} }}",
         f"    http-request deny status 431 {_problem(_LARGE_HEAD)} if {_IS_LARGE}",
-        # HAProxy answers these itself, and decodes what stands in a path.
+        # Serve answers these to all callers, and decodes the path before it compares.
         "    http-request deny deny_status 404 if { path,url_dec -i -m beg /-/ } !{ path -i /-/healthz }",
         "    http-request deny deny_status 404 if !{ path -m beg / }",
         f"    http-request del-header '^({'|'.join(_OBEYED)})$' -m reg",
-        # Serve decodes it, and fails at bytes that are not UTF-8. The service makes one in the place of such an id.
+        # Serve fails at bytes that are not UTF-8. The service makes an id where there is none.
         "    http-request set-header x-request-id %[req.fhdr(x-request-id,1)] if { req.fhdr_cnt(x-request-id) gt 1 }",
         "    http-request del-header x-request-id if !{ req.fhdr(x-request-id) -m reg '^[!-~]{1,128}$' }",
         # Serve adds a second one to each answer. Ours, which is safe to repeat, comes first.
         "    http-response set-header x-request-id %[res.fhdr(x-request-id,1)] if { res.fhdr_cnt(x-request-id) gt 1 }",
-        # What Serve or its HTTP server refuses by itself, in their words.
+        # Refusals of Serve and of its HTTP server.
         *(
             f"    http-response deny deny_status {refusal.http} if {{ status {refusal.http} }}"
             " { res.hdr(content-type) -m beg text/plain }"
@@ -272,7 +271,7 @@ def _http_door(limits: DoorLimits) -> tuple[str, ...]:
 def _grpc_door(limits: DoorLimits) -> tuple[str, ...]:
     return (
         *_crowd(limits),
-        # Some clients look at the status of HTTP first.
+        # Some clients look at the HTTP status first.
         "    http-after-response set-status 200 if { res.hdr(grpc-status) -m found } !{ status 200 }",
         f"    http-request deny deny_status 429 if {{ var(sess.crowded) -m bool }} !{{ path {_GRPC_HEALTH} }}",
         f"    http-request deny status 200 {_grpc_reply(_LARGE_HEAD)} if {_IS_LARGE}",
@@ -283,7 +282,7 @@ def _grpc_door(limits: DoorLimits) -> tuple[str, ...]:
 
 
 def _http_backend(limits: DoorLimits) -> tuple[str, ...]:
-    """A caller's own time-out, in whole seconds and one more: it gets an answer even from a replica that hangs."""
+    """The caller's time-out, rounded up to a second: it ends the wait for a replica that hangs."""
     seconds, most = "req.hdr(x-request-timeout-s)", int(limits.answer_s + limits.grace_s)
     is_shorter = f"{{ {seconds} -m reg '^[0-9]{{1,5}}(\\.[0-9]*)?$' }} {{ {seconds},add(1) lt {most} }}"
     return (f"    http-request set-timeout server {seconds},add(1),mul(1000) if {is_shorter}",)

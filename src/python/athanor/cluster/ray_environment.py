@@ -161,6 +161,10 @@ def serve(
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_FASTINTER": "100ms",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_DOWNINTER": "100ms",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_RISE": "1",
+        # The time of a check is in `haproxy_rules`; a process that ended refuses it at once.
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": "3",
+        # Otherwise three connections that time out in a row would cut all others to a busy replica.
+        "RAY_SERVE_HAPROXY_OBSERVE_MARK_DOWN_ENABLED": "0",
         "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "1",
         # A prediction changes nothing: if its replica was killed before it answered, HAProxy asks another.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",

@@ -1,7 +1,7 @@
 """Runs Ray's HAProxy with the configuration that Ray wrote, hardened, and never as an orphan.
 
 Serve starts a script in HAProxy's place, and the script starts this file as a program of its own. It imports nothing of
-ours, since each change of the replicas costs one start: what to add comes from a file that `haproxy_rules` fills.
+ours, since each change of the replicas costs one start: `haproxy_rules` writes the lines to add into a file.
 
     serve_haproxy.py OWNER HAPROXY RULES HOST HTTP_PORT GRPC_PORT ARGUMENTS…
 
@@ -11,7 +11,7 @@ What Ray's configuration has that a service must not have, and what replaces it:
 
 - statistics and metrics on all interfaces: on Unix sockets, for their owner alone;
 - doors on the loopback address of all of Ray's servers: on the address that was asked for;
-- an administrator's socket for everybody: for its owner;
+- an administrator's socket for all users: for its owner;
 - a line for each request to a port of the system's log, from a socket on all interfaces: servers that come and go, in
   HAProxy's own log;
 - connections without a bound on time or number, and refusals in HAProxy's words: see `haproxy_rules`.
@@ -213,7 +213,7 @@ def _check_binds(binds: Sequence[str], doors: Doors) -> None:
 
 
 def _tie_to(owner: str) -> None:
-    """Ends this process with its parent, and now if the owner has ended: who is killed cannot end others."""
+    """Ends this process with its parent, and now if the owner has ended: a killed process cannot end its children."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     status = Path("/proc", owner, "stat").read_text()
     if status.rpartition(")")[2].split()[0] in "ZX":
