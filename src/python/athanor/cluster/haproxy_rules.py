@@ -9,8 +9,8 @@ configuration is its public API.
   that its address may. An address may open a few crowded connections a second; more are closed at once.
 - What HAProxy refuses, it refuses as the service does: problem details on REST, a status and a message on gRPC.
 - Headers that Ray Serve would obey, or could not decode, do not reach it.
-- A replica that does not answer three checks in a row is hung, and HAProxy sends its requests to another. Meanwhile new
-  requests go to the replica with the fewest. A replica that answers is alive, even if it drains: Serve takes that one out.
+- A replica that does not answer three checks in a row is hung, and HAProxy sends its requests to another.
+  New requests go to the replica with the fewest. A draining replica answers, and so is alive: Serve removes it.
 """
 
 import json
