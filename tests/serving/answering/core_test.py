@@ -80,7 +80,7 @@ def test_a_request_without_rows_is_refused(core: Core) -> None:
 def test_too_many_rows_are_refused_before_they_are_read(core: Core) -> None:
     predict(core, make_request(*[make_flight()] * 50))
     assert _refuse(core, *[make_flight(distance=-1)] * 51) == (
-        FieldViolation("flights", "TOO_MANY", "51 are too many; give at most 50"),
+        FieldViolation("flights", "TOO_MANY", "has more than 50 rows; give no more"),
     )
 
 

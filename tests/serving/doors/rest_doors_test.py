@@ -21,6 +21,7 @@ from support.tensors import to_json
 from athanor.release.files import Release
 from athanor.serving.answering.core import Core
 from athanor.serving.formats.inference_json import JSON_LENGTH
+from athanor.serving.formats.problems import media_type_of
 from athanor.version import VERSION
 from projects.delays.model import MODEL
 
@@ -52,7 +53,7 @@ def _bearer(token: str) -> dict[str, str]:
 
 
 def _is_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+    assert (response.status_code, response.headers["content-type"]) == (status, media_type_of(response.url.path))
     problem: dict[str, Any] = response.json()
     assert (problem["status"], problem["code"], problem["request_id"]) == (
         status,

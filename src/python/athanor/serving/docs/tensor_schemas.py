@@ -5,8 +5,9 @@ from typing import Any, Final, TypeAlias
 
 from athanor.contract.columns import Column, Kind
 from athanor.contract.contract import Contract
-from athanor.serving.docs.column_schemas import INSTANT_PATTERN, build_column_schema, make_example_value
+from athanor.serving.docs.column_schemas import build_column_schema, make_example_value
 from athanor.serving.formats.tensors import datatype_of
+from athanor.serving.formats.values import INSTANT_PATTERN
 
 Json: TypeAlias = dict[str, Any]
 

@@ -53,7 +53,7 @@ class GrpcDoors:
         core = self._core
         with self._handler.admit(call) as exchange:
             exchange.receive(len(content))
-            answer = await exchange.answer(typed.to_question(core, typed.parse(core, content), call.sticky_key))
+            answer = await exchange.answer(await exchange.take_turns(typed.read(core, content, call.sticky_key)))
             response = typed.to_response(core, answer, call.request_id)
             return response.SerializeToString(), headers_of(answer, call.request_id)
 
@@ -61,17 +61,17 @@ class GrpcDoors:
         core = self._core
         with self._handler.admit(call) as exchange:
             exchange.receive(len(content))
-            request = _parse(inspection_pb2.ComputeFeaturesRequest, content)
-            answer = await exchange.answer(inspection.to_question(core, request, call.sticky_key))
-            response = inspection.to_message(inspection.inspect(core, answer, call.request_id))
+            answer = await exchange.answer(await exchange.take_turns(inspection.read(core, content, call.sticky_key)))
+            seen = inspection.inspect(core, answer, call.request_id)
+            response = await exchange.take_turns(inspection.to_message(seen))
             return response.SerializeToString(), headers_of(answer, call.request_id)
 
     async def model_infer(self, content: bytes, call: Call) -> Reply:
         core = self._core
         with self._handler.admit(call) as exchange:
             exchange.receive(len(content))
-            request = _parse(open_inference_pb2.ModelInferRequest, content)
-            answer = await exchange.answer(inference_messages.to_question(core, request, call.sticky_key))
+            request = await exchange.take_turns(inference_messages.read(core, content, call.sticky_key))
+            answer = await exchange.answer(request.question)
             response = inference_messages.to_response(core, answer, request, call.request_id)
             return response.SerializeToString(), headers_of(answer, call.request_id)
 

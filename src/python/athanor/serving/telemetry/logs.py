@@ -40,6 +40,8 @@ _REFUSALS: Final = (InputError, AbandonedError, DeadlineExceededError, Overloade
 # Lines about requests, by kind: a flood of requests must not fill the disk.
 _MAX_LINES_PER_S: Final = {"answered": 100, "refused": 20, "failed": 20}
 _MAX_VIOLATIONS: Final = 1_000
+# `flights[3].distance` of the typed doors; `inputs.distance[3]` or, for all of its rows, `inputs.'distance'`.
+_COLUMN: Final = re.compile(r"\.'?(\w+)'?(?:\[\d+\])?$")
 
 
 def is_failure(error: AthanorError) -> bool:
@@ -157,7 +159,8 @@ class RequestLog:
         """How often each column broke each rule, by `column RULE`."""
         found: Counter[str] = Counter()
         for violation in islice(violations, _MAX_VIOLATIONS):
-            column = violation.field.rpartition(".")[2]
+            name = _COLUMN.search(violation.field)
+            column = name[1] if name else ""
             found[f"{column if column in self._columns else 'other'} {violation.rule}"] += 1
         return dict(found)
 
