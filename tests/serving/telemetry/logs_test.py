@@ -71,6 +71,23 @@ def test_an_answer_is_one_line_of_json(requests: RequestLog, path: Path) -> None
     }
 
 
+@pytest.mark.parametrize(
+    ("field", "column"),
+    [
+        ("flights[3].distance", "distance"),
+        ("inputs.distance[12]", "distance"),
+        ("inputs.'distance'", "distance"),
+        ("flights[3]", "other"),
+        ("inputs.'Distance'", "other"),
+        ("inputs.'x.distance'[1] ", "other"),
+        ("distance", "other"),
+    ],
+)
+def test_a_column_is_named_as_each_door_names_it(requests: RequestLog, path: Path, field: str, column: str) -> None:
+    requests.refused(InvalidRequestError("bad", (FieldViolation(field, "MINIMUM", "-777"),)), request_id="r")
+    assert lines(path)[0]["violations"] == {f"{column} MINIMUM": 1}
+
+
 def test_a_refusal_has_its_code_and_which_columns_broke_which_rules_but_no_values(
     requests: RequestLog, path: Path
 ) -> None:

@@ -168,7 +168,7 @@ class Core:
 
         Raises:
             ModelNotFoundError: the version of the question does not answer.
-            InvalidRequestError: rows break the contract, or the model fails on them; names every violation.
+            InvalidRequestError: rows break the contract, or the model fails on them; names the first violations.
             InvalidAnswerError: the model's answers break the contract; names the rows.
             Exception: the model fails, whatever the rows.
         """
