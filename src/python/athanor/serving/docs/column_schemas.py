@@ -74,7 +74,8 @@ def build_number_schema(column: Column) -> dict[str, Any]:
     if not column.may_be_missing:
         return value
     if column.kind is Kind.NUMBER:
-        return {"anyOf": [value, {"const": "NaN"}, {"type": "null"}]}
+        # Not a `const`: generated clients refuse any other value of such a union.
+        return {"anyOf": [value, {"type": "string", "enum": ["NaN"]}, {"type": "null"}]}
     return value | {"type": [value["type"], "null"]}
 
 

@@ -80,5 +80,5 @@ def _tensor_values(column: Column) -> tuple[Sequence[str], Json]:
         schema["type"] = ["boolean", "number", *(["null"] if column.may_be_missing else [])]
         return ("BOOL", *_NUMERIC_DATATYPES), schema
     if "anyOf" in schema:
-        schema["anyOf"] = [each for each in schema["anyOf"] if "const" not in each]
+        schema["anyOf"] = [each for each in schema["anyOf"] if "enum" not in each]
     return _NUMERIC_DATATYPES, schema
