@@ -1,4 +1,4 @@
-"""Bodies of REST requests: compressed ones, and those that arrive slowly or never."""
+"""Bodies of REST requests and answers: compressed ones, and those that arrive or are read slowly or never."""
 
 import asyncio
 import gzip
@@ -16,7 +16,11 @@ from support.handlers import open_handler
 from support.rest import RestClient
 from support.tensors import to_json
 
+from athanor.release.files import Release
+from athanor.release.store import ReleaseStore
 from athanor.serving.answering.core import Core
+from athanor.serving.doors import answers as answers_module
+from projects.delays.model import MODEL
 
 _PREDICT: Final = "/v1/models/delays:predict"
 _BODY: Final = json.dumps({"flights": [json_format.MessageToDict(make_flight())]}).encode()
@@ -92,7 +96,12 @@ def test_a_body_that_unpacks_to_more_than_allowed_is_refused_before_it_is_unpack
     client: RestClient, monkeypatch: pytest.MonkeyPatch, encoding: str, pack: Callable[[bytes], bytes]
 ) -> None:
     reserve, held = client.opened.batcher.reserve, list[int]()
-    monkeypatch.setattr(client.opened.batcher, "reserve", lambda size: (held.append(size), reserve(size)))
+
+    def count(size_bytes: int) -> None:
+        held.append(size_bytes)
+        reserve(size_bytes)
+
+    monkeypatch.setattr(client.opened.batcher, "reserve", count)
     bomb = pack(b" " * 100_000_000)
     assert len(bomb) < _MOST_BYTES
     response = client.post(_PREDICT, content=bomb, headers={"content-encoding": encoding})
@@ -170,3 +179,79 @@ def test_bodies_of_one_caller_that_stall_leave_room_for_others(core: Core, tmp_p
     assert (refused.status_code, refused.json()["code"]) == (429, "OVERLOADED")
     assert refused.json()["detail"].startswith("3 requests of this caller have not arrived in whole")
     assert (answered, finished) == (200, [200, 200, 200])
+
+
+async def _answer_large(client: RestClient, take: Callable[[dict[str, Any]], Any], token: str = "") -> None:
+    """Asks for an answer of several parts, as a server does that hands each to `take`."""
+    body = json.dumps({"flights": [json_format.MessageToDict(make_flight())] * 500}).encode()
+    headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
+    scope = {"type": "http", "method": "POST", "path": "/v1/models/delays:features", "query_string": b""}
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body}
+
+    await client.app({**scope, "headers": headers}, receive, take)
+
+
+@pytest.fixture
+def large(store: ReleaseStore, release: Release) -> Core:
+    return Core(MODEL, store, max_rows=500)
+
+
+def test_a_large_answer_is_sent_in_parts_and_whole(large: Core, tmp_path: Path) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def take(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    with open_handler(large, tmp_path / "service") as opened:
+        asyncio.run(_answer_large(RestClient(opened), take))
+        bodies = [message["body"] for message in sent[1:]]
+        assert len(bodies) > 2
+        assert [message["more_body"] for message in sent[1:]] == [True] * (len(bodies) - 1) + [False]
+        assert len(json.loads(b"".join(bodies))["rows"]) == 500
+        assert dict(sent[0]["headers"])[b"content-length"] == str(len(b"".join(bodies))).encode()
+        assert not opened.handler.unread._bytes
+
+
+def test_an_answer_that_is_not_read_is_given_up(large: Core, tmp_path: Path) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def take(message: dict[str, Any]) -> None:
+        sent.append(message)
+        if len(sent) > 2:
+            await asyncio.Event().wait()
+
+    with open_handler(large, tmp_path / "service", max_deadline_s=1.0) as opened:
+        asyncio.run(_answer_large(RestClient(opened), take))
+        assert len(sent) == 3
+        assert not opened.handler.unread._bytes
+
+
+def test_a_caller_that_reads_no_answer_gets_no_more_and_others_do(
+    large: Core, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers_module, "_MOST_UNREAD_BYTES", 300_000)
+
+    async def ask(client: RestClient, one: str, other: str) -> list[int]:
+        statuses: list[int] = []
+        reads_on, stalls = asyncio.Event(), asyncio.Event()
+
+        async def take(message: dict[str, Any]) -> None:
+            if "status" in message:
+                statuses.append(message["status"])
+            elif not stalls.is_set():
+                stalls.set()
+                await reads_on.wait()
+
+        first = asyncio.create_task(_answer_large(client, take, one))
+        await stalls.wait()
+        await _answer_large(client, take, one)
+        await _answer_large(client, take, other)
+        reads_on.set()
+        await first
+        await _answer_large(client, take, one)
+        return statuses
+
+    with open_handler(large, tmp_path / "service", insecure=False) as opened:
+        assert asyncio.run(ask(RestClient(opened), opened.token, opened.admin)) == [200, 429, 200, 200]

@@ -135,7 +135,8 @@ _CASES: Final = [(door, kind) for door, (kinds, _) in _DOORS.items() for kind in
 
 def _measure(core: Core, work: Turns[Any]) -> tuple[float, object]:
     """The longest turn of work on a question and of its validation, and the error that ends them."""
-    longest, found, is_done = 0.0, None, False
+    found: object = None
+    longest, is_done = 0.0, False
     while not is_done:
         began = time.thread_time()
         try:

@@ -23,6 +23,7 @@ from athanor.serving.access.authentication import Authenticator
 from athanor.serving.access.scope import Scope
 from athanor.serving.answering.batcher import Batcher, Computed
 from athanor.serving.answering.core import Answer, Core, Question
+from athanor.serving.doors.answers import UnreadAnswers
 from athanor.serving.doors.shadow import Shadow
 from athanor.serving.doors.turns import TurnTaker
 from athanor.serving.formats.json_body import Read, Turns
@@ -103,6 +104,7 @@ class RequestHandler:
     telemetry: Telemetry
     settings: ServingSettings
     turns: TurnTaker = field(default_factory=TurnTaker)
+    unread: UnreadAnswers = field(default_factory=UnreadAnswers)
 
     def require_token(self, authorization: str | None) -> None:
         """Raises UnauthenticatedError or PermissionDeniedError if the caller may not ask for predictions."""

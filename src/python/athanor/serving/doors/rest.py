@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -64,7 +64,7 @@ class RestDoors:
         with self._handler.admit(call) as exchange:
             answer = await exchange.answer(await self._read_rows(request, call, exchange))
             text = typed_json.write(self._core, answer, call.request_id)
-            return Response(text, media_type=_JSON, headers=dict(headers_of(answer, call.request_id)))
+            return self._respond(call, text, _JSON, headers_of(answer, call.request_id))
 
     async def compute_features(self, request: Request) -> Response:
         call = _read_call(request, "inspection")
@@ -72,7 +72,7 @@ class RestDoors:
             answer = await exchange.answer(await self._read_rows(request, call, exchange))
             seen = inspection.inspect(self._core, answer, call.request_id)
             text = await exchange.take_turns(inspection.to_json(seen))
-            return Response(text, media_type=_JSON, headers=dict(headers_of(answer, call.request_id)))
+            return self._respond(call, text, _JSON, headers_of(answer, call.request_id))
 
     async def infer(self, request: Request) -> Response:
         call = _read_call(request, "oip-rest")
@@ -81,7 +81,7 @@ class RestDoors:
             answer = await exchange.answer(parsed.question)
             content, headers = inference_json.to_body(self._core, answer, parsed, call.request_id)
             media_type = "application/octet-stream" if headers else _JSON
-            return Response(content, 200, {**headers, **dict(headers_of(answer, call.request_id))}, media_type)
+            return self._respond(call, content, media_type, (*headers.items(), *headers_of(answer, call.request_id)))
 
     async def live(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -127,6 +127,12 @@ class RestDoors:
 
     def _require_token(self, request: Request) -> None:
         self._handler.require_token(request.headers.get("authorization"))
+
+    def _respond(
+        self, call: Call, content: str | bytes, media_type: str, headers: Iterable[tuple[str, str]]
+    ) -> Response:
+        unread, timeout_s = self._handler.unread, self._handler.settings.max_deadline_s
+        return unread.respond(content, media_type, dict(headers), call.authorization or "", timeout_s)
 
     async def _read_rows(self, request: Request, call: Call, exchange: Exchange) -> Question:
         """The question in the body, for the model in the path."""
