@@ -103,7 +103,11 @@ def test_columns_equal_those_of_the_grpc_door(seed: int, count: int, upright: bo
         (b'{"inputs": [{"name": "a"}]}', r"inputs\[0\]\.datatype is null; the protocol has text there"),
         (b'{"inputs": [{"name": "a", "datatype": "FP64"}]}', r"inputs\[0\]\.shape is null"),
         (b'{"inputs": [{"name": "a", "datatype": "FP64", "shape": 1}]}', r"inputs\[0\]\.shape is 1"),
-        (b'{"inputs": [{"name": "a", "parameters": []}]}', r"inputs\[0\]\.parameters is a list"),
+        (
+            b'{"inputs": [{"name": "a", "datatype": "FP64", "shape": [1], "parameters": []}]}',
+            r"inputs\[0\]\.parameters is a list",
+        ),
+        (b'{"outputs": [{"name": "a", "parameters": 1}]}', r"outputs\[0\]\.parameters is 1"),
         (b'{"outputs": [{}]}', r"outputs\[0\]\.name is null"),
         (b'{"outputs": 1}', "outputs is 1"),
         (b'{"id": 1}', "id is 1; the protocol has text there"),
@@ -330,3 +334,17 @@ def test_any_tensor_is_read_or_refused(tensor: Any) -> None:
     body = json.dumps({"inputs": [*TENSORS[:_DISTANCE], tensor]}).encode()
     with suppress(InvalidRequestError):
         assert parse(core, body).question.count == 2
+
+
+def test_large_and_small_bodies_are_read_alike(core: Core) -> None:
+    """Small ones are read at once, large ones member by member."""
+    for body in ({"inputs": TENSORS, "id": "mine"}, {"inputs": [], "outputs": []}, {"inputs": [1], "outputs": {}}):
+        small = json.dumps(body).encode()
+        large = b" " * 20_000 + small.replace(b",", b" ,\n\t")
+        found = []
+        for sent in (small, large):
+            try:
+                found.append(infer(core, sent)[0])
+            except InvalidRequestError as error:
+                found.append({"error": str(error)})
+        assert found[0] == found[1]

@@ -23,6 +23,8 @@ JSON_LENGTH: Final = "inference-header-content-length"
 _LENGTH_PATTERN: Final = re.compile("[0-9]{1,12}")
 # Lists, objects and values that a body may have beside those of its tensors.
 _SLACK: Final = 2_000
+_OUTPUT_MEMBERS: Final = (("name", str),)
+_INPUT_MEMBERS: Final = (*_OUTPUT_MEMBERS, ("datatype", str), ("shape", list))
 _NAMES: Final[dict[type, str]] = {dict: "an object", list: "a list", str: "text"}
 
 
@@ -85,14 +87,11 @@ class _BodyReader:
                 _check(name, value, list, may_be_null=True)
                 return
             self._reader.check_number(name, position + 1)
-            where = f"{name}[{position}]"
-            tensor = _check(where, value, dict)
-            _check(f"{where}.name", tensor.get("name"), str)
-            _check(f"{where}.parameters", tensor.get("parameters"), dict, may_be_null=True)
+            _check_tensor(name, position, value)
             if name == "outputs":
-                self._add_output(tensor)
+                self._add_output(value)
             else:
-                yield from self._add_input(where, tensor)
+                yield from self._add_input(value)
                 yield
         elif name in ("id", "parameters"):
             given = _check(name, value if position is None else [], str if name == "id" else dict, may_be_null=True)
@@ -107,15 +106,14 @@ class _BodyReader:
         self._is_binary.setdefault("output", parameters.get("binary_data"))
         self._reader.add_output(output["name"], parameters)
 
-    def _add_input(self, where: str, given: Mapping[str, Any]) -> Turns[None]:
-        name, parameters = given["name"], _parameters_of(given)
-        datatype = _check(f"{where}.datatype", given.get("datatype"), str)
-        shape = _check(f"{where}.shape", given.get("shape"), list)
-        self._reader.check_parameters(f"inputs.{shown(name)}", parameters)
+    def _add_input(self, given: Mapping[str, Any]) -> Turns[None]:
+        name, datatype, parameters = given["name"], given["datatype"], _parameters_of(given)
+        if parameters:
+            self._reader.check_parameters(f"inputs.{shown(name)}", parameters)
         try:
             size = parameters.get("binary_data_size")
             raw = None if size is None else self._take(size)
-            checked = tensors.shape_of(shape)
+            checked = tensors.shape_of(given["shape"])
             count = self._reader.expect(checked)
             values = _read_data(given, datatype) if raw is None else tensors.read_raw(datatype, raw, count)
             yield from self._reader.add_input(Tensor(name, datatype, checked, values))
@@ -137,6 +135,18 @@ class _BodyReader:
         wanted = self._is_binary.get("output")
         wants_binary = (self._is_binary.get("all") if wanted is None else wanted) is True
         return InferenceRequest(self._reader.to_question(version, sticky_key), self._id, wants_binary)
+
+
+def _check_tensor(side: str, position: int, given: Any) -> None:
+    """Raises InvalidRequestError if a tensor, or a member of it, has the wrong type."""
+    where = f"{side}[{position}]"
+    _check(where, given, dict)
+    kinds = _INPUT_MEMBERS if side == "inputs" else _OUTPUT_MEMBERS
+    for name, kind in kinds:
+        if not isinstance(given.get(name), kind):
+            _check(f"{where}.{name}", given.get(name), kind)
+    if given.get("parameters") is not None:
+        _check(f"{where}.parameters", given["parameters"], dict)
 
 
 def _check(path: str, value: Any, kind: type, may_be_null: bool = False) -> Any:

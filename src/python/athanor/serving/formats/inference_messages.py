@@ -99,7 +99,8 @@ def _malformed(error: DecodeError) -> InvalidRequestError:
 
 
 def _add_input(reader: RequestReader, given: Any, raw: bytes | None) -> Turns[None]:
-    reader.check_parameters(f"inputs.{shown(given.name)}", given.parameters)
+    if given.parameters:
+        reader.check_parameters(f"inputs.{shown(given.name)}", given.parameters)
     try:
         shape = tensors.shape_of(given.shape)
         count = reader.expect(shape)

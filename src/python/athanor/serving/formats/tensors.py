@@ -6,6 +6,7 @@ Standard: https://github.com/open-inference/open-inference-protocol
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -18,10 +19,10 @@ from athanor.contract.shown import shown
 from athanor.serving.answering.refusals import Unread, Violations
 from athanor.serving.formats.json_body import Turns
 from athanor.serving.formats.values import (
+    MISSING,
     NOT_A_TIME_US,
     Read,
     UnreadableError,
-    missing_of,
     read_number,
     reader_of,
     show,
@@ -196,7 +197,7 @@ class ColumnReader:
         self._check_count(count)
         for name, column in self._known.items():
             if name not in self._arrays:
-                self._arrays[name] = to_array(column, [missing_of(column)] * count)
+                self._arrays[name] = to_array(column, [MISSING[column.kind]] * count)
         return self._arrays
 
 
@@ -220,9 +221,9 @@ def _read(column: Column, tensor: Tensor, unread: Unread) -> Turns[NDArray[Any]]
     if isinstance(tensor.values, np.ndarray):
         return _convert(column, tensor.datatype, tensor.values, unread)
     read = _reader_of(column, tensor.datatype)
-    found = [missing_of(column)] * len(tensor.values)
+    found = [MISSING[column.kind]] * len(tensor.values)
     for row, value in enumerate(tensor.values):
-        if row % _VALUES_A_TURN == 0:
+        if row % _VALUES_A_TURN == _VALUES_A_TURN - 1:
             yield
         if value is None:
             continue
@@ -235,7 +236,7 @@ def _read(column: Column, tensor: Tensor, unread: Unread) -> Turns[NDArray[Any]]
 
 def _convert(column: Column, datatype: str, given: NDArray[Any], unread: Unread) -> NDArray[Any]:
     """Reads numbers. They may have more bits than their datatype: protobuf has 32 for the smallest."""
-    missing = missing_of(column)
+    missing = MISSING[column.kind]
     array = np.asarray(given, dtype=np.int64 if column.kind is Kind.TIMESTAMP else np.float64)
     if datatype in _WHOLE and given.dtype != DTYPES[datatype]:
         limits = np.iinfo(DTYPES[datatype].str)
@@ -255,6 +256,7 @@ def _describe_range(value: Any, datatype: str) -> str:
     return f"{show(value)} is not an {datatype}; give a whole number from {limits.min} to {limits.max}"
 
 
+@lru_cache(maxsize=1_024)
 def _reader_of(column: Column, datatype: str) -> Read:
     """Reads values in JSON, or text in bytes."""
     read = reader_of(column)

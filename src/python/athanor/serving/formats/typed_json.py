@@ -82,7 +82,7 @@ def _make_plan(contract: Contract) -> _Plan:
     return _Plan(
         columns,
         tuple(map(values.reader_of, columns)),
-        tuple(map(values.missing_of, columns)),
+        tuple(values.MISSING[column.kind] for column in columns),
         {name: at for at, c in enumerate(columns) for name in (c.name, fields[c.name].json_name)},
     )
 

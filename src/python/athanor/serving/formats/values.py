@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -38,6 +39,10 @@ _LONGEST_NUMBER: Final = 1_100
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _FORMAT: Final = "give RFC 3339, 2013-01-01T10:15:00Z"
+
+NOT_A_TIME_US: Final = np.datetime64("NaT", "us").astype(np.int64).item()
+MISSING: Final[dict[Kind, Any]] = dict.fromkeys(Kind, math.nan) | {Kind.TEXT: "", Kind.TIMESTAMP: NOT_A_TIME_US}
+"""What a reader's list holds where a value is missing."""
 
 Read: TypeAlias = Callable[[Any], Any]
 """Reads one value; raises UnreadableError."""
@@ -64,6 +69,7 @@ def show(value: Any) -> str:
     return shown(value)
 
 
+@lru_cache(maxsize=1_024)
 def reader_of(column: Column) -> Read:
     """How values of a column other than null are read: as a float, as text, or as microseconds since 1970."""
     allowed = column.allowed
@@ -75,14 +81,6 @@ def reader_of(column: Column) -> Read:
         case Kind.BOOLEAN:
             return _read_boolean
     return lambda value: read_number(value, allowed)
-
-
-def missing_of(column: Column) -> Any:
-    """What a reader's list holds where a value is missing."""
-    return {Kind.TEXT: "", Kind.TIMESTAMP: NOT_A_TIME_US}.get(column.kind, math.nan)
-
-
-NOT_A_TIME_US: Final = np.datetime64("NaT", "us").astype(np.int64).item()
 
 
 def to_array(column: Column, values: list[Any]) -> NDArray[Any]:
