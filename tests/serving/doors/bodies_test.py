@@ -181,7 +181,7 @@ def test_bodies_of_one_caller_that_stall_leave_room_for_others(core: Core, tmp_p
     assert (answered, finished) == (200, [200, 200, 200])
 
 
-async def _answer_large(client: RestClient, take: Callable[[dict[str, Any]], Any], token: str = "") -> None:
+async def _answer_large(client: RestClient, take: Callable[[Any], Any], token: str = "") -> None:
     """Asks for an answer of several parts, as a server does that hands each to `take`."""
     body = json.dumps({"flights": [json_format.MessageToDict(make_flight())] * 500}).encode()
     headers = [(b"authorization", f"Bearer {token}".encode())] if token else []

@@ -338,7 +338,8 @@ def test_any_tensor_is_read_or_refused(tensor: Any) -> None:
 
 def test_large_and_small_bodies_are_read_alike(core: Core) -> None:
     """Small ones are read at once, large ones member by member."""
-    for body in ({"inputs": TENSORS, "id": "mine"}, {"inputs": [], "outputs": []}, {"inputs": [1], "outputs": {}}):
+    bodies: list[dict[str, Any]] = [{"inputs": TENSORS, "id": "mine"}, {"inputs": [], "outputs": []}, {"inputs": [1]}]
+    for body in bodies:
         small = json.dumps(body).encode()
         large = b" " * 20_000 + small.replace(b",", b" ,\n\t")
         found = []
