@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -26,8 +27,9 @@ _PATIENCE: Final = 8
 # Limits of what a replica holds, in rows and in received bytes. 200,000 rows take 145 MB and two seconds to answer;
 # without limits, 256 of the largest requests would take 1.9 GB for their rows, and up to 4 GiB for slow bodies.
 _MOST_HELD_ROWS: Final = 200_000
-_FEWEST_READ: Final = 2
 _MOST_HELD_BYTES: Final = 256 * 1024 * 1024
+# Bodies of one caller that may arrive at once, however small `max_in_flight` is.
+_FEWEST_ARRIVING: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Batcher:
         self._pending_rows = 0
         self._held_rows = 0
         self._patience = 0
-        self._reading: Counter[str] = Counter()
+        self._arriving: Counter[str] = Counter()
         self._threads = ThreadPoolExecutor(_GRAPHS_AT_A_TIME, "graphs")
         self.in_flight = 0
         self.held_bytes = 0
@@ -81,25 +83,32 @@ class Batcher:
     def release(self, size_bytes: int) -> None:
         self.held_bytes -= size_bytes
 
-    def begin_reading(self, caller: str) -> None:
-        """Counts a request as in flight from its first byte on, until `end_reading`.
-
-        Raises:
-            OverloadedError: too many requests are in flight, or too many of this caller's are not read yet.
-        """
+    def begin_reading(self) -> None:
+        """Counts a request as in flight from its first byte on. Raises OverloadedError if too many are."""
         self._check_requests()
-        # The other half is for others: bodies that stall are held until their deadline.
-        most = max(_FEWEST_READ, self._max_in_flight // 2)
-        if self._reading[caller] >= most:
-            raise OverloadedError(f"{most} requests of this caller have not arrived in whole, its limit; retry later")
-        self._reading[caller] += 1
         self.in_flight += 1
 
-    def end_reading(self, caller: str) -> None:
+    def end_reading(self) -> None:
         self.in_flight -= 1
-        self._reading[caller] -= 1
-        if not self._reading[caller]:
-            del self._reading[caller]
+
+    @contextmanager
+    def arriving(self, caller: str) -> Iterator[None]:
+        """Counts a request of a caller within the block, in which its body arrives.
+
+        Raises:
+            OverloadedError: too many bodies of this caller are arriving.
+        """
+        # The other half is for others: bodies that stall are held until their deadline.
+        most = max(_FEWEST_ARRIVING, self._max_in_flight // 2)
+        if self._arriving[caller] >= most:
+            raise OverloadedError(f"{most} requests of this caller have not arrived in whole, its limit; retry later")
+        self._arriving[caller] += 1
+        try:
+            yield
+        finally:
+            self._arriving[caller] -= 1
+            if not self._arriving[caller]:
+                del self._arriving[caller]
 
     async def ask(self, question: Question, deadline: float) -> Computed:
         """Answers a question.

@@ -140,7 +140,7 @@ class Exchange:
         try:
             handler.require_token(call.authorization)
             self._deadline = time.monotonic() + call.timeout_s(handler.settings.max_deadline_s)
-            handler.batcher.begin_reading(call.authorization or "")
+            handler.batcher.begin_reading()
             self._is_reading = True
         except Exception as error:
             self._refuse(error)
@@ -174,7 +174,7 @@ class Exchange:
     def _end_reading(self) -> None:
         if self._is_reading:
             self._is_reading = False
-            self._handler.batcher.end_reading(self._call.authorization or "")
+            self._handler.batcher.end_reading()
 
     @property
     def most_bytes(self) -> int:
@@ -182,11 +182,18 @@ class Exchange:
         return self._handler.settings.max_message_bytes
 
     @asynccontextmanager
-    async def before_deadline(self) -> AsyncIterator[None]:
-        """Raises DeadlineExceededError if the block is still waiting for the caller when the deadline passes."""
+    async def arriving(self) -> AsyncIterator[None]:
+        """A block in which the request's body arrives.
+
+        Raises:
+            DeadlineExceededError: the block is still waiting for the caller when the deadline passes.
+            OverloadedError: too many bodies of this caller are arriving.
+        """
+        timeout_s = self._deadline - time.monotonic()
         try:
-            async with asyncio.timeout(self._deadline - time.monotonic()):
-                yield
+            with self._handler.batcher.arriving(self._call.authorization or ""):
+                async with asyncio.timeout(timeout_s):
+                    yield
         except TimeoutError:
             raise DeadlineExceededError(
                 f"the deadline passed when {self._received_bytes} bytes of the request had arrived; send it faster, or"

@@ -160,7 +160,7 @@ async def _read_body(request: Request, exchange: Exchange) -> bytes:
     unpacker = unpacker_of(request.headers.get("content-encoding"))
     body, packed_bytes = bytearray(), 0
     try:
-        async with exchange.before_deadline():
+        async with exchange.arriving():
             async for chunk in request.stream():
                 packed_bytes += len(chunk)
                 for part in unpacker.unpack(chunk) if unpacker else (chunk,):
