@@ -19,6 +19,7 @@ from athanor.cluster import serve_haproxy
 from athanor.cluster.haproxy_script import write_haproxy_script
 from athanor.cluster.serve_haproxy import Doors
 from athanor.serving.setup.ports import find_free_ports
+from athanor.system.processes import ProcessId
 
 
 @pytest.fixture(scope="module")
@@ -106,18 +107,27 @@ def _start(*arguments: object) -> "subprocess.CompletedProcess[str]":
 
 
 def test_it_does_not_start_for_a_service_that_has_ended() -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended = subprocess.Popen(["sleep", "60"])
+    found = ProcessId.find(ended.pid)
+    ended.kill()
     # It has ended, and is not reaped yet.
     os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
-    result = _start(ended.pid, "/bin/true", "127.0.0.1", 1, 2)
+    result = _start(found, "/bin/true", "127.0.0.1", 1, 2)
     ended.wait()
     assert (result.returncode, result.stderr.strip()) == (1, "the service has ended")
+
+
+def test_it_does_not_start_for_another_process_that_has_the_id_by_now() -> None:
+    here = ProcessId.here()
+    for earlier in (f"{here.pid}:{here.started - 1}", f"{2**22 + 1}:1"):
+        result = _start(earlier, "/bin/true", "127.0.0.1", 1, 2)
+        assert (result.returncode, result.stderr.strip()) == (1, "the service has ended")
 
 
 def test_it_does_not_start_with_a_configuration_that_it_does_not_know(tmp_path: Path) -> None:
     path = tmp_path / "haproxy.cfg"
     path.write_text("global\ndefaults\nfrontend renamed\n    bind :1\n")
-    result = _start(os.getpid(), "/bin/true", "127.0.0.1", 1, 2, "-f", path)
+    result = _start(ProcessId.here(), "/bin/true", "127.0.0.1", 1, 2, "-f", path)
     assert result.returncode == 1
     assert result.stderr.startswith("HAProxy is not started: section renamed would listen at port 1")
     assert str(path) in result.stderr

@@ -42,6 +42,7 @@ _CALLED: Final[dict[Callable[..., Any], tuple[str, ...]]] = {
     node.Node: ("ray_params", "head", "shutdown_at_exit", "spawn_reaper"),
     node.Node.kill_all_processes: ("check_alive", "allow_graceful", "wait"),
     node.Node.dead_processes: (),
+    node.Node._drain_node_before_shutdown: (),
     parameter.RayParams: (
         "node_ip_address",
         "node_name",
@@ -128,6 +129,11 @@ def test_each_place_that_starts_a_server_is_known() -> None:
 def test_what_is_read_of_private_objects_is_there() -> None:
     assert "_proc" in inspect.getsource(haproxy.HAProxyApi.__init__)
     assert isinstance(client.ServeControllerClient.http_config, property)
+
+
+def test_init_keeps_the_node_that_it_starts() -> None:
+    assert "_global_node" in vars(worker)
+    assert "_global_node = ray._private.node.Node(" in inspect.getsource(worker.init)
 
 
 def test_what_is_set_on_private_attributes_is_what_the_libraries_read() -> None:

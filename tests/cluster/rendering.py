@@ -32,7 +32,7 @@ for name, (has_app, has_grpc) in variants.items():
         has_received_routes=True,
         has_received_servers=has_app,
     )
-    # Nothing listens at port 1.
+    # Nothing listens at ports 1 and 2.
     backends = {
         name: BackendConfig(
             name=name,
@@ -40,6 +40,7 @@ for name, (has_app, has_grpc) in variants.items():
             app_name="secret_name",
             protocol=protocol,
             servers=[ServerConfig("gone", "127.0.0.1", 1)],
+            fallback_server=ServerConfig("fallback", "127.0.0.1", 2),
         )
         for name, protocol in (("http-app", RequestProtocol.HTTP), ("grpc-app", RequestProtocol.GRPC))
         if has_app

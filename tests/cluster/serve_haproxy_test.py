@@ -99,6 +99,11 @@ def test_each_server_has_a_limit_for_silence(rendered: Mapping[str, str]) -> Non
     assert all(server.endswith(" tcp-ut 2s") for server in servers)
 
 
+def test_no_request_waits_in_python_where_no_replica_is_up(rendered: Mapping[str, str]) -> None:
+    assert len(re.findall(r" backup$", rendered["app"], re.MULTILINE)) == 2
+    assert " backup" not in harden(rendered["app"], DOORS, SOCKETS)
+
+
 def test_requests_are_logged_neither_away_nor_one_by_one(written: str) -> None:
     hardened = harden(written, DOORS, SOCKETS)
     assert set(re.findall(r"^ *log (\S+)", hardened, re.MULTILINE)) == {"stderr", "global"}

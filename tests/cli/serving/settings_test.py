@@ -34,6 +34,7 @@ _OTHER: Final[dict[str, Any]] = {
     "max_message_bytes": 2_048,
     "max_in_flight": 18,
     "max_deadline_s": 3.5,
+    "grace_period_s": 12.5,
     "traffic_poll_s": 0.25,
     "trace_ratio": 0.75,
     "access_log_ratio": 0.125,

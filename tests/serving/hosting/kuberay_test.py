@@ -41,6 +41,7 @@ _OTHERS: Final[dict[str, Any]] = {
     "max_message_bytes": 2048,
     "max_in_flight": 512,
     "max_deadline_s": 5.0,
+    "grace_period_s": 12.0,
     "traffic_poll_s": 1.0,
     "trace_ratio": 0.5,
     "access_log_ratio": 0.5,
@@ -237,3 +238,14 @@ def test_the_command_writes_the_same(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert output.read_text() == (_FOLDER / "rayservice.yaml").read_text()
+
+
+@pytest.mark.parametrize("grace_s", [0.0, 30.0, 99.5])
+def test_a_pod_has_time_to_answer_what_it_has_accepted(grace_s: float) -> None:
+    manifest = make_manifest(_settings(grace_period_s=grace_s), _PODS)
+    cluster = manifest["spec"]["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod_spec = group["template"]["spec"]
+        variables = {variable["name"]: variable.get("value") for variable in pod_spec["containers"][0]["env"]}
+        drain_s = float(variables["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
+        assert grace_s < drain_s < pod_spec["terminationGracePeriodSeconds"]

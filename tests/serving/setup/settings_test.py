@@ -55,6 +55,8 @@ def test_a_path_is_the_same_in_every_working_directory(store: str | Path, tmp_pa
         ({"max_in_flight": 0}, "max_in_flight: .* (given: 0)"),
         ({"max_deadline_s": 0}, "max_deadline_s: .* (given: 0)"),
         ({"max_deadline_s": float("nan")}, "max_deadline_s: .* (given: nan)"),
+        ({"grace_period_s": -1}, "grace_period_s: .* (given: -1)"),
+        ({"grace_period_s": 101}, "grace_period_s: .* (given: 101)"),
         ({"traffic_poll_s": 2.1}, "traffic_poll_s: .* (given: 2.1)"),
         ({"trace_ratio": 2}, "trace_ratio: .* (given: 2)"),
         ({"access_log_ratio": -0.1}, "access_log_ratio: .* (given: -0.1)"),

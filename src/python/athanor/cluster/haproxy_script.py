@@ -1,14 +1,18 @@
 """The script that Serve starts as HAProxy."""
 
 import importlib.util
-import os
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from athanor.cluster import serve_haproxy
+from athanor.cluster import ray_environment, serve_haproxy
 from athanor.errors import NotFoundError
+from athanor.system.processes import ProcessId
+
+_POLL_S: Final = 0.05
 
 
 def write_haproxy_script(script: Path, doors: Sequence[str]) -> None:
@@ -28,10 +32,35 @@ def write_haproxy_script(script: Path, doors: Sequence[str]) -> None:
             sys.executable,
             "-IS",
             serve_haproxy.__file__,
-            str(os.getpid()),
+            str(ProcessId.here()),
             str(haproxy),
             *(doors or (serve_haproxy.AS_CONFIGURED,) * 3),
         ]
     )
     script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     script.chmod(0o700)
+
+
+def wait_for_haproxy(scratch: Path, deadline: float) -> None:
+    """Waits until each HAProxy that a newer one replaced has sent its last answer, or until the deadline.
+
+    Args:
+        scratch: folder that `ray_environment.serve` was given.
+        deadline: by `time.monotonic`.
+    """
+    configuration = str(ray_environment.haproxy_configuration(scratch)).encode()
+    while _count_processes(configuration) > 1 and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+
+
+def _count_processes(argument: bytes) -> int:
+    """How many processes of this machine have an argument."""
+
+    def has_argument(command: Path) -> bool:
+        try:
+            return argument in command.read_bytes().split(b"\0")
+        except OSError:
+            # It has just ended.
+            return False
+
+    return sum(map(has_argument, Path("/proc").glob("[0-9]*/cmdline")))

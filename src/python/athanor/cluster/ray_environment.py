@@ -37,6 +37,9 @@ _QUIET: Final = {
 # Ray Data reports to our own progress. `DataContext` has these too, but each command would have to set them.
 DATA: Final = {"RAY_DATA_DISABLE_PROGRESS_BARS": "1", "RAY_DATA_LOG_LEVEL": "ERROR"}
 
+# The default grace period of a service, its closing, and the start of a replica elsewhere.
+DRAIN_S: Final = 60.0
+
 # What drivers and nodes of Serve must agree on.
 SERVE: Final = {
     # HAProxy in front of the replicas' own servers in place of Serve's Python proxy: 2,340 requests/s, not 305.
@@ -111,8 +114,14 @@ def node(host: str, token: Path) -> dict[str, str]:
         **{name: os.environ.get(name, value) for name, value in recovery.items()},
         # The fallback proxy asks replicas by Ray's calls, which need the token, not by Serve's gRPC, which needs none.
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
+        **draining(DRAIN_S),
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
+
+
+def draining(timeout_s: float) -> dict[str, str]:
+    """How long a node that is stopped waits for its replicas to start elsewhere, and to answer what they have here."""
+    return {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": f"{timeout_s:g}"}
 
 
 def authentication(token: Path) -> dict[str, str]:
@@ -139,7 +148,8 @@ def serve(
         scratch: folder for HAProxy's files, which its owner alone may enter.
         ports: that this instance has among others of the machine; None for Ray's defaults.
     """
-    haproxy = scratch / "h"
+    configuration = haproxy_configuration(scratch)
+    haproxy = configuration.parent
     # Each request is a stream of its own on its client's connection.
     streams = str(max(256, max_in_flight) * 4)
     return {
@@ -149,7 +159,7 @@ def serve(
         _WORKER_HOOK: _PREPARE_WORKER,
         MAX_MESSAGE_VARIABLE: str(max_message_bytes),
         HAPROXY_VARIABLE: str(scratch / "haproxy"),
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(configuration),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
@@ -170,6 +180,11 @@ def serve(
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     }
+
+
+def haproxy_configuration(scratch: Path) -> Path:
+    """The file that each HAProxy of an instance names in its command."""
+    return scratch / "h" / "haproxy.cfg"
 
 
 def _serve_ports(ports: ServePorts) -> dict[str, str]:

@@ -71,9 +71,13 @@ def find(owner: Any, name: str) -> Any:
     return vars(owner)[name]
 
 
-def start_local(scratch: Path, object_store_bytes: int, num_cpus: int | None, namespace: str | None) -> None:
-    """Starts a Ray of one node. Its folder is a private argument of `ray.init`; `ray start` has it as `--temp-dir`."""
+def start_local(scratch: Path, object_store_bytes: int, num_cpus: int | None, namespace: str | None) -> "RunningNode":
+    """Starts a Ray of one node, and returns it: `ray.init` says nothing of the processes that it starts.
+
+    Its folder is a private argument of `ray.init`; `ray start` has it as `--temp-dir`.
+    """
     import ray
+    from ray._private import worker
 
     _skip_unused_processes()
     ray.init(
@@ -86,6 +90,7 @@ def start_local(scratch: Path, object_store_bytes: int, num_cpus: int | None, na
         logging_level=logging.ERROR,
         _temp_dir=str(scratch / "r"),
     )
+    return RunningNode(worker._global_node)
 
 
 def connect(address: Address, node_host: str, namespace: str | None) -> None:
@@ -123,7 +128,7 @@ def find_nodes(address: Address, timeout_s: float) -> list[ClusterNode]:
 
 
 class RunningNode:
-    """A node of a cluster, whose processes end with this one. `ray start --block` fixes fewer ports than this does."""
+    """A node whose processes end with this one. `ray start --block` fixes fewer ports of a cluster's than this does."""
 
     def __init__(self, node: Any) -> None:
         self._node = node
@@ -131,6 +136,14 @@ class RunningNode:
     def find_ended(self) -> list[str]:
         """Returns the kinds of processes that ended."""
         return [kind for kind, _ in self._node.dead_processes()]
+
+    def drain(self) -> None:
+        """Has Serve start this node's replicas elsewhere and stop them here, each after its last request.
+
+        Returns when they are gone, or after RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S. `ray start --block` does the same at
+        SIGTERM; the public `ray drain-node` does not wait.
+        """
+        self._node._drain_node_before_shutdown()
 
     def stop(self, *, graceful: bool) -> None:
         self._node.kill_all_processes(check_alive=False, allow_graceful=graceful, wait=True)

@@ -5,7 +5,8 @@ ours, since each change of the replicas costs one start.
 
     serve_haproxy.py OWNER HAPROXY HOST HTTP_PORT GRPC_PORT ARGUMENTS…
 
-HOST and ports are `-` on a cluster, where Ray alone knows the doors: they come with the first project.
+OWNER is a process as `athanor.system.processes` writes it. HOST and ports are `-` on a cluster, where Ray alone knows
+the doors: they come with the first project.
 
 What Ray's configuration has that a service must not have, and what replaces it:
 
@@ -16,7 +17,8 @@ What Ray's configuration has that a service must not have, and what replaces it:
   HAProxy's own log;
 - 503 disguised as 500, and 404 while no replica is known, neither of which clients would retry: 503;
 - names of applications for everybody: whether the service is alive, and no more;
-- connections kept to a machine that no longer answers: closed, so that another replica is asked.
+- connections kept to a machine that no longer answers: closed, so that another replica is asked;
+- requests held in Python while no replica is up, without an end, and counted as healthy: 503 at once.
 
 It starts nothing if the configuration is not as it was when this was written: where HAProxy would listen, and what it
 would hide, would be unknown. No public option of Serve replaces any of this: `HTTPOptions` knows host and port alone.
@@ -35,6 +37,8 @@ LOOPBACK: Final = "127.0.0.1"
 AS_CONFIGURED: Final = "-"
 
 _PR_SET_PDEATHSIG: Final = 1
+# Of the fields in /proc/PID/stat that follow the command's name.
+_STARTED: Final = 19
 # Seconds for which a replica's machine may leave unacknowledged what was sent to it.
 _SILENCE_S: Final = 2
 _BIND: Final = re.compile(r"^\s*bind (\S*):(\d+)( .*)?$")
@@ -150,8 +154,8 @@ def _harden(lines: list[str], doors: Doors, folder: Path) -> Iterator[str]:
             yield _ANSWERS[section]
         elif section == "global":
             yield _harden_global(line, words)
-        elif words[:1] == ["server"] and "tcp-ut" not in words:
-            yield f"{line} tcp-ut {_SILENCE_S}s"
+        elif words[:1] == ["server"]:
+            yield from _harden_server(line, words)
         elif line not in _OURS and words[:1] != ["errorfile"]:
             yield line
 
@@ -168,6 +172,12 @@ def _harden_global(line: str, words: list[str]) -> str:
     if words[:1] == ["log"]:
         return "    log stderr format raw local0 notice"
     return line.replace(" mode 666 ", " mode 600 ") if words[:2] == ["stats", "socket"] else line
+
+
+def _harden_server(line: str, words: list[str]) -> Iterator[str]:
+    # Ray's fallback proxy holds requests until a replica is there, however long that takes.
+    if words[-1] != "backup":
+        yield line if "tcp-ut" in words else f"{line} tcp-ut {_SILENCE_S}s"
 
 
 def _check(configuration: str, doors: Doors) -> None:
@@ -204,8 +214,13 @@ def _check_binds(binds: list[str], doors: Doors) -> None:
 def _tie_to(owner: str) -> None:
     """Ends this process with its parent, and now if the owner has ended: who is killed cannot end others."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    status = Path("/proc", owner, "stat").read_text()
-    if status.rpartition(")")[2].split()[0] in "ZX":
+    pid, _, started = owner.partition(":")
+    try:
+        fields = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        fields = ["X"]
+    # Another process may have the ID by now; it started later.
+    if fields[0] in "ZX" or fields[_STARTED] != started:
         raise SystemExit("the service has ended")
 
 

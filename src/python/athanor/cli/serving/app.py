@@ -70,16 +70,29 @@ def scale(
 
 @app.command()
 def status(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
-    """Show addresses and replicas of the service. Exit status 2 without a service, 1 if a replica fails."""
+    """Show addresses and replicas of the service, and whether it answers.
+
+    Exit status 2 without a service, 1 if it does not answer or a replica fails.
+    """
+    from athanor.serving.hosting.probe import find_fault
     from athanor.serving.replica.status import StatusFolder
 
     paths = _paths(project, Home.find(home).service)
     state = paths.find()
-    replicas = StatusFolder(paths.replicas).read()
-    result = {"service": state, "replicas": [replica.model_dump(mode="json") for replica in replicas]}
-    rows = {**_facts(state), "log": paths.log}
+    statuses = StatusFolder(paths.replicas)
+    replicas, fault, failure = statuses.read(), find_fault(state), statuses.read_start_failure()
+    result = {
+        "service": state,
+        "serving": fault is None,
+        "fault": fault,
+        "start_failure": failure and failure.model_dump(mode="json"),
+        "replicas": [replica.model_dump(mode="json") for replica in replicas],
+    }
+    rows = {**_facts(state), "log": paths.log, "answers": "yes" if fault is None else f"no: {fault}"}
+    if failure:
+        rows["last replica"] = f"did not start: {failure.reason}"
     show(result, json, lambda: Group(facts(f"Service of {project}", rows), _table(replicas)))
-    if any(replica.failure for replica in replicas):
+    if fault or failure or any(replica.failure for replica in replicas):
         raise typer.Exit(1)
 
 
@@ -106,7 +119,7 @@ def logs(
 @settings_command(app, "run")
 def run_(project: ProjectArgument, *, home: HomeOption = None, **settings: Any) -> None:
     """Run the service in the foreground, until SIGTERM or SIGINT."""
-    from athanor.serving.hosting.service import run as run_service
+    from athanor.serving.hosting.running import run as run_service
 
     run_service(read_settings(project, Home.find(home), settings))
 

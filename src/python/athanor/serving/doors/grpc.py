@@ -126,7 +126,7 @@ def open_doors(handler: RequestHandler) -> None:
 
 def close_doors() -> None:
     """Lets the gRPC services of this process refuse every request."""
-    HEALTH.drain()
+    HEALTH.close()
     _open.clear()
 
 

@@ -22,6 +22,7 @@ class Health(health_pb2_grpc.HealthServicer):
     def __init__(self) -> None:
         self._statuses: dict[str, Any] = {"": _Response.NOT_SERVING}
         self._changed = asyncio.Event()
+        self._drains = False
 
     @property
     def is_serving(self) -> bool:
@@ -29,10 +30,17 @@ class Health(health_pb2_grpc.HealthServicer):
 
     def serve(self, services: Iterable[str] = ()) -> None:
         """Reports SERVING for the process and its gRPC services."""
+        self._drains = False
         self._set(("", *services), _Response.SERVING)
 
     def drain(self) -> None:
         """Reports NOT_SERVING, though requests are still answered: callers go elsewhere before the servers close."""
+        self._drains = True
+        self._set(self._statuses, _Response.NOT_SERVING)
+
+    def close(self) -> None:
+        """Reports NOT_SERVING until `serve`, as at first."""
+        self._drains = False
         self._set(self._statuses, _Response.NOT_SERVING)
 
     def _set(self, services: Iterable[str], status: Any) -> None:
@@ -52,6 +60,9 @@ class Health(health_pb2_grpc.HealthServicer):
             if status != last:
                 last = status
                 yield _Response(status=status)
+            if self._drains:
+                # The server waits for its last stream before it stops, and no other news follows.
+                return
             await changed.wait()
 
 

@@ -5,6 +5,7 @@ operator asks the head's dashboard for the application that `build` makes.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -20,7 +21,7 @@ from athanor.serving.hosting.application import GRPC_SERVICES
 from athanor.serving.replica.autoscaling import autoscaling_config
 from athanor.serving.replica.deployment import bind
 from athanor.serving.setup.paths import NODE_VARIABLE
-from athanor.serving.setup.settings import ServingSettings, make_settings
+from athanor.serving.setup.settings import CLOSING_S, ServingSettings, make_settings
 
 TOKEN_KEY: Final = "auth_token"  # noqa: S105 - what KubeRay calls it
 IMPORT_PATH: Final = f"{__name__}:build"
@@ -29,6 +30,9 @@ _USER: Final = 10_001
 _GCS_PORT: Final = 6379
 _NODE_PORT: Final = 6380
 _POD_IP: Final = {"fieldRef": {"fieldPath": "status.podIP"}}
+# The start of a replica on another node, and the end of Ray's own processes.
+_START_S: Final = 25.0
+_TERMINATION_S: Final = 10
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,7 @@ def _pod(settings: ServingSettings, pods: Pods, container: str, name: str) -> di
     volumes = _volumes(settings, name)
     return {
         "spec": {
+            "terminationGracePeriodSeconds": math.ceil(_drain_s(settings)) + _TERMINATION_S,
             "automountServiceAccountToken": is_head and (settings.max_replicas or 0) > settings.replicas,
             "securityContext": {
                 "runAsNonRoot": True,
@@ -211,6 +216,11 @@ def _worker_probes(settings: ServingSettings) -> dict[str, Any]:
     return {"readinessProbe": ready, "livenessProbe": live}
 
 
+def _drain_s(settings: ServingSettings) -> float:
+    """How long a pod that is deleted may take to answer what it has accepted, and to be replaced."""
+    return settings.grace_period_s + CLOSING_S + _START_S
+
+
 def _volumes(settings: ServingSettings, name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Each volume's mount, and the volume."""
     folder = str(settings.folder)
@@ -242,6 +252,8 @@ def _environment(settings: ServingSettings, pods: Pods) -> list[dict[str, Any]]:
     variables = {
         **ray_environment.serve(pod.SCRATCH, None, settings.max_message_bytes, settings.max_in_flight, pods.cpu),
         "HOME": "/tmp",  # noqa: S108 - nothing else can be written
+        # At SIGTERM, `ray start --block` drains its node.
+        **ray_environment.draining(_drain_s(settings)),
     }
     own_address = [{"name": name, "valueFrom": _POD_IP} for name in (ray_environment.HOST_VARIABLE, NODE_VARIABLE)]
     return [*({"name": name, "value": variables[name]} for name in sorted(variables)), *own_address]

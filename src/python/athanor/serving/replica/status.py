@@ -15,6 +15,8 @@ from athanor.system.atomic import replace_file
 from athanor.system.locks import FileLock, acquire, is_held
 
 _LOCK: Final = ".lock"
+# Of the last replica that did not start: not one of `*.json`.
+_FAILURE: Final = "failure"
 
 
 class ReplicaStatus(BaseModel):
@@ -36,15 +38,30 @@ class ReplicaStatus(BaseModel):
     changed_at: datetime
 
 
+class StartFailure(BaseModel):
+    """Why the last replica that was started did not start."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pid: int
+    node: str | None = None
+    reason: str
+    at: datetime
+
+
 class StatusFolder:
-    """The statuses of a service's replicas, on all nodes of a cluster."""
+    """The statuses of a service's replicas, on all nodes of a cluster.
+
+    Each replica holds a lock for life beside its status: another process may have the ID of a dead replica by now, and
+    the IDs of another node say nothing here.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock: FileLock | None = None
 
     def write(self, loaded: LoadedTraffic, failure: object = None) -> None:
-        """Writes the status of this process."""
+        """Writes the status of this process, which has started."""
         status = ReplicaStatus(
             pid=os.getpid(),
             node=node_name(),
@@ -53,10 +70,23 @@ class StatusFolder:
             changed_at=datetime.now(UTC),
         )
         path = self._path(process_name())
-        if status.node is not None and self._lock is None:
-            # Process numbers of another node say nothing here; a lock says that its holder lives.
+        if self._lock is None:
             self._lock = acquire(path.with_suffix(_LOCK))
+            (self._folder / _FAILURE).unlink(missing_ok=True)
         replace_file(path, status.model_dump_json(indent=2).encode(), durable=False)
+
+    def write_start_failure(self, reason: object) -> None:
+        """Writes why this process does not become a replica."""
+        failure = StartFailure(pid=os.getpid(), node=node_name(), reason=str(reason), at=datetime.now(UTC))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        replace_file(self._folder / _FAILURE, failure.model_dump_json(indent=2).encode(), durable=False)
+
+    def read_start_failure(self) -> StartFailure | None:
+        """Why the last replica did not start; None if one has started since."""
+        try:
+            return StartFailure.model_validate_json((self._folder / _FAILURE).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
 
     def remove(self) -> None:
         """Removes the status of this process. A second call does nothing."""
@@ -75,20 +105,11 @@ class StatusFolder:
         for path in self._folder.glob("*.json"):
             try:
                 status = ReplicaStatus.model_validate_json(path.read_bytes())
-                if not _lives(status, path):
-                    continue
-            except (FileNotFoundError, ValidationError, ProcessLookupError, PermissionError):
-                # Removed meanwhile, or left by a killed replica, whose process ID may belong to another user by now.
+            except (FileNotFoundError, ValidationError):
+                # Removed meanwhile, or damaged.
                 continue
-            yield status
+            if is_held(path.with_suffix(_LOCK)):
+                yield status
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
-
-
-def _lives(status: ReplicaStatus, path: Path) -> bool:
-    """Raises ProcessLookupError or PermissionError for a dead replica of this machine."""
-    if status.node is None:
-        os.kill(status.pid, 0)
-        return True
-    return is_held(path.with_suffix(_LOCK))

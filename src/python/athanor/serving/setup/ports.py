@@ -1,7 +1,11 @@
 """Free ports of this machine."""
 
+import os
 import secrets
 import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from athanor.errors import SettingsError
@@ -9,6 +13,8 @@ from athanor.errors import SettingsError
 # Ranges that free ports are taken from. They do not overlap: another service's doors never take an inner port.
 DOOR_PORTS: Final = range(10_000, 16_000)
 INNER_PORTS: Final = range(16_000, 32_000)
+_REMEDY: Final = "choose another by --http-port, --grpc-port"
+_POLL_S: Final = 0.05
 
 
 def is_free(port: int) -> bool:
@@ -40,3 +46,36 @@ def find_free_ports(count: int, among: range = DOOR_PORTS) -> int:
         if first + count <= among.stop and all(is_free(first + offset) for offset in range(count)):
             return int(first)
     raise SettingsError(f"no {count} consecutive free ports from {among.start} to {among.stop - 1}")
+
+
+@contextmanager
+def reserved_ports(*ports: int, wait_s: float = 0.0) -> Iterator[None]:
+    """Keeps other services of this machine from starting on the same doors, until the context ends.
+
+    HAProxy binds the doors seconds after a service has started: by then another may have found them free as well.
+
+    Args:
+        wait_s: for the processes of a killed service, which need a moment to end.
+
+    Raises:
+        SettingsError: another service has one of them, or another process is bound to it.
+    """
+    with ExitStack() as stack:
+        for port in ports:
+            # A name in no file system: it is free again when its holder dies, and each network has names of its own.
+            name = stack.enter_context(socket.socket(socket.AF_UNIX))
+            try:
+                name.bind(f"\0athanor-{os.getuid()}-{port}")
+            except OSError:
+                raise SettingsError(f"another service has port {port}; {_REMEDY}") from None
+        deadline = time.monotonic() + wait_s
+        while not all(map(is_free, ports)) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        require_free(*ports)
+        yield
+
+
+def require_free(*ports: int) -> None:
+    """Raises SettingsError, which names the ports that another process is bound to."""
+    if taken := [port for port in ports if not is_free(port)]:
+        raise SettingsError(f"port {' and '.join(map(str, taken))} is taken; {_REMEDY}")

@@ -16,6 +16,8 @@ ENVIRONMENT_PREFIX: Final = "ATHANOR_SERVE_"
 DEFAULT_HTTP_PORT: Final = 8000
 DEFAULT_GRPC_PORT: Final = 9000
 MAX_REPLICAS: Final = 64
+# What a replica may take, after its last request, to write what it has recorded.
+CLOSING_S: Final = 5.0
 
 # Absolute, because replicas run in other folders.
 _File = Annotated[Path, AfterValidator(Path.absolute)]
@@ -52,6 +54,10 @@ class ServingSettings(BaseModel):
     max_message_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Maximum bytes in one request.")
     max_in_flight: int = Field(256, ge=1, description="Maximum requests in flight in one replica.")
     max_deadline_s: float = Field(30.0, gt=0, description="Maximum deadline of a request, in seconds.")
+    # HAProxy ends what it still sends by a replaced configuration after 120 s.
+    grace_period_s: float = Field(
+        30.0, ge=0, le=100, description="Seconds that accepted requests may take after a replica is asked to stop."
+    )
 
     traffic_poll_s: float = Field(0.5, gt=0, le=2, description="Seconds between two reads of the traffic file.")
     trace_ratio: float = Field(0.01, ge=0, le=1, description="Share of requests traced, unless the caller decides.")
