@@ -10,12 +10,14 @@ import httpx
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
+from integration.burst import Burst
 from integration.service import PROJECT, running_service
 from prepared.place import copy_prepared
 from support.commands import run
 from support.processes import nothing_survives
 from support.sockets import find_network_sockets
 
+from delays.v1 import delays_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
@@ -82,16 +84,23 @@ class _Watch:
         self._channel.close()
 
 
-def test_a_replica_reports_that_it_drains_before_it_stops(tmp_path: Path) -> None:
-    with nothing_survives(), running_service(copy_prepared(tmp_path / "home"), "--replicas", 2) as service:
+def test_a_replica_reports_that_it_drains_and_answers_what_it_has_before_it_stops(
+    tmp_path: Path, flights: list[delays_pb2.Flight]
+) -> None:
+    # As patient as a busy machine is slow.
+    flags = ("--replicas", 2, "--grace-period-s", 100)
+    with nothing_survives(), running_service(copy_prepared(tmp_path / "home"), *flags) as service:
         watches = [_Watch(replica.pid) for replica in service.replicas]
-        scaled = run("serving", "scale", PROJECT, 1, "--home", service.home.path)
+        with Burst(service, flights) as burst:
+            burst.wait_for_first()
+            scaled = run("serving", "scale", PROJECT, 1, "--home", service.home.path)
         for watch in watches:
             watch.close()
         with grpc.insecure_channel(service.grpc) as channel:
             assert _check(channel, "").status == _SERVING
         assert httpx.get(f"http://{service.http}/readyz", trust_env=False).status_code == 200
     assert scaled.returncode == 0, scaled.stderr
+    assert not burst.cut, burst.cut
     drained, kept = [_SERVING, health_pb2.HealthCheckResponse.NOT_SERVING], [_SERVING]
     assert sorted(watch.statuses for watch in watches) == [kept, drained]
 

@@ -14,7 +14,7 @@ import pytest
 from ray.serve._private.replica import Replica as ServeReplica
 from support.serving import FIRST, Stage
 
-from athanor.errors import AthanorError, SettingsError
+from athanor.errors import AbandonedError, AthanorError, SettingsError
 from athanor.serving.doors.health import HEALTH
 from athanor.serving.replica.deployment import Replica
 from athanor.serving.replica.status import StatusFolder
@@ -80,6 +80,41 @@ def test_it_reports_that_it_drains_before_serve_stops_its_servers(settings: Serv
             await draining.perform_graceful_shutdown()
 
     _run_replica(settings, work)
+    assert was_serving == [False]
+
+
+def test_a_request_in_flight_holds_up_the_end_of_its_servers(settings: ServingSettings) -> None:
+    was_serving: list[bool] = []
+    replica = Replica(settings)
+
+    async def work() -> None:
+        app = replica.__serve_build_asgi_app__()
+        async with app.router.lifespan_context(app):
+            request = replica._telemetry.begin("rest", "a", None)
+            draining: Any = _Draining(was_serving)
+            drain = asyncio.create_task(draining.perform_graceful_shutdown())
+            await asyncio.sleep(0.8)
+            assert not was_serving
+            request.refused(AbandonedError("it ends"))
+            await drain
+
+    asyncio.run(work())
+    assert was_serving == [False]
+
+
+def test_a_request_that_does_not_end_holds_it_up_for_the_grace_period_alone(settings: ServingSettings) -> None:
+    was_serving: list[bool] = []
+    replica = Replica(settings.model_copy(update={"grace_period_s": 0.1}))
+
+    async def work() -> None:
+        app = replica.__serve_build_asgi_app__()
+        async with app.router.lifespan_context(app):
+            request = replica._telemetry.begin("rest", "a", None)
+            draining: Any = _Draining(was_serving)
+            await draining.perform_graceful_shutdown()
+            request.refused(AbandonedError("it ends"))
+
+    asyncio.run(work())
     assert was_serving == [False]
 
 

@@ -48,19 +48,19 @@ def wait_for_haproxy(scratch: Path, deadline: float) -> None:
         scratch: folder that `ray_environment.serve` was given.
         deadline: by `time.monotonic`.
     """
-    configuration = str(ray_environment.haproxy_configuration(scratch)).encode()
-    while _count_processes(configuration) > 1 and time.monotonic() < deadline:
+    folder = str(ray_environment.haproxy_folder(scratch)).encode() + b"/"
+    while _count_processes(folder) > 1 and time.monotonic() < deadline:
         time.sleep(_POLL_S)
 
 
-def _count_processes(argument: bytes) -> int:
-    """How many processes of this machine have an argument."""
+def _count_processes(folder: bytes) -> int:
+    """How many processes of this machine name a file in a folder as an argument."""
 
-    def has_argument(command: Path) -> bool:
+    def names_file(command: Path) -> bool:
         try:
-            return argument in command.read_bytes().split(b"\0")
+            return any(argument.startswith(folder) for argument in command.read_bytes().split(b"\0"))
         except OSError:
             # It has just ended.
             return False
 
-    return sum(map(has_argument, Path("/proc").glob("[0-9]*/cmdline")))
+    return sum(map(names_file, Path("/proc").glob("[0-9]*/cmdline")))

@@ -148,8 +148,7 @@ def serve(
         scratch: folder for HAProxy's files, which its owner alone may enter.
         ports: that this instance has among others of the machine; None for Ray's defaults.
     """
-    configuration = haproxy_configuration(scratch)
-    haproxy = configuration.parent
+    haproxy = haproxy_folder(scratch)
     # Each request is a stream of its own on its client's connection.
     streams = str(max(256, max_in_flight) * 4)
     return {
@@ -159,7 +158,7 @@ def serve(
         _WORKER_HOOK: _PREPARE_WORKER,
         MAX_MESSAGE_VARIABLE: str(max_message_bytes),
         HAPROXY_VARIABLE: str(scratch / "haproxy"),
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(configuration),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "metrics.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
@@ -182,9 +181,9 @@ def serve(
     }
 
 
-def haproxy_configuration(scratch: Path) -> Path:
-    """The file that each HAProxy of an instance names in its command."""
-    return scratch / "h" / "haproxy.cfg"
+def haproxy_folder(scratch: Path) -> Path:
+    """Files of an instance's HAProxy; each one that runs names its configuration there in its command."""
+    return scratch / "h"
 
 
 def _serve_ports(ports: ServePorts) -> dict[str, str]:

@@ -359,17 +359,18 @@ def supervise(api_class: Any) -> None:
     api_class.stop = stop_for_good
 
 
-def call_when_draining(on_draining: Callable[[], None]) -> None:
-    """Calls back when Serve starts to drain this process's replica, which still takes requests then.
+def call_when_draining(on_draining: Callable[[], Awaitable[None]]) -> None:
+    """Calls back when Serve starts to drain this process's replica, which takes requests until the callback returns.
 
-    Serve tells a replica's own code nothing before it has closed the servers: the ASGI lifespan ends after that.
+    Serve tells a replica's own code nothing before it has closed the servers: the ASGI lifespan ends after that. It
+    counts none of our requests, and after a second closes each connection whose request is not read yet.
     """
     from ray.serve._private.replica import Replica
 
     drain: Callable[..., Awaitable[None]] = find(Replica, "perform_graceful_shutdown")
 
     async def report_and_drain(self: Any) -> None:
-        on_draining()
+        await on_draining()
         await drain(self)
 
     Replica.perform_graceful_shutdown = report_and_drain  # type: ignore[method-assign]

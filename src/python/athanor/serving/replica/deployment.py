@@ -1,12 +1,13 @@
 """The deployment: one process that answers at all doors, from one core."""
 
+import asyncio
 import gc
 import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 from ray import serve
 from starlette.applications import Starlette
@@ -34,6 +35,10 @@ from athanor.serving.telemetry.logs import close_log, open_log
 from athanor.serving.telemetry.telemetry import Telemetry
 from athanor.version import VERSION
 
+# How long no request must have been in flight: half a second, or more where the event loop is busy.
+_QUIET_TURNS: Final = 10
+_TURN_S: Final = 0.05
+
 _logger = logging.getLogger(__name__)
 
 
@@ -47,6 +52,7 @@ class Replica:
     def __init__(self, settings: ServingSettings) -> None:
         """Loads everything first: a replica that fails here never gets a request."""
         place = ServicePaths.of(settings)
+        self._grace_period_s = settings.grace_period_s
         self._statuses = StatusFolder(place.replicas)
         with _reported_failure(place, self._statuses):
             self._load(settings, place)
@@ -84,12 +90,22 @@ class Replica:
         # Objects that exist by now stay: the collector must not go through them again while requests wait.
         gc.collect()
         gc.freeze()
-        call_when_draining(HEALTH.drain)
+        call_when_draining(self._drain)
         open_doors(self._handler)
         try:
             yield
         finally:
             self._close()
+
+    async def _drain(self) -> None:
+        """Reports that it drains; returns when no request is in flight any more, or the grace period is over."""
+        HEALTH.drain()
+        deadline = time.monotonic() + self._grace_period_s
+        quiet = 0
+        # Turns of the event loop: what HAProxy has sent before it forgot this replica is read between two of them.
+        while quiet < _QUIET_TURNS and time.monotonic() < deadline:
+            await asyncio.sleep(_TURN_S)
+            quiet = 0 if self._telemetry.in_flight else quiet + 1
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Serve calls it on the thread that answers; see `autoscaling`."""

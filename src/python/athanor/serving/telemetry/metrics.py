@@ -53,6 +53,10 @@ class Metrics(Collector):
         self._shadows: deque[tuple[str, Probabilities, Probabilities]] = deque()
         self._shadow_drops: deque[None] = deque()
 
+    @property
+    def in_flight(self) -> int:
+        return len(self._open)
+
     def begun(self) -> None:
         self._open.append(None)
 
@@ -130,7 +134,7 @@ class Metrics(Collector):
 
     def _snapshot(self) -> Snapshot:
         with self._lock:
-            gauges: dict[Key, float] = {(families.IN_FLIGHT.name, ()): len(self._open), (families.REPLICAS.name, ()): 1}
+            gauges: dict[Key, float] = {(families.IN_FLIGHT.name, ()): self.in_flight, (families.REPLICAS.name, ()): 1}
             gauges |= dict.fromkeys(self._models, 1)
             if self._models:
                 gauges[families.REVISION.name, (self._replica,)] = self._revision
