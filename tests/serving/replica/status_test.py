@@ -81,6 +81,20 @@ def test_why_a_replica_does_not_start_is_known_until_one_starts(stage: Stage, tm
     assert folder.read_start_failure() is None
 
 
+def test_why_a_replica_does_not_start_needs_no_room_on_a_disk_that_is_full_by_now(tmp_path: Path) -> None:
+    folder = StatusFolder(tmp_path / "replicas")
+    folder.clear_start_failure()
+    path = tmp_path / "replicas" / "failure"
+    before = path.stat()
+    for reason in ("no space is left", "é" * 9_000, "no space"):
+        folder.write_start_failure(OSError(reason))
+        failure = folder.read_start_failure()
+        assert failure is not None
+        assert failure.reason == reason[:500]
+    after = path.stat()
+    assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b'{"pid": 1}', b"\xff"])
 def test_a_malformed_status_is_left_out(stage: Stage, tmp_path: Path, content: bytes) -> None:
     folder = StatusFolder(tmp_path / "replicas")

@@ -25,6 +25,7 @@ from athanor.serving.access.token_file import local_token
 from athanor.serving.hosting import application
 from athanor.serving.hosting.probe import find_fault
 from athanor.serving.hosting.service import read_settings
+from athanor.serving.replica.status import StatusFolder
 from athanor.serving.setup.paths import ServicePaths, ServiceState
 from athanor.serving.setup.ports import reserved_ports
 from athanor.serving.setup.settings import ServingSettings
@@ -88,6 +89,7 @@ def _clear(paths: ServicePaths) -> None:
     paths.state.unlink(missing_ok=True)
     for stale in (paths.replicas, paths.metrics):
         shutil.rmtree(stale, ignore_errors=True)
+    StatusFolder(paths.replicas).clear_start_failure()
 
 
 @contextmanager

@@ -15,8 +15,11 @@ from athanor.system.atomic import replace_file
 from athanor.system.locks import FileLock, acquire, is_held
 
 _LOCK: Final = ".lock"
-# Of the last replica that did not start: not one of `*.json`.
+# Of the last replica that did not start: not one of `*.json`. It has its size from the start and is written in place:
+# the disk may be full, which is why the replica does not start.
 _FAILURE: Final = "failure"
+_FAILURE_BYTES: Final = 4_096
+_MOST_REASON: Final = 500
 
 
 class ReplicaStatus(BaseModel):
@@ -72,14 +75,24 @@ class StatusFolder:
         path = self._path(process_name())
         if self._lock is None:
             self._lock = acquire(path.with_suffix(_LOCK))
-            (self._folder / _FAILURE).unlink(missing_ok=True)
+            self.clear_start_failure()
         replace_file(path, status.model_dump_json(indent=2).encode(), durable=False)
+
+    def clear_start_failure(self) -> None:
+        """Says that the last replica has started, and keeps room for saying that one does not."""
+        self._write_in_place("")
 
     def write_start_failure(self, reason: object) -> None:
         """Writes why this process does not become a replica."""
-        failure = StartFailure(pid=os.getpid(), node=node_name(), reason=str(reason), at=datetime.now(UTC))
+        shown = str(reason)[:_MOST_REASON]
+        failure = StartFailure(pid=os.getpid(), node=node_name(), reason=shown, at=datetime.now(UTC))
+        self._write_in_place(failure.model_dump_json())
+
+    def _write_in_place(self, text: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        replace_file(self._folder / _FAILURE, failure.model_dump_json(indent=2).encode(), durable=False)
+        path = self._folder / _FAILURE
+        with path.open("r+b" if path.exists() else "wb") as file:
+            file.write(text.encode().ljust(_FAILURE_BYTES))
 
     def read_start_failure(self) -> StartFailure | None:
         """Why the last replica did not start; None if one has started since."""
