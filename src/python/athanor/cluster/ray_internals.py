@@ -75,21 +75,27 @@ def start_local(scratch: Path, object_store_bytes: int, num_cpus: int | None, na
     """Starts a Ray of one node, and returns it: `ray.init` says nothing of the processes that it starts.
 
     Its folder is a private argument of `ray.init`; `ray start` has it as `--temp-dir`.
+
+    Raises:
+        ServiceError: Ray does not start.
     """
     import ray
     from ray._private import worker
 
     _skip_unused_processes()
-    ray.init(
-        address="local",
-        namespace=namespace,
-        num_cpus=num_cpus,
-        object_store_memory=object_store_bytes,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _temp_dir=str(scratch / "r"),
-    )
+    try:
+        ray.init(
+            address="local",
+            namespace=namespace,
+            num_cpus=num_cpus,
+            object_store_memory=object_store_bytes,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(scratch / "r"),
+        )
+    except Exception as error:
+        raise ServiceError(f"Ray does not start: {error}") from error
     return RunningNode(worker._global_node)
 
 
