@@ -60,10 +60,11 @@ class Health(health_pb2_grpc.HealthServicer):
             if status != last:
                 last = status
                 yield _Response(status=status)
-            if self._drains:
+            elif self._drains:
                 # The server waits for its last stream before it stops, and no other news follows.
                 return
-            await changed.wait()
+            else:
+                await changed.wait()
 
 
 HEALTH: Final = Health()
