@@ -35,6 +35,7 @@ app.command()(care.doctor)
 app.command()(care.ui)
 app.command()(signatures.keygen)
 app.command()(signatures.sign)
+app.command()(signatures.sign_traffic)
 app.command()(signatures.verify)
 
 ReasonOption = Annotated[str, typer.Option("--reason", "--why", "-m", help="Reason, for the history.")]

@@ -6,7 +6,8 @@ from typing import Any
 import fsspec
 
 from athanor.errors import SettingsError
-from athanor.release.storage.storage import Storage
+from athanor.release.storage.storage import MAX_FILE_BYTES, Storage
+from athanor.system.regular import not_regular, too_large
 
 
 def open_remote(url: str, scheme: str) -> "RemoteStorage":
@@ -43,8 +44,15 @@ class RemoteStorage(Storage):
         # Some systems list the folder itself, as an empty object.
         return sorted({name for entry in found if (name := entry.rstrip("/").removeprefix(path).strip("/"))})
 
-    def read(self, path: str) -> bytes:
-        return bytes(self._system.cat_file(self._at(path)))
+    def read(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+        at = self._at(path)
+        self._system.invalidate_cache()
+        found = self._system.info(at)
+        if found["type"] != "file" or found.get("islink"):
+            raise not_regular(self.name(path), "a link" if found.get("islink") else f"of type {found['type']}")
+        if (size := found.get("size") or 0) > max_bytes:
+            raise too_large(self.name(path), size, max_bytes)
+        return bytes(self._system.cat_file(at))
 
     def write(self, path: str, content: bytes) -> None:
         at = self._at(path)
@@ -56,9 +64,9 @@ class RemoteStorage(Storage):
         if self._system.exists(self._at(path)):
             self._system.rm(self._at(path), recursive=True)
 
-    def is_file(self, path: str) -> bool:
+    def exists(self, path: str) -> bool:
         self._system.invalidate_cache()
-        return bool(self._system.isfile(self._at(path)))
+        return bool(self._system.exists(self._at(path)))
 
     def last_written(self, folder: str) -> float:
         at = self._at(folder)

@@ -6,7 +6,6 @@ each request time.
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import stat
@@ -22,11 +21,13 @@ from athanor.home import local_token_path
 from athanor.serving.access.scope import Scope
 from athanor.system.atomic import replace_file
 from athanor.system.locks import FileLock, acquire
+from athanor.system.regular import read_regular
 
 PREFIX: Final = "athn_"
 LOCAL_NAME: Final = "local"
 
 _SECRET_BYTES: Final = 32
+_MAX_BYTES: Final = 1024**2
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
@@ -68,7 +69,8 @@ def tokens_path(folder: Path, project: str) -> Path:
 def read_tokens(path: Path) -> tuple[Token, ...]:
     """The tokens of a file. Raises OSError if it cannot be read, SettingsError if it is damaged."""
     try:
-        return _TokenFile.model_validate_json(path.read_bytes()).tokens
+        # Kubernetes mounts secrets as links.
+        return _TokenFile.model_validate_json(read_regular(path, _MAX_BYTES, follow_links=True)).tokens
     except ValidationError as error:
         # Without the values: they might be tokens, pasted by hand.
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
@@ -181,10 +183,9 @@ def _read_or_none(path: Path) -> Sequence[Token]:
 def _read_private(path: Path) -> str | None:
     """The text of a file that its owner alone may read; None if others may read it too, or it is missing."""
     try:
-        with path.open() as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                return None
-            return file.read().strip()
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            return None
+        return read_regular(path, _MAX_BYTES, follow_links=True).decode().strip()
     except (OSError, UnicodeDecodeError):
         return None
 

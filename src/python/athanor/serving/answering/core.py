@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, chain
-from pathlib import Path
 
 import numpy as np
 from google.protobuf.message import Message
@@ -19,6 +18,7 @@ from athanor.contract.validation import Breach, validate
 from athanor.errors import FieldViolation, InvalidAnswerError, InvalidRequestError, ModelNotFoundError
 from athanor.features.features import FeatureArrays, Model
 from athanor.release.store import ReleaseStore
+from athanor.release.trust import Trust
 from athanor.serving.answering.isolation import Locate, explain_failure
 from athanor.serving.answering.variants import LoadedTraffic, Variant, load_traffic
 
@@ -83,11 +83,11 @@ class Core:
             key needs its request's id as one.
     """
 
-    def __init__(self, model: Model, store: ReleaseStore, max_rows: int, require_signature: Path | None = None) -> None:
+    def __init__(self, model: Model, store: ReleaseStore, max_rows: int, trust: Trust | None = None) -> None:
         """Loads and proves what takes traffic.
 
         Args:
-            require_signature: public key of the required signature; None to require none.
+            trust: signatures that are required; None to require none.
 
         Raises:
             NotFoundError: nothing takes traffic.
@@ -99,7 +99,7 @@ class Core:
         self.max_rows = max_rows
         self.sticks_by_request_id = not tells_callers_apart(model.contract.promises)
         # Replaced as a whole, so that an answer never mixes two traffic files.
-        self.traffic: LoadedTraffic = load_traffic(model, store, store.read_traffic(model.name), require_signature)
+        self.traffic: LoadedTraffic = load_traffic(model, store, store.read_traffic(model.name), trust)
 
     @property
     def contract(self) -> Contract:

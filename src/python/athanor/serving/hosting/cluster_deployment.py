@@ -19,7 +19,7 @@ from athanor.release.store import ReleaseStore
 from athanor.serving.access.token_file import local_token
 from athanor.serving.answering.variants import prove_releases
 from athanor.serving.hosting import application
-from athanor.serving.setup.paths import ServicePaths, ServiceState
+from athanor.serving.setup.paths import ServicePaths, ServiceState, find_trust
 from athanor.serving.setup.settings import ServingSettings
 from athanor.system.atomic import replace_file
 
@@ -44,7 +44,7 @@ def deploy(settings: ServingSettings, address: str, token: Path | None, progress
     place, found = ServicePaths.of(settings), Address.parse(address)
     if place.is_held():
         raise SettingsError(f"a service of {settings.project} runs from {place.folder}; stop it by `serve down`")
-    prove_releases(load(settings.project, "model", Model), ReleaseStore(settings.store), settings.require_signature)
+    prove_releases(load(settings.project, "model", Model), ReleaseStore(settings.store), find_trust(settings))
     with progress.step("Deploy") as advance, joined_ray(found, token, SERVE, application.NAMESPACE):
         _check_deployed(settings)
         _prepare(place, settings)

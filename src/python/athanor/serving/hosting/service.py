@@ -28,7 +28,7 @@ from athanor.serving.access.token_file import local_token
 from athanor.serving.answering.variants import prove_releases
 from athanor.serving.hosting.application import deploy, serving_ray, undeploy
 from athanor.serving.replica.status import StatusFolder
-from athanor.serving.setup.paths import ServicePaths, ServiceState
+from athanor.serving.setup.paths import ServicePaths, ServiceState, find_trust
 from athanor.serving.setup.ports import is_free
 from athanor.serving.setup.settings import (
     ENVIRONMENT_PREFIX,
@@ -111,7 +111,7 @@ def _check_ports(settings: ServingSettings) -> None:
 
 def _check_traffic(settings: ServingSettings) -> None:
     model, store = load(settings.project, "model", Model), ReleaseStore(settings.store)
-    prove_releases(model, store, settings.require_signature)
+    prove_releases(model, store, find_trust(settings))
 
 
 def _wait_until_answering(place: ServicePaths, process: "subprocess.Popen[bytes]") -> ServiceState:

@@ -28,7 +28,7 @@ from athanor.serving.doors.rest import build_rest
 from athanor.serving.doors.shadow import Shadow
 from athanor.serving.replica.autoscaling import Utilisation, autoscaling_config
 from athanor.serving.replica.status import StatusFolder
-from athanor.serving.setup.paths import ServicePaths, node_name
+from athanor.serving.setup.paths import ServicePaths, find_trust, node_name
 from athanor.serving.setup.settings import ServingSettings
 from athanor.serving.telemetry.telemetry import Telemetry
 from athanor.version import VERSION
@@ -50,8 +50,9 @@ class Replica:
         # A node of a cluster starts before its project's message size is known.
         limit_messages(settings.max_message_bytes)
         store = ReleaseStore(settings.store)
+        trust = find_trust(settings)
         started = time.monotonic()
-        self._core = Core(load(settings.project, "model", Model), store, settings.max_rows, settings.require_signature)
+        self._core = Core(load(settings.project, "model", Model), store, settings.max_rows, trust)
         loading_s = time.monotonic() - started
         self._statuses = StatusFolder(place.replicas)
         self._telemetry = Telemetry(settings, self._core.contract)
@@ -63,7 +64,7 @@ class Replica:
         self._follower = Follower(
             self._core,
             store,
-            settings.require_signature,
+            trust,
             settings.traffic_poll_s,
             self._on_loaded,
             self._on_failed,

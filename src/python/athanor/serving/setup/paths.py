@@ -8,6 +8,7 @@ from typing import Final
 
 from athanor.errors import NotFoundError, SettingsError
 from athanor.home import local_token_path
+from athanor.release.trust import Trust
 from athanor.serving.access.token_file import tokens_path
 from athanor.serving.setup.settings import ServingSettings
 from athanor.system.locks import is_held
@@ -100,6 +101,11 @@ class ServicePaths:
         """Status of each replica."""
         return self.folder / f"{self.project}.replicas"
 
+    @property
+    def served(self) -> Path:
+        """Latest revision of the traffic that was served, where signatures are required."""
+        return self.folder / f"{self.project}.served.json"
+
     def is_held(self) -> bool:
         """Whether a service runs or is starting."""
         return is_held(self.lock)
@@ -129,3 +135,9 @@ class ServicePaths:
             raise SettingsError(
                 f"{self.project} is deployed on the cluster {state.cluster}; use `serve deploy` and `serve undeploy`"
             )
+
+
+def find_trust(settings: ServingSettings) -> Trust | None:
+    """Signatures that a service requires; None if it requires none."""
+    key = settings.require_signature
+    return Trust(key, ServicePaths.of(settings).served) if key else None
