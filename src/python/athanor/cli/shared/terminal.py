@@ -90,6 +90,8 @@ def _print_version(wanted: bool) -> None:
 
 def run_app(app: typer.Typer) -> None:
     """Runs an app. Prints an AthanorError to standard error and exits with its status; so with an OSError of a path."""
+    # What a command and its children write holds rows, predictions and tokens: it is for its user alone.
+    os.umask(0o077)
     try:
         with _storage_errors():
             app(prog_name=_program_name(app))
