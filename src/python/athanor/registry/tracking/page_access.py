@@ -63,7 +63,8 @@ class TokenRequired:
 
 
 def _from_query(scope: Message) -> bytes:
-    return parse_qs(scope["query_string"]).get(b"token", [b""])[0]
+    query: bytes = scope["query_string"]
+    return parse_qs(query).get(b"token", [b""])[0]
 
 
 async def _answer(send: Send, status: HTTPStatus, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
