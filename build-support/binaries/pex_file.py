@@ -61,7 +61,7 @@ class PexFile:
 
     @property
     def distributions_digest(self) -> str:
-        """As `--version` prints it: see athanor/system/binary.py."""
+        """As `--version` prints it: see athanor/system/code/binary.py."""
         lines = (f"{name} {digest}\n" for name, digest in sorted(self.info["distributions"].items()))
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 

@@ -160,18 +160,27 @@ def _check_answer(case: Case, result: Any) -> Iterator[str]:
 def _check_refusals(door: Door, case: Case, tensors: Tensors) -> Iterator[str]:
     """A stranger, an unknown version and an unknown column must be refused, with words that the client can show."""
     unknown = {**tensors, "no_such_column": ("FP64", np.zeros(len(case.rows)))}
-    refusals: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
-        "an unknown version": (lambda: door.infer(case, tensors, "999.0.0", door.headers), ("404", "NOT_FOUND")),
-        "an unknown column": (lambda: door.infer(case, unknown, "", door.headers), ("400", "INVALID_ARGUMENT")),
+    # With the words that the message needs: the client shows nothing else.
+    refusals: dict[str, tuple[Callable[[], Any], tuple[str, ...], str]] = {
+        "an unknown version": (
+            lambda: door.infer(case, tensors, "999.0.0", door.headers),
+            ("404", "NOT_FOUND"),
+            "999.0.0",
+        ),
+        "an unknown column": (
+            lambda: door.infer(case, unknown, "", door.headers),
+            ("400", "INVALID_ARGUMENT"),
+            "inputs.'no_such_column' is not a column",
+        ),
     }
     if door.headers:
-        refusals["no token"] = (lambda: door.infer(case, tensors, "", {}), ("401", "UNAUTHENTICATED"))
-    for what, (ask, statuses) in refusals.items():
+        refusals["no token"] = (lambda: door.infer(case, tensors, "", {}), ("401", "UNAUTHENTICATED"), "token")
+    for what, (ask, statuses, words) in refusals.items():
         try:
             ask()
             yield f"{what} is not refused"
         except InferenceServerException as error:
-            if not any(status in str(error.status()) for status in statuses) or "decoding the response" in str(error):
+            if not any(status in str(error.status()) for status in statuses) or words not in str(error):
                 yield f"{what} is refused as {error}"
 
 

@@ -11,16 +11,19 @@ import grpc
 import pytest
 import ray
 from grpc import _server as threaded
-from ray import serve
+from grpc._cython import cygrpc
+from ray import job_config, serve
 from ray._private import node, parameter, ray_constants, worker
 from ray.serve import context
 from ray.serve._private import client, constants, grpc_util, haproxy, http_util, proxy, replica
 from ray.serve.schema import LoggingConfig
 
 from athanor.cluster import ray_environment, ray_internals
+from athanor.cluster.grpc_options import server_options
 from athanor.cluster.local import local_ray
 from athanor.cluster.ray_internals import ALLOW_VARIABLE, RAY_VERSION
 from athanor.errors import SettingsError
+from athanor.system.code.import_path import child_variables
 
 # What is replaced, and the parameters by which Ray calls it.
 _REPLACED: Final[dict[Callable[..., Any], tuple[str, ...]]] = {
@@ -32,6 +35,7 @@ _REPLACED: Final[dict[Callable[..., Any], tuple[str, ...]]] = {
     haproxy.HAProxyApi._graceful_reload: ("self",),
     haproxy.HAProxyApi.stop: ("self",),
     replica.Replica.perform_graceful_shutdown: ("self",),
+    job_config.JobConfig._get_proto_job_config: ("self",),
     node.Node.start_monitor: ("self",),
     node.Node.start_log_monitor: ("self",),
     node.Node.start_api_server: ("self", "include_dashboard", "raise_on_failure"),
@@ -42,6 +46,7 @@ _CALLED: Final[dict[Callable[..., Any], tuple[str, ...]]] = {
     node.Node: ("ray_params", "head", "shutdown_at_exit", "spawn_reaper"),
     node.Node.kill_all_processes: ("check_alive", "allow_graceful", "wait"),
     node.Node.dead_processes: (),
+    node.Node._drain_node_before_shutdown: (),
     parameter.RayParams: (
         "node_ip_address",
         "node_name",
@@ -113,6 +118,20 @@ def test_private_arguments_of_init_are_there() -> None:
         assert f'kwargs.pop("{name}"' in source
 
 
+def test_the_driver_adds_no_folder_to_the_import_path_of_workers() -> None:
+    assert "job_config._py_driver_sys_path.extend(" in inspect.getsource(worker.connect)
+    for job, kept in ((job_config.JobConfig(), ["/folder"]), (ray_internals._make_job(), [])):
+        job._py_driver_sys_path.extend(["/folder"])
+        assert [*job._get_proto_job_config().py_driver_sys_path] == kept
+
+
+def test_an_agent_looks_for_the_dashboard_where_it_is_named() -> None:
+    agent = (Path(ray.__file__).parent / "dashboard" / "modules" / "event" / "event_agent.py").read_text()
+    for name in ("DASHBOARD_ADDRESS", "KV_NAMESPACE_DASHBOARD"):
+        assert f"ray_constants.{name}" in agent
+        assert name in vars(ray_constants)
+
+
 def test_each_place_that_starts_a_server_is_known() -> None:
     # All of Ray's gRPC servers in Python bind by the replaced methods.
     assert issubclass(grpc_util.gRPCGenericServer, grpc.aio._server.Server)
@@ -128,6 +147,11 @@ def test_each_place_that_starts_a_server_is_known() -> None:
 def test_what_is_read_of_private_objects_is_there() -> None:
     assert "_proc" in inspect.getsource(haproxy.HAProxyApi.__init__)
     assert isinstance(client.ServeControllerClient.http_config, property)
+
+
+def test_init_keeps_the_node_that_it_starts() -> None:
+    assert "_global_node" in vars(worker)
+    assert "_global_node = ray._private.node.Node(" in inspect.getsource(worker.init)
 
 
 def test_what_is_set_on_private_attributes_is_what_the_libraries_read() -> None:
@@ -208,8 +232,14 @@ def test_ray_reads_each_variable_that_is_set(tmp_path: Path) -> None:
         **ray_environment.node("127.0.0.1", tmp_path),
         **ray_environment.DATA,
     }
-    known, readers = {"GRPC_VERBOSITY", "PYTHONPATH", ray_environment.MAX_MESSAGE_VARIABLE}, _readers()
+    known, readers = {"GRPC_VERBOSITY", *child_variables(), ray_environment.MAX_MESSAGE_VARIABLE}, _readers()
     # Ray's C++ adds the prefix itself.
     unread = [name for name in variables.keys() - known if name.removeprefix("RAY_").encode() not in readers]
     assert unread == []
     assert b"SERVE_HAPROXY_NO_SUCH_NAME" not in readers
+
+
+def test_grpc_reads_each_option_that_is_set() -> None:
+    core = Path(cygrpc.__file__).read_bytes()
+    assert [name for name, _ in server_options(1) if name.encode() not in core] == []
+    assert b"grpc.no_such_option" not in core

@@ -74,6 +74,8 @@ def test_the_cluster_is_consistent() -> None:
         ("head", "command", ["nodes", "--head"], "no command"),
         ("deploy", "pid", None, "not beside the head"),
         ("registry", "depends_on", {"mysql": {}}, "no service"),
+        ("prometheus", "volumes", ["home:/home/athanor/.athanor:ro"], "may read the whole home"),
+        ("registry", "volumes", ["home:/home/athanor/.athanor"], "may read the whole home"),
         ("postgres", "ports", ["5432:5432"], "open to other machines"),
         ("postgres", "ports", ["127.0.0.1:9090:9090"], "one port"),
     ],
@@ -102,3 +104,15 @@ def test_a_dashboard_of_what_does_not_exist_is_told(old: str, new: str) -> None:
 def test_a_tag_is_not_a_pin() -> None:
     assert not is_pinned("python:3.11-slim")
     assert is_pinned("python@sha256:" + "0" * 64)
+
+
+def test_prometheus_reads_metrics_with_a_token_for_nothing_else() -> None:
+    services = _compose()["services"]
+    *_, scope, option, kept = services["metrics-token"]["command"]
+    assert (scope, option) == ("metrics", "--file")
+    (made,) = [volume for volume in services["metrics-token"]["volumes"] if volume.startswith("tokens:")]
+    (read,) = [volume for volume in services["prometheus"]["volumes"] if volume.startswith("tokens:")]
+    _, folder, mode = read.split(":")
+    assert mode == "ro"
+    scraped = yaml.safe_load((_DOCKER / "prometheus" / "prometheus.yml").read_text())["scrape_configs"][0]
+    assert scraped["authorization"]["credentials_file"] == kept.replace(made.split(":")[1], folder)

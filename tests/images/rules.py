@@ -10,6 +10,8 @@ _KINDS: Final = {
     **{family.name: ("",) for family in (*metric_families.COUNTERS, *metric_families.GAUGES)},
     **{family.name: ("_bucket", "_sum", "_count") for family in metric_families.HISTOGRAMS},
 }
+# What runs these needs releases and tokens; commands of the registry are for its operator alone.
+_OF_THE_HOME: Final = ("node", "deploy", "token")
 SERIES: Final = frozenset(name + suffix for name, suffixes in _KINDS.items() for suffix in suffixes)
 """The names of all series that a service has."""
 
@@ -43,6 +45,13 @@ def compose_problems(compose: Mapping[str, Any], commands: frozenset[str]) -> It
             yield f"the image {service['image']!r} of {name} is not pinned by digest"
         yield from (f"{name} waits for {other}, which is no service" for other in _others(service) - set(services))
     ports = sorted(port for service in services.values() for port in service.get("ports", ()))
+    yield from (
+        f"{name} may read the whole home, with its tokens"
+        for name, service in services.items()
+        if service.get("command", [""])[0] not in _OF_THE_HOME
+        and "manage" not in service.get("profiles", ())
+        and any(volume.startswith("home:") for volume in service.get("volumes", ()))
+    )
     yield from (f"{port} is open to other machines" for port in ports if not port.startswith("127.0.0.1:"))
     if len(set(ports)) != len(ports):
         yield f"two services have one port: {ports}"

@@ -13,6 +13,7 @@ from typing import Final
 
 import pytest
 from integration import stranger
+from integration.burst import Burst
 from integration.hosts import Host, made_hosts
 from integration.load import Load
 from integration.service import PROJECT, Service
@@ -28,6 +29,7 @@ _REASON: Final = can_make_networks()
 pytestmark = pytest.mark.skipif(_REASON is not None, reason=_REASON or "")
 
 _BACK_S: Final = 60.0
+_STOPPED_S: Final = 120.0
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,23 @@ def test_deploying_again_changes_the_settings_and_loses_no_request(
         load.wait_for_answers(50)
     assert load.lost == []
     assert wait_until(lambda: len(cluster.nodes) == 2, _BACK_S)
+
+
+def test_a_host_is_stopped_and_no_request_is_cut(cluster: Cluster, flights: list[delays_pb2.Flight]) -> None:
+    cluster.deploy("--grace-period-s", 40)
+    victim = next(host for host in cluster.workers if host.address in cluster.nodes)
+    assert victim.node is not None
+    with Burst(cluster.service, flights) as burst:
+        burst.wait_for_first()
+        victim.node.terminate()
+        in_flight = burst.in_flight
+    assert in_flight
+    assert not burst.cut, burst.cut
+    assert victim.node.wait(_STOPPED_S) == 0
+    assert victim.address not in cluster.nodes
+    assert len(cluster.nodes) == 2
+    cluster.join(victim)
+    victim.wait_for_node()
 
 
 def test_a_host_loses_power_and_no_request_is_lost(cluster: Cluster, flights: list[delays_pb2.Flight]) -> None:

@@ -1,6 +1,8 @@
 """A real service of a trained release, started and stopped by the command line, and what others call it with."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,6 +13,7 @@ from integration.credentials import authorize
 from integration.service import Service, running_service
 from prepared.place import PREPARED, copy_prepared
 from support.processes import nothing_survives
+from support.traps import find_sprung, set_traps
 
 from athanor.release.files import REFERENCE_ROWS, Release
 from athanor.release.store import ReleaseStore
@@ -19,10 +22,19 @@ from delays.v1 import delays_pb2, delays_pb2_grpc
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    home = copy_prepared(tmp_path_factory.mktemp("service") / "home")
-    with nothing_survives(), running_service(home) as running:
+def traps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the service is started in: no process of it may import what is there."""
+    return set_traps(tmp_path_factory.mktemp("service") / "traps")
+
+
+@pytest.fixture(scope="session")
+def service(traps: Path) -> Iterator[Service]:
+    home = copy_prepared(traps.with_name("home"))
+    with nothing_survives(), running_service(home, cwd=traps) as running:
         yield running
+    assert find_sprung(traps) == []
+    # To the last line, which is Ray's.
+    assert all(isinstance(json.loads(line), dict) for line in running.log.splitlines())
 
 
 @pytest.fixture(scope="session")

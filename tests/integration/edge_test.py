@@ -6,7 +6,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ from delays.v1 import delays_pb2, delays_pb2_grpc
 _CONFIGURATION: Final = Path("docker/edge/haproxy.cfg")
 _HAPROXY: Final = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
 _TIMEOUT_S: Final = 60.0
+_CONNECTIONS: Final = 32
 
 pytestmark = pytest.mark.skipif(_HAPROXY is None, reason="Debian's haproxy is not installed")
 
@@ -33,9 +34,9 @@ class Edge:
     """An edge that runs.
 
     Attributes:
-        ca: of who vouches for it.
-        client: a certificate that a mutual edge asks for.
-        foreign: one of somebody whom it does not trust.
+        ca: certificate of the authority that signed its own.
+        client: a certificate that a mutual edge accepts.
+        foreign: a certificate of another authority.
     """
 
     port: int
@@ -66,6 +67,7 @@ def _running_edge(folder: Path, service: Service, mutual: bool) -> Iterator[Edge
         "EDGE_GRPC_BIND": f"127.0.0.1:{port + 1}",
         "EDGE_GRPC_DOOR": service.grpc,
         "EDGE_REST_DOOR": service.http,
+        "EDGE_CONNECTIONS": str(_CONNECTIONS),
         **({"EDGE_CLIENT_CA": str(ours.path)} if mutual else {}),
     }
     assert _HAPROXY
@@ -142,14 +144,14 @@ def test_rest_over_tls_answers_on_the_same_port(edge: Edge, service: Service) ->
     assert "max-age" in answer.headers["strict-transport-security"]
 
 
-def test_tls_alone_lets_nobody_in_who_has_no_token(edge: Edge, flights: list[Any]) -> None:
+def test_tls_alone_lets_in_no_caller_without_a_token(edge: Edge, flights: list[Any]) -> None:
     assert _get(edge, f"/v2/models/{PROJECT}", None, edge.ca).status_code == 401
     with pytest.raises(grpc.RpcError) as refused:
         _predict(edge.port, flights[0], None, edge.ca)
     assert _code(refused.value) is grpc.StatusCode.UNAUTHENTICATED
 
 
-def test_a_caller_who_trusts_another_root_does_not_connect(edge: Edge, service: Service, flights: list[Any]) -> None:
+def test_a_caller_that_trusts_another_root_does_not_connect(edge: Edge, service: Service, flights: list[Any]) -> None:
     with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
         _get(edge, "/livez", service, edge.foreign_ca)
     with pytest.raises(grpc.RpcError) as refused:
@@ -157,14 +159,14 @@ def test_a_caller_who_trusts_another_root_does_not_connect(edge: Edge, service: 
     assert _code(refused.value) is grpc.StatusCode.UNAVAILABLE
 
 
-def test_mutual_tls_lets_in_who_has_a_certificate(mutual: Edge, service: Service, flights: list[Any]) -> None:
+def test_mutual_tls_lets_in_a_caller_with_a_certificate(mutual: Edge, service: Service, flights: list[Any]) -> None:
     assert _get(mutual, "/livez", None, mutual.ca, mutual.client).status_code == 200
     for port in (mutual.port, mutual.grpc_port):
         assert len(_predict(port, flights[0], service, mutual.ca, mutual.client).predictions) == 1
 
 
 @pytest.mark.parametrize("certificate", [None, "foreign"])
-def test_mutual_tls_refuses_who_has_none_or_another_root(
+def test_mutual_tls_refuses_a_caller_without_one_or_of_another_root(
     mutual: Edge, service: Service, flights: list[Any], certificate: str | None
 ) -> None:
     client = getattr(mutual, certificate) if certificate else None
@@ -178,7 +180,7 @@ def test_mutual_tls_refuses_who_has_none_or_another_root(
 
 
 def _handshake(edge: Edge, version: ssl.TLSVersion, ciphers: str) -> str:
-    """The version that was agreed on, by a client that would take whatever it is offered."""
+    """The version agreed on with a client that accepts any cipher offered."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(edge.ca)
     context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
@@ -207,9 +209,31 @@ def test_ciphers_without_forward_secrecy_or_authentication_are_refused(edge: Edg
         _handshake(edge, ssl.TLSVersion.TLSv1_2, ciphers)
 
 
-def test_the_log_tells_of_requests_and_holds_no_token(edge: Edge, service: Service, flights: list[Any]) -> None:
+def test_the_log_names_requests_and_holds_no_token(edge: Edge, service: Service, flights: list[Any]) -> None:
     _predict(edge.port, flights[0], service, edge.ca)
     _get(edge, f"/v2/models/{PROJECT}?key={service.token}", service, edge.ca)
     log = edge.log.read_text
     assert wait_until(lambda: f"GET /v2/models/{PROJECT} 200" in log() and "/Predict 200" in log(), _TIMEOUT_S)
     assert service.token not in log()
+
+
+def _is_live(edge: Edge, address: str) -> bool:
+    """Whether a caller at an address of this machine is answered."""
+    context = ssl.create_default_context(cafile=str(edge.ca))
+    transport = httpx.HTTPTransport(verify=context, local_address=address)
+    try:
+        with httpx.Client(transport=transport, trust_env=False, timeout=_TIMEOUT_S) as http:
+            return http.get(f"{edge.url}/livez").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_an_address_with_too_many_connections_leaves_room_for_others(edge: Edge) -> None:
+    with ExitStack() as stack:
+        for _ in range(2 * _CONNECTIONS):
+            with suppress(ConnectionResetError):
+                held = socket.create_connection(("127.0.0.1", edge.port), _TIMEOUT_S, ("127.0.0.3", 0))
+                stack.callback(held.close)
+        assert not _is_live(edge, "127.0.0.3")
+        assert _is_live(edge, "127.0.0.2")
+    assert wait_until(lambda: _is_live(edge, "127.0.0.3"), _TIMEOUT_S)

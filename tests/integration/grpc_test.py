@@ -193,3 +193,34 @@ def test_good_requests_beside_bad_ones_are_answered(
         assert found == pytest.approx(reference["predictions"], rel=0, abs=TOLERANCE)
     for answer in (*answers[1::3], *answers[2::3]):
         assert answer.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_thousands_of_requests_at_once_are_answered_or_refused_in_words(
+    channel: grpc.Channel, flights: list[Flight]
+) -> None:
+    """GRPC's core would cancel some of more than a thousand, uncounted."""
+    content = delays_pb2.PredictRequest(flights=flights[:1]).SerializeToString()
+    ask: Any = channel.unary_unary(_PREDICT, None, None)
+    calls = [ask.future(content, timeout=_TIMEOUT_S) for _ in range(3_000)]
+    lost = [call.details() for call in calls if call.code() is not grpc.StatusCode.OK]
+    assert [details for details in lost if "retry later" not in details] == []
+
+
+def test_a_stranger_is_refused_in_words_whatever_it_sends(service: Service) -> None:
+    """The refusal comes before the message has arrived."""
+    with grpc.insecure_channel(service.grpc) as stranger:
+        for content in (b"", bytes(15_000_000), bytes(40_000_000)):
+            error = _send(stranger, _PREDICT, content)
+            assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+            assert "send a token of this service" in error.details()
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_compressed_requests_are_answered(
+    channel: grpc.Channel, flights: list[Flight], reference: dict[str, Any], compression: grpc.Compression
+) -> None:
+    ask: Any = channel.unary_unary(_PREDICT, None, Response.FromString)
+    response = ask(
+        delays_pb2.PredictRequest(flights=flights).SerializeToString(), timeout=_TIMEOUT_S, compression=compression
+    )
+    assert _probabilities(response) == pytest.approx(reference["predictions"], rel=0, abs=TOLERANCE)

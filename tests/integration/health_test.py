@@ -1,5 +1,6 @@
 """Health, readiness and reflection, as load balancers, orchestrators and generic clients ask for them."""
 
+import re
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -10,18 +11,22 @@ import httpx
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
-from integration.service import PROJECT, running_service
+from integration.burst import Burst
+from integration.service import PROJECT, Service, running_service
 from prepared.place import copy_prepared
 from support.commands import run
-from support.processes import nothing_survives
+from support.processes import find_session, nothing_survives, wait_until
 from support.sockets import find_network_sockets
+from support.traps import find_sprung
 
+from delays.v1 import delays_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
 _SERVICE = "delays.v1.DelaysService"
 _REFLECTION_VERSIONS = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 _TIMEOUT_S = 60.0
+_RAY = re.compile(r"--temp_dir=(\S+)")
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
@@ -82,16 +87,23 @@ class _Watch:
         self._channel.close()
 
 
-def test_a_replica_reports_that_it_drains_before_it_stops(tmp_path: Path) -> None:
-    with nothing_survives(), running_service(copy_prepared(tmp_path / "home"), "--replicas", 2) as service:
+def test_a_replica_reports_that_it_drains_and_answers_what_it_has_before_it_stops(
+    tmp_path: Path, flights: list[delays_pb2.Flight]
+) -> None:
+    # As patient as a busy machine is slow.
+    flags = ("--replicas", 2, "--grace-period-s", 100)
+    with nothing_survives(), running_service(copy_prepared(tmp_path / "home"), *flags) as service:
         watches = [_Watch(replica.pid) for replica in service.replicas]
-        scaled = run("serving", "scale", PROJECT, 1, "--home", service.home.path)
+        with Burst(service, flights) as burst:
+            burst.wait_for_first()
+            scaled = run("serving", "scale", PROJECT, 1, "--home", service.home.path)
         for watch in watches:
             watch.close()
         with grpc.insecure_channel(service.grpc) as channel:
             assert _check(channel, "").status == _SERVING
         assert httpx.get(f"http://{service.http}/readyz", trust_env=False).status_code == 200
     assert scaled.returncode == 0, scaled.stderr
+    assert not burst.cut, burst.cut
     drained, kept = [_SERVING, health_pb2.HealthCheckResponse.NOT_SERVING], [_SERVING]
     assert sorted(watch.statuses for watch in watches) == [kept, drained]
 
@@ -143,3 +155,18 @@ def _add(pool: DescriptorPool, files: dict[str, FileDescriptorProto], name: str)
 def test_reflection_does_not_find_an_unknown_symbol(channel: grpc.Channel, version: str) -> None:
     answer = _reflect(channel, version, file_containing_symbol="no.such.Symbol")
     assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+def test_no_process_imports_what_is_in_the_folder_it_was_started_in(service: Service, traps: Path) -> None:
+    started = find_session(service.pid)
+    assert {Path(f"/proc/{process.pid}/cwd").readlink() for process in started} == {traps}
+    assert any("ServeReplica" in process.command for process in started)
+    assert find_sprung(traps) == []
+
+
+def test_no_agent_of_rays_fills_the_disk_with_tracebacks(service: Service) -> None:
+    (raylet,) = [found for process in service.find_processes("raylet") if (found := _RAY.search(process.command))]
+    log = Path(raylet[1]) / "session_latest" / "logs" / "dashboard_agent.log"
+    # It then looks for a dashboard.
+    assert wait_until(lambda: "Dashboard agent http address" in log.read_text(), _TIMEOUT_S)
+    assert "Traceback" not in log.read_text()

@@ -13,6 +13,7 @@ from typing import Final
 
 from support.commands import environment
 from support.processes import wait_until
+from support.traps import find_sprung, set_traps
 
 _UP_S: Final = 90.0
 _STOP_S: Final = 30.0
@@ -23,12 +24,14 @@ class Host:
     """A machine of its own, as far as networks go.
 
     Attributes:
+        traps: folder that all commands start in: none may import what is there.
         node: the process that is a node of a cluster there; None when none is.
     """
 
     name: str
     address: str
     folder: Path
+    traps: Path
     node: "subprocess.Popen[bytes] | None" = field(default=None)
 
     @property
@@ -41,7 +44,8 @@ class Host:
     def serving(self, *arguments: object, timeout_s: float = 120.0) -> "subprocess.CompletedProcess[str]":
         """Runs a command of the serving app there."""
         return subprocess.run(
-            self.command("-m", "athanor.cli.serving.app", *arguments),
+            self.command("-P", "-m", "athanor.cli.serving.app", *arguments),
+            cwd=self.traps,
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -51,8 +55,8 @@ class Host:
 
     def start_node(self, *arguments: object) -> None:
         with self.log.open("wb") as log:
-            command = self.command("-m", "athanor.cli.serving.app", "node", *arguments)
-            self.node = subprocess.Popen(command, stdout=log, stderr=log, env=environment())
+            command = self.command("-P", "-m", "athanor.cli.serving.app", "node", *arguments)
+            self.node = subprocess.Popen(command, stdout=log, stderr=log, env=environment(), cwd=self.traps)
 
     def wait_for_node(self) -> None:
         node = self.node
@@ -100,7 +104,8 @@ def made_hosts(count: int, folder: Path) -> Iterator[list[Host]]:
     """So many hosts; this machine reaches them, as the one behind the last address of their network."""
     mark, net = f"ath{os.getpid()}", f"198.18.{secrets.randbelow(250)}"
     bridge = f"b{os.getpid()}"
-    hosts = [Host(f"{mark}-{number}", f"{net}.{number}", folder) for number in range(1, count + 1)]
+    traps = set_traps(folder / "traps")
+    hosts = [Host(f"{mark}-{number}", f"{net}.{number}", folder, traps) for number in range(1, count + 1)]
     made: list[Host] = []
     try:
         _ip("link", "add", bridge, "type", "bridge")
@@ -122,6 +127,7 @@ def made_hosts(count: int, folder: Path) -> Iterator[list[Host]]:
             host.kill()
             _ip("netns", "del", host.name)
         _ip("link", "del", bridge)
+    assert find_sprung(traps) == []
 
 
 def _ip(*arguments: str) -> None:

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from support.commands import run
@@ -66,13 +67,14 @@ class Service:
 
 
 @contextmanager
-def running_service(home: Home, *flags: object) -> Iterator[Service]:
+def running_service(home: Home, *flags: object, cwd: Path | None = None) -> Iterator[Service]:
     """A service of a home's champion on free ports, for as long as the context lasts. May be stopped within.
 
     Args:
         flags: of `up`.
+        cwd: folder that it is started in.
     """
-    service = _start(home, flags)
+    service = _start(home, flags, cwd)
     try:
         yield service
     finally:
@@ -80,18 +82,18 @@ def running_service(home: Home, *flags: object) -> Iterator[Service]:
         assert stopped.returncode == 0 or "no service" in stopped.stderr, stopped.stderr
 
 
-def _start(home: Home, flags: tuple[object, ...]) -> Service:
-    started = _up(home, flags)
+def _start(home: Home, flags: tuple[object, ...], cwd: Path | None) -> Service:
+    started = _up(home, flags, cwd)
     for _ in range(_RETRIES):
         # Somebody else may have taken a port since it was found free.
         if "is taken" in started.stderr or "Address already in use" in started.stderr:
-            started = _up(home, flags)
+            started = _up(home, flags, cwd)
     assert started.returncode == 0, started.stderr
     state = json.loads(started.stdout)
     return Service(home, state["pid"], state["grpc"], state["http"])
 
 
-def _up(home: Home, flags: tuple[object, ...]) -> "subprocess.CompletedProcess[str]":
+def _up(home: Home, flags: tuple[object, ...], cwd: Path | None) -> "subprocess.CompletedProcess[str]":
     http_port = find_free_ports(2)
     ports = ("--http-port", http_port, "--grpc-port", http_port + 1)
-    return run("serving", "up", PROJECT, "--home", home.path, *ports, *flags, "--json")
+    return run("serving", "up", PROJECT, "--home", home.path, *ports, *flags, "--json", cwd=cwd)

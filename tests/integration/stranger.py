@@ -1,4 +1,4 @@
-"""What a stranger tries, as a program: it is run where strangers are. Prints what came of it as JSON.
+"""What a stranger tries, as a program for a network namespace of its own. Prints the results as JSON.
 
 stranger.py connect HOST PORT…
 stranger.py ask HOST HTTP_PORT GRPC_PORT MODEL [TOKEN]
@@ -18,7 +18,7 @@ _TIMEOUT_S = 5.0
 
 
 def connect(host: str, *ports: str) -> dict[str, str]:
-    """What a connection to each port comes to: `connected`, or the error's name."""
+    """The result of a connection to each port: `connected`, or the error's name."""
     found = {}
     for port in ports:
         try:
@@ -92,7 +92,7 @@ def _ask_grpc(target: str, method: str, metadata: tuple[tuple[str, str], ...]) -
 
 
 def read(host: str, *ports: str) -> dict[str, int | str]:
-    """What each port answers to whoever asks by HTTP for what Ray's agents tell: a status, or the error's name."""
+    """What each port answers to an HTTP request for the metrics of Ray's agents: a status, or the error's name."""
     found: dict[str, int | str] = {}
     for port in ports:
         connection = http.client.HTTPConnection(host, int(port), timeout=_TIMEOUT_S)
@@ -107,12 +107,12 @@ def read(host: str, *ports: str) -> dict[str, int | str]:
 
 
 def ray(host: str, port: str) -> str:
-    """What Ray's store of all it knows answers. Ray takes mode and token from the environment."""
+    """What the store of Ray's head answers. Ray takes mode and token from the environment."""
     from ray._raylet import GcsClient  # type: ignore[attr-defined]  # noqa: PLC0415 - others do without Ray
 
     try:
         return f"in: {len(GcsClient(address=f'{host}:{port}').internal_kv_keys(b'', b'serve'))}"
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+    except Exception as error:  # noqa: BLE001 - any error is a result
         return f"{type(error).__name__}: {error}"
 
 

@@ -55,7 +55,7 @@ class Elsewhere:
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[Elsewhere]:
     name, link = f"ath-{os.getpid()}", f"a{os.getpid() % 1_000_000}"
-    # 198.18.0.0/15 and fd00::/8 are nobody's.
+    # No network uses 198.18.0.0/15 or fd00::/8.
     net, net6 = f"198.18.{secrets.randbelow(250)}", f"fd00:{secrets.randbelow(65_536):x}::"
     made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
     if made.returncode:
@@ -148,7 +148,7 @@ def test_a_file_socket_that_anybody_may_write_to_is_not_private(tmp_path: Path) 
 
 
 def _split(service: Service) -> tuple[list[NetworkSocket], list[NetworkSocket]]:
-    """The doors, and all else that the service waits at."""
+    """The doors, and all other sockets of the service."""
     found = find_network_sockets(find_pids(service))
     doors = [s for s in found if s.port in service.ports and s.protocol == "tcp"]
     return doors, [s for s in found if s not in doors]
@@ -216,7 +216,7 @@ def test_a_stranger_at_an_open_door_learns_of_life_alone(opened: Service, elsewh
 
 
 @needs_networks
-def test_whoever_has_the_token_is_answered_at_the_same_doors(opened: Service, elsewhere: Elsewhere) -> None:
+def test_a_caller_with_the_token_is_answered_at_the_same_doors(opened: Service, elsewhere: Elsewhere) -> None:
     answers = _ask(elsewhere, opened, opened.token)
     refused = {asked for asked, (status, _) in answers["rest"].items() if status in {401, 403}}
     assert refused == set()
@@ -250,7 +250,7 @@ def _ask_ray(port: str, **variables: str) -> str:
     return str(json.loads(done.stdout))
 
 
-def test_ray_lets_in_whoever_has_its_token_and_nobody_else_even_here(service: Service) -> None:
+def test_ray_lets_in_callers_with_its_token_alone_even_here(service: Service) -> None:
     port, token_path = _find_ray(service)
     assert "AuthenticationError" in _ask_ray(port, RAY_AUTH_MODE="disabled")
     assert "AuthenticationError" in _ask_ray(port, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="x" * 43)
@@ -259,9 +259,9 @@ def test_ray_lets_in_whoever_has_its_token_and_nobody_else_even_here(service: Se
 
 def test_no_process_and_no_log_shows_a_secret(service: Service) -> None:
     _, token_path = _find_ray(service)
-    told = [Path("/proc", str(pid), "cmdline").read_bytes() for pid in find_pids(service)]
+    seen = [Path("/proc", str(pid), "cmdline").read_bytes() for pid in find_pids(service)]
     logs = [path for path in Path(token_path).parent.rglob("*") if path.is_file() and str(path) != token_path]
-    told += [path.read_bytes() for path in (*logs, service.place.log)]
-    assert len(told) > 30
+    seen += [path.read_bytes() for path in (*logs, service.place.log)]
+    assert len(seen) > 30
     for secret in (Path(token_path).read_text(), service.token):
-        assert not any(secret.encode() in text for text in told)
+        assert not any(secret.encode() in text for text in seen)

@@ -78,19 +78,6 @@ def test_things_are_counted() -> None:
     assert wording.plural(1_234, "row") == "1,234 rows"
 
 
-def test_invisible_characters_are_escaped() -> None:
-    assert wording.printable("a é 東 <b>") == "a é 東 <b>"
-    assert wording.printable("\n\0\u202e\ud800") == r"\n\x00\u202e\ud800"
-
-
-@given(st.text(st.characters()))
-@PROPERTY
-def test_any_text_becomes_printable_and_encodable(text: str) -> None:
-    shown = wording.printable(text)
-    assert shown.isprintable()
-    shown.encode()
-
-
 def test_long_text_is_shortened() -> None:
     assert wording.shorten("abcde", 5) == "abcde"
     assert wording.shorten("abcdef", 5) == "abcd…"

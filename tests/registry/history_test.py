@@ -45,6 +45,10 @@ def old(registered: Registry, workspace: Workspace, releases: list[Release]) -> 
     ]
     for revision, record in enumerate(records, start=1):
         registered.client.set_registered_model_tag(MODEL, f"move.{revision:06d}", record)
+    # Of before there was a ledger: the traffic file alone proves them.
+    (workspace.home.store / "ledger" / f"{MODEL}.json").unlink()
+    champion = Served(digest=first[1].digest, semantic_version="1.0.0")
+    registered.store.write_traffic(Traffic(model=MODEL, revision=3, champion=champion))
     examine(registered, workspace.home.candidates, mend=True)
     return registered
 
@@ -99,7 +103,9 @@ def test_a_record_is_read_as_it_was_written(old: Registry) -> None:
 def test_what_is_no_record_is_named(old: Registry, whole: str, damaged: str, words: str) -> None:
     old.challenge(MODEL, "1.1.0", 0.3, _WHY)
     name, value = old.list_moves(MODEL)[-1].tag
-    old.client.set_registered_model_tag(MODEL, name, value.replace(whole, damaged, 1))
+    ledger = old.store.read_ledger(MODEL)
+    moves = {**ledger.moves, name: value.replace(whole, damaged, 1)}
+    old.store.write_ledger(MODEL, ledger.model_copy(update={"moves": moves}))
     with pytest.raises(ServiceError, match=rf"(?s)move\.000004 of delays is not a record of a move.*{words}"):
         old.list_moves(MODEL)
 

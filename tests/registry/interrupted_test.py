@@ -63,7 +63,8 @@ def _ends_before(registry: Registry, last: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in _OF_DATABASE:
             patch.setattr(registry.client, name, ending(getattr(registry.client, name)))
-        patch.setattr(registry.store, "write_traffic", ending(registry.store.write_traffic))
+        for name in ("write_ledger", "write_traffic"):
+            patch.setattr(registry.store, name, ending(getattr(registry.store, name)))
         yield
 
 
@@ -99,9 +100,9 @@ def test_the_doctor_ends_what_was_recorded_and_nothing_else(busy: Workspace, pla
         assert examine(registry, place.home.candidates) == []
         assert registry.store.read_traffic(MODEL) == recorded[-1].traffic
         assert registry.list_moves(MODEL) == recorded
-    # The record, the traffic file, and each alias that moved; a weight has no alias.
-    assert moments == {"challenge with another weight": 2, "promote the challenger": 4, "promote the shadow": 4}.get(
-        name, 3
+    # The record in the ledger and in MLflow, the traffic file, and each alias that moved; a weight has no alias.
+    assert moments == {"challenge with another weight": 3, "promote the challenger": 5, "promote the shadow": 5}.get(
+        name, 4
     )
 
 
@@ -128,4 +129,4 @@ def test_rolling_back_to_the_challenger_is_ended_too(busy: Workspace, place: Wor
         assert examine(interrupted, place.home.candidates) == []
         champion = interrupted.store.read_traffic(MODEL).champion.semantic_version
         assert champion == ("1.0.0" if last > 1 else "1.2.0")
-    assert moments == 4
+    assert moments == 5

@@ -121,13 +121,13 @@ def test_an_absent_manifest_is_refused(folder: Path) -> None:
 
 def test_a_file_that_is_no_part_of_it_is_refused(folder: Path) -> None:
     (folder / "extra.py").write_bytes(b"")
-    with pytest.raises(ReleaseError, match=r"extra\.py .* its sha256 is e3b0c442.*, the manifest says not part"):
+    with pytest.raises(ReleaseError, match=r"extra\.py .*: the manifest names no such file"):
         read_release(folder)
 
 
 def test_what_is_no_file_is_refused(folder: Path) -> None:
     (folder / "extra").mkdir()
-    with pytest.raises(ReleaseError, match=f"{re.escape(str(folder / 'extra'))} cannot be read"):
+    with pytest.raises(ReleaseError, match=f"{re.escape(str(folder / 'extra'))} .*: the manifest names no such file"):
         read_release(folder)
 
 

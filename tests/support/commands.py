@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 _TIMEOUT_S: Final = 300.0
@@ -15,21 +16,26 @@ def environment() -> Mapping[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
-def run(app: str, *arguments: object, timeout_s: float = _TIMEOUT_S) -> "subprocess.CompletedProcess[str]":
+def run(
+    app: str, *arguments: object, timeout_s: float = _TIMEOUT_S, cwd: Path | None = None
+) -> "subprocess.CompletedProcess[str]":
     """Runs a command-line app and returns its exit status, standard output and standard error.
 
     Args:
         app: folder of the app below `athanor.cli`; "app" for the one of all layers.
         arguments: passed as text.
+        cwd: folder that it starts in.
     """
     module = "athanor.cli.app" if app == "app" else f"athanor.cli.{app}.app"
-    command = [sys.executable, "-m", module, *map(str, arguments)]
+    # A binary imports nothing from its working folder either.
+    command = [sys.executable, "-P", "-m", module, *map(str, arguments)]
     return subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
         env=environment(),
+        cwd=cwd,
         timeout=timeout_s,
         check=False,
     )

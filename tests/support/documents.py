@@ -4,15 +4,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
-from google.protobuf import json_format
-from google.protobuf.message_factory import GetMessageClass
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from support.protos import Toy, make_field
 
 from athanor.contract.contract import Contract
-from athanor.contract.messages import to_columns
 from athanor.contract.validation import validate
 from athanor.serving.docs.openapi import build_openapi
+from athanor.serving.formats.typed_json import RowReader
 from projects.delays.model import MODEL
 
 MAX_ROWS: Final = 3
@@ -66,9 +64,9 @@ def example_request(contract: Contract) -> dict[str, Any]:
 
 def is_right(contract: Contract, body: Any) -> bool:
     """Whether a service accepts a body: it is a request, and its rows keep the contract."""
-    try:
-        request = json_format.ParseDict(body, GetMessageClass(contract.predict.input_type)())
-    except json_format.ParseError:
+    reader, rows = RowReader(contract), body[contract.rows_field.json_name]
+    if not 1 <= len(rows) <= MAX_ROWS:
         return False
-    rows = getattr(request, contract.rows_field.name)
-    return 1 <= len(rows) <= MAX_ROWS and not validate(contract.columns, to_columns(contract.columns, rows))
+    for row in rows:
+        reader.add(row)
+    return not reader.unread and not validate(contract.columns, reader.columns())

@@ -12,6 +12,7 @@ from support.handlers import OpenHandler
 from support.serving import make_request
 from support.tensors import to_request
 
+from athanor.cluster.grpc_options import server_options
 from athanor.inspection.v1 import inspection_pb2
 from athanor.serving.doors.grpc import add_services, close_doors, open_doors
 from inference import open_inference_pb2 as oip
@@ -38,13 +39,14 @@ ALIVE: Final = (
 )
 
 _PATIENCE_S: Final = 120.0
+_MOST_BYTES: Final = 16 * 1024 * 1024
 
 
 class ServeServer:
     """A grpc.aio server with the one method that Serve's own adds: it names services that Serve must not wrap."""
 
     def __init__(self) -> None:
-        self._server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
+        self._server = grpc.aio.server(options=server_options(_MOST_BYTES))
         self.passthrough: set[str] = set()
 
     def add_passthrough_service(self, name: str) -> None:
@@ -57,7 +59,10 @@ class ServeServer:
 class GrpcServer:
     """A running server, and a channel to it. Its doors are closed until a test opens them."""
 
-    def __init__(self, channel: grpc.Channel, loop: asyncio.AbstractEventLoop, passthrough: set[str]) -> None:
+    def __init__(
+        self, port: int, channel: grpc.Channel, loop: asyncio.AbstractEventLoop, passthrough: set[str]
+    ) -> None:
+        self.port = port
         self.channel = channel
         self.passthrough = passthrough
         self._loop = loop
@@ -104,7 +109,7 @@ def serve_grpc() -> Iterator[GrpcServer]:
         assert ready.wait(_PATIENCE_S)
         loop, port, passthrough = parts
         with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.max_receive_message_length", -1)]) as channel:
-            yield GrpcServer(channel, loop, passthrough)
+            yield GrpcServer(port, channel, loop, passthrough)
     finally:
         stop.set()
         thread.join()

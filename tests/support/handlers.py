@@ -1,6 +1,6 @@
 """A request handler with all its real parts, for doors in the same process."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +26,26 @@ class OpenHandler:
     """A handler that takes requests.
 
     Attributes:
-        token, admin: of the scopes `predict` and `admin`; not needed where the handler lets everyone in.
+        tokens: one of each scope; not needed where the handler lets everyone in.
     """
 
     handler: RequestHandler
     settings: ServingSettings
-    token: str
-    admin: str
+    tokens: Mapping[Scope, str]
+
+    @property
+    def tokens_path(self) -> Path:
+        return ServicePaths.of(self.settings).tokens
+
+    @property
+    def token(self) -> str:
+        """Of scope `predict`."""
+        return self.tokens[Scope.PREDICT]
+
+    @property
+    def admin(self) -> str:
+        """Of scope `admin`."""
+        return self.tokens[Scope.ADMIN]
 
     @property
     def batcher(self) -> Batcher:
@@ -57,11 +70,11 @@ def open_handler(core: Core, folder: Path, insecure: bool = True, **settings: ob
     made = make_settings(project=MODEL.name, store=folder / "store", folder=folder, insecure=insecure, **settings)
     place = ServicePaths.of(made)
     folder.mkdir(parents=True, exist_ok=True)
-    token, admin = (make_token(place.tokens, scope.value, scope) for scope in (Scope.PREDICT, Scope.ADMIN))
+    made_tokens = {scope: make_token(place.tokens, scope.value, scope) for scope in Scope}
     telemetry = Telemetry(made, core.contract)
     batcher, shadow = Batcher(core, made.max_in_flight), Shadow(core, telemetry.shadow_dropped)
     tokens = None if insecure else Authenticator(place.tokens)
-    opened = OpenHandler(RequestHandler(core, batcher, shadow, tokens, telemetry, made), made, token, admin)
+    opened = OpenHandler(RequestHandler(core, batcher, shadow, tokens, telemetry, made), made, made_tokens)
     try:
         yield opened
     finally:

@@ -5,19 +5,24 @@ from typing import Any, Final
 
 import pytest
 from support.flights import make_columns
+from support.reading import finish
 from support.tensors import to_json
 
 from athanor.errors import InvalidRequestError
 from athanor.serving.answering.core import Core
-from athanor.serving.formats.inference_json import JSON_LENGTH, parse, to_body, to_question
+from athanor.serving.formats.inference_json import JSON_LENGTH, InferenceRequest, read, to_body
 
 TENSORS: Final = to_json(make_columns(2))["inputs"]
 
 
+def parse(core: Core, body: bytes, json_length: str | None = None) -> InferenceRequest:
+    return finish(read(core, body, json_length, "", ""))
+
+
 def infer(core: Core, body: bytes, json_length: str | None = None) -> tuple[dict[str, Any], bytes]:
     """The JSON of an answer, and the bytes after it."""
-    request = parse(body, json_length)
-    content, headers = to_body(core, core.answer(to_question(core, request, "", "")), request, "my request")
+    request = parse(core, body, json_length)
+    content, headers = to_body(core, core.answer(request.question), request, "my request")
     length = int(headers.get(JSON_LENGTH, len(content)))
     return json.loads(content[:length]), content[length:]
 
@@ -25,7 +30,7 @@ def infer(core: Core, body: bytes, json_length: str | None = None) -> tuple[dict
 def refuse(core: Core, body: bytes, json_length: str | None = None) -> InvalidRequestError:
     """Sends a bad request, and checks that the core still answers others."""
     with pytest.raises(InvalidRequestError) as caught:
-        core.answer(to_question(core, parse(body, json_length), "", ""))
+        core.answer(parse(core, body, json_length).question)
     assert infer(core, json.dumps(to_json(make_columns(1))).encode())
     return caught.value
 

@@ -25,6 +25,7 @@ from support.snapshots import commit_columns
 
 from athanor.cli.shared.clusters import start_ray
 from athanor.home import Home
+from athanor.system.code.import_path import protect_imports
 from athanor.training.recipe import Candidate, Recipe
 from athanor.training.train.release_build import TrainingOptions
 from athanor.training.train.train import train
@@ -71,6 +72,8 @@ def make_large_recipe(seed: int) -> Recipe:
 
 
 def main() -> None:
+    # As a command does.
+    protect_imports()
     home, engine, jobs, cluster = Home(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3]), sys.argv[4:]
     snapshot, _ = commit_columns(MODEL.contract, make_columns(3_000), home.datasets)
     recipe = make_large_recipe(int(os.environ.get("ATHANOR_TEST_SEED", "0")))

@@ -1,6 +1,7 @@
 """Files and folders appear whole or not at all."""
 
 import os
+import resource
 import stat
 import threading
 import time
@@ -179,3 +180,19 @@ def test_what_need_not_survive_a_power_failure_is_replaced_at_once_as_well(tmp_p
     replace_file(tmp_path / "file", b"two", durable=False)
     assert (tmp_path / "file").read_bytes() == b"two"
     assert _names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("size", [200, 200_000])
+def test_what_a_full_disk_cuts_short_leaves_the_old_content_and_is_named(tmp_path: Path, size: int) -> None:
+    """A limit of file sizes stands for the disk. Small content fails when it is flushed, and again when closed."""
+    path = tmp_path / "file"
+    replace_file(path, b"old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            replace_file(path, bytes(size))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == str(path)
+    assert (path.read_bytes(), _names(tmp_path)) == (b"old", ["file"])

@@ -23,6 +23,7 @@ STATUSES: Final[dict[type[AthanorError], Status]] = {
     errors.NotComputableError: Status("INVALID_ARGUMENT", 400),
     errors.ContractError: Status("INVALID_ARGUMENT", 400),
     errors.TooLargeError: Status("INVALID_ARGUMENT", 413),
+    errors.UnsupportedEncodingError: Status("INVALID_ARGUMENT", 415),
     errors.UnauthenticatedError: Status("UNAUTHENTICATED", 401),
     errors.PermissionDeniedError: Status("PERMISSION_DENIED", 403),
     errors.ModelNotFoundError: Status("NOT_FOUND", 404),

@@ -13,7 +13,8 @@
     │   ├── PermissionDeniedError    the token's scope does not allow the request
     │   ├── SettingsError        a setting is invalid
     │   ├── TooLargeError        a request has more rows or bytes than allowed
-    │   └── UnauthenticatedError     a request carries no valid token
+    │   ├── UnauthenticatedError     a request carries no valid token
+    │   └── UnsupportedEncodingError a request is compressed in a way that the service does not read
     ├── ConflictError            another process wrote first; nothing was committed
     ├── DeadlineExceededError    the deadline of a request passed before the answer
     ├── GateError                exit status 3: a gate failed
@@ -28,7 +29,7 @@ pickling, which Ray needs.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 
 class AthanorError(Exception):
@@ -73,12 +74,20 @@ class FieldViolation:
     description: str
 
 
+MOST_VIOLATIONS: Final = 100
+"""How many violations a service names in one refusal; it counts the others. A person reads no more at a time, and a
+million of them would make a refusal many times as large as its request."""
+
+
 class InvalidRequestError(InputError):
+    """Args: unlisted: how many violations there are beside the listed ones."""
+
     code = "INVALID_REQUEST"
 
-    def __init__(self, message: str, violations: tuple[FieldViolation, ...] = ()) -> None:
-        super().__init__(message, violations)
+    def __init__(self, message: str, violations: tuple[FieldViolation, ...] = (), unlisted: int = 0) -> None:
+        super().__init__(message, violations, unlisted)
         self.violations = violations
+        self.unlisted = unlisted
 
 
 class NotComputableError(InvalidRequestError):
@@ -113,6 +122,10 @@ class UnauthenticatedError(InputError):
     code = "UNAUTHENTICATED"
 
 
+class UnsupportedEncodingError(InputError):
+    code = "UNSUPPORTED_ENCODING"
+
+
 class ConflictError(AthanorError):
     code = "CONFLICT"
 
@@ -127,11 +140,14 @@ class GateError(AthanorError):
 
 
 class InvalidAnswerError(AthanorError):
+    """Args: unlisted: how many violations there are beside the listed ones."""
+
     code = "INVALID_ANSWER"
 
-    def __init__(self, message: str, violations: tuple[FieldViolation, ...] = ()) -> None:
-        super().__init__(message, violations)
+    def __init__(self, message: str, violations: tuple[FieldViolation, ...] = (), unlisted: int = 0) -> None:
+        super().__init__(message, violations, unlisted)
         self.violations = violations
+        self.unlisted = unlisted
 
 
 class OverloadedError(AthanorError):
@@ -156,3 +172,8 @@ RowsError: TypeAlias = InvalidRequestError | InvalidAnswerError
 
 def violations_of(error: BaseException) -> tuple[FieldViolation, ...]:
     return error.violations if isinstance(error, RowsError) else ()
+
+
+def unlisted_of(error: BaseException) -> int:
+    """How many violations there are beside `violations_of`."""
+    return error.unlisted if isinstance(error, RowsError) else 0

@@ -24,6 +24,16 @@ def find_projects(module: str) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if importlib.util.find_spec(f"projects.{name}.{module}")))
 
 
+def require_project(project: str, module: str) -> None:
+    """Raises NotFoundError if this binary carries no such project, or the project has no such module."""
+    projects = find_projects(module)
+    if project not in projects:
+        known = ", ".join(projects) or "none"
+        raise NotFoundError(
+            f"this binary carries no project {project!r} with a module {module}.py; projects that have one: {known}"
+        )
+
+
 def load(project: str, module: str, declared: type[Declared]) -> Declared:
     """Imports the value that `projects.<project>.<module>` declares under the module's name in capitals.
 
@@ -31,12 +41,7 @@ def load(project: str, module: str, declared: type[Declared]) -> Declared:
         NotFoundError: this binary carries no such project, or the project has no such module.
         ContractError: the module declares no such value.
     """
-    projects = find_projects(module)
-    if project not in projects:
-        known = ", ".join(projects) or "none"
-        raise NotFoundError(
-            f"this binary carries no project {project!r} with a module {module}.py; projects that have one: {known}"
-        )
+    require_project(project, module)
     value = getattr(importlib.import_module(f"projects.{project}.{module}"), module.upper(), None)
     if not isinstance(value, declared):
         raise ContractError(

@@ -7,6 +7,7 @@ import pytest
 from prepared.place import PREPARED
 from support import commands
 from support.processes import nothing_survives
+from support.traps import find_sprung, set_traps
 
 from athanor.data.checks.quarantine import list_quarantined
 from athanor.data.snapshots.snapshot import find_snapshot
@@ -14,8 +15,10 @@ from projects.delays.model import MODEL
 
 
 def test_both_engines_make_the_same_snapshot(tmp_path: Path) -> None:
+    traps = set_traps(tmp_path / "traps")
+    arguments = ("--engine", "ray", "--json", "--home", tmp_path / "home")
     with nothing_survives():
-        done = commands.run("data", "build", MODEL.name, "--engine", "ray", "--json", "--home", tmp_path / "home")
+        done = commands.run("data", "build", MODEL.name, *arguments, cwd=traps)
     assert done.returncode == 0, done.stderr
     by_ray = json.loads(done.stdout)
     by_pandas = find_snapshot(MODEL.name, PREPARED.datasets)
@@ -23,6 +26,7 @@ def test_both_engines_make_the_same_snapshot(tmp_path: Path) -> None:
     assert (by_ray["rejected"], by_ray["rows_in"]) == (by_pandas.rejected, by_pandas.rows_in)
     # Nothing but progress: no log of Ray's.
     assert "ray" not in done.stderr.lower().replace("raw", "")
+    assert find_sprung(traps) == []
 
 
 def test_both_engines_reject_the_same_rows_with_the_same_words(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from athanor.cli import app as composed
-from athanor.cli.shared.terminal import JsonOption, facts, make_app, run_app, show, watch
+from athanor.cli.shared.terminal import JsonOption, facts, listing, make_app, run_app, show, watch
 from athanor.errors import AthanorError, DataError, FieldViolation, GateError, InvalidRequestError, ServiceError
 from athanor.version import VERSION
 
@@ -22,6 +22,8 @@ ERRORS: Final[dict[str, Exception]] = {
     "read-only": OSError(errno.EROFS, "Read-only file system", "/home/x"),
     "denied": PermissionError(errno.EACCES, "Permission denied", "/home/x", None, "/home/y"),
     "defect": FileNotFoundError(errno.ENOENT, "No such file or directory", "/home/x"),
+    "escapes": DataError("\x1b]0;owned\x07 \x1b[2J \u202e [red]x"),
+    "leaking": ValueError("cannot reach s3://key:hunter2@bucket/x \x1b[2J"),
     "request": InvalidRequestError("1 value", (FieldViolation("rows[0].x", "MAXIMUM", "rows[0].x 9 is too much"),)),
 }
 
@@ -66,6 +68,38 @@ def test_an_error_of_the_file_system_is_words_with_a_remedy(
 ) -> None:
     assert call(app, monkeypatch, "fail", kind) == 1
     assert f"STORAGE_FAILED {words}" in capsys.readouterr().err
+
+
+def test_a_message_controls_no_terminal(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(app, monkeypatch, "fail", "escapes") == 2
+    shown = capsys.readouterr().err
+    assert r"\x1b]0;owned\x07 \x1b[2J \u202e [red]x" in shown
+    assert not {"\x07", "\u202e"} & {*shown}
+
+
+def test_a_table_and_its_title_control_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "\x1b[2J\u202e[red]"
+    for table in (facts(hostile, {hostile: hostile}), listing(hostile, (hostile,), [(hostile,)])):
+        show({}, False, lambda table=table: table)  # type: ignore[misc]
+        shown = capsys.readouterr().out
+        assert shown.count(r"\x1b[2J\u202e[red]") == 3
+        assert not {"\x1b", "\u202e"} & {*shown}
+
+
+def test_a_defect_is_printed_without_secrets_and_escapes(
+    app: typer.Typer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["program", "fail", "leaking"])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    with pytest.raises(ValueError, match="cannot reach") as defect:
+        run_app(app)
+    sys.excepthook(defect.type, defect.value, defect.tb)
+    shown = capsys.readouterr().err
+    assert "Traceback (most recent call last)" in shown
+    assert r"cannot reach s3://***@bucket/x \x1b[2J" in shown
+    assert "hunter2" not in shown
 
 
 def test_a_defect_keeps_its_traceback(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Files are found and copied wherever they lie: paths, globs, folders, URLs."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,10 @@ def test_a_file_of_a_package_is_found_without_importing_it(tmp_path: Path) -> No
     assert (tmp_path / "memory.py").read_bytes() == Path(memory_module.__file__).read_bytes()
     with pytest.raises(NotFoundError, match="this binary does not contain the package no_such_package"):
         copy_files(in_package("no_such_package", "data.csv"), tmp_path)
+
+
+@pytest.mark.parametrize("character", "/?#@")
+def test_a_password_that_is_not_encoded_is_refused_and_not_shown(kept: Path, character: str) -> None:
+    with pytest.raises(SettingsError, match=r"s3://\*\*\*.* is ambiguous; percent-encode the user") as error:
+        DelimitedFiles(f"s3://key:hunt{character}er2@bucket/a.csv").fetch(kept, None)
+    assert not {"hunt", "er2"} & {*re.findall("hunt|er2", str(error.value))}

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from support.sources import ingest, list_names, take
 
-from athanor.data.sources.parquet import RESULT
+from athanor.data.sources.delimited import DelimitedFiles
+from athanor.data.sources.function import FunctionSource
+from athanor.data.sources.parquet import RESULT, ParquetFiles
+from athanor.data.sources.source import Source
 from athanor.data.sources.sql import SqlQuery, from_environment
 from athanor.errors import DataError, NotFoundError, SettingsError
 
@@ -182,8 +186,28 @@ def test_a_setting_that_cannot_be_is_refused_at_once(settings: dict[str, Any], w
     assert "hunter2" not in str(error.value)
 
 
-def test_a_source_does_not_show_its_database() -> None:
-    assert "hunter2" not in repr(SqlQuery("postgresql://me:hunter2@host/x", "SELECT 1"))
+@pytest.mark.parametrize("character", "/?#@")
+def test_a_password_that_is_not_encoded_is_refused_and_not_shown(character: str) -> None:
+    with pytest.raises(SettingsError, match="the database's URL is ambiguous; percent-encode the user") as error:
+        SqlQuery(f"postgresql://me:hunt{character}er2@host/x", "SELECT 1")
+    assert "hunt" not in str(error.value)
+
+
+def _read_by(password: str) -> list[pa.Table]:
+    return [pa.table({"password": [password]})]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        SqlQuery("postgresql://me:hunter2@host/x", "SELECT 1"),
+        DelimitedFiles("s3://key:hunter2@bucket/a.csv"),
+        ParquetFiles("https://host/a.parquet?sig=hunter2"),
+        FunctionSource(partial(_read_by, "hunter2")),
+    ],
+)
+def test_a_source_does_not_show_its_secrets(source: Source) -> None:
+    assert "hunter2" not in f"{source!r} {source} {[source]}"
 
 
 def test_instants_that_are_written_otherwise_are_compared_by_datetime(

@@ -12,7 +12,6 @@ from athanor.registry.care.doctor import examine
 from athanor.registry.care.findings import Finding
 from athanor.registry.history import Move
 from athanor.registry.registry import Registry
-from athanor.release.ledger import Ledger
 from athanor.release.traffic import Traffic
 
 _WHY: Final = "to see"
@@ -133,10 +132,14 @@ def _with_weight(move: Move, weight: float) -> Traffic:
 def test_a_history_that_was_rewritten_is_named_and_left_to_people(
     busy: Registry, workspace: Workspace, revision: int, rewrite: Callable[[Move], dict[str, Any]], words: str
 ) -> None:
-    move = busy.list_moves(MODEL)[revision - 1]
-    busy.client.set_registered_model_tag(MODEL, *replace(move, **rewrite(move)).tag)
-    # From before there was a ledger, which would say what it was.
-    busy.store.write_ledger(MODEL, Ledger())
+    moves = busy.list_moves(MODEL)
+    moves[revision - 1] = replace(moves[revision - 1], **rewrite(moves[revision - 1]))
+    # From before there was a chain, which would have shown it.
+    records = dict(replace(move, previous=None).tag for move in moves)
+    ledger = busy.store.read_ledger(MODEL)
+    busy.store.write_ledger(MODEL, ledger.model_copy(update={"moves": records}))
+    # MLflow gets the records of the ledger.
+    _examine(busy, workspace, mend=True)
     found, *_ = _examine(busy, workspace, mend=True)
     assert words in found.what
     assert (found.is_mended, found.remedy) == (False, "")

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,9 @@ from support.registries import MODEL, Workspace
 from athanor.errors import ReleaseError
 from athanor.registry.care.doctor import examine
 from athanor.registry.care.findings import Finding
+from athanor.registry.history import digest_record, make_source
 from athanor.registry.registry import Registry
+from athanor.release.traffic import Served
 
 _WHY: Final = "to see"
 
@@ -49,6 +52,22 @@ def _set_stage(registry: Registry) -> None:
 def _edit_record(registry: Registry) -> None:
     name, content = registry.list_moves(MODEL)[1].tag
     registry.client.set_registered_model_tag(MODEL, name, content.replace(_WHY, "another reason"))
+
+
+def _forge_move(registry: Registry) -> None:
+    """As `rollback` would have written it, chained and all."""
+    last, first = registry.list_moves(MODEL)[-1], registry.find_version(MODEL, "1.0.0")
+    traffic = last.traffic.model_copy(
+        update={"revision": 4, "champion": Served(digest=first.digest, semantic_version="1.0.0")}
+    )
+    forged = replace(last, revision=4, digest=first.digest, traffic=traffic, previous=digest_record(last.tag[1]))
+    registry.client.set_registered_model_tag(MODEL, *forged.tag)
+
+
+def _forge_version(registry: Registry) -> None:
+    registry.client.create_model_version(
+        MODEL, make_source(MODEL, "f" * 64), tags={"semantic_version": "9.9.9", "digest": "f" * 64}
+    )
 
 
 _CHANGES: Final[dict[str, tuple[Callable[[Registry], object], str]]] = {
@@ -99,12 +118,14 @@ _CHANGES: Final[dict[str, tuple[Callable[[Registry], object], str]]] = {
     ),
     "move deleted": (
         lambda r: r.client.delete_registered_model_tag(MODEL, "move.000001"),
-        "the record move.000001 was deleted in MLflow",
+        "the record move.000001 is missing in MLflow",
     ),
     "move made up": (
         lambda r: r.client.set_registered_model_tag(MODEL, "move.000004", "{}"),
-        "move.000004 of delays is not a record of a move",
+        "the record move.000004 is in MLflow alone: no command of Athanor wrote it",
     ),
+    "move forged": (_forge_move, "the record move.000004 is in MLflow alone"),
+    "version forged": (_forge_version, "version 4 in MLflow was created outside of Athanor"),
     "metric of the training": (
         lambda r: r.client.log_metric(_run(r), "roc_auc", 1.0),
         "training of version 1.0.1 was changed outside of Athanor: .*roc_auc",
@@ -123,6 +144,8 @@ _TOGETHER: Final = (
     ["model renamed"],
     ["unreadable move"],
     ["move made up"],
+    ["move forged", "champion"],
+    ["version forged"],
     ["version created", "number", "champion", "move deleted", "training deleted"],
     ["version copied", "no number", "by", "own alias", "parameter of the training"],
     ["digest", "no clean", "own tag", "challenger", "tag of the training"],

@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any, Final
 
@@ -16,6 +19,7 @@ import pytest
 from support.commands import environment
 from support.processes import find_descendants, list_processes, nothing_survives, wait_until
 from support.registries import MODEL, Workspace
+from support.traps import set_traps
 
 from athanor.errors import SettingsError
 from athanor.registry.care.doctor import examine
@@ -27,36 +31,54 @@ _START_S: Final = 120.0
 _END_S: Final = 60.0
 
 
+@dataclass(frozen=True)
+class _Pages:
+    """The pages, to a caller with a token."""
+
+    port: int
+    token: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.token}"} if self.token else {}
+
+
 @contextmanager
 def _running(workspace: Workspace, port: int, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-m", "athanor.cli.app", "registry", "ui"]
+    command = [sys.executable, "-P", "-m", "athanor.cli.app", "registry", "ui"]
     options = ["--home", str(workspace.path), "--port", str(port)]
-    working = workspace.path / "working"
-    working.mkdir(exist_ok=True)
-    with nothing_survives():
-        server = subprocess.Popen([*command, *options], env={**environment(), **variables}, cwd=working)
+    working = set_traps(workspace.path / "working")
+    traps = {*working.iterdir()}
+    variables = {**environment(), **variables}
+    with (
+        nothing_survives(),
+        subprocess.Popen([*command, *options], env=variables, cwd=working, stdout=subprocess.PIPE) as server,
+    ):
         try:
             yield server
         finally:
             if server.poll() is None:
                 server.terminate()
                 server.wait(_END_S)
+    # Nothing there was imported, and nothing was written.
+    assert {*working.iterdir()} == traps
 
 
-def _get(port: int, path: str) -> bytes:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=60) as answer:
+def _get(pages: _Pages, path: str) -> bytes:
+    url = f"http://127.0.0.1:{pages.port}/{path}"
+    with urllib.request.urlopen(urllib.request.Request(url, headers=pages.headers), timeout=60) as answer:
         return bytes(answer.read())
 
 
 def _answers(port: int) -> bool:
     try:
-        return _get(port, "health") == b"OK"
+        return _get(_Pages(port), "health") == b"OK"
     except OSError:
         return False
 
 
-def _ask(port: int, path: str) -> Any:
-    return json.loads(_get(port, f"api/2.0/mlflow/{path}"))
+def _ask(pages: _Pages, path: str) -> Any:
+    return json.loads(_get(pages, f"api/2.0/mlflow/{path}"))
 
 
 @pytest.fixture
@@ -76,25 +98,41 @@ def test_it_shows_what_is_registered_and_stops_without_survivors(
     registry.promote(MODEL, "1.0.0", "to see")
     with _running(workspace, port, ATHANOR_REGISTRY_URL=url) as server:
         assert wait_until(lambda: _answers(port), _START_S)
-        assert b"<title>MLflow</title>" in _get(port, "")
-        model = _ask(port, f"registered-models/get?name={MODEL}")["registered_model"]
+        pages = _read_url(server, port)
+        assert b"<title>MLflow</title>" in _get(pages, "")
+        model = _ask(pages, f"registered-models/get?name={MODEL}")["registered_model"]
         assert model["aliases"] == [{"alias": "champion", "version": "1"}]
-        run = _ask(port, f"runs/get?run_id={version.run}")["run"]
+        run = _ask(pages, f"runs/get?run_id={version.run}")["run"]
         assert run["info"]["run_name"] == f"passed: {releases[0].digest[:12]}"
-        _refuses_to_write(port, version.run)
-        _answers_in_the_classic_mode(port)
-        card = _get(port, f"get-artifact?run_uuid={version.run}&path={MODEL_CARD}")
+        _refuses_strangers(pages)
+        _refuses_to_write(pages, version.run)
+        _answers_in_the_classic_mode(pages)
+        card = _get(pages, f"get-artifact?run_uuid={version.run}&path={MODEL_CARD}")
         assert card == releases[0].files[MODEL_CARD]
         started = find_descendants(server.pid)
         assert any("tracking.pages" in process.command for process in started)
         # It may hold a password, and everybody can read command lines.
-        assert not any("hunter2" in process.command for process in started)
+        assert not any(secret in process.command for process in started for secret in ("hunter2", pages.token))
         server.send_signal(signal.SIGTERM)
         assert server.wait(_END_S) == 0
         # Right now: it has said so by returning.
         assert not started & set(list_processes())
     assert examine(registry, workspace.home.candidates) == []
-    assert list((workspace.path / "working").iterdir()) == []
+
+
+def _read_url(server: "subprocess.Popen[bytes]", port: int) -> _Pages:
+    """What the command prints first."""
+    assert server.stdout is not None
+    found = re.fullmatch(rf"http://127\.0\.0\.1:{port}/\?token=(\S{{43}})\n", server.stdout.readline().decode())
+    assert found
+    return _Pages(port, found[1])
+
+
+def _refuses_strangers(pages: _Pages) -> None:
+    for token in ("", "wrong", pages.token[:-1]):
+        for path in ("", "graphql", f"api/2.0/mlflow/registered-models/get?name={MODEL}", "static-files/x"):
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                _get(_Pages(pages.port, token), path)
 
 
 _MUTATIONS: Final[tuple[tuple[str, str, Any], ...]] = (
@@ -118,36 +156,38 @@ _MUTATIONS: Final[tuple[tuple[str, str, Any], ...]] = (
     ("GET", "graphql", {"query": "query A { __typename } mutation B { testMutation { output } }"}),
     ("POST", "graphql", [{"query": "query A { __typename }"}]),
     ("POST", "graphql/", {"query": "subscription { x }"}),
+    ("GET", "ajax-api/2.0/mlflow/gateway-proxy?gateway_path=x", {}),
+    ("GET", "ajax-api/3.0/mlflow/assistant/config", {}),
     ("TRACE", "", {}),
 )
 
 
-def _send(port: int, method: str, path: str, value: Any) -> tuple[int, Any]:
-    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+def _send(pages: _Pages, method: str, path: str, value: Any) -> tuple[int, Any]:
+    connection = HTTPConnection("127.0.0.1", pages.port, timeout=60)
     with closing(connection):
-        connection.request(method, f"/{path}", json.dumps(value), {"content-type": "application/json"})
+        connection.request(method, f"/{path}", json.dumps(value), {"content-type": "application/json", **pages.headers})
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())
 
 
-def _refuses_to_write(port: int, run: str) -> None:
+def _refuses_to_write(pages: _Pages, run: str) -> None:
     for method, path, value in _MUTATIONS:
         status, answer = _send(
-            port, method, path.replace("RUN", run), json.loads(json.dumps(value).replace("RUN", run))
+            pages, method, path.replace("RUN", run), json.loads(json.dumps(value).replace("RUN", run))
         )
         assert (status, answer["error_code"]) == (403, "PERMISSION_DENIED"), (method, path, answer)
-    experiment = _ask(port, f"experiments/get-by-name?experiment_name={MODEL}")["experiment"]["experiment_id"]
-    status, found = _send(port, "POST", "ajax-api/2.0/mlflow/runs/search", {"experiment_ids": [experiment]})
+    experiment = _ask(pages, f"experiments/get-by-name?experiment_name={MODEL}")["experiment"]["experiment_id"]
+    status, found = _send(pages, "POST", "ajax-api/2.0/mlflow/runs/search", {"experiment_ids": [experiment]})
     assert (status, run in {one["info"]["run_id"] for one in found["runs"]}) == (200, True)
     query = f'{{ mlflowGetRun(input: {{runId: "{run}"}}) {{ run {{ info {{ runName }} }} }} }}'
-    status, found = _send(port, "POST", "graphql", {"query": query})
+    status, found = _send(pages, "POST", "graphql", {"query": query})
     assert (status, found["errors"]) == (200, None)
     assert found["data"]["mlflowGetRun"]["run"]["info"]["runName"].startswith("passed: ")
 
 
-def _answers_in_the_classic_mode(port: int) -> None:
-    assert b"""setItem("mlflow.workflowType_v1", '"machine_learning"')""" in _get(port, "")
-    assert json.loads(_get(port, "ajax-api/3.0/mlflow/ui-telemetry"))["disable_ui_telemetry"] is True
+def _answers_in_the_classic_mode(pages: _Pages) -> None:
+    assert b"""setItem("mlflow.workflowType_v1", '"machine_learning"')""" in _get(pages, "")
+    assert json.loads(_get(pages, "ajax-api/3.0/mlflow/ui-telemetry"))["disable_ui_telemetry"] is True
 
 
 def _find_mlflow(server: "subprocess.Popen[bytes]") -> list[int]:
@@ -173,4 +213,4 @@ def test_a_port_that_is_taken_is_an_error(workspace: Workspace) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}: .* choose another --port"):
-            serve(settings, "127.0.0.1", port)
+            serve(settings, "127.0.0.1", port, "token")

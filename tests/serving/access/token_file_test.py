@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 from support.commands import run
+from typer.testing import CliRunner
 
+from athanor.cli.serving.tokens import app
 from athanor.errors import NotFoundError, PermissionDeniedError, SettingsError, UnauthenticatedError
 from athanor.home import local_token_path
 from athanor.serving.access.authentication import Authenticator
 from athanor.serving.access.scope import Scope
 from athanor.serving.access.token_file import (
+    keep_token,
     list_tokens,
     local_token,
     make_token,
@@ -61,7 +64,7 @@ def test_a_name_that_is_taken_is_refused(path: Path) -> None:
 
 def test_a_wrong_name_revokes_no_token(path: Path) -> None:
     make_token(path, "caller", Scope.PREDICT)
-    with pytest.raises(NotFoundError, match="no token is named colour; known tokens: caller"):
+    with pytest.raises(NotFoundError, match="no token is named 'colour'; known tokens: caller"):
         revoke_token(path, "colour")
     assert len(list_tokens(path)) == 1
 
@@ -176,4 +179,54 @@ def test_the_command_prints_a_token_alone_on_standard_output(tmp_path: Path) -> 
 def test_the_command_refuses_an_unknown_scope(tmp_path: Path) -> None:
     refused = run("serving", "token", "create", "delays", "ci", "--home", tmp_path, "--scope", "root")
     assert refused.returncode == 2
-    assert "--scope is 'root'; give predict or admin" in refused.stderr
+    assert "--scope is 'root'; give one of predict, metrics, admin" in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["create", "list", "revoke"])
+@pytest.mark.parametrize("project", ["TYPO", "../../x", "delays/../x", "delays\x1b[2J", ""])
+def test_a_project_that_no_service_would_have_is_refused(tmp_path: Path, command: str, project: str) -> None:
+    name = () if command == "list" else ("ci",)
+    home = tmp_path / "a" / "b" / "home"
+    done = CliRunner().invoke(app, [command, project, *name, "--home", str(home)])
+    assert isinstance(done.exception, NotFoundError)
+    assert f"no project {project!r} with a module model.py; projects that have one: delays" in str(done.exception)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["local", "a b", "x\x1b[31m", "../x", "\u202e", "", "a" * 65])
+def test_a_name_that_could_deceive_is_refused(tmp_path: Path, name: str) -> None:
+    done = CliRunner().invoke(app, ["create", "delays", name, "--home", str(tmp_path)])
+    assert isinstance(done.exception, SettingsError)
+    assert str(done.exception).isprintable()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("days", ["1e12", "nan", "inf", "0"])
+def test_an_expiry_beyond_the_calendar_is_refused(tmp_path: Path, days: str) -> None:
+    done = CliRunner().invoke(app, ["create", "delays", "ci", "--days", days, "--home", str(tmp_path)])
+    assert done.exit_code != 0
+    assert not isinstance(done.exception, OverflowError | ValueError)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_token_is_kept_in_a_file_and_made_once(tmp_path: Path) -> None:
+    path, plain = tokens_path(tmp_path / "service", "delays"), tmp_path / "shared" / "prometheus"
+    create = ["create", "delays", "prometheus", "--scope", "metrics", "--file", str(plain), "--home", str(tmp_path)]
+    for _ in range(2):
+        done = CliRunner().invoke(app, create)
+        assert done.exit_code == 0, done.exception
+        assert done.stdout == ""
+    (token,) = list_tokens(path)
+    assert (token.name, token.scope, stat.S_IMODE(plain.stat().st_mode)) == ("prometheus", Scope.METRICS, 0o600)
+    Authenticator(path).require(bearer(plain.read_text()), Scope.METRICS)
+    for scope in (Scope.PREDICT, Scope.ADMIN):
+        with pytest.raises(PermissionDeniedError):
+            Authenticator(path).require(bearer(plain.read_text()), scope)
+
+
+def test_a_kept_token_takes_no_name_from_one_of_another_scope(tmp_path: Path) -> None:
+    path = tokens_path(tmp_path, "delays")
+    make_token(path, "prometheus", Scope.PREDICT)
+    with pytest.raises(SettingsError, match="token prometheus has scope predict; revoke it or choose another name"):
+        keep_token(path, "prometheus", Scope.METRICS, tmp_path / "plain")
+    assert not (tmp_path / "plain").exists()

@@ -24,6 +24,8 @@ from athanor.release.manifest import Manifest
 from athanor.release.signature import make_key, sign
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
+from athanor.release.traffic_signature import sign_traffic
+from athanor.release.trust import Trust
 from athanor.serving.answering.core import Core
 from athanor.serving.formats import typed
 from delays.v1 import delays_pb2
@@ -80,7 +82,7 @@ def test_a_request_without_rows_is_refused(core: Core) -> None:
 def test_too_many_rows_are_refused_before_they_are_read(core: Core) -> None:
     predict(core, make_request(*[make_flight()] * 50))
     assert _refuse(core, *[make_flight(distance=-1)] * 51) == (
-        FieldViolation("flights", "TOO_MANY", "51 are too many; give at most 50"),
+        FieldViolation("flights", "TOO_MANY", "has more than 50 rows; give no more"),
     )
 
 
@@ -154,30 +156,37 @@ def public(key: Path) -> Path:
 
 def _sign(store: ReleaseStore, release: Release, key: Path) -> None:
     store.write_signature(MODEL.name, release.digest, sign(release, key))
+    _sign_traffic(store, key)
+
+
+def _sign_traffic(store: ReleaseStore, key: Path) -> None:
+    store.write_traffic_signature(MODEL.name, sign_traffic(store.read_traffic(MODEL.name), key))
 
 
 def test_a_signed_release_is_served_where_signatures_are_required(
     store: ReleaseStore, release: Release, key: Path, public: Path
 ) -> None:
     _sign(store, release, key)
-    response = predict(Core(MODEL, store, max_rows=1, require_signature=public), make_request(make_flight()))
+    response = predict(Core(MODEL, store, max_rows=1, trust=Trust(public)), make_request(make_flight()))
     assert response.release_digest == release.digest
 
 
 def test_an_unsigned_release_is_refused_where_signatures_are_required(
-    store: ReleaseStore, release: Release, public: Path
+    store: ReleaseStore, release: Release, key: Path, public: Path
 ) -> None:
+    _sign_traffic(store, key)
     with pytest.raises(ReleaseError, match=f"release {release.digest} of delays is not signed by key"):
-        Core(MODEL, store, max_rows=1, require_signature=public)
+        Core(MODEL, store, max_rows=1, trust=Trust(public))
 
 
 def test_a_release_signed_by_another_key_is_refused(
-    store: ReleaseStore, release: Release, public: Path, tmp_path: Path
+    store: ReleaseStore, release: Release, key: Path, public: Path, tmp_path: Path
 ) -> None:
     make_key(tmp_path / "other")
     _sign(store, release, tmp_path / "other")
+    _sign_traffic(store, key)
     with pytest.raises(ReleaseError, match=f"{release.digest} of delays is not signed by key"):
-        Core(MODEL, store, max_rows=1, require_signature=public)
+        Core(MODEL, store, max_rows=1, trust=Trust(public))
 
 
 def test_a_changed_provenance_is_refused_only_where_signatures_are_required(
@@ -193,11 +202,11 @@ def test_a_changed_provenance_is_refused_only_where_signatures_are_required(
     with pytest.raises(
         ReleaseError, match=f"signature of release {release.digest} .* It was changed or made again since"
     ):
-        Core(MODEL, store, max_rows=1, require_signature=public)
+        Core(MODEL, store, max_rows=1, trust=Trust(public))
 
 
 def test_a_graph_is_not_loaded_before_its_signature_is_verified(
-    store: ReleaseStore, tmp_path: Path, public: Path
+    store: ReleaseStore, tmp_path: Path, key: Path, public: Path
 ) -> None:
     """Until then a graph is untrusted input: nothing may parse it."""
     broken = make_release(tmp_path / "candidates", make_files(model=b"no graph"))
@@ -207,13 +216,14 @@ def test_a_graph_is_not_loaded_before_its_signature_is_verified(
     )
     with pytest.raises(ReleaseError, match="cannot be run"):
         Core(MODEL, store, max_rows=1)
-    with pytest.raises(ReleaseError, match="is not signed by key"):
-        Core(MODEL, store, max_rows=1, require_signature=public)
+    _sign_traffic(store, key)
+    with pytest.raises(ReleaseError, match=f"release {broken.digest} of delays is not signed by key"):
+        Core(MODEL, store, max_rows=1, trust=Trust(public))
 
 
 def test_an_unreadable_public_key_is_named(store: ReleaseStore, release: Release, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"absent\.pub cannot be read as a public key"):
-        Core(MODEL, store, max_rows=1, require_signature=tmp_path / "absent.pub")
+        Core(MODEL, store, max_rows=1, trust=Trust(tmp_path / "absent.pub"))
 
 
 def test_it_serves_from_a_store_at_a_url(release: Release, store: ReleaseStore) -> None:

@@ -17,6 +17,8 @@ from athanor.errors import AthanorError
 from athanor.release.files import GRAPH
 from athanor.release.signature import make_key, sign
 from athanor.release.traffic import Served, Traffic
+from athanor.release.traffic_signature import sign_traffic
+from athanor.release.trust import Trust
 from athanor.serving.answering import follower as follower_module
 from athanor.serving.answering.core import Answer, Core
 from athanor.serving.answering.follower import Follower
@@ -33,9 +35,9 @@ def following(stage: Stage) -> Iterator[Any]:
 
 
 @contextmanager
-def _follow(stage: Stage, public_key: Path | None = None) -> Iterator[tuple[Core, Follower, Listener, CountingStore]]:
+def _follow(stage: Stage, trust: Trust | None = None) -> Iterator[tuple[Core, Follower, Listener, CountingStore]]:
     core, listener, store = stage.core(), Listener(), CountingStore(stage.store.location)
-    follower = Follower(core, store, public_key, 0.005, listener.on_loaded, listener.on_failed)
+    follower = Follower(core, store, trust, 0.005, listener.on_loaded, listener.on_failed)
     try:
         yield core, follower, listener, store
     finally:
@@ -140,17 +142,35 @@ def test_a_release_that_does_not_fit_the_code_leaves_the_old_one(
     assert _versions(core) == {"champion": "1.0.0"}
 
 
-def test_an_unsigned_release_is_not_followed_where_signatures_are_required(stage: Stage, tmp_path: Path) -> None:
-    make_key(tmp_path / "key")
+def test_only_signed_and_later_traffic_is_followed_where_signatures_are_required(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower_module, "_RETRY_S", 0.01)
+    key, store = tmp_path / "key", stage.store
+    make_key(key)
+
+    def sign_now(traffic: Traffic) -> Traffic:
+        store.write_traffic_signature(MODEL.name, sign_traffic(traffic, key))
+        return traffic
+
     stage.direct(FIRST)
-    with _follow(stage, tmp_path / "key.pub") as (core, _, listener, _):
-        stage.direct(SECOND)
+    with _follow(stage, Trust(tmp_path / "key.pub", tmp_path / "served.json")) as (core, _, listener, _):
+        unsigned = stage.direct(SECOND)
         listener.wait(failed=1)
-        assert "is not signed by key" in str(listener.failed[0])
-        signed = stage.releases[THIRD]
-        stage.store.write_signature(MODEL.name, signed.digest, sign(signed, tmp_path / "key"))
-        stage.direct(THIRD)
+        assert "traffic revision 2 of delays is not signed by key" in str(listener.failed[0])
+        sign_now(unsigned)
+        listener.wait(failed=2)
+        assert f"release {stage.releases[SECOND].digest} of delays is not signed by key" in str(listener.failed[1])
+        for middle in (SECOND, THIRD):
+            signed = stage.releases[middle]
+            store.write_signature(MODEL.name, signed.digest, sign(signed, key))
         listener.wait(loaded=1)
+        sign_now(stage.direct(THIRD))
+        listener.wait(loaded=2)
+        store.write_traffic(sign_now(unsigned))
+        # Others may come before it, while traffic is written and not signed yet.
+        expected = "revision 2 of delays is refused: this service has served revision 3"
+        assert wait_until(lambda: any(expected in str(error) for error in listener.failed), 60)
         assert _versions(core) == {"champion": "3.0.0"}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from support.failing import make_core, make_dividing_graph, make_strict_graph
 from support.flights import make_flight
+from support.reading import finish
 from support.serving import ask, watch_champion
 from support.tensors import to_request
 
@@ -83,7 +84,9 @@ def test_the_error_names_rows_and_columns(strict: Core, count: int) -> None:
 def test_the_error_names_the_value_as_its_door_does(strict: Core) -> None:
     columns = strict._read([ask(strict, make_flight(), make_flight(carrier=_NEW))])
     request = to_request(dict(columns), raw=True)
-    (error,) = strict.answer_together([inference_messages.to_question(strict, request, "")])
+    (error,) = strict.answer_together(
+        [finish(inference_messages.read(strict, request.SerializeToString(), "")).question]
+    )
     assert isinstance(error, NotComputableError)
     assert [v.field for v in error.violations] == ["inputs.carrier[1]"]
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.flights import make_columns, make_flight
 from support.properties import PROPERTY
+from support.reading import finish
 from support.serving import FIRST, SECOND, THIRD, Stage, ask
 from support.tensors import to_request
 
@@ -54,7 +55,7 @@ def _ask_by_tensors(core: Core, seed: int, count: int, version: str, sticky_key:
     if bad:
         columns["distance"][seed % count] = -1
     request = to_request(columns, raw=bool(seed % 2), model_version=version)
-    return inference_messages.to_question(core, request, sticky_key)
+    return finish(inference_messages.read(core, request.SerializeToString(), sticky_key)).question
 
 
 @st.composite

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from support.flights import make_columns, make_flight
+from support.reading import finish
 from support.releases import expected_probability, make_graph
 from support.serving import FIRST, SECOND, THIRD, VERSIONS, Stage, ask
 from support.tensors import to_request
@@ -26,7 +27,7 @@ def _variant(core: Core, **fields: Any) -> str:
 
 def _ask_with_key(core: Core, key: str) -> Answer:
     request = to_request(make_columns(1))
-    return core.answer(inference_messages.to_question(core, request, key))
+    return core.answer(finish(inference_messages.read(core, request.SerializeToString(), key)).question)
 
 
 def test_keys_are_spread_uniformly() -> None:

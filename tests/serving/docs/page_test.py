@@ -132,7 +132,7 @@ def test_violations_are_shown_beside_their_fields(browser: Browser, server: Smal
     visit, said = _ask(
         browser, server, tmp_path, token=TOKEN, distance="-1", carrier="ua", origin="EWR", destination=""
     )
-    assert "Invalid request: values break the contract." in said
+    assert "Invalid request: values break the contract: " in said
     beside = [text for text in _Reader(visit.dom).texts if text.startswith(("distance ", "carrier ", "destination "))]
     assert [text.split(" ")[0] for text in beside] == ["carrier", "destination", "distance"]
     assert "distance -1.0 is not allowed (MINIMUM)" in said

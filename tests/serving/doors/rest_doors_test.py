@@ -21,6 +21,7 @@ from support.tensors import to_json
 from athanor.release.files import Release
 from athanor.serving.answering.core import Core
 from athanor.serving.formats.inference_json import JSON_LENGTH
+from athanor.serving.formats.problems import media_type_of
 from athanor.version import VERSION
 from projects.delays.model import MODEL
 
@@ -52,7 +53,7 @@ def _bearer(token: str) -> dict[str, str]:
 
 
 def _is_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+    assert (response.status_code, response.headers["content-type"]) == (status, media_type_of(response.url.path))
     problem: dict[str, Any] = response.json()
     assert (problem["status"], problem["code"], problem["request_id"]) == (
         status,
@@ -154,17 +155,6 @@ def test_a_request_without_a_valid_token_is_refused(guarded: RestClient, path: s
     response = guarded.request(method, path, headers=sent)
     _is_problem(response, 401, "UNAUTHENTICATED")
     assert response.headers["www-authenticate"] == "Bearer"
-
-
-@pytest.mark.parametrize("path", _GETS)
-def test_a_token_of_either_scope_opens_every_path(guarded: RestClient, path: str) -> None:
-    for token in (guarded.opened.token, guarded.opened.admin):
-        assert guarded.get(path, headers=_bearer(token)).status_code == 200
-
-
-@pytest.mark.parametrize(("path", "body"), _POSTS)
-def test_a_request_with_a_token_is_answered(guarded: RestClient, path: str, body: bytes) -> None:
-    assert guarded.post(path, content=body, headers=_bearer(guarded.opened.token)).status_code == 200
 
 
 @pytest.mark.parametrize("path", _OPEN)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.flights import make_columns
 from support.properties import PROPERTY
+from support.reading import finish
 from support.releases import expected_probability
 from support.serving import FIRST, SECOND, THIRD, Stage, ask
 from support.tensors import to_request
@@ -17,11 +18,11 @@ from athanor.contract.columns import Kind
 from athanor.contract.messages import to_messages
 from athanor.errors import FieldViolation, InvalidRequestError, ModelNotFoundError
 from athanor.release.files import Release
-from athanor.serving.answering.core import Core
+from athanor.serving.answering.core import Core, Question
 from athanor.serving.formats.inference import describe, is_ready
 from athanor.serving.formats.inference_messages import (
+    read,
     to_model_metadata,
-    to_question,
     to_response,
     to_server_metadata,
 )
@@ -34,14 +35,19 @@ _COLUMNS: Final = MODEL.contract.columns
 _NAMES: Final = [column.name for column in _COLUMNS]
 
 
+def _ask(core: Core, request: ModelInferRequest) -> Question:
+    return finish(read(core, request.SerializeToString(), "")).question
+
+
 def _refuse(core: Core, request: ModelInferRequest) -> tuple[FieldViolation, ...]:
     with pytest.raises(InvalidRequestError) as caught:
-        core.answer(to_question(core, request, ""))
+        core.answer(_ask(core, request))
     return caught.value.violations
 
 
 def _infer(core: Core, request: ModelInferRequest) -> ModelInferResponse:
-    return to_response(core, core.answer(to_question(core, request, "")), request, "my request")
+    read_ = finish(read(core, request.SerializeToString(), ""))
+    return to_response(core, core.answer(read_.question), read_, "my request")
 
 
 @pytest.mark.parametrize("raw", [False, True])
@@ -72,7 +78,7 @@ def test_without_an_id_the_answer_has_the_request_id(core: Core) -> None:
 def test_columns_keep_their_values_and_equal_those_of_messages(seed: int, count: int, raw: bool) -> None:
     core = _reading_core()
     columns = make_columns(count, seed)
-    by_tensors = to_question(core, to_request(columns, raw), "").columns
+    by_tensors = _ask(core, to_request(columns, raw)).columns
     flights = to_messages(_COLUMNS, columns, delays_pb2.Flight)
     by_messages = core._read([ask(core, *flights)])
     assert by_tensors is not None
@@ -104,7 +110,7 @@ def test_invalid_values_are_read_as_those_of_messages(data: st.DataObject, raw: 
             texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
             columns[column.name] = np.array(data.draw(st.lists(texts, min_size=count, max_size=count)), dtype=object)
     core = _reading_core()
-    by_tensors = to_question(core, to_request(columns, raw), "").columns
+    by_tensors = _ask(core, to_request(columns, raw)).columns
     by_messages = core._read([ask(core, *to_messages(_COLUMNS, columns, delays_pb2.Flight))])
     assert by_tensors is not None
     for name in _NAMES:
@@ -229,7 +235,7 @@ def test_another_model_or_version_is_not_found(core: Core, fields: dict[str, Any
     request = to_request(make_columns(1))
     request.MergeFrom(ModelInferRequest(**fields))
     with pytest.raises(ModelNotFoundError):
-        core.answer(to_question(core, request, ""))
+        core.answer(_ask(core, request))
 
 
 def test_typed_contents_and_messages_are_answered_alike(core: Core) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 from support.flights import make_flight
+from support.reading import finish
 from support.releases import expected_probability
 from support.serving import FIRST, SECOND, THIRD, Stage, make_request, predict
 
@@ -14,7 +15,7 @@ from athanor.features.features import FeatureArrays
 from athanor.inspection.v1 import inspection_pb2
 from athanor.release.files import Release
 from athanor.serving.answering.core import Answer, Core
-from athanor.serving.formats.inspection import Inspection, inspect, to_json, to_message, to_question
+from athanor.serving.formats.inspection import Inspection, inspect, read, to_json, to_message
 from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
 
@@ -38,7 +39,7 @@ _HOSTILE: Final = Inspection(
 def _ask(core: Core, *flights: delays_pb2.Flight, **asked: Any) -> Inspection:
     request = delays_pb2.PredictRequest(flights=flights).SerializeToString()
     question = inspection_pb2.ComputeFeaturesRequest(**{"request": request, **asked})
-    return inspect(core, core.answer(to_question(core, question)), "my request")
+    return inspect(core, core.answer(finish(read(core, question.SerializeToString()))), "my request")
 
 
 def _bits(values: object) -> list[list[int]]:
@@ -47,7 +48,7 @@ def _bits(values: object) -> list[list[int]]:
 
 
 def test_a_message_holds_every_value_bit_for_bit() -> None:
-    message = inspection_pb2.ComputeFeaturesResponse.FromString(to_message(_HOSTILE).SerializeToString())
+    message = inspection_pb2.ComputeFeaturesResponse.FromString(finish(to_message(_HOSTILE)).SerializeToString())
     assert _bits([row.numeric for row in message.rows]) == _bits(_HOSTILE.features.numeric)
     assert [list(row.categorical) for row in message.rows] == [["red"], [""], ["飛\x00"]]
     assert [row.probability for row in message.rows] == [0.1, 0.0, 1.0]
@@ -58,7 +59,7 @@ def test_a_message_holds_every_value_bit_for_bit() -> None:
 
 
 def test_json_holds_every_value_bit_for_bit() -> None:
-    answer = json.loads(json.dumps(to_json(_HOSTILE), allow_nan=False))
+    answer = json.loads(finish(to_json(_HOSTILE)))
     features = [row["features"] for row in answer["rows"]]
     assert [[row["amount"], row["count"]] for row in features[1:]] == [
         [None, "Infinity"],
@@ -119,11 +120,13 @@ def test_the_named_variant_answers(stage: Stage, version: str, variant: str, mid
 def test_rows_of_a_batch_with_others_are_shown_alone(core: Core) -> None:
     asked = [[100.0], [200.0, 300.0], [400.0]]
     questions = [
-        to_question(
-            core,
-            inspection_pb2.ComputeFeaturesRequest(
-                request=make_request(*(make_flight(distance=d) for d in distances)).SerializeToString()
-            ),
+        finish(
+            read(
+                core,
+                inspection_pb2.ComputeFeaturesRequest(
+                    request=make_request(*(make_flight(distance=d) for d in distances)).SerializeToString()
+                ).SerializeToString(),
+            )
         )
         for distances in asked
     ]

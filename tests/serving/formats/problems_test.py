@@ -25,13 +25,14 @@ from athanor.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
-from athanor.serving.formats.problems import to_grpc_code, to_http_status, to_problem, to_rpc_status
+from athanor.serving.formats.problems import media_type_of, to_grpc_code, to_http_status, to_problem, to_rpc_status
 
 _VIOLATIONS = (
     FieldViolation("flights[0].distance", "MINIMUM", "-1.0 is not allowed"),
     FieldViolation("flights[0].origin", "REQUIRED", "is required"),
 )
 _ERROR = InvalidRequestError("2 values break the contract", _VIOLATIONS)
+_MESSAGE = "2 values break the contract: flights[0].distance -1.0 is not allowed; flights[0].origin is required"
 
 
 def _find_kinds(kind: type[AthanorError]) -> Iterator[type[AthanorError]]:
@@ -71,8 +72,9 @@ def test_every_error_has_a_code_and_a_status_that_agree(kind: type[AthanorError]
         grpc.StatusCode.PERMISSION_DENIED: 403,
         grpc.StatusCode.UNAUTHENTICATED: 401,
     }
-    # HTTP has a number of its own for what is too large; gRPC means another thing by "exhausted": ask again later.
-    assert agreeing[code] == status or status == 413
+    # HTTP has numbers of its own for what is too large, for which gRPC's "exhausted" would mean to retry, and for
+    # encodings.
+    assert agreeing[code] == status or status in (413, 415)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_each_error_has_the_status_of_its_side(kind: type[AthanorError], status:
 
 def test_grpc_names_the_reason_and_every_violation() -> None:
     status = to_rpc_status(_ERROR)
-    assert (status.code, status.message) == (grpc.StatusCode.INVALID_ARGUMENT.value[0], "2 values break the contract")
+    assert (status.code, status.message) == (grpc.StatusCode.INVALID_ARGUMENT.value[0], _MESSAGE)
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     assert (info.reason, info.domain) == ("INVALID_REQUEST", "athanor")
@@ -131,8 +133,10 @@ def test_more_violations_than_fit_are_cut_and_counted(letter: str, count: int) -
     status = to_rpc_status(InvalidRequestError(f"{count} values break the contract", violations))
     named = len(_bad_request(status).field_violations)
     assert 0 < named <= count
-    assert ("; the details name the first" in status.message) is (named < count)
-    assert named == count or status.message.endswith(f" {named}")
+    assert status.message.startswith(f"{count} values break the contract: flights[0].carrier {letter}")
+    # Of the message, the first three at most; the details name others.
+    assert ("; and " in status.message) is (count > 1)
+    assert count == 1 or 1 <= count - int(status.message.rpartition("; and ")[2].split()[0].replace(",", "")) <= 3
     assert _metadata_bytes(status) < 8_000
 
 
@@ -152,8 +156,8 @@ def test_rest_answers_problem_details() -> None:
         "type": "urn:athanor:error:INVALID_REQUEST",
         "title": "Invalid request",
         "status": 400,
-        "detail": "2 values break the contract",
-        "error": "2 values break the contract",
+        "detail": _MESSAGE,
+        "error": _MESSAGE,
         "code": "INVALID_REQUEST",
         "request_id": "my request",
         "violations": [
@@ -167,10 +171,26 @@ def test_rest_answers_problem_details() -> None:
     }
 
 
-def test_rest_names_every_violation_however_many() -> None:
-    many = InvalidRequestError("too many to count", _VIOLATIONS * 5_000)
-    assert len(to_problem(many, "id")["violations"]) == 10_000
-    assert "violations" not in to_problem(NotFoundError("gone"), "id")
+def test_rest_says_how_many_violations_are_not_listed() -> None:
+    many = InvalidRequestError("too many to list", _VIOLATIONS, 9_998)
+    problem = to_problem(many, "id")
+    assert (len(problem["violations"]), problem["unlisted_violations"]) == (2, 9_998)
+    assert problem["detail"].endswith("flights[0].origin is required; and 9,998 more")
+    assert to_rpc_status(many).message == problem["detail"]
+    assert not {"violations", "unlisted_violations"} & to_problem(NotFoundError("gone"), "id").keys()
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/v2", "application/json"),
+        ("/v2/models/delays/infer", "application/json"),
+        ("/v1/models/delays:predict", "application/problem+json"),
+        ("/v20", "application/problem+json"),
+    ],
+)
+def test_clients_of_the_open_inference_protocol_get_json(path: str, media_type: str) -> None:
+    assert media_type_of(path) == media_type
 
 
 def test_grpc_and_rest_describe_violations_alike() -> None:

@@ -10,24 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.properties import PROPERTY
 from support.protos import Toy, make_field
+from support.reading import finish
 from support.tensors import pack
 
 from athanor.contract.columns import Columns, Kind
+from athanor.contract.contract import Contract
 from athanor.contract.messages import OUT_OF_RANGE_US
 from athanor.contract.validation import Rule, validate
 from athanor.errors import FieldViolation, InvalidRequestError
 from athanor.serving.formats.tensors import (
     BYTES,
     DTYPES,
+    ColumnReader,
     MalformedTensorError,
     Tensor,
-    count_rows,
     datatype_of,
     join_bytes,
+    locate,
     read_raw,
     shape_of,
     split_bytes,
-    to_columns,
 )
 from projects.delays.model import MODEL
 
@@ -38,6 +40,16 @@ _WHOLE: Final = [name for name in DTYPES if "INT" in name]
 def _tensor(name: str, datatype: str, values: Sequence[Any], shape: tuple[int, ...] | None = None) -> Tensor:
     read = list(values) if datatype == BYTES else np.array(values, dtype=DTYPES.get(datatype))
     return Tensor(name, datatype, (len(values),) if shape is None else shape, read)
+
+
+def to_columns(contract: Contract, tensors: Sequence[Tensor]) -> Columns:
+    reader = ColumnReader(contract, lambda count: None)
+    for tensor in tensors:
+        finish(reader.add(tensor))
+    columns = reader.columns()
+    if reader.unread:
+        raise InvalidRequestError("values cannot be read", tuple(reader.unread.violations(locate)))
+    return columns
 
 
 def _read(*tensors: Tensor) -> Columns:
@@ -171,13 +183,14 @@ def test_a_column_without_a_tensor_is_missing_in_every_row() -> None:
 
 
 def test_no_tensors_are_no_rows() -> None:
-    assert count_rows([]) == 0
     assert all(len(array) == 0 for array in _read().values())
 
 
 def test_the_first_tensor_sets_the_number_of_rows() -> None:
-    assert count_rows([_tensor("id", "INT32", [1, 2]), _tensor("amount", "FP64", [1])]) == 2
-    assert count_rows([_tensor("id", "INT32", [1], ())]) == 0
+    counts: list[int] = []
+    reader = ColumnReader(_TOY, counts.append)
+    assert [reader.expect(shape) for shape in ((2,), (1,), ())] == [2, 2, 2]
+    assert counts == [2]
 
 
 def test_every_violation_is_named_at_once() -> None:
@@ -198,10 +211,10 @@ def test_every_violation_is_named_at_once() -> None:
         ("inputs.'amount'", "DATATYPE"),
         ("inputs.'color'", "DATATYPE"),
         ("inputs.'count'", "SHAPE"),
-        ("inputs.code[1]", "ENCODING"),
+        ("inputs.'is_new'", "CONTENTS"),
         ("inputs.at[0]", "ENCODING"),
         ("inputs.at[1]", "ENCODING"),
-        ("inputs.'is_new'", "CONTENTS"),
+        ("inputs.code[1]", "ENCODING"),
     ]
 
 

@@ -41,6 +41,9 @@ _OTHERS: Final[dict[str, Any]] = {
     "max_message_bytes": 2048,
     "max_in_flight": 512,
     "max_deadline_s": 5.0,
+    "max_connections": 512,
+    "max_connections_per_address": 256,
+    "grace_period_s": 12.0,
     "traffic_poll_s": 1.0,
     "trace_ratio": 0.5,
     "access_log_ratio": 0.5,
@@ -159,11 +162,11 @@ def test_every_setting_is_in_the_manifest(name: str) -> None:
 
 
 def test_doors_and_probes_follow_the_ports() -> None:
-    settings = _settings(http_port=8080, grpc_port=9090)
+    settings = _settings(http_port=8080, grpc_port=9090, max_connections=512, max_deadline_s=5)
     worker = _containers(make_manifest(settings, _PODS))[1]
     assert [port["containerPort"] for port in worker["ports"]] == [8080, 9090]
     assert worker["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": 8080}
-    assert worker["args"] == ["0.0.0.0", "8080", "9090"]  # noqa: S104 - what the pod binds
+    assert worker["args"] == ["0.0.0.0", "8080", "9090", "512", "1024", "5.0"]  # noqa: S104 - what the pod binds
     config = _serve_config(settings)
     assert (config["http_options"]["port"], config["grpc_options"]["port"]) == (8080, 9090)
 
@@ -211,6 +214,12 @@ def test_doors_that_no_other_pod_reaches_are_refused(host: str) -> None:
         make_manifest(_settings(host=host), _PODS)
 
 
+@pytest.mark.parametrize("host", ["::", "::1", "fd00::1"])
+def test_doors_of_ipv6_are_refused(host: str) -> None:
+    with pytest.raises(SettingsError, match=f"need an IPv4 address, not {host}; give --host"):
+        make_manifest(_settings(host=host), _PODS)
+
+
 def test_a_pod_runs_what_the_operator_asks_for() -> None:
     command = pod.ray_command("ray start --head  --dashboard-host=0.0.0.0  --block ")
     assert command == [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", *command[5:]]
@@ -237,3 +246,14 @@ def test_the_command_writes_the_same(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert output.read_text() == (_FOLDER / "rayservice.yaml").read_text()
+
+
+@pytest.mark.parametrize("grace_s", [0.0, 30.0, 99.5])
+def test_a_pod_has_time_to_answer_what_it_has_accepted(grace_s: float) -> None:
+    manifest = make_manifest(_settings(grace_period_s=grace_s), _PODS)
+    cluster = manifest["spec"]["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod_spec = group["template"]["spec"]
+        variables = {variable["name"]: variable.get("value") for variable in pod_spec["containers"][0]["env"]}
+        drain_s = float(variables["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
+        assert grace_s < drain_s < pod_spec["terminationGracePeriodSeconds"]

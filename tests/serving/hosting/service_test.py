@@ -1,13 +1,16 @@
 """The life of a service as a process, with a small process in place of Ray."""
 
 import fcntl
+import json
 import os
+import shlex
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,11 +24,14 @@ from athanor.errors import NotFoundError, ReleaseError, ServiceError, SettingsEr
 from athanor.progress import Unwatched
 from athanor.release.files import GRAPH
 from athanor.serving.hosting import service
-from athanor.serving.hosting.service import down, read_settings, run, scale, up
+from athanor.serving.hosting.running import run
+from athanor.serving.hosting.service import down, read_settings, scale, up
 from athanor.serving.replica.status import ReplicaStatus, StatusFolder
-from athanor.serving.setup.paths import ServicePaths
+from athanor.serving.setup.paths import ServicePaths, ServiceState
 from athanor.serving.setup.ports import find_free_ports
 from athanor.serving.setup.settings import ServingSettings, make_settings
+from athanor.system.atomic import replace_file
+from athanor.system.locks import acquire
 
 # A service outlives the process that started it: Python warns of that.
 pytestmark = pytest.mark.filterwarnings(r"ignore:subprocess \d+ is still running:ResourceWarning")
@@ -39,7 +45,8 @@ def settings(stage: Stage, tmp_path: Path) -> ServingSettings:
 
 def _settings(stage: Stage, folder: Path, **changed: Any) -> ServingSettings:
     first = find_free_ports(2)
-    values = {"store": stage.store.location, "folder": folder, "http_port": first, "grpc_port": first + 1}
+    ports = {"http_port": first, "grpc_port": first + 1}
+    values = {"store": stage.store.location, "folder": folder, "grace_period_s": 0.0, **ports}
     return make_settings(project="delays", **{**values, **changed})
 
 
@@ -72,6 +79,9 @@ def test_up_returns_when_the_service_answers_and_down_when_it_is_gone(
 ) -> None:
     state = up(settings, command_of(place, status), Unwatched())
     assert place.find() == state
+    owner = place.find_owner()
+    assert owner is not None
+    assert owner.pid == state.pid
     assert read_settings(place) == settings
     assert os.getpgid(state.pid) == state.pid, "it must not die with the terminal it was started from"
     with pytest.raises(SettingsError, match=r"a service of delays runs from .* already; stop it by `serve down`"):
@@ -111,6 +121,72 @@ def test_the_state_of_an_earlier_service_is_not_taken_for_a_new_one(
         up(settings, [sys.executable, "-c", ""], Unwatched())
 
 
+@pytest.fixture
+def bystander() -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that is no service."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield process
+        process.kill()
+
+
+def _write_state(place: ServicePaths, pid: int) -> None:
+    place.folder.mkdir(parents=True, exist_ok=True)
+    state = ServiceState("delays", pid, grpc="a:1", http="a:2", insecure=True)
+    place.state.write_text(json.dumps(asdict(state)))
+
+
+def test_down_stops_the_service_and_no_other_process_that_a_stale_state_names(
+    settings: ServingSettings, place: ServicePaths, status: Path, bystander: "subprocess.Popen[bytes]"
+) -> None:
+    state = up(settings, command_of(place, status), Unwatched())
+    # As a killed service leaves it, while the next one is starting.
+    _write_state(place, bystander.pid)
+    assert place.read() is None
+    with pytest.raises(ServiceError, match="is starting or stopping"):
+        place.find()
+    down(place, Unwatched())
+    _reap(state.pid)
+    assert bystander.poll() is None
+    assert not place.is_held()
+
+
+def test_down_signals_no_process_that_has_the_id_of_the_service_by_now(
+    settings: ServingSettings, place: ServicePaths, bystander: "subprocess.Popen[bytes]"
+) -> None:
+    _write_state(place, bystander.pid)
+    replace_file(place.settings, settings.model_dump_json().encode())
+    with acquire(place.lock):
+        # What a lock's file says of a process that ended, whose ID another has.
+        place.lock.write_text(f"{bystander.pid}:1")
+        with pytest.raises(ServiceError, match="does not name its process"):
+            down(place, Unwatched())
+    with pytest.raises(NotFoundError, match="no service of delays runs"):
+        down(place, Unwatched())
+    assert bystander.poll() is None
+
+
+def test_of_two_that_start_a_service_at_once_the_second_is_refused_and_changes_nothing(
+    settings: ServingSettings, place: ServicePaths
+) -> None:
+    replace_file(place.settings, settings.model_dump_json().encode())
+    other = settings.model_copy(update={"max_rows": 7})
+    with acquire(place.starting), pytest.raises(SettingsError, match="another `serve up` of delays is starting"):
+        up(other, ["/absent"], Unwatched())
+    assert read_settings(place) == settings
+    assert not place.log.exists()
+
+
+def test_the_service_of_another_process_is_not_taken_for_the_one_that_was_started(
+    settings: ServingSettings, place: ServicePaths, status: Path
+) -> None:
+    # Another process takes the lock, and what `up` has started ends.
+    other = shlex.join(command_of(place, status))
+    program = f"{other} & while [ ! -e {shlex.quote(str(place.state))} ]; do sleep 0.01; done; sleep 0.2; exit 1"
+    with pytest.raises(ServiceError, match="the service did not start"):
+        up(settings, ["sh", "-c", program], Unwatched())
+    assert place.is_held()
+
+
 @pytest.mark.parametrize("door", ["http_port", "grpc_port"])
 def test_a_port_that_is_taken_is_reported_before_anything_starts(
     settings: ServingSettings, place: ServicePaths, door: str
@@ -121,6 +197,14 @@ def test_a_port_that_is_taken_is_reported_before_anything_starts(
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=f"port {port} is taken; choose another by --http-port, --grpc-port"):
             up(settings.model_copy(update={door: port}), ["/absent"], Unwatched())
+    assert not place.log.exists()
+
+
+def test_a_host_of_another_machine_is_reported_before_anything_starts(
+    settings: ServingSettings, place: ServicePaths
+) -> None:
+    with pytest.raises(SettingsError, match=r"192\.0\.2\.1 is not an address of this machine; give one by --host"):
+        up(settings.model_copy(update={"host": "192.0.2.1"}), ["/absent"], Unwatched())
     assert not place.log.exists()
 
 

@@ -1,25 +1,24 @@
 """The files by which a service is found, and the statuses of its replicas."""
 
-import fcntl
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from support.serving import FIRST, SECOND, THIRD, Stage
 
-from athanor.errors import NotFoundError, ReleaseError
+from athanor.errors import NotFoundError, ReleaseError, ServiceError
 from athanor.serving.replica.status import ReplicaStatus, StatusFolder
 from athanor.serving.setup.paths import ServicePaths, ServiceState
 from athanor.serving.setup.settings import make_settings
+from athanor.system.locks import acquire
+from athanor.system.processes import own
 
-_STATE = ServiceState("delays", 7, grpc="127.0.0.1:9000", http="127.0.0.1:8000", insecure=False)
+_STATE = ServiceState("delays", os.getpid(), grpc="127.0.0.1:9000", http="127.0.0.1:8000", insecure=False)
 
 
 @pytest.fixture
@@ -29,16 +28,8 @@ def place(tmp_path: Path) -> ServicePaths:
 
 @contextmanager
 def _held(place: ServicePaths) -> Iterator[None]:
-    with place.lock.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with own(place.lock):
         yield
-
-
-def _ended() -> int:
-    """The ID of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
 
 
 def _write(folder: Path, status: ReplicaStatus) -> None:
@@ -65,13 +56,43 @@ def test_a_status_names_a_failure_to_load_until_it_is_over(stage: Stage, tmp_pat
     assert [status.failure for status in folder.read()] == [None]
 
 
-def test_dead_replicas_are_left_out(stage: Stage, tmp_path: Path) -> None:
+def test_dead_replicas_are_left_out_whatever_process_has_their_id_by_now(stage: Stage, tmp_path: Path) -> None:
     folder = tmp_path / "replicas"
-    status = ReplicaStatus(pid=os.getppid(), traffic=stage.direct(FIRST), changed_at=datetime.now(UTC))
-    _write(folder, status)
-    _write(folder, status.model_copy(update={"pid": _ended()}))
-    _write(folder, status.model_copy(update={"pid": os.getpid()}))
-    assert [found.pid for found in StatusFolder(folder).read()] == sorted([os.getppid(), os.getpid()])
+    dead = ReplicaStatus(pid=os.getppid(), traffic=stage.direct(FIRST), changed_at=datetime.now(UTC))
+    _write(folder, dead)
+    _write(folder, dead.model_copy(update={"pid": 1}))
+    living = StatusFolder(folder)
+    living.write(stage.core().traffic)
+    with acquire(folder / "1.lock"):
+        assert [found.pid for found in living.read()] == [1, os.getpid()]
+    assert [found.pid for found in living.read()] == [os.getpid()]
+
+
+def test_why_a_replica_does_not_start_is_known_until_one_starts(stage: Stage, tmp_path: Path) -> None:
+    stage.direct(FIRST)
+    folder = StatusFolder(tmp_path / "replicas")
+    assert folder.read_start_failure() is None
+    folder.write_start_failure(ReleaseError("the release is gone"))
+    failure = folder.read_start_failure()
+    assert failure is not None
+    assert (failure.pid, failure.reason) == (os.getpid(), "the release is gone")
+    assert folder.read() == []
+    folder.write(stage.core().traffic)
+    assert folder.read_start_failure() is None
+
+
+def test_why_a_replica_does_not_start_needs_no_room_on_a_disk_that_is_full_by_now(tmp_path: Path) -> None:
+    folder = StatusFolder(tmp_path / "replicas")
+    folder.clear_start_failure()
+    path = tmp_path / "replicas" / "failure"
+    before = path.stat()
+    for reason in ("no space is left", "é" * 9_000, "no space"):
+        folder.write_start_failure(OSError(reason))
+        failure = folder.read_start_failure()
+        assert failure is not None
+        assert failure.reason == reason[:500]
+    after = path.stat()
+    assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b'{"pid": 1}', b"\xff"])
@@ -88,9 +109,10 @@ def test_a_replica_removes_only_its_own_status(stage: Stage, tmp_path: Path) -> 
     status = ReplicaStatus(pid=os.getppid(), traffic=stage.direct(FIRST), changed_at=datetime.now(UTC))
     _write(tmp_path / "replicas", status)
     folder.write(stage.core().traffic)
-    folder.remove()
-    folder.remove()
-    assert [found.pid for found in folder.read()] == [os.getppid()]
+    with acquire(tmp_path / "replicas" / f"{os.getppid()}.lock"):
+        folder.remove()
+        folder.remove()
+        assert [found.pid for found in folder.read()] == [os.getppid()]
 
 
 def test_an_absent_folder_has_no_statuses(tmp_path: Path) -> None:
@@ -98,7 +120,7 @@ def test_an_absent_folder_has_no_statuses(tmp_path: Path) -> None:
 
 
 def test_files_of_two_projects_never_meet(tmp_path: Path) -> None:
-    names = ("lock", "state", "log", "settings", "token", "tokens", "replicas", "metrics")
+    names = ("lock", "starting", "state", "log", "settings", "token", "tokens", "replicas", "metrics")
     paths = [getattr(ServicePaths(tmp_path, project), name) for project in ("delays", "weather") for name in names]
     assert len(set(paths)) == len(paths)
     assert {path.parent for path in paths} == {tmp_path}
@@ -122,6 +144,21 @@ def test_a_service_is_found_when_it_answers(place: ServicePaths) -> None:
         assert place.read() is None
         place.state.write_text(json.dumps(asdict(_STATE)))
         assert place.read() == place.find() == _STATE
+
+
+def test_the_state_of_another_process_than_the_owner_is_not_found(place: ServicePaths) -> None:
+    place.state.write_text(json.dumps(asdict(replace(_STATE, pid=os.getppid()))))
+    with _held(place):
+        assert place.read() is None
+        with pytest.raises(ServiceError, match=r"the service of delays .* is starting or stopping"):
+            place.find()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "7", '{"pid": 1}', '{"unknown": 1}'])
+def test_a_damaged_state_is_not_found(place: ServicePaths, content: str) -> None:
+    place.state.write_text(content)
+    with _held(place):
+        assert place.read() is None
 
 
 def test_a_service_that_was_killed_is_not_found(place: ServicePaths) -> None:

@@ -20,6 +20,14 @@ def test_settings_have_defaults() -> None:
     assert (made.insecure, made.max_replicas, made.prediction_log) == (False, None, None)
 
 
+@pytest.mark.parametrize(
+    ("given", "host"),
+    [("::1", "::1"), ("[::1]", "::1"), ("0:0::1", "::1"), ("0.0.0.0", "0.0.0.0"), ("localhost", "localhost")],  # noqa: S104
+)
+def test_a_host_is_an_address_or_a_name(given: str, host: str) -> None:
+    assert make_settings(**_RIGHT, host=given).host == host
+
+
 @pytest.mark.parametrize("store", ["s3://bucket/store", "memory://store", "file:///store", "/store"])
 def test_a_store_is_a_path_or_a_url(store: str) -> None:
     assert make_settings(**{**_RIGHT, "store": store}).store == store
@@ -53,8 +61,18 @@ def test_a_path_is_the_same_in_every_working_directory(store: str | Path, tmp_pa
         ({"upscale_delay_s": -1}, "upscale_delay_s: .* (given: -1)"),
         ({"max_message_bytes": 1_023}, "max_message_bytes: .* (given: 1023)"),
         ({"max_in_flight": 0}, "max_in_flight: .* (given: 0)"),
+        ({"max_connections": 63}, "max_connections: .* (given: 63)"),
+        ({"max_connections_per_address": 0}, "max_connections_per_address: .* (given: 0)"),
+        ({"host": "::1]"}, "host: is no IP address and no host name; .* (given: '::1]')"),
+        ({"host": "127.0.0.1 user root"}, "host: is no IP address .*"),
+        ({"host": "127.0.0.1:8000"}, "host: is no IP address .*"),
+        ({"host": "*"}, "host: is no IP address and no host name; .* 0.0.0.0 or :: for all .*"),
+        ({"host": ""}, "host: is no IP address .*"),
+        ({"host": "fe80::1%eth0"}, "host: has a zone, .*"),
         ({"max_deadline_s": 0}, "max_deadline_s: .* (given: 0)"),
         ({"max_deadline_s": float("nan")}, "max_deadline_s: .* (given: nan)"),
+        ({"grace_period_s": -1}, "grace_period_s: .* (given: -1)"),
+        ({"grace_period_s": 101}, "grace_period_s: .* (given: 101)"),
         ({"traffic_poll_s": 2.1}, "traffic_poll_s: .* (given: 2.1)"),
         ({"trace_ratio": 2}, "trace_ratio: .* (given: 2)"),
         ({"access_log_ratio": -0.1}, "access_log_ratio: .* (given: -0.1)"),

@@ -14,7 +14,7 @@ from athanor.errors import (
     OverloadedError,
     ServiceError,
 )
-from athanor.serving.telemetry.logs import RequestLog, close_log, open_log, withhold_secrets
+from athanor.serving.telemetry.logs import LogFile, RequestLog, close_log, open_log, withhold_secrets
 
 _TOKEN = "athn_" + "Zx9-_" * 8 + "abc"
 
@@ -69,6 +69,23 @@ def test_an_answer_is_one_line_of_json(requests: RequestLog, path: Path) -> None
         "rows": 2,
         "version": "1.0.0",
     }
+
+
+@pytest.mark.parametrize(
+    ("field", "column"),
+    [
+        ("flights[3].distance", "distance"),
+        ("inputs.distance[12]", "distance"),
+        ("inputs.'distance'", "distance"),
+        ("flights[3]", "other"),
+        ("inputs.'Distance'", "other"),
+        ("inputs.'x.distance'[1] ", "other"),
+        ("distance", "other"),
+    ],
+)
+def test_a_column_is_named_as_each_door_names_it(requests: RequestLog, path: Path, field: str, column: str) -> None:
+    requests.refused(InvalidRequestError("bad", (FieldViolation(field, "MINIMUM", "-777"),)), request_id="r")
+    assert lines(path)[0]["violations"] == {f"{column} MINIMUM": 1}
 
 
 def test_a_refusal_has_its_code_and_which_columns_broke_which_rules_but_no_values(
@@ -215,3 +232,35 @@ def test_a_full_disk_raises_nothing_and_reveals_no_token(capsys: pytest.CaptureF
     printed = capsys.readouterr().err
     assert "No space left on device" in printed
     assert "Zx9" not in printed
+
+
+def test_a_log_has_a_bound_and_no_line_is_lost_or_torn(tmp_path: Path) -> None:
+    path = tmp_path / "delays.log"
+    logs = [LogFile(path, max_bytes=2_000) for _ in range(4)]
+    written = []
+    for number in range(30):
+        record = logging.LogRecord("x", logging.INFO, "", 0, f"line {number}", None, None)
+        logs[number % 4].handle(record)
+        written.append(f"line {number}")
+        # Each of them has the old file open when another moves it.
+        assert len(list(tmp_path.iterdir())) <= 2
+    before = tmp_path / "delays.log.1"
+    assert before.exists()
+    found = [line["message"] for file in (before, path) for line in lines(file)]
+    assert found == written[-len(found) :]
+    assert all(file.stat().st_size < 2_500 for file in tmp_path.iterdir())
+    for log in logs:
+        log.close()
+
+
+def test_processes_that_find_a_log_full_together_move_it_once(tmp_path: Path) -> None:
+    path = tmp_path / "delays.log"
+    first, second = LogFile(path, max_bytes=10), LogFile(path, max_bytes=1_000)
+    second.handle(logging.LogRecord("x", logging.INFO, "", 0, "1", None, None))
+    first.handle(logging.LogRecord("x", logging.INFO, "", 0, "2", None, None))
+    assert second.stream
+    second._move(second.stream.fileno())
+    assert [line["message"] for line in lines(tmp_path / "delays.log.1")] == ["1", "2"]
+    assert not path.exists()
+    for log in (first, second):
+        log.close()

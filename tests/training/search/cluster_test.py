@@ -9,6 +9,7 @@ import pytest
 from support import commands
 from support.processes import nothing_survives
 from support.ray_heads import RayHead, run_ray_head
+from support.traps import find_sprung, set_traps
 
 from athanor.serving.setup.ports import find_free_ports
 
@@ -22,16 +23,18 @@ def head() -> Iterator[RayHead]:
 def _identity(home: Path, *arguments: object) -> str:
     """Trains in a process of its own, and returns the identity of what it made."""
     home.mkdir()
+    traps = set_traps(home / "traps")
     done = subprocess.run(
-        [sys.executable, "-m", "support.repeated_training", str(home), *map(str, arguments)],
+        [sys.executable, "-P", "-m", "support.repeated_training", str(home), *map(str, arguments)],
         capture_output=True,
         text=True,
         env=commands.environment(),
-        cwd=home,
+        cwd=traps,
         timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert find_sprung(traps) == []
     return done.stdout.strip().splitlines()[-1]
 
 

@@ -12,7 +12,7 @@ from support.pipelines import MakeRecipe
 
 from athanor.data.snapshots.snapshot import Snapshot
 from athanor.home import Home
-from athanor.system.imported_code import follow_imports
+from athanor.system.code.imported_code import follow_imports
 from athanor.training.train import release_build
 from athanor.training.train.train import train, tune
 

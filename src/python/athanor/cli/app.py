@@ -8,7 +8,7 @@ from athanor.cli.registry import app as registry
 from athanor.cli.registry.opening import open_registry
 from athanor.cli.releases import app as releases
 from athanor.cli.serving import app as serving
-from athanor.cli.shared.terminal import make_app, run_app
+from athanor.cli.shared.terminal import make_app, run_program
 from athanor.cli.training import app as training
 
 app = make_app("athanor", "Turn a table into a running, trustworthy prediction service, and prove how.")
@@ -24,7 +24,7 @@ app.add_typer(monitoring.app)
 
 
 def main() -> None:
-    run_app(app)
+    run_program(app)
 
 
 if __name__ == "__main__":

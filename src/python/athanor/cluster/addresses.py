@@ -1,6 +1,7 @@
 """Addresses: where the head of a cluster listens, and which addresses are this machine's."""
 
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 from typing import Final
@@ -8,6 +9,8 @@ from typing import Final
 from athanor.errors import SettingsError
 
 DEFAULT_PORT: Final = 6379
+
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,26 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_host(text: str) -> str:
+    """Returns the address or name in a text, without the brackets that a URL has around an IPv6 address.
+
+    Raises:
+        ValueError: it is neither; says what it may be.
+    """
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        if not _HOST_NAME.fullmatch(host):
+            raise ValueError(
+                "is no IP address and no host name; give an address of this machine, or 0.0.0.0 or :: for all"
+            ) from None
+        return host
+    if getattr(address, "scope_id", None):
+        raise ValueError("has a zone, by which clients of others could not connect; give another address")
+    return str(address)
 
 
 def resolve(host: str) -> str:

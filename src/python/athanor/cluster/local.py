@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from athanor.cluster import ray_environment, ray_internals
+from athanor.cluster.ray_internals import RunningNode
 from athanor.cluster.token import write_ray_token
 
 _OBJECT_STORE_BYTES: Final = 1024**3
@@ -22,11 +23,11 @@ def local_ray(
     num_cpus: int | None = None,
     namespace: str | None = None,
     preload: str | None = None,
-) -> Iterator[None]:
+) -> Iterator[RunningNode]:
     """Runs Ray on loopback, with a token of its own, until the context ends. Ray must not have been imported before.
 
     Args:
-        scratch: empty folder of `scratch_folder`.
+        scratch: folder of `scratch_folder`.
         variables: what this program says to Ray, as `ray_environment` has them.
         num_cpus: that Ray hands out; by default as many as the machine has.
         preload: module to import while Ray's processes start, since most of that is waiting.
@@ -39,7 +40,6 @@ def local_ray(
     if preload is not None:
         threading.Thread(target=importlib.import_module, args=(preload,), name="imports").start()
     try:
-        ray_internals.start_local(scratch, object_store_bytes, num_cpus, namespace)
-        yield
+        yield ray_internals.start_local(scratch, object_store_bytes, num_cpus, namespace)
     finally:
         ray.shutdown()

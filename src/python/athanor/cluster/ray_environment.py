@@ -5,13 +5,13 @@ API could replace one, that is said beside it. The tests compare these names wit
 """
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from athanor.cluster.addresses import is_loopback
+from athanor.system.code.import_path import SAFE, child_variables
 
 # Ours, read by `ray_internals` in Ray's workers.
 MAX_MESSAGE_VARIABLE: Final = "ATHANOR_INNER_MAX_MESSAGE_BYTES"
@@ -32,10 +32,18 @@ _QUIET: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",  # sends no statistics of use; `ray disable-usage-stats` writes to the home instead
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # warns in each worker without a GPU otherwise
     "GRPC_VERBOSITY": "NONE",  # gRPC's C core logs each connection that ends otherwise
+    # Ray's own logs, in the temporary folder: statistics of each process each day, not each minute. Each of some thirty
+    # files has a bound of twice a MiB, instead of 3 GiB.
+    "RAY_event_stats_print_interval_ms": str(24 * 3600 * 1000),
+    "RAY_ROTATION_MAX_BYTES": str(1024 * 1024),
+    "RAY_ROTATION_BACKUP_COUNT": "1",
 }
 
 # Ray Data reports to our own progress. `DataContext` has these too, but each command would have to set them.
 DATA: Final = {"RAY_DATA_DISABLE_PROGRESS_BARS": "1", "RAY_DATA_LOG_LEVEL": "ERROR"}
+
+# The default grace period of a service, its closing, and the start of a replica elsewhere.
+DRAIN_S: Final = 60.0
 
 # What drivers and nodes of Serve must agree on.
 SERVE: Final = {
@@ -52,7 +60,7 @@ class ServePorts:
     """Ports of Serve's own servers, which HAProxy asks.
 
     Attributes:
-        others: first of `OTHERS`: two of the fallback proxy, and two that `serve_haproxy` turns into sockets of files.
+        others: first of `OTHERS`: two of the fallback proxy, and two that `haproxy` turns into sockets of files.
         replica_http, replica_grpc: first of `replicas` each.
     """
 
@@ -78,7 +86,7 @@ def local_ray(token: Path) -> dict[str, str]:
         **authentication(token),
         **_ON_LOOPBACK,
         # Workers are new interpreters: they must find what this one finds.
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        **child_variables(),
     }
 
 
@@ -111,8 +119,14 @@ def node(host: str, token: Path) -> dict[str, str]:
         **{name: os.environ.get(name, value) for name, value in recovery.items()},
         # The fallback proxy asks replicas by Ray's calls, which need the token, not by Serve's gRPC, which needs none.
         "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        **draining(DRAIN_S),
+        **child_variables(),
     }
+
+
+def draining(timeout_s: float) -> dict[str, str]:
+    """How long a node that is stopped waits for its replicas to start elsewhere, and to answer what they have here."""
+    return {"RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": f"{timeout_s:g}"}
 
 
 def authentication(token: Path) -> dict[str, str]:
@@ -139,11 +153,12 @@ def serve(
         scratch: folder for HAProxy's files, which its owner alone may enter.
         ports: that this instance has among others of the machine; None for Ray's defaults.
     """
-    haproxy = scratch / "h"
+    haproxy = haproxy_folder(scratch)
     # Each request is a stream of its own on its client's connection.
     streams = str(max(256, max_in_flight) * 4)
     return {
         **_QUIET,
+        **SAFE,
         **SERVE,
         **(_serve_ports(ports) if ports else {}),
         _WORKER_HOOK: _PREPARE_WORKER,
@@ -161,6 +176,10 @@ def serve(
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_FASTINTER": "100ms",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_DOWNINTER": "100ms",
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_RISE": "1",
+        # The time of a check is in `haproxy.rules`; a process that ended refuses it at once.
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_FALL": "3",
+        # Otherwise three connections that time out in a row would cut all others to a busy replica.
+        "RAY_SERVE_HAPROXY_OBSERVE_MARK_DOWN_ENABLED": "0",
         "RAY_SERVE_HAPROXY_TIMEOUT_CONNECT_S": "1",
         # A prediction changes nothing: if its replica was killed before it answered, HAProxy asks another.
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
@@ -170,6 +189,11 @@ def serve(
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     }
+
+
+def haproxy_folder(scratch: Path) -> Path:
+    """Files of an instance's HAProxy; each one that runs names its configuration there in its command."""
+    return scratch / "h"
 
 
 def _serve_ports(ports: ServePorts) -> dict[str, str]:

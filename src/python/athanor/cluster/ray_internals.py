@@ -1,8 +1,8 @@
 """Every private name of Ray, Ray Serve and gRPC that we use or replace: what to look at when Ray is upgraded.
 
-Environment variables are in `ray_environment`, HAProxy's configuration in `serve_haproxy`. Beside each use stands why,
-and the public API that would replace it. All were read in Ray `RAY_VERSION`: another version is refused, and so is one
-in which a name is not where it was. `tests/cluster` reads the installed Ray, and names what has moved.
+Environment variables are in `ray_environment`, HAProxy's configuration in `haproxy`. Beside each use stands
+why, and the public API that would replace it. All were read in Ray `RAY_VERSION`: another version is refused, and so is
+one in which a name is not where it was. `tests/cluster` reads the installed Ray, and names what has moved.
 
 Ray binds the gRPC servers of its replicas and of its fallback proxy to all interfaces, whatever the node's address is.
 `prepare_worker` keeps them on loopback. On a cluster, HAProxy asks replicas of other nodes: there, and only there, the
@@ -24,8 +24,9 @@ from grpc import _server as threaded
 from grpc.aio import _server as asynchronous
 
 from athanor.cluster.addresses import Address
+from athanor.cluster.grpc_options import server_options
+from athanor.cluster.haproxy.serve_haproxy import LOOPBACK
 from athanor.cluster.ray_environment import HOST_VARIABLE, MAX_MESSAGE_VARIABLE
-from athanor.cluster.serve_haproxy import LOOPBACK
 from athanor.errors import ServiceError, SettingsError
 
 RAY_VERSION: Final = "2.60.0"
@@ -39,9 +40,9 @@ PORTS_OF_A_NODE: Final = 200
 _FIRST_WORKER: Final = 10
 # `GcsNodeInfo.state` of a node that is alive.
 _ALIVE: Final = 0
+# Where nothing can listen.
+_NO_DASHBOARD: Final = b"127.0.0.1:0"
 
-# The handlers of requests say more clearly what is too large: gRPC refuses, unread, only what is far beyond it.
-_ROOM_BYTES: Final = 64 * 1024
 _ALL_INTERFACES: Final = ("[::]", "0.0.0.0", "*", "")  # noqa: S104 - what is looked for
 
 
@@ -71,21 +72,33 @@ def find(owner: Any, name: str) -> Any:
     return vars(owner)[name]
 
 
-def start_local(scratch: Path, object_store_bytes: int, num_cpus: int | None, namespace: str | None) -> None:
-    """Starts a Ray of one node. Its folder is a private argument of `ray.init`; `ray start` has it as `--temp-dir`."""
+def start_local(scratch: Path, object_store_bytes: int, num_cpus: int | None, namespace: str | None) -> "RunningNode":
+    """Starts a Ray of one node, and returns it: `ray.init` says nothing of the processes that it starts.
+
+    Its folder is a private argument of `ray.init`; `ray start` has it as `--temp-dir`.
+
+    Raises:
+        ServiceError: Ray does not start.
+    """
     import ray
+    from ray._private import worker
 
     _skip_unused_processes()
-    ray.init(
-        address="local",
-        namespace=namespace,
-        num_cpus=num_cpus,
-        object_store_memory=object_store_bytes,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _temp_dir=str(scratch / "r"),
-    )
+    try:
+        ray.init(
+            address="local",
+            namespace=namespace,
+            num_cpus=num_cpus,
+            object_store_memory=object_store_bytes,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            job_config=_make_job(),
+            _temp_dir=str(scratch / "r"),
+        )
+    except Exception as error:
+        raise ServiceError(f"Ray does not start: {error}") from error
+    return RunningNode(worker._global_node)
 
 
 def connect(address: Address, node_host: str, namespace: str | None) -> None:
@@ -98,8 +111,26 @@ def connect(address: Address, node_host: str, namespace: str | None) -> None:
         log_to_driver=False,
         # What goes wrong is raised as well.
         logging_level=logging.CRITICAL,
+        job_config=_make_job(),
         _node_ip_address=node_host,
     )
+
+
+def _make_job() -> Any:
+    """A job whose workers import what their node does.
+
+    Ray puts the folder of the driver's script, and the one that it was started in, first on the import path of its
+    workers. A `working_dir` in `runtime_env` is the public way to prevent that, but copies the folder to each worker.
+    """
+    from ray.job_config import JobConfig
+
+    class JobWithoutPaths(JobConfig):
+        def _get_proto_job_config(self) -> Any:
+            self._py_driver_sys_path: list[str] = []
+            return super()._get_proto_job_config()  # type: ignore[no-untyped-call]
+
+    find(JobConfig, "_get_proto_job_config")
+    return JobWithoutPaths()
 
 
 class ClusterNode(NamedTuple):
@@ -123,7 +154,7 @@ def find_nodes(address: Address, timeout_s: float) -> list[ClusterNode]:
 
 
 class RunningNode:
-    """A node of a cluster, whose processes end with this one. `ray start --block` fixes fewer ports than this does."""
+    """A node whose processes end with this one. `ray start --block` fixes fewer ports of a cluster's than this does."""
 
     def __init__(self, node: Any) -> None:
         self._node = node
@@ -131,6 +162,14 @@ class RunningNode:
     def find_ended(self) -> list[str]:
         """Returns the kinds of processes that ended."""
         return [kind for kind, _ in self._node.dead_processes()]
+
+    def drain(self) -> None:
+        """Has Serve start this node's replicas elsewhere and stop them here, each after its last request.
+
+        Returns when they are gone, or after RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S. `ray start --block` does the same at
+        SIGTERM; the public `ray drain-node` does not wait.
+        """
+        self._node._drain_node_before_shutdown()
 
     def stop(self, *, graceful: bool) -> None:
         self._node.kill_all_processes(check_alive=False, allow_graceful=graceful, wait=True)
@@ -173,13 +212,19 @@ def _skip_unused_processes() -> None:
     `include_dashboard=False` alone starts the dashboard's process without its pages; the others have no switch.
     """
     from ray._private.node import Node
+    from ray._private.ray_constants import DASHBOARD_ADDRESS, KV_NAMESPACE_DASHBOARD
 
     def start_nothing(self: Node, **options: object) -> None:
         pass
 
+    def name_no_dashboard(self: Node, **options: object) -> None:
+        # An agent on each node looks for its address once a second, and logs a traceback each time that there is none.
+        key = DASHBOARD_ADDRESS.encode()
+        self.get_gcs_client().internal_kv_put(key, _NO_DASHBOARD, True, KV_NAMESPACE_DASHBOARD)  # type: ignore[no-untyped-call]
+
     for name in ("start_monitor", "start_log_monitor", "start_api_server"):
         find(Node, name)
-        setattr(Node, name, start_nothing)
+        setattr(Node, name, start_nothing if name != "start_api_server" else name_no_dashboard)
 
 
 def find_doors() -> Address | None:
@@ -204,14 +249,11 @@ def prepare_worker() -> None:
 
 
 def limit_messages(max_message_bytes: int) -> None:
-    """Has gRPC servers that this process will start refuse what is far too large. `gRPCOptions` has no such limit."""
+    """Bounds what callers make gRPC servers hold that this process will start. `gRPCOptions` has no such options."""
     from ray.serve._private import constants
 
-    # In place, since other modules have imported the list by name. Responses are ours, and may have any size.
-    find(constants, "DEFAULT_GRPC_SERVER_OPTIONS")[:] = [
-        ("grpc.max_receive_message_length", max_message_bytes + _ROOM_BYTES),
-        ("grpc.max_send_message_length", -1),
-    ]
+    # In place, since other modules have imported the list by name.
+    find(constants, "DEFAULT_GRPC_SERVER_OPTIONS")[:] = server_options(max_message_bytes)
 
 
 def to_inside(address: str) -> str:
@@ -346,17 +388,18 @@ def supervise(api_class: Any) -> None:
     api_class.stop = stop_for_good
 
 
-def call_when_draining(on_draining: Callable[[], None]) -> None:
-    """Calls back when Serve starts to drain this process's replica, which still takes requests then.
+def call_when_draining(on_draining: Callable[[], Awaitable[None]]) -> None:
+    """Calls back when Serve starts to drain this process's replica, which takes requests until the callback returns.
 
-    Serve tells a replica's own code nothing before it has closed the servers: the ASGI lifespan ends after that.
+    Serve tells a replica's own code nothing before it has closed the servers: the ASGI lifespan ends after that. It
+    counts none of our requests, and after a second closes each connection whose request is not read yet.
     """
     from ray.serve._private.replica import Replica
 
     drain: Callable[..., Awaitable[None]] = find(Replica, "perform_graceful_shutdown")
 
     async def report_and_drain(self: Any) -> None:
-        on_draining()
+        await on_draining()
         await drain(self)
 
     Replica.perform_graceful_shutdown = report_and_drain  # type: ignore[method-assign]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from athanor.errors import ServiceError
-from athanor.system.running_code import RunningCode
+from athanor.system.code.running_code import RunningCode
 
 _CHECK_S: Final = 120.0
 

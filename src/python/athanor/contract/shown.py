@@ -7,7 +7,8 @@ _LONGEST_SHOWN_VALUE = 100
 
 def shown(value: Any) -> str:
     """A value for a message: text in quotes, long values cut."""
-    return cut(repr(value) if isinstance(value, str) else str(value))
+    # Cut before it is escaped as well: a caller may send a text of megabytes.
+    return cut(repr(value[: _LONGEST_SHOWN_VALUE + 1]) if isinstance(value, str) else str(value))
 
 
 def cut(text: str) -> str:

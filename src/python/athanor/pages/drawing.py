@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from athanor.pages import wording
+from athanor.system.printable import printable
 
 WIDTH: Final = 440
 FONT_SIZE: Final = 12
@@ -66,9 +66,9 @@ def to_svg(figure: Figure, title: str, labels: Mapping[str, str] | None = None, 
     figure.savefig(drawn, format="svg", metadata=_NO_METADATA)
     source = ET.fromstring(drawn.getvalue())  # noqa: S314 - matplotlib has just written it
     picture = ET.Element("svg", {"class": "chart", "role": "img", "viewBox": source.attrib["viewBox"]})
-    ET.SubElement(picture, "title").text = wording.printable(title)
+    ET.SubElement(picture, "title").text = printable(title)
     if description:
-        ET.SubElement(picture, "desc").text = wording.printable(description)
+        ET.SubElement(picture, "desc").text = printable(description)
     for element in source.iter():
         style = _restyle(element.get("style", ""))
         match element.tag.rpartition("}")[2]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from athanor.pages import wording
+from athanor.system.printable import printable
 
 _SHARED: Final = "athanor.pages"
 
@@ -49,4 +50,4 @@ def _read_resource(package: str, name: str) -> str | None:
 
 def _finalize(value: Any) -> Any:
     """Leaves Markup as it is, charts above all."""
-    return wording.printable(value) if type(value) is str else value
+    return printable(value) if type(value) is str else value

@@ -58,11 +58,6 @@ def plural(how_many: int, one: str) -> str:
     return f"{count(how_many)} {one}{'' if how_many == 1 else 's'}"
 
 
-def printable(text: str) -> str:
-    """Text with escapes for invisible characters: controls, changes of direction, lone surrogates."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def shorten(text: str, length: int) -> str:
     """At most `length` characters; a cut text ends in an ellipsis."""
     return text if len(text) <= length else f"{text[: length - 1]}…"

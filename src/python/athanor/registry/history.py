@@ -1,5 +1,6 @@
 """Records of a model in the registry: its versions, and each move of champion, challenger and shadow."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ _CLEAN_TAG: Final = "is_clean"
 _BY_TAG: Final = "by"
 _MOVE_TAG: Final = r"move\.\d{6,}"
 _SEMANTIC_VERSION: Final = r"\d+\.\d+\.\d+"
+RESTORE: Final = "restore the ledger in the release store from a backup"
 
 Kind: TypeAlias = Literal["promote", "rollback", "challenge", "shadow", "withdraw"]
 
@@ -71,6 +73,8 @@ class Move:
         gates: summary of the gates of the release: "5 of 5 passed"; "" for a withdrawal.
         variant: the role that changed. A new champion loses its earlier role.
         traffic: the whole traffic after the move.
+        previous: sha256, in hexadecimal, of the record before it; "" for the first. None in records from before there
+            was a chain, which stand before all others.
     """
 
     revision: int
@@ -85,6 +89,7 @@ class Move:
     gates: str
     variant: Variant
     traffic: Traffic
+    previous: str | None = None
 
     @property
     def tag(self) -> tuple[str, str]:
@@ -93,13 +98,30 @@ class Move:
         return f"move.{self.revision:06d}", json.dumps(record)
 
 
-def read_moves(model: RegisteredModel | None) -> list[Move]:
-    """All moves, oldest first; empty for None.
+def read_moves(model: str, records: Mapping[str, str]) -> list[Move]:
+    """Moves by their records, oldest first.
 
     Raises:
-        ServiceError: a record is damaged.
+        ServiceError: a record is damaged, or was changed, added or removed later: the chain breaks there.
     """
-    return [read_move(model.name, name, content) for name, content in list_records(model).items()] if model else []
+    moves: list[Move] = []
+    last = ""
+    for name, content in sorted(records.items()):
+        move = read_move(model, name, content)
+        is_chained = move.previous is not None or bool(moves and moves[-1].previous is not None)
+        if is_chained and move.previous != last:
+            raise ServiceError(
+                f"{name} of {model} does not follow from the record before it: it names digest {move.previous}, and "
+                f"that record has {last or 'none'}. A record was changed, added or removed; {RESTORE}"
+            )
+        moves.append(move)
+        last = digest_record(content)
+    return moves
+
+
+def digest_record(content: str) -> str:
+    """sha256 of the record of a move, in hexadecimal: the next one holds it."""
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def list_records(model: RegisteredModel) -> dict[str, str]:
@@ -117,14 +139,11 @@ def read_move(model: str, name: str, content: str) -> Move:
         traffic = Traffic.model_validate(record.get("traffic", alone))
         return Move(**{"variant": CHAMPION, **record, "traffic": traffic})
     except (ValueError, TypeError, KeyError) as error:
-        raise ServiceError(
-            f"{name} of {model} is not a record of a move: {error}. Run `athanor registry doctor --mend`, or "
-            "restore the registry's database from a backup"
-        ) from None
+        raise ServiceError(f"{name} of {model} is not a record of a move: {error}; {RESTORE}") from None
 
 
 def read_version(
-    version: ModelVersion, aliases: Mapping[str, int], ledger: Ledger, traffic: Traffic | None = None
+    version: ModelVersion, aliases: Mapping[str, int], ledger: Ledger | None, traffic: Traffic | None = None
 ) -> Registered | None:
     """Converts a version of MLflow's; None if it was created outside of the registry.
 
@@ -133,12 +152,14 @@ def read_version(
 
     Args:
         aliases: the aliases of its model, and the version number of each.
+        ledger: None if the model has none.
         traffic: after the last move.
     """
     tags = version.tags
     model, digest = read_source(version) or ("", "")
-    assigned = ledger.find(digest)
-    semantic_version = assigned.semantic_version if assigned else tags.get(_VERSION_TAG, "")
+    assigned = ledger.find(digest) if ledger else None
+    tagged = "" if ledger else tags.get(_VERSION_TAG, "")
+    semantic_version = assigned.semantic_version if assigned else tagged
     if model != version.name or not re.fullmatch(_SEMANTIC_VERSION, semantic_version):
         return None
     at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds")

@@ -1,6 +1,6 @@
 """Reads the registry: at any time, also while another process writes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from mlflow import MlflowClient
@@ -8,7 +8,7 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from athanor.errors import NotFoundError
-from athanor.registry.history import Move, Registered, read_moves, read_version
+from athanor.registry.history import Move, Registered, list_records, read_moves, read_version
 from athanor.registry.settings import RegistrySettings
 from athanor.registry.tracking.database import all_pages, database_errors
 from athanor.release.ledger import Assigned
@@ -38,8 +38,8 @@ class RegistryReader:
             if registered is None:
                 return []
             aliases = {alias: int(number) for alias, number in registered.aliases.items()}
-            ledger = self.store.read_ledger(model)
-            moves = read_moves(registered)
+            ledger = self.store.find_ledger(model)
+            moves = self.list_moves(model)
             traffic = moves[-1].traffic if moves else None
             read = (read_version(version, aliases, ledger, traffic) for version in self.list_entries(model))
             versions: dict[str, Registered] = {}
@@ -56,11 +56,7 @@ class RegistryReader:
 
     def list_assigned(self, model: str) -> list[Assigned]:
         """Every number that was ever assigned, newest first, whether or not MLflow still has its version."""
-        moved = (
-            Assigned(**served.model_dump(include={"semantic_version", "digest"}), by=move.by)
-            for move in self.list_moves(model)
-            for served in move.traffic.served.values()
-        )
+        moved = list_moved(self.list_moves(model))
         listed = (
             Assigned(semantic_version=version.semantic_version, digest=version.digest, by=version.by)
             for version in self.list_versions(model)
@@ -92,9 +88,23 @@ class RegistryReader:
         raise NotFoundError(f"{model} has {problem} {reference}; registered are: {known}")
 
     def list_moves(self, model: str) -> list[Move]:
-        """All moves, oldest first; empty for a model that was never promoted."""
+        """All moves, oldest first; empty for a model that was never promoted.
+
+        Raises:
+            ServiceError: their chain is broken.
+        """
         with database_errors(self.settings):
-            return read_moves(self.find_model(model))
+            return read_moves(model, self.list_records(model))
+
+    def list_records(self, model: str) -> Mapping[str, str]:
+        """The record of each move by its name: by the ledger, which MLflow's users cannot write.
+
+        For a model from before there was a ledger, by MLflow.
+        """
+        if ledger := self.store.find_ledger(model):
+            return ledger.moves
+        registered = self.find_model(model)
+        return list_records(registered) if registered else {}
 
     def find_model(self, model: str) -> RegisteredModel | None:
         """The model as MLflow has it; None if it is unregistered."""
@@ -105,6 +115,13 @@ class RegistryReader:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise
+
+
+def list_moved(moves: Iterable[Move]) -> Iterator[Assigned]:
+    """The versions that moves name."""
+    for move in moves:
+        for served in move.traffic.served.values():
+            yield Assigned(**served.model_dump(include={"semantic_version", "digest"}), by=move.by)
 
 
 _Numbered = TypeVar("_Numbered", Registered, Assigned)

@@ -5,20 +5,23 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
 from athanor.contract.assignment import describe_assignment
-from athanor.errors import InputError, NotFoundError, ServiceError, StorageError
+from athanor.errors import ConflictError, InputError, NotFoundError, ServiceError, StorageError
 from athanor.home import Home
 from athanor.registry.history import (
+    RESTORE,
     Move,
     Registered,
     champion_before,
+    digest_record,
     list_records,
     make_source,
     now,
+    read_moves,
     read_version,
     version_tags,
 )
 from athanor.registry.moves import Step, take, withdrawable
-from athanor.registry.reading import RegistryReader, match
+from athanor.registry.reading import RegistryReader, list_moved, match
 from athanor.registry.settings import RegistrySettings
 from athanor.registry.tracking.database import connect, database_errors
 from athanor.registry.tracking.lock import WriterLock
@@ -157,17 +160,49 @@ class Registry(RegistryReader):
         newest = next((one for one in known if one.digest in present), known[0])
         return next_version((known[0].semantic_version, self.store.read(model, newest.digest)), release)
 
-    def keep(self, model: str, versions: Iterable[Assigned] = ()) -> None:
-        """Keeps in the ledger what it lacks: of these versions, and of the versions and moves that MLflow has."""
-        kept = self.store.read_ledger(model)
-        registered = self.find_model(model)
-        moves = {**(list_records(registered) if registered else {}), **kept.moves}
-        found = {one.digest: one for one in (*versions, *self.list_assigned(model))}
+    def keep(self, model: str, versions: Iterable[Assigned] = (), moves: Iterable[Move] = ()) -> None:
+        """Adds versions and moves to the ledger; the first time, also what MLflow has from before there was one.
+
+        Raises:
+            ConflictError: there is no ledger, and the published traffic does not prove what MLflow has.
+        """
+        kept = self.store.find_ledger(model)
+        before = kept or self.read_unkept(model)
+        found = {one.digest: one for one in (*versions, *before.versions)}
         after = Ledger(
-            versions=tuple(sorted(found.values(), key=lambda one: one.order)), moves=dict(sorted(moves.items()))
+            versions=tuple(sorted(found.values(), key=lambda one: one.order)),
+            moves=dict(sorted({**before.moves, **dict(move.tag for move in moves)}.items())),
         )
         if after != kept:
             self.store.write_ledger(model, after)
+
+    def read_unkept(self, model: str) -> Ledger:
+        """What MLflow has of a model whose ledger is lost, or that is from before there was one.
+
+        Raises:
+            ConflictError: the published traffic is not the one after the last move: nothing proves the moves.
+            ServiceError: the chain of the moves is broken.
+        """
+        registered = self.find_model(model)
+        records = list_records(registered) if registered else {}
+        moves = read_moves(model, records)
+        published = None
+        with suppress(NotFoundError):
+            published = self.store.read_traffic(model)
+        if published != (moves[-1].traffic if moves else None):
+            raise ConflictError(
+                f"{model} has no ledger in the store, and by the {len(moves)} moves in MLflow other releases answer "
+                f"than by the traffic file: nothing proves them; {RESTORE}"
+            )
+        unkept = (read_version(entry, {}, None) for entry in self.list_entries(model))
+        listed = (
+            Assigned(semantic_version=version.semantic_version, digest=version.digest, by=version.by)
+            for version in unkept
+            if version
+        )
+        # What comes later counts, and of two versions of one release the first.
+        found = {one.digest: one for one in (*list_moved(moves), *reversed([*listed]))}
+        return Ledger(versions=tuple(sorted(found.values(), key=lambda one: one.order)), moves=records)
 
     def promote(self, model: str, reference: str, why: str) -> Traffic:
         """Makes a version champion and publishes the traffic file; records no move if it is champion already.
@@ -257,10 +292,27 @@ class Registry(RegistryReader):
                 self.publish(moves[-1])
             raise NotFoundError(f"{model} has no {part} to withdraw; see `athanor registry traffic {model}`")
 
+    def published_traffic(self, model: str) -> Traffic:
+        """The traffic file, as the last move says.
+
+        Raises:
+            NotFoundError: nothing was promoted.
+            ConflictError: the file says something else, or there is no ledger: somebody else may have written it.
+        """
+        traffic, ledger = self.store.read_traffic(model), self.store.find_ledger(model)
+        moves = self.list_moves(model)
+        if ledger is None or not moves or moves[-1].traffic != traffic:
+            raise ConflictError(
+                f"the traffic file of {model}, of revision {traffic.revision}, is not the one after the last move by "
+                "the ledger; look at it by `athanor registry doctor`, and let --mend write it again"
+            )
+        return traffic
+
     def publish(self, move: Move) -> Traffic:
-        """Keeps the move in the ledger, sets the aliases and writes the traffic file as the last move says."""
+        """Copies the ledger's moves to MLflow, sets the aliases and writes the traffic file as the last move says."""
         traffic = move.traffic
         self.keep(traffic.model)
+        self._copy_records(traffic.model)
         versions = self.list_versions(traffic.model)
         for variant in VARIANTS:
             served = traffic.served.get(variant)
@@ -273,6 +325,14 @@ class Registry(RegistryReader):
         self.store.write_traffic(traffic)
         return traffic
 
+    def _copy_records(self, model: str) -> None:
+        """Adds to MLflow the moves that it lacks. The doctor names those that it has otherwise."""
+        registered = self.find_model(model)
+        found = list_records(registered) if registered else {}
+        for name, content in self.list_records(model).items():
+            if name not in found:
+                self.client.set_registered_model_tag(model, name, content)
+
     def _require(self, model: str, reference: str) -> Registered:
         """Finds a version; first restores it if it was deleted in MLflow. Raises NotFoundError, ReleaseError."""
         with suppress(NotFoundError):
@@ -284,7 +344,10 @@ class Registry(RegistryReader):
         return self.find_version(model, reference)
 
     def _move(self, version: Registered, step: Step, why: str) -> Traffic:
-        """Writes record, aliases and traffic file in this order: serving never answers with an unrecorded release."""
+        """Writes record, aliases and traffic file in this order: serving never answers with an unrecorded release.
+
+        The record lies in the ledger before it does in MLflow: one that MLflow alone has was forged.
+        """
         if not why.strip():
             raise InputError(
                 f"a {step.kind} of {version.model} needs a reason, for its history; give one with --reason"
@@ -309,8 +372,9 @@ class Registry(RegistryReader):
                 gates=gates,
                 variant=step.variant,
                 traffic=after,
+                previous=digest_record([*self.list_records(version.model).values()][-1]) if last else "",
             )
-            self.client.set_registered_model_tag(version.model, *last.tag)
+            self.keep(version.model, moves=[last])
         return self.publish(last)
 
     def _read_gates(self, version: Registered) -> str:

@@ -1,20 +1,20 @@
 """Location of the registry: its database, its artifacts and the release store. Checked at start."""
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from athanor.errors import SettingsError
 from athanor.home import STORE_VARIABLE, Home
 from athanor.release.storage.locations import is_url, to_absolute
+from athanor.system.url_secrets import PERCENT_ENCODE, mask_secrets
 
 DATABASE: Final = "ATHANOR_REGISTRY_URL"
 ARTIFACTS: Final = "ATHANOR_ARTIFACTS_URL"
@@ -43,8 +43,8 @@ class RegistrySettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     database_url: SecretStr
-    artifacts_url: str
-    store_url: str
+    artifacts_url: str = Field(repr=False)
+    store_url: str = Field(repr=False)
 
     @field_validator("database_url")
     @classmethod
@@ -115,12 +115,7 @@ class RegistrySettings(BaseModel):
 
     def without_secrets(self, words: str) -> str:
         """A library's text with every form of the URL and its password replaced by ***."""
-        given = self.database_url.get_secret_value()
-        passwords = [self.url.password, *re.findall(r"password=([^&\s]*)", given)]
-        forms = {form for text in passwords if text for form in (text, unquote(text), quote(text, safe=""))}
-        for form in (given, self.connection_url, *sorted(forms, key=len, reverse=True)):
-            words = words.replace(form, "***")
-        return words
+        return mask_secrets(words, self.database_url.get_secret_value(), self.connection_url)
 
 
 def sqlite_url(path: Path, query: Mapping[str, str | Sequence[str]] = MappingProxyType({})) -> str:
@@ -154,6 +149,8 @@ def _parse(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise ValueError(f"is not the URL of a database; give {_ALLOWED}") from None
+    if "@" in (url.host or ""):
+        raise ValueError(f"is ambiguous; {PERCENT_ENCODE}; give {_ALLOWED}")
     driver = _DRIVERS.get(url.drivername)
     if driver is None:
         raise ValueError(f"{url.drivername} is not supported; give {_ALLOWED}")

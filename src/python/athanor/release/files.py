@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from athanor.errors import NotFoundError, ReleaseError
 from athanor.release.manifest import Identity, Manifest, Provenance
 from athanor.release.storage.local import LocalStorage
-from athanor.release.storage.storage import Storage
+from athanor.release.storage.storage import MAX_FILE_BYTES, Storage
 
 CONTRACT: Final = "contract.json"
 GRAPH: Final = "model.onnx"
@@ -22,6 +22,9 @@ REFERENCE_ROWS: Final = "reference_rows.json"
 MODEL_CARD: Final = "model_card.html"
 TRAINING: Final = "training.json"
 ANSWERS: Final = "answers.json"
+
+MAX_MANIFEST_BYTES: Final = 4 * 1024**2
+"""A manifest has some 20 kB, most of them names of libraries."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,14 @@ class Release:
 
     def check_files(self) -> None:
         """Raises ReleaseError unless the files match the manifest."""
-        expected, found = {**self.identity.files, **self.manifest.documents}, digests(self.files)
+        expected, found = self.manifest.digests, digests(self.files)
         for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
                 was, is_now = expected.get(name, "not part of the release"), found.get(name, "absent")
                 _refuse(self.location, name, f"its sha256 is {is_now}, the manifest says {was}")
+        for name, size in (self.manifest.sizes or {}).items():
+            if len(self.files[name]) != size:
+                _refuse(self.location, name, f"it has {len(self.files[name]):,} bytes, the manifest says {size:,}")
 
 
 def digests(files: Mapping[str, bytes]) -> dict[str, str]:
@@ -75,7 +81,8 @@ def write_release(
         identity: its `files` are the digests of `files`.
         documents: files that describe the release and do not determine it.
     """
-    manifest = Manifest.seal(identity, provenance, digests(documents))
+    sizes = {name: len(content) for name, content in sorted({**files, **documents}.items())}
+    manifest = Manifest.seal(identity, provenance, digests(documents), sizes)
     LocalStorage(folder).place(manifest.digest, {**files, **documents, MANIFEST: manifest.content})
     return read_release(folder / manifest.digest)
 
@@ -100,7 +107,11 @@ def verify_release(storage: Storage, folder: str, digest: str) -> Release:
     """Reads and verifies the release in a folder of a storage. Raises ReleaseError as `read_release` does."""
     manifest = read_manifest(storage, folder, digest)
     names = [name for name in storage.list_names(folder) if name != MANIFEST]
-    files = {name: _read(storage, f"{folder}/{name}") for name in names}
+    for name in names:
+        if name not in manifest.digests:
+            _refuse(storage.name(folder), name, "the manifest names no such file")
+    sizes = manifest.sizes or {}
+    files = {name: _read(storage, f"{folder}/{name}", sizes.get(name, MAX_FILE_BYTES)) for name in names}
     release = Release(storage.name(folder), manifest, files)
     release.check_files()
     return release
@@ -108,7 +119,7 @@ def verify_release(storage: Storage, folder: str, digest: str) -> Release:
 
 def read_manifest(storage: Storage, folder: str, digest: str) -> Manifest:
     """Reads and verifies the manifest of a release without its other files. Raises ReleaseError as `read_release`."""
-    content = _read(storage, f"{folder}/{MANIFEST}")
+    content = _read(storage, f"{folder}/{MANIFEST}", MAX_MANIFEST_BYTES)
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
@@ -118,18 +129,18 @@ def read_manifest(storage: Storage, folder: str, digest: str) -> Manifest:
     if not digest == manifest.digest == actual:
         reason = f"it says digest {manifest.digest}, its content has {actual}, expected is {digest}"
         _refuse(storage.name(folder), MANIFEST, reason)
-    as_written = Manifest.seal(manifest.identity, manifest.provenance, manifest.documents).content
+    as_written = Manifest.seal(manifest.identity, manifest.provenance, manifest.documents, manifest.sizes).content
     if content != as_written:
         found, expected = (hashlib.sha256(written).hexdigest() for written in (content, as_written))
         _refuse(storage.name(folder), MANIFEST, f"its sha256 is {found}, its values written anew have {expected}")
     return manifest
 
 
-def _read(storage: Storage, path: str) -> bytes:
+def _read(storage: Storage, path: str, max_bytes: int) -> bytes:
     try:
-        return storage.read(path)
+        return storage.read(path, max_bytes)
     except OSError as error:
-        raise ReleaseError(f"{storage.name(path)} cannot be read: {error}") from None
+        raise ReleaseError(f"{storage.name(path)} cannot be read: {error.strerror or error}") from None
 
 
 def _refuse(location: str, name: str, reason: str) -> None:

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, model_validator
 
 Scalar: TypeAlias = bool | int | float | str | None
+
+_NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 
 
 class _Frozen(BaseModel):
@@ -107,6 +110,7 @@ class Manifest(_Frozen):
         documents: sha256 by name of files that describe the release and do not determine it, such as the model card and
             the record of its training. `digest` does not cover them.
         provenance_digest: sha256 of the provenance, which `digest` does not cover. Detects damage; proves no origin.
+        sizes: bytes of each file by name, so that a reader knows how much to read; None in releases of before 2026-12.
     """
 
     digest: str
@@ -114,18 +118,41 @@ class Manifest(_Frozen):
     documents: Mapping[str, str]
     provenance: Provenance
     provenance_digest: str
+    sizes: Mapping[str, NonNegativeInt] | None = None
+
+    @model_validator(mode="after")
+    def _check_names(self) -> "Manifest":
+        names = self.digests.keys()
+        if strange := [name for name in names if re.fullmatch(_NAME, name) is None]:
+            raise ValueError(f"{strange[0]!r} is not the name of a file of a release")
+        if self.sizes is not None and self.sizes.keys() != names:
+            raise ValueError("it names other files than it has sizes for")
+        return self
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """sha256 by name of all files of the release but the manifest."""
+        return {**self.identity.files, **self.documents}
 
     @classmethod
-    def seal(cls, identity: Identity, provenance: Provenance, documents: Mapping[str, str]) -> "Manifest":
+    def seal(
+        cls,
+        identity: Identity,
+        provenance: Provenance,
+        documents: Mapping[str, str],
+        sizes: Mapping[str, int] | None = None,
+    ) -> "Manifest":
         return cls(
             digest=identity.digest,
             identity=identity,
             documents=documents,
             provenance=provenance,
             provenance_digest=_digest(provenance),
+            sizes=sizes,
         )
 
     @property
     def content(self) -> bytes:
         """Bytes of the file: equal manifests have equal bytes."""
-        return (self.model_dump_json(indent=2) + "\n").encode()
+        absent = {"sizes"} if self.sizes is None else None
+        return (self.model_dump_json(indent=2, exclude=absent) + "\n").encode()

@@ -17,6 +17,7 @@ from athanor.contract.validation import Breach, validate
 from athanor.errors import ReleaseError
 from athanor.features.features import FeatureArrays, Model
 from athanor.release.files import GRAPH, REFERENCE_ROWS, Release
+from athanor.release.self_contained import require_self_contained
 
 TOLERANCE: Final = 1e-6
 """Largest allowed difference between two probabilities that should be equal."""
@@ -26,7 +27,11 @@ class Graph:
     """An ONNX graph of a binary classifier with the inputs `numeric` and `categorical` of `FeatureArrays`."""
 
     def __init__(self, content: bytes) -> None:
+        """Raises ReleaseError if the graph reads files; onnxruntime raises errors of its own."""
+        require_self_contained(content)
         options = onnxruntime.SessionOptions()
+        # Its own format keeps data in files too.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         # Replicas scale by processes, and would compete with the threads of a session.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1

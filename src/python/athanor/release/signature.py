@@ -24,12 +24,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from athanor.errors import ReleaseError, SettingsError
 from athanor.release.files import Release
 from athanor.system.atomic import create_file
+from athanor.system.regular import read_regular
 from athanor.system.user import user_name
 
 _DOMAIN: Final = "athanor release 1"
 """Keeps signatures of releases apart from all else that the same key signs."""
 
 _NO_KEY: Final = (OSError, ValueError, TypeError, UnsupportedAlgorithm)
+_MAX_KEY_BYTES: Final = 16 * 1024
 
 
 class Signature(BaseModel):
@@ -79,7 +81,7 @@ def sign(release: Release, key_path: Path) -> Signature:
     Raises:
         SettingsError: the file is not such a key.
     """
-    key = _read_private_key(key_path)
+    key = read_private_key(key_path)
     return Signature(
         key_id=key_id(key.public_key()),
         digest=release.digest,
@@ -97,7 +99,7 @@ def verify_signature(release: Release, signatures: Iterable[Signature], public_k
         SettingsError: the file is not a public key.
         ReleaseError: the key has not signed the release, or its signature is over another manifest or forged.
     """
-    key = _read_public_key(public_key_path)
+    key = read_public_key(public_key_path)
     wanted, given = key_id(key), {signature.key_id: signature for signature in signatures}
     what = f"release {release.digest} of {release.identity.model}"
     if wanted not in given:
@@ -136,9 +138,10 @@ def _manifest_digest(release: Release) -> str:
     return hashlib.sha256(release.manifest.content).hexdigest()
 
 
-def _read_private_key(path: Path) -> Ed25519PrivateKey:
+def read_private_key(path: Path) -> Ed25519PrivateKey:
+    """Raises SettingsError if the file is no such key."""
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        key = load_pem_private_key(read_regular(path, _MAX_KEY_BYTES, follow_links=True), password=None)
     except _NO_KEY as error:
         raise SettingsError(f"{path} cannot be read as a private key: {error}") from None
     if not isinstance(key, Ed25519PrivateKey):
@@ -146,9 +149,10 @@ def _read_private_key(path: Path) -> Ed25519PrivateKey:
     return key
 
 
-def _read_public_key(path: Path) -> Ed25519PublicKey:
+def read_public_key(path: Path) -> Ed25519PublicKey:
+    """Raises SettingsError if the file is no such key."""
     try:
-        key = load_pem_public_key(path.read_bytes())
+        key = load_pem_public_key(read_regular(path, _MAX_KEY_BYTES, follow_links=True))
     except _NO_KEY as error:
         raise SettingsError(f"{path} cannot be read as a public key: {error}") from None
     if not isinstance(key, Ed25519PublicKey):

@@ -4,27 +4,37 @@
 <store>/traffic/<model>.json                         the releases that answer; replaced as a whole
 <store>/ledger/<model>.json                          every version and move that was recorded; replaced as a whole
 <store>/signatures/<model>/<digest>/<key id>.json    signatures of releases
+<store>/signatures/<model>/traffic/<key id>.json     signatures of the traffic file
 """
 
 import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from athanor.errors import NotFoundError, ReleaseError
-from athanor.release.files import MANIFEST, Release, read_manifest, verify_release
+from athanor.release.files import MANIFEST, MAX_MANIFEST_BYTES, Release, read_manifest, verify_release
 from athanor.release.ledger import Ledger
 from athanor.release.manifest import Manifest
 from athanor.release.storage.locations import open_storage
 from athanor.release.traffic import Traffic
+from athanor.system.regular import IrregularFileError
 
 if TYPE_CHECKING:
     from athanor.release.signature import Signature
+    from athanor.release.traffic_signature import TrafficSignature
 
 _DIGEST: Final = "[0-9a-f]{64}"
+_TRAFFIC: Final = "traffic"
+# Traffic and signatures have less than 1 kB, and a ledger half a kB a move.
+_MAX_TRAFFIC_BYTES: Final = 64 * 1024
+_MAX_SIGNATURE_BYTES: Final = 64 * 1024
+_MAX_LEDGER_BYTES: Final = 64 * 1024**2
+
+_Kind = TypeVar("_Kind", bound=BaseModel)
 
 
 class ReleaseStore:
@@ -60,7 +70,7 @@ class ReleaseStore:
 
     def _is_unfinished(self, model: str, digest: str, manifest: bytes) -> bool:
         """Whether the manifest is absent, or cut short by a storage that does not write atomically."""
-        found = self._storage.read_if_there(f"{_release(model, digest)}/{MANIFEST}") or b""
+        found = self._find(f"{_release(model, digest)}/{MANIFEST}", MAX_MANIFEST_BYTES) or b""
         return found != manifest and manifest.startswith(found)
 
     def read(self, model: str, digest: str) -> Release:
@@ -119,15 +129,27 @@ class ReleaseStore:
         """
         from athanor.release.signature import Signature  # noqa: PLC0415 - without signatures there is no need of cryptography
 
-        folder, found = _signatures(model, digest), []
+        return tuple(self._read_signatures(_signatures(model, digest), Signature))
+
+    def write_traffic_signature(self, model: str, signature: "TrafficSignature") -> None:
+        """Writes a signature of the traffic file, or replaces an earlier one by the same key."""
+        path = f"{_signatures(model, _TRAFFIC)}/{signature.key_id}.json"
+        self._storage.write(path, (signature.model_dump_json(indent=2) + "\n").encode())
+
+    def read_traffic_signatures(self, model: str) -> "tuple[TrafficSignature, ...]":
+        """As `read_signatures`, of the traffic file."""
+        from athanor.release.traffic_signature import TrafficSignature  # noqa: PLC0415 - as above
+
+        return tuple(self._read_signatures(_signatures(model, _TRAFFIC), TrafficSignature))
+
+    def _read_signatures(self, folder: str, kind: type[_Kind]) -> Iterator[_Kind]:
         for name in self._storage.list_names(folder):
             if not name.endswith(".json"):
                 continue
             try:
-                found.append(Signature.model_validate_json(self._storage.read(f"{folder}/{name}")))
+                yield kind.model_validate_json(self._storage.read(f"{folder}/{name}", _MAX_SIGNATURE_BYTES))
             except (OSError, ValidationError) as error:
                 raise ReleaseError(f"{self._storage.name(f'{folder}/{name}')} is not a signature: {error}") from None
-        return tuple(found)
 
     def write_traffic(self, traffic: Traffic) -> None:
         """Replaces the traffic file atomically: a reader sees the old or the new one, never a part."""
@@ -135,11 +157,11 @@ class ReleaseStore:
 
     def read_traffic(self, model: str) -> Traffic:
         """Raises NotFoundError before the first promotion, ReleaseError if the file is damaged."""
-        name = self._storage.name(_traffic(model))
+        name, content = self._storage.name(_traffic(model)), self._find(_traffic(model), _MAX_TRAFFIC_BYTES)
+        if content is None:
+            raise NotFoundError(f"no release of {model} takes traffic: {name} does not exist; promote one")
         try:
-            return Traffic.model_validate_json(self._storage.read(_traffic(model)))
-        except FileNotFoundError:
-            raise NotFoundError(f"no release of {model} takes traffic: {name} does not exist; promote one") from None
+            return Traffic.model_validate_json(content)
         except ValidationError as error:
             raise ReleaseError(f"{name} is not a traffic file: {error}") from None
 
@@ -149,9 +171,13 @@ class ReleaseStore:
 
     def read_ledger(self, model: str) -> Ledger:
         """The ledger of a model; an empty one if the store has no file. Raises ReleaseError if it is damaged."""
-        content = self._storage.read_if_there(_ledger(model))
+        return self.find_ledger(model) or Ledger()
+
+    def find_ledger(self, model: str) -> Ledger | None:
+        """The ledger of a model; None if the store has no file. Raises ReleaseError if it is damaged."""
+        content = self._find(_ledger(model), _MAX_LEDGER_BYTES)
         try:
-            return Ledger() if content is None else Ledger.model_validate_json(content)
+            return None if content is None else Ledger.model_validate_json(content)
         except ValidationError as error:
             raise ReleaseError(
                 f"{self._storage.name(_ledger(model))} is not a ledger: {error.errors()[0]['msg']}. "
@@ -162,7 +188,17 @@ class ReleaseStore:
         return [name for name in self._storage.list_names(f"releases/{model}") if _is_digest(name)]
 
     def _is_there(self, model: str, digest: str) -> bool:
-        return self._storage.is_file(f"{_release(model, digest)}/{MANIFEST}")
+        return self._storage.exists(f"{_release(model, digest)}/{MANIFEST}")
+
+    def _find(self, path: str, max_bytes: int) -> bytes | None:
+        """The content of a file; None without one. Raises ReleaseError if it is no regular file or larger."""
+        try:
+            return self._storage.read_if_there(path, max_bytes)
+        except IrregularFileError as error:
+            raise ReleaseError(
+                f"{self._storage.name(path)} cannot be read: {error.strerror}. Remove it, and run "
+                "`athanor registry doctor --mend`"
+            ) from None
 
 
 def _release(model: str, digest: str) -> str:

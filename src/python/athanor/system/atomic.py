@@ -103,20 +103,21 @@ def create_file(path: Path, content: bytes, mode: int = 0o600) -> None:
 @contextmanager
 def _written(path: Path, content: bytes, durable: bool = True) -> Iterator[Path]:
     """The content in a temporary file beside `path`, flushed; removed if it is still there in the end."""
-    with open_temporary_file(path.parent) as file:
-        temporary = Path(file.name)
-        try:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-            yield temporary
-        except OSError as error:
-            # What fails to write to an open file, as on a full disk, names none.
-            error.filename = error.filename or str(path)
-            raise
-        finally:
-            temporary.unlink(missing_ok=True)
+    try:
+        with open_temporary_file(path.parent) as file:
+            temporary = Path(file.name)
+            try:
+                file.write(content)
+                file.flush()
+                if durable:
+                    os.fsync(file.fileno())
+                yield temporary
+            finally:
+                temporary.unlink(missing_ok=True)
+    except OSError as error:
+        # What fails to write to an open file, as on a full disk, names none; and closing it then fails again.
+        error.filename = error.filename or str(path)
+        raise
 
 
 def remove_abandoned(parent: Path, older_than_s: float) -> None:

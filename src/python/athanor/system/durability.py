@@ -32,9 +32,9 @@ def sync_tree(folder: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder and those above it, each new one named on disk; does nothing if it exists."""
+    """Makes a folder and those above it, for their owner alone and each named on disk; does nothing if it exists."""
     if path.is_dir():
         return
     make_folder(path.parent)
-    path.mkdir(exist_ok=True)
+    path.mkdir(0o700, exist_ok=True)
     sync(path.parent)

@@ -3,10 +3,13 @@
 Not the library filelock: its `flock` has no shared mode, and it cannot say whether another process holds a lock.
 """
 
+import errno
 import fcntl
 import math
 import os
+import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -14,6 +17,8 @@ from typing import Final
 from athanor.system.durability import make_folder
 
 _POLL_S: Final = 0.01
+_PRIVATE: Final = 0o600
+_OTHERS: Final = 0o077
 
 
 class FileLock:
@@ -37,19 +42,22 @@ class FileLock:
         self.release()
 
 
-def acquire(path: Path, *, shared: bool = False, timeout_s: float = math.inf, mode: int = 0o600) -> FileLock:
+def acquire(path: Path, *, shared: bool = False, timeout_s: float = math.inf) -> FileLock:
     """Takes a lock; makes its file, and the folders above it, if they are missing. The file stays.
+
+    Its owner alone can open the file: a user who can read it can lock it, and hold up all others.
 
     Args:
         shared: with other shared holders, and no exclusive one.
-        mode: permissions of a new file.
 
     Raises:
         TimeoutError: others held it for longer than `timeout_s`.
+        PermissionError: the file is another user's, a link, or no regular file.
     """
     make_folder(path.parent)
-    lock = FileLock(descriptor := os.open(path, os.O_RDWR | os.O_CREAT, mode))
+    lock = FileLock(descriptor := _open(path, os.O_RDWR | os.O_CREAT))
     try:
+        _make_private(descriptor, path)
         _lock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, timeout_s)
     except BaseException:
         lock.release()
@@ -60,13 +68,39 @@ def acquire(path: Path, *, shared: bool = False, timeout_s: float = math.inf, mo
 def is_held(path: Path) -> bool:
     """Whether a process, this one included, holds a lock exclusively. Looking makes others wait for a moment."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = _open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
         return not _try_lock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, _PRIVATE)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise PermissionError(errno.EPERM, "the lock is a link; remove it", str(path)) from None
+
+
+def _make_private(descriptor: int, path: Path) -> None:
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        raise PermissionError(errno.EPERM, "the lock is no regular file; remove it", str(path))
+    # The folder's owner: root in a user's home, or anyone on a network file system that maps users, as NFS does.
+    if found.st_uid not in (os.geteuid(), path.parent.stat().st_uid):
+        raise PermissionError(
+            errno.EPERM,
+            f"the lock belongs to another user, uid {found.st_uid}, who could hold it; remove it",
+            str(path),
+        )
+    if found.st_mode & _OTHERS:
+        # Made by an earlier version, or with a wider mode by hand.
+        with suppress(OSError):
+            os.fchmod(descriptor, _PRIVATE)
 
 
 def _lock(descriptor: int, kind: int, timeout_s: float) -> None:

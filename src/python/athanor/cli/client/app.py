@@ -20,7 +20,7 @@ from athanor.cli.shared.terminal import (
     facts,
     listing,
     make_app,
-    run_app,
+    run_program,
     show,
     watch,
 )
@@ -215,7 +215,7 @@ class DelayedBar:
 
 
 def main() -> None:
-    run_app(app)
+    run_program(app)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from athanor.cli.shared.terminal import (
     facts,
     listing,
     make_app,
-    run_app,
+    run_program,
     show,
     watch,
 )
@@ -204,7 +204,7 @@ def quarantine(project: ProjectArgument, home: HomeOption = None, json: JsonOpti
 
 
 def main() -> None:
-    run_app(app)
+    run_program(app)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 
 from athanor.cli.data.jobs import AsOfOption, EngineChoice, EngineName, EngineOption, FullOption, load_job, make_options
 from athanor.cli.shared.clusters import AddressOption, RayTokenOption
+from athanor.cli.shared.plain import plain
 from athanor.cli.shared.terminal import (
     HomeOption,
     JsonOption,
@@ -255,7 +256,7 @@ def _show(report: "DataReport", as_json: bool, table: RenderableType, page: Path
         tables.append(drift_table(f"Drift from {report.reference_name}", report.drift))
     show(_plain(report), as_json, lambda: Group(*tables))
     if not as_json:
-        out.print(f"Page: {page}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"Page: {plain(page)}", highlight=False, soft_wrap=True)
 
 
 def _findings_table(findings: "Sequence[Finding]") -> RenderableType:

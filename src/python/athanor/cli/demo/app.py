@@ -18,6 +18,7 @@ from athanor.cli.shared.terminal import HomeOption, JsonOption, facts, listing, 
 from athanor.errors import ServiceError
 from athanor.home import Home
 from athanor.projects import load
+from athanor.system.url_secrets import mask_url
 
 if TYPE_CHECKING:
     from athanor.data.snapshots.snapshot import Snapshot
@@ -232,7 +233,7 @@ def _tables(snapshot: "Snapshot", training: "Training", version: "Registered", c
                 "release": training.release.location,
                 "model card": Path(training.release.location) / MODEL_CARD,
                 "registry": home.registry,
-                "release store": home.store_url,
+                "release store": mask_url(home.store_url),
                 "service log": home.service,
             },
         ),

@@ -7,6 +7,7 @@ import typer
 
 from athanor.cli.registry import care, signatures, views
 from athanor.cli.registry.opening import VersionArgument, open_registry
+from athanor.cli.shared.plain import plain
 from athanor.cli.shared.terminal import (
     HomeOption,
     JsonOption,
@@ -35,6 +36,7 @@ app.command()(care.doctor)
 app.command()(care.ui)
 app.command()(signatures.keygen)
 app.command()(signatures.sign)
+app.command()(signatures.sign_traffic)
 app.command()(signatures.verify)
 
 ReasonOption = Annotated[str, typer.Option("--reason", "--why", "-m", help="Reason, for the history.")]
@@ -147,7 +149,7 @@ def challenge(
     _show_traffic(traffic, json)
     if traffic.challenger:
         note = registry.describe_assignment(project, traffic.challenger)
-        err.print(note, highlight=False, markup=False, soft_wrap=True)
+        err.print(plain(note), highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -1,5 +1,7 @@
 """Maintenance of the registry: remove, check and repair, and MLflow's own pages."""
 
+import secrets
+import sys
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Final
@@ -60,14 +62,18 @@ def doctor(
 
 
 def ui(
-    host: Annotated[str, typer.Option(help="Address to listen on; there is no password.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = _UI_PORT,
     home: HomeOption = None,
 ) -> None:
-    """Show trainings and versions in MLflow's own pages, until Ctrl-C."""
+    """Show trainings and versions in MLflow's own pages, read-only, until Ctrl-C. Prints their URL with its token."""
     from athanor.registry.registry import Registry
     from athanor.registry.tracking.server import serve
 
     with watch() as progress, progress.step("Open the registry"):
         settings = Registry.open(Home.find(home)).settings
-    serve(settings, host, port)
+    token = secrets.token_urlsafe(32)
+    shown = f"[{host}]" if ":" in host else host
+    typer.echo(f"http://{shown}:{port}/?token={token}")
+    sys.stdout.flush()
+    serve(settings, host, port, token)

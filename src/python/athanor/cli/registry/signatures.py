@@ -41,6 +41,23 @@ def sign(
     show(signature, json, lambda: facts(f"Signed {project} {version}", signature.model_dump()))
 
 
+def sign_traffic(
+    project: ProjectArgument,
+    key: Annotated[Path, typer.Option(help="File of the private key.")],
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Sign which versions answer, as of the last move. Services with a required signature serve nothing else."""
+    from athanor.registry.registry import Registry
+    from athanor.release.traffic_signature import sign_traffic as sign_file
+
+    with watch() as progress, progress.step("Sign the traffic file"):
+        registry = Registry.open(Home.find(home))
+        signature = sign_file(registry.published_traffic(project), key)
+        registry.store.write_traffic_signature(project, signature)
+    show(signature, json, lambda: facts(f"Signed the traffic of {project}", signature.model_dump()))
+
+
 def verify(
     project: ProjectArgument,
     version: VersionArgument,

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 
 from athanor.cli.registry.opening import VersionArgument
 from athanor.cli.shared.records import gates_table, metrics_table
@@ -101,7 +100,7 @@ def list_served(traffic: "Traffic", text: str) -> RenderableType:
         (variant, served.semantic_version, served.digest[:12], format_weight(weights[variant]))
         for variant, served in traffic.served.items()
     ]
-    return listing(f"Traffic of {traffic.model}, {escape(text)}", ("variant", "version", "digest", "weight"), rows)
+    return listing(f"Traffic of {traffic.model}, {text}", ("variant", "version", "digest", "weight"), rows)
 
 
 def format_weight(weight: float | None) -> str:

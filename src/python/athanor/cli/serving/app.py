@@ -1,9 +1,10 @@
 """Command-line app of the layer `serving`: run the service of a project."""
 
+import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 from rich.console import Group
@@ -18,12 +19,13 @@ from athanor.cli.shared.terminal import (
     facts,
     listing,
     make_app,
-    run_app,
+    run_program,
     show,
     watch,
 )
 from athanor.errors import NotFoundError
 from athanor.home import Home
+from athanor.system.printable import printable
 
 if TYPE_CHECKING:
     from athanor.progress import Progress
@@ -70,16 +72,29 @@ def scale(
 
 @app.command()
 def status(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
-    """Show addresses and replicas of the service. Exit status 2 without a service, 1 if a replica fails."""
+    """Show addresses and replicas of the service, and whether it answers.
+
+    Exit status 2 without a service, 1 if it does not answer or a replica fails.
+    """
+    from athanor.serving.hosting.probe import find_fault
     from athanor.serving.replica.status import StatusFolder
 
     paths = _paths(project, Home.find(home).service)
     state = paths.find()
-    replicas = StatusFolder(paths.replicas).read()
-    result = {"service": state, "replicas": [replica.model_dump(mode="json") for replica in replicas]}
-    rows = {**_facts(state), "log": paths.log}
+    statuses = StatusFolder(paths.replicas)
+    replicas, fault, failure = statuses.read(), find_fault(state), statuses.read_start_failure()
+    result = {
+        "service": state,
+        "serving": fault is None,
+        "fault": fault,
+        "start_failure": failure and failure.model_dump(mode="json"),
+        "replicas": [replica.model_dump(mode="json") for replica in replicas],
+    }
+    rows = {**_facts(state), "log": paths.log, "answers": "yes" if fault is None else f"no: {fault}"}
+    if failure:
+        rows["last replica"] = f"did not start: {failure.reason}"
     show(result, json, lambda: Group(facts(f"Service of {project}", rows), _table(replicas)))
-    if any(replica.failure for replica in replicas):
+    if fault or failure or any(replica.failure for replica in replicas):
         raise typer.Exit(1)
 
 
@@ -95,20 +110,42 @@ def logs(
         raise NotFoundError(
             f"there is no log of {project} in {paths.folder}; start its service with `athanor serve up`"
         )
-    with paths.log.open(encoding="utf-8", errors="replace") as log:
-        while True:
-            typer.echo(log.read(), nl=False)
-            if not (follow and paths.is_held()):
-                return
-            time.sleep(_FOLLOW_S)
+    while True:
+        with paths.log.open(encoding="utf-8", errors="replace") as log:
+            while is_followed := _print_log(log, paths, follow):
+                time.sleep(_FOLLOW_S)
+                if not _is_same(log, paths.log):
+                    # It was full, and moved away.
+                    _print_log(log, paths, follow)
+                    break
+        if not is_followed:
+            return
+
+
+def _print_log(log: TextIO, paths: "ServicePaths", follow: bool) -> bool:
+    """Prints what is new, and returns whether more may come."""
+    is_followed = follow and paths.is_held()
+    # Other programs may write there too.
+    typer.echo(printable(log.read(), keep="\n"), nl=False)
+    return is_followed
+
+
+def _is_same(log: TextIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(log.fileno()), path.stat())
+    except FileNotFoundError:
+        return True
 
 
 @settings_command(app, "run")
 def run_(project: ProjectArgument, *, home: HomeOption = None, **settings: Any) -> None:
     """Run the service in the foreground, until SIGTERM or SIGINT."""
-    from athanor.serving.hosting.service import run as run_service
+    from athanor.serving.hosting.running import run as run_service
+    from athanor.serving.telemetry.output import capture_output
 
-    run_service(read_settings(project, Home.find(home), settings))
+    found = read_settings(project, Home.find(home), settings)
+    capture_output(_paths(project, found.folder).log)
+    run_service(found)
 
 
 def start(settings: "ServingSettings", progress: "Progress") -> "ServiceState":
@@ -166,7 +203,7 @@ def _table(replicas: "list[ReplicaStatus]") -> Any:
 
 
 def main() -> None:
-    run_app(app)
+    run_program(app)
 
 
 if __name__ == "__main__":

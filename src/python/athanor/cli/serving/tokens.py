@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 app = make_app("token", "Make, list and revoke access tokens.")
 
 _NameArgument = Annotated[str, typer.Argument(help="Name of the token, to list and revoke it.")]
-_ScopeOption = Annotated[str, typer.Option("--scope", help="predict, or admin, which allows everything.")]
+_ScopeOption = Annotated[str, typer.Option("--scope", help="predict; metrics; or admin, which allows everything.")]
 _DaysOption = Annotated[float | None, typer.Option("--days", min=0, help="Days until it expires; never by default.")]
+_FileOption = Annotated[
+    Path | None,
+    typer.Option("--file", help="Keep it in this file, for its owner alone, instead of printing it. Made once."),
+]
 
 
 @app.command()
@@ -26,14 +30,22 @@ def create(
     name: _NameArgument,
     scope: _ScopeOption = "predict",
     days: _DaysOption = None,
+    file: _FileOption = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make a token. It is printed only once. A running service accepts it within a second."""
-    from athanor.serving.access.token_file import make_token
+    from athanor.serving.access.token_file import keep_token, make_token
 
-    expires_at = None if days is None else (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
-    token = make_token(_tokens_file(project, home), name, _scope(scope), expires_at)
+    hashes = _tokens_file(project, home)
+    if file is not None:
+        if days is not None:
+            raise SettingsError("--file keeps a token that does not expire; give --days or --file")
+        keep_token(hashes, name, _scope(scope), file)
+        typer.echo(f"{name}, scope {scope}, expires never, is in {file}", err=True)
+        return
+    expires_at = _expiry(days)
+    token = make_token(hashes, name, _scope(scope), expires_at)
     if json:
         typer.echo(to_json({"name": name, "scope": scope, "expires": expires_at, "token": token}))
     else:
@@ -66,9 +78,21 @@ def revoke(project: ProjectArgument, name: _NameArgument, home: HomeOption = Non
 
 
 def _tokens_file(project: str, home: Path | None) -> Path:
+    """Raises NotFoundError if this binary has no such project: no service would read the file."""
+    from athanor.projects import require_project
     from athanor.serving.access.token_file import tokens_path
 
+    require_project(project, "model")
     return tokens_path(Home.find(home).service, project)
+
+
+def _expiry(days: float | None) -> datetime | None:
+    if days is None:
+        return None
+    try:
+        return (datetime.now(UTC) + timedelta(days=days)).replace(microsecond=0)
+    except (OverflowError, ValueError):
+        raise SettingsError(f"--days is {days:g}, beyond the calendar; give fewer, or none for ever") from None
 
 
 def _scope(given: str) -> "Scope":
@@ -77,5 +101,5 @@ def _scope(given: str) -> "Scope":
     try:
         return Scope(given)
     except ValueError:
-        known = " or ".join(scope.value for scope in Scope)
-        raise SettingsError(f"--scope is {given!r}; give {known}") from None
+        known = ", ".join(scope.value for scope in Scope)
+        raise SettingsError(f"--scope is {given!r}; give one of {known}") from None

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
+from athanor.cli.shared.plain import plain
 from athanor.progress import Advance
 
 
@@ -19,14 +19,14 @@ class TerminalProgress:
 
     @contextmanager
     def step(self, description: str, total: int = 1) -> Iterator[Advance]:
-        task = self._bars.add_task(description, total=total, words="")
+        task = self._bars.add_task(plain(description), total=total, words="")
         done = 0
 
         def advance(words: str, amount: int = 1) -> None:
             nonlocal done
             done += amount
             # The last unit is counted when the step ends: only a finished step has a full bar.
-            self._bars.update(task, completed=min(done, total - 1), words=escape(words))
+            self._bars.update(task, completed=min(done, total - 1), words=plain(words))
 
         try:
             yield advance

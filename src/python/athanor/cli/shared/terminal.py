@@ -6,18 +6,23 @@ import json
 import math
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 from rich.console import Console, RenderableType
-from rich.markup import escape
 from rich.table import Column, Table
 
+from athanor.cli.shared.plain import plain
 from athanor.errors import AthanorError, StorageError
 from athanor.home import VARIABLE
+from athanor.system.code.import_path import protect_imports
+from athanor.system.printable import printable
+from athanor.system.url_secrets import mask_secrets
 from athanor.version import VERSION
 
 if TYPE_CHECKING:
@@ -82,10 +87,18 @@ def make_app(name: str, about: str) -> typer.Typer:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from athanor.system.binary import find_binary
+        from athanor.system.code.binary import find_binary
 
         typer.echo(f"{VERSION}\n{find_binary() or 'from sources'}")
         raise typer.Exit
+
+
+def run_program(app: typer.Typer) -> None:
+    """Runs an app as a program: its children import nothing that it would not, and its files are its user's alone."""
+    protect_imports()
+    # What a command and its children write holds rows, predictions and tokens: it is for its user alone.
+    os.umask(0o077)
+    run_app(app)
 
 
 def run_app(app: typer.Typer) -> None:
@@ -94,10 +107,19 @@ def run_app(app: typer.Typer) -> None:
         with _storage_errors():
             app(prog_name=_program_name(app))
     except AthanorError as error:
-        err.print(f"[red]{error.code}[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        err.print(f"[red]{error.code}[/] {plain(error)}", highlight=False, soft_wrap=True)
         for violation in getattr(error, "violations", ()):
-            err.print(f"  - {escape(violation.description)}", highlight=False, soft_wrap=True)
+            err.print(f"  - {plain(violation.description)}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_status)
+    except Exception:
+        sys.excepthook = _print_defect
+        raise
+
+
+def _print_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Prints a traceback as Python does. A library's error may quote a URL with its password."""
+    text = "".join(traceback.format_exception(kind, error, trace))
+    sys.stderr.write(printable(mask_secrets(text), keep="\n\t"))
 
 
 @contextmanager
@@ -147,15 +169,17 @@ def _to_json(value: Any) -> Any:
 
 def facts(title: str, rows: Mapping[str, object]) -> Table:
     """A table of two columns."""
-    table = Table(Column(no_wrap=True), Column(overflow="fold"), title=title, title_justify="left", show_header=False)
+    table = Table(
+        Column(no_wrap=True), Column(overflow="fold"), title=plain(title), title_justify="left", show_header=False
+    )
     for name, value in rows.items():
-        table.add_row(name, escape(str(value)))
+        table.add_row(plain(name), plain(value))
     return table
 
 
 def listing(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
     """A table with a header."""
-    table = Table(*(Column(name, overflow="fold") for name in header), title=title, title_justify="left")
+    table = Table(*(Column(plain(name), overflow="fold") for name in header), title=plain(title), title_justify="left")
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*(plain(cell) for cell in row))
     return table

@@ -19,7 +19,7 @@ from athanor.cli.shared.terminal import (
     facts,
     listing,
     make_app,
-    run_app,
+    run_program,
     show,
     watch,
 )
@@ -180,7 +180,7 @@ add_commands(app, lambda home, progress: None)
 
 
 def main() -> None:
-    run_app(app)
+    run_program(app)
 
 
 if __name__ == "__main__":

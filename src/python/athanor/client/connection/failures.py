@@ -29,6 +29,31 @@ _Detail = TypeVar("_Detail", bound=Message)
 _TOO_MANY_BYTES: Final = "message larger than max"
 # The TLS library's text for a refused certificate. The code is UNAVAILABLE, but another attempt would fail too.
 _TLS_REFUSAL: Final = "SSL_ERROR_SSL"
+# Where a server says how long to wait, and in what part of a second. HTTP has the first, gRPC the second.
+_PUSHBACK: Final = {"retry-after": 1.0, "grpc-retry-pushback-ms": 0.001}
+
+_Code = grpc.StatusCode
+
+# What becomes of a call that met a proxy, a restart or a drain instead of a replica: gRPC's code, a part of its text.
+# Such a call may be repeated, since a prediction changes nothing. A call that a replica refused has a reason beside
+# its code, and is another matter.
+_LOST: Final = (
+    # No connection, or one that was lost; a refused stream; HTTP statuses 429, 502, 503 and 504; doors that are closed.
+    (_Code.UNAVAILABLE, ""),
+    # A stream that a proxy, or a server that stops, has reset with CANCEL.
+    (_Code.CANCELLED, ""),
+    # A stream reset with any other code, such as INTERNAL_ERROR.
+    (_Code.INTERNAL, "RST_STREAM"),
+    (_Code.RESOURCE_EXHAUSTED, "RST_STREAM"),
+    # The answer ended before its status: who sent it died.
+    (_Code.UNKNOWN, "No status received"),
+    (_Code.UNKNOWN, "Stream removed"),
+    # A proxy that failed, or found the request slow.
+    (_Code.UNKNOWN, "Received http2 header with status: 500"),
+    (_Code.UNKNOWN, "Received http2 header with status: 408"),
+    # A gRPC server with more calls than it has looked at.
+    (_Code.RESOURCE_EXHAUSTED, "Too many pending requests"),
+)
 
 
 class FailedCall(Protocol):
@@ -67,17 +92,20 @@ def to_failure(call: Any, timeout_s: float, hide: Callable[[str], str]) -> Failu
     failed: FailedCall = call
     code, text, status = failed.code(), hide(failed.details() or ""), _read_status(failed)
     kind = _read_reason(status)
-    may_pass = code is grpc.StatusCode.UNAVAILABLE and _TLS_REFUSAL not in text
+    # Whatever the reason, UNAVAILABLE says that another attempt may succeed.
+    is_lost = (kind is None or code is _Code.UNAVAILABLE) and _is_lost(code, text)
     if kind is None:
-        may_pass |= code is grpc.StatusCode.CANCELLED
         kind, text = _read_code(code, text, timeout_s)
     if issubclass(kind, InvalidRequestError | InvalidAnswerError):
         return Failure(kind(text, _read_violations(status, hide)))
-    if kind is OverloadedError:
-        retry_after_s = _read_retry_after(status, failed)
-        error = OverloadedError(text) if retry_after_s is None else OverloadedError(text, retry_after_s)
-        return Failure(error, retry_after_s)
-    return Failure(kind(text), 0.0 if may_pass else None)
+    retry_after_s = _read_retry_after(status, failed)
+    if kind is OverloadedError and retry_after_s is not None:
+        return Failure(OverloadedError(text, retry_after_s), retry_after_s)
+    return Failure(kind(text), (retry_after_s or 0.0) if is_lost else None)
+
+
+def _is_lost(code: grpc.StatusCode, text: str) -> bool:
+    return _TLS_REFUSAL not in text and any(code is lost and words in text for lost, words in _LOST)
 
 
 def _read_reason(status: status_pb2.Status) -> type[AthanorError] | None:
@@ -106,16 +134,19 @@ def _read_violations(status: status_pb2.Status, hide: Callable[[str], str]) -> t
 
 
 def _read_retry_after(status: status_pb2.Status, call: FailedCall) -> float | None:
-    """Seconds, from the details or from the metadata `retry-after`; None if neither names a time."""
+    """Seconds, from the details or from the metadata; None if neither names a time."""
     info = _find(status, error_details_pb2.RetryInfo)
     if info is not None:
         return max(0.0, info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
-    values = [value for key, value in call.trailing_metadata() or () if key == "retry-after"]
-    try:
-        seconds = float(values[0])
-    except (IndexError, ValueError):
-        return None
-    return max(0.0, seconds) if isfinite(seconds) else None
+    metadata = dict(call.trailing_metadata() or ())
+    for name, unit_s in _PUSHBACK.items():
+        try:
+            seconds = float(metadata.get(name, "")) * unit_s
+        except ValueError:
+            continue
+        if isfinite(seconds):
+            return max(0.0, seconds)
+    return None
 
 
 def _read_status(call: FailedCall) -> status_pb2.Status:

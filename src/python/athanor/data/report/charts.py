@@ -29,6 +29,7 @@ from athanor.pages.drawing import (
     open_figure,
     to_svg,
 )
+from athanor.system.printable import printable
 
 # Placeholder for the unit in the picture.
 _UNIT: Final = "unit"
@@ -77,7 +78,7 @@ def _draw_histogram(title: str, column: Column, own: NumberProfile, reference: N
     if beyond := own.present - round(own_shares.sum() * own.present):
         note = f"{wording.plural(beyond, 'value') if own.is_exact else 'some values'} beyond this range"
         axes.set_title(note, loc="right", color=MUTED, size=FONT_SIZE, pad=6)
-    return to_svg(figure, title, {_UNIT: wording.printable(column.unit)})
+    return to_svg(figure, title, {_UNIT: printable(column.unit)})
 
 
 def _scale(axes: Axes, edges: NDArray[np.float64], highest: float) -> None:
@@ -124,7 +125,7 @@ def _draw_bars(title: str, own: Mapping[str, float], reference: Mapping[str, flo
     chosen = set(sorted(largest, key=lambda name: -largest[name])[:_CATEGORIES])
     names = [name for name in largest if name in chosen]
     rest = [1 - sum(side.get(name, 0) for name in names) if side else 0.0 for side in (own, reference)]
-    labels = {f"label {i}": wording.shorten(wording.printable(name), _LABEL_LENGTH) for i, name in enumerate(names)}
+    labels = {f"label {i}": wording.shorten(printable(name), _LABEL_LENGTH) for i, name in enumerate(names)}
     lengths = [(own.get(name, 0.0), reference.get(name, 0.0)) for name in names]
     if max(rest) > 1e-9:
         labels[f"label {len(names)}"] = "all others"

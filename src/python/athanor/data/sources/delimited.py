@@ -84,7 +84,7 @@ class DelimitedFiles:
     [{'code': ['007', '008'], 'fee': [1.5, None]}]
     """
 
-    path: Location
+    path: Location = field(repr=False)
     delimiter: str = ","
     columns: tuple[str, ...] = ()
     null_values: tuple[str, ...] = ("", "NA")

@@ -2,7 +2,6 @@
 
 import errno
 import importlib.util
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, TypeAlias
@@ -14,6 +13,7 @@ from athanor.data.sources.folders.delta import LOG, active_files
 from athanor.data.sources.folders.hive import is_partition
 from athanor.data.sources.folders.table_formats import find_tables, refusal, require_no_table
 from athanor.errors import DataError, NotFoundError, SettingsError
+from athanor.system.url_secrets import PERCENT_ENCODE, is_ambiguous, mask_secrets, mask_url
 
 # What is wrong is the folder to copy to, not the input.
 _OF_STORAGE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -57,10 +57,12 @@ def copy_files(location: Location, folder: Path, reads_delta: bool = False) -> N
 
     Raises:
         NotFoundError: the location matches no file.
-        SettingsError: no installed library reads this kind of URL.
+        SettingsError: no installed library reads this kind of URL, or a password in it is not percent-encoded.
         DataError: a file cannot be copied; or the location is a table, or within one, whose log is not read.
     """
     path = str(location() if callable(location) else location)
+    if is_ambiguous(path):
+        raise SettingsError(f"{mask_url(path)} is ambiguous; {PERCENT_ENCODE}")
     system, root = _open_system(path)
     try:
         if reads_delta and not system.isfile(root) and system.isdir(f"{root}/{LOG}"):
@@ -68,12 +70,12 @@ def copy_files(location: Location, folder: Path, reads_delta: bool = False) -> N
             return
         found = _find(system, root)
         if not found:
-            raise NotFoundError(f"{mask_secrets(path)}: no such file, and no file in such a folder or glob")
+            raise NotFoundError(f"{mask_url(path)}: no such file, and no file in such a folder or glob")
         _copy(system, found, folder)
     except OSError as error:
         if error.errno in _OF_STORAGE:
             raise
-        raise DataError(f"{mask_secrets(path)} cannot be copied: {mask_secrets(str(error))}") from None
+        raise DataError(f"{mask_url(path)} cannot be copied: {mask_secrets(str(error), path)}") from None
 
 
 def _copy(system: Any, files: Mapping[str, str], folder: Path) -> None:
@@ -87,11 +89,6 @@ def _copy_delta(system: Any, root: str, folder: Path) -> None:
     logs = {str(PurePosixPath(file).relative_to(root)): file for file in system.find(f"{root}/{LOG}")}
     _copy(system, {name: file for name, file in logs.items() if not PurePosixPath(name).name.startswith(".")}, folder)
     _copy(system, {name: f"{root}/{name}" for name in active_files(folder)}, folder)
-
-
-def mask_secrets(text: str) -> str:
-    """The text with passwords and query strings, which may hold signatures, removed from URLs."""
-    return re.sub(r"(://[^\s?]*)\?\S*=\S*", r"\1?***", re.sub(r"://[^/\s]*@", "://***@", text))
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -117,7 +114,7 @@ def _open_system(path: str) -> tuple[Any, str]:
         system, root = fsspec.url_to_fs(path)
     except (ImportError, ValueError) as error:
         raise SettingsError(
-            f"{mask_secrets(path)}: no installed library reads this URL ({mask_secrets(str(error))}); "
+            f"{mask_url(path)}: no installed library reads this URL ({mask_secrets(str(error), path)}); "
             "use a path, or add the library that fsspec needs for it to the requirements"
         ) from None
     return system, root

@@ -42,7 +42,7 @@ class FunctionSource:
     [{'sensor': ['a', 'b'], 'level': [1.5, None]}]
     """
 
-    read: Callable[..., Iterable[Rows]]
+    read: Callable[..., Iterable[Rows]] = field(repr=False)
     types: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

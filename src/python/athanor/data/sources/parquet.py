@@ -64,7 +64,7 @@ class ParquetFiles:
     [{'level': [1.5, None]}]
     """
 
-    path: Location
+    path: Location = field(repr=False)
     columns: tuple[str, ...] = ()
     types: Mapping[str, str] = field(default_factory=dict)
 

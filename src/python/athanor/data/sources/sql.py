@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
 
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
@@ -21,15 +20,14 @@ from athanor.data.sources.parquet import RESULT, open_rows, write_rows
 from athanor.data.sources.source import Opened
 from athanor.data.sources.sqlite import write_result
 from athanor.errors import DataError, NotFoundError, SettingsError
+from athanor.system.url_secrets import PERCENT_ENCODE, is_ambiguous, mask_secrets
 
 BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)
 """The value of `:since` when all rows are fetched."""
 
 _SQLITE: Final = "sqlite:///"
 _POSTGRESQL: Final = "postgresql://"
-_URL: Final = re.compile(
-    r"(?P<scheme>[a-z0-9+]+)://(?:[^:@/]*(?::(?P<password>.*))?@)?(?P<rest>[^?]*)(?:\?.*)?", re.DOTALL
-)
+_SCHEME: Final = re.compile(r"[a-z0-9+]+://")
 # Strings, quoted names and comments, in which `:since` is not a parameter; and casts, which begin with a colon too.
 _TOKENS: Final = re.compile(
     r"""[eE]'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*' | "(?:[^"]|"")*" | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$
@@ -131,9 +129,11 @@ class SqlQuery:
 
 def _require_known(url: str) -> None:
     if not url.startswith((_SQLITE, _POSTGRESQL)):
-        found = _URL.fullmatch(url)
-        begins = f"URL begins with {found['scheme']}://" if found else "is not a URL"
+        found = _SCHEME.match(url)
+        begins = f"URL begins with {found[0]}" if found else "is not a URL"
         raise SettingsError(f"the database {begins}; use sqlite:///path or postgresql://user:password@host:port/name")
+    if is_ambiguous(url):
+        raise SettingsError(f"the database's URL is ambiguous; {PERCENT_ENCODE}")
 
 
 def _find_since(query: str) -> list[re.Match[str]]:
@@ -219,10 +219,4 @@ def _mask_errors(url: str) -> Iterator[None]:
 
 
 def _without_secrets(words: str, url: str) -> str:
-    words = re.split(r"\n+(?:Query was|query): ", words)[0].replace(url, "the database's URL").strip()
-    found = _URL.fullmatch(url)
-    given = [found["password"] if found else None, *re.findall(r"password=([^&]*)", url)]
-    secrets = {secret for password in given if password for secret in (password, unquote(password))}
-    for secret in sorted(secrets, key=len, reverse=True):
-        words = words.replace(secret, "***")
-    return words
+    return mask_secrets(re.split(r"\n+(?:Query was|query): ", words)[0].strip(), url)

@@ -1,7 +1,8 @@
 """The doctor: finds and mends differences between database, aliases, history, release store and traffic file.
 
-The history is authoritative: a move is recorded before anything else changes. A release in the store without a version
-was being registered when its process died; mending registers it.
+The ledger is authoritative: a move is recorded there before anything else changes, and each record holds the digest of
+the one before. What MLflow alone has was written by others: it is named, and never published. A release in the store
+without a version was being registered when its process died; mending registers it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,13 +14,12 @@ from typing import Final
 from athanor.errors import AthanorError, NotFoundError, ReleaseError
 from athanor.registry.care.findings import Difference, Finding
 from athanor.registry.care.outside import (
-    examine_kept,
     examine_ledger,
     examine_model,
     examine_renamed,
     examine_version,
     find_renamed,
-    is_readable,
+    is_proved,
 )
 from athanor.registry.history import Move, Registered
 from athanor.registry.moves import follows
@@ -75,7 +75,7 @@ def _examine(registry: Registry, model: str, candidates: Path) -> Iterator[Diffe
     """In this order: each check sees what was mended before it."""
     yield from _examine_runs(registry, model)
     yield from examine_ledger(registry, model)
-    if not is_readable(registry, model):
+    if not is_proved(registry, model):
         return
     yield from _examine_unregistered(registry, model, candidates)
     yield from examine_model(registry, model)
@@ -85,7 +85,6 @@ def _examine(registry: Registry, model: str, candidates: Path) -> Iterator[Diffe
     moves = registry.list_moves(model)
     yield from _examine_moves(moves, registry.list_versions(model))
     yield from _examine_traffic(registry, model, moves[-1] if moves else None)
-    yield from examine_kept(registry, model)
 
 
 def _examine_runs(registry: Registry, model: str) -> Iterator[Difference]:

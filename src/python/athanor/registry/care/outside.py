@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
-from athanor.errors import ReleaseError, ServiceError
+from athanor.errors import ConflictError, ReleaseError, ServiceError
 from athanor.registry.care.findings import Difference
-from athanor.registry.history import Registered, list_records, read_move, read_source, version_tags
+from athanor.registry.history import Registered, list_records, read_moves, read_source, version_tags
 from athanor.registry.registry import Registry
 from athanor.release.files import Release
 from athanor.release.ledger import Assigned, Ledger
@@ -40,9 +40,16 @@ def examine_renamed(registry: Registry, original: str, name: str) -> Difference:
 def examine_ledger(registry: Registry, model: str) -> Iterator[Difference]:
     """Examines what all other checks rely on: the ledger, the model itself, and the record of each move."""
     try:
-        ledger = registry.store.read_ledger(model)
+        ledger = registry.store.find_ledger(model)
+        read_moves(model, ledger.moves if ledger else {})
     except ReleaseError as error:
         yield Difference(str(error), "writes it again from MLflow", lambda: _rewrite(registry, model))
+        return
+    except ServiceError as error:
+        yield Difference(str(error))
+        return
+    if ledger is None:
+        yield from _examine_unkept(registry, model)
         return
     registered = registry.find_model(model)
     if registered is None and ledger.versions:
@@ -57,8 +64,7 @@ def examine_ledger(registry: Registry, model: str) -> Iterator[Difference]:
 
 
 def _rewrite(registry: Registry, model: str) -> None:
-    registry.store.write_ledger(model, Ledger())
-    registry.keep(model)
+    registry.store.write_ledger(model, registry.read_unkept(model))
 
 
 def _create(registry: Registry, model: str, ledger: Ledger) -> None:
@@ -72,47 +78,44 @@ def _examine_records(registry: Registry, model: RegisteredModel, ledger: Ledger)
     for name, content in ledger.moves.items():
         if found.get(name) != content:
             yield Difference(
-                f"the record {name} was {'changed' if name in found else 'deleted'} in MLflow",
+                f"the record {name} {'was changed' if name in found else 'is missing'} in MLflow",
                 "writes it again from the ledger",
                 lambda name=name, content=content: registry.client.set_registered_model_tag(  # type: ignore[misc]
                     model.name, name, content
                 ),
             )
-    for name in found.keys() - ledger.moves.keys():
-        try:
-            read_move(model.name, name, found[name])
-        except ServiceError as error:
-            is_foreign = bool(ledger.moves)
-            yield Difference(
-                str(error),
-                "deletes it: the ledger has no such move" if is_foreign else "",
-                (lambda name=name: registry.client.delete_registered_model_tag(model.name, name))  # type: ignore[misc]
-                if is_foreign
-                else None,
-            )
-
-
-def is_readable(registry: Registry, model: str) -> bool:
-    """Whether versions and moves can be read; what hinders it was named before."""
-    try:
-        registry.list_versions(model)
-    except (ReleaseError, ServiceError):
-        return False
-    return True
-
-
-def examine_kept(registry: Registry, model: str) -> Iterator[Difference]:
-    """Names versions and moves that the ledger lacks: those from before there was one."""
-    ledger = registry.store.read_ledger(model)
-    registered = registry.find_model(model)
-    versions = [version for version in registry.list_versions(model) if ledger.find(version.digest) is None]
-    moves = [name for name in (list_records(registered) if registered else ()) if name not in ledger.moves]
-    if versions or moves:
+    for name in sorted(found.keys() - ledger.moves.keys()):
         yield Difference(
-            f"the ledger in the store lacks {len(versions)} versions and {len(moves)} moves",
+            f"the record {name} is in MLflow alone: no command of Athanor wrote it",
+            "deletes it: the ledger has no such move",
+            lambda name=name: registry.client.delete_registered_model_tag(model.name, name),  # type: ignore[misc]
+        )
+
+
+def _examine_unkept(registry: Registry, model: str) -> Iterator[Difference]:
+    """A model without a ledger: from before there was one, or it was lost."""
+    try:
+        unkept = registry.read_unkept(model)
+    except (ConflictError, ServiceError) as error:
+        yield Difference(str(error))
+        return
+    if unkept.versions or unkept.moves:
+        yield Difference(
+            f"the ledger in the store lacks {len(unkept.versions)} versions and {len(unkept.moves)} moves",
             "writes them into it",
             lambda: registry.keep(model),
         )
+
+
+def is_proved(registry: Registry, model: str) -> bool:
+    """Whether versions and moves can be read and are proved; what hinders it was named before."""
+    try:
+        registry.list_versions(model)
+        if registry.store.find_ledger(model) is None:
+            registry.read_unkept(model)
+    except (ConflictError, ReleaseError, ServiceError):
+        return False
+    return True
 
 
 def examine_model(registry: Registry, model: str) -> Iterator[Difference]:

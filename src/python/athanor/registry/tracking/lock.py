@@ -50,8 +50,7 @@ class WriterLock:
     @contextmanager
     def _lock_file(self, path: Path) -> Iterator[None]:
         try:
-            # Other users may share the database, and so its lock, as far as the umask allows.
-            lock = acquire(path, timeout_s=self._patience_s, mode=0o666)
+            lock = acquire(path, timeout_s=self._patience_s)
         except TimeoutError:
             raise self._busy() from None
         except OSError as error:

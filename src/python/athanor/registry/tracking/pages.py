@@ -9,19 +9,16 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, TypeAlias, cast
+from typing import Final, cast
 
 import uvicorn
 
-# Variables: the URL of the database, and of the artifacts.
+from athanor.registry.tracking.page_access import Asgi, Message, Receive, Send, TokenRequired
+
+# Variables: the URL of the database and of the artifacts, and the token.
 DATABASE: Final = "ATHANOR_PAGES_DATABASE_URL"
 ARTIFACTS: Final = "ATHANOR_PAGES_ARTIFACTS_URL"
-
-_Message: TypeAlias = MutableMapping[str, Any]
-_Receive: TypeAlias = Callable[[], Awaitable[_Message]]
-_Send: TypeAlias = Callable[[_Message], Awaitable[None]]
-_Asgi: TypeAlias = Callable[[_Message, _Receive, _Send], Awaitable[None]]
+TOKEN: Final = "ATHANOR_PAGES_TOKEN"  # noqa: S105 - the name of the variable
 
 _READING: Final = ("GET", "HEAD", "OPTIONS")
 # What the pages ask by POST because the question is long.
@@ -32,6 +29,8 @@ _QUESTIONS: Final = re.compile(
     r"|traces/(search|metrics|batchGetInfos|calculate-filter-correlation))"
 )
 _GRAPHQL: Final = "/graphql"
+# Reading these makes MLflow call another server, or run a program.
+_ACTING: Final = re.compile(r"/gateway-proxy|/assistant\b")
 _REFUSAL: Final = (
     "these pages are read-only. Change versions and traffic with `athanor registry promote`, `rollback`, `challenge`, "
     "`shadow` and `withdraw`"
@@ -46,44 +45,42 @@ _CACHING: Final = (b"etag", b"last-modified", b"content-length")
 class ReadOnly:
     """An ASGI application that passes only requests that read to another one."""
 
-    def __init__(self, app: _Asgi) -> None:
+    def __init__(self, app: Asgi) -> None:
         self._app = app
 
-    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "read-only"})
         elif scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["path"].rstrip("/") == _GRAPHQL:
             await self._pass_query(scope, receive, send)
-        elif scope["method"] not in _READING and not (
-            scope["method"] == "POST" and _QUESTIONS.fullmatch(scope["path"])
-        ):
+        elif not _is_reading(scope["method"], scope["path"]):
             await _refuse(send)
         elif scope["path"] == "/":
             await self._pass_index(scope, receive, send)
         else:
             await self._app(scope, receive, _with_policy(send))
 
-    async def _pass_query(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+    async def _pass_query(self, scope: Message, receive: Receive, send: Send) -> None:
         body = await _read(receive)
         if not _is_query(body):
             await _refuse(send)
             return
 
-        async def receive_again() -> _Message:
+        async def receive_again() -> Message:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, receive_again, _with_policy(send))
 
-    async def _pass_index(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+    async def _pass_index(self, scope: Message, receive: Receive, send: Send) -> None:
         """The page itself, in its classic mode."""
         # Unconditionally: the browser may have it from another server.
         asked = [(name, value) for name, value in scope["headers"] if not name.startswith(b"if-")]
-        started: _Message = {}
+        started: Message = {}
         body = b""
 
-        async def collect(message: _Message) -> None:
+        async def collect(message: Message) -> None:
             nonlocal body
             if message["type"] == "http.response.start":
                 started.update(message)
@@ -100,13 +97,19 @@ class ReadOnly:
         await self._app({**scope, "headers": asked}, receive, collect)
 
 
-async def _read(receive: _Receive) -> bytes:
+async def _read(receive: Receive) -> bytes:
     parts, more = [], True
     while more:
         message = await receive()
         parts.append(message.get("body", b""))
         more = message.get("more_body", False)
     return b"".join(parts)
+
+
+def _is_reading(method: str, path: str) -> bool:
+    if method in _READING:
+        return _ACTING.search(path) is None
+    return method == "POST" and _QUESTIONS.fullmatch(path) is not None
 
 
 def _is_query(body: bytes) -> bool:
@@ -118,15 +121,15 @@ def _is_query(body: bytes) -> bool:
     return isinstance(query, str) and re.search(r"\b(mutation|subscription)\b", query) is None
 
 
-async def _refuse(send: _Send) -> None:
+async def _refuse(send: Send) -> None:
     body = json.dumps({"error_code": "PERMISSION_DENIED", "message": _REFUSAL}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 403, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-def _with_policy(send: _Send) -> _Send:
-    async def send_with_policy(message: _Message) -> None:
+def _with_policy(send: Send) -> Send:
+    async def send_with_policy(message: Message) -> None:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message["headers"], (b"content-security-policy", _POLICY)]}
         await send(message)
@@ -134,7 +137,7 @@ def _with_policy(send: _Send) -> _Send:
     return send_with_policy
 
 
-def _load(database: str, artifacts: str) -> _Asgi:
+def _load(database: str, artifacts: str) -> Asgi:
     """MLflow's own application, which reads its settings when it is imported."""
     os.environ.update({"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"})
     # MLflow knows what it still uses of others.
@@ -152,9 +155,10 @@ def _load(database: str, artifacts: str) -> _Asgi:
     )
     from mlflow.server.fastapi_app import app  # noqa: PLC0415
 
-    return cast(_Asgi, app)
+    return cast(Asgi, app)
 
 
 if __name__ == "__main__":
-    application = ReadOnly(_load(os.environ[DATABASE], os.environ[ARTIFACTS]))
+    pages = ReadOnly(_load(os.environ[DATABASE], os.environ[ARTIFACTS]))
+    application = TokenRequired(pages, os.environ[TOKEN])
     uvicorn.run(application, host=sys.argv[1], port=int(sys.argv[2]), log_level="warning")

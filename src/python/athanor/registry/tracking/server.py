@@ -15,14 +15,18 @@ from typing import Final
 from athanor.errors import ServiceError, SettingsError
 from athanor.registry.settings import RegistrySettings
 from athanor.registry.tracking import pages
+from athanor.system.code.import_path import child_variables
 
 _GRACE_S: Final = 5.0
 _POLL_S: Final = 0.02
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-def serve(settings: RegistrySettings, host: str, port: int) -> None:
+def serve(settings: RegistrySettings, host: str, port: int, token: str) -> None:
     """Runs MLflow's server until SIGINT or SIGTERM; then neither it nor a child of it is left.
+
+    Args:
+        token: requests need it.
 
     Raises:
         SettingsError: the address is taken or unusable.
@@ -34,7 +38,7 @@ def serve(settings: RegistrySettings, host: str, port: int) -> None:
     endings: SimpleQueue[int | None] = SimpleQueue()
     with _on_signal(lambda: endings.put(None)):
         # In its own session, all its processes can be stopped together, and Ctrl-C reaches only this process.
-        server = subprocess.Popen(command, env=_environment(settings), start_new_session=True)
+        server = subprocess.Popen(command, env=_environment(settings, token), start_new_session=True)
         threading.Thread(target=lambda: endings.put(server.wait()), daemon=True).start()
         status = endings.get()
         _end(server)
@@ -43,20 +47,25 @@ def serve(settings: RegistrySettings, host: str, port: int) -> None:
 
 
 def _require_free(host: str, port: int) -> None:
+    is_ipv6 = ":" in host
     try:
-        socket.create_server((host, port)).close()
+        socket.create_server((host, port), family=socket.AF_INET6 if is_ipv6 else socket.AF_INET).close()
     except OSError as error:
-        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+        raise SettingsError(
+            f"cannot listen on {f'[{host}]' if is_ipv6 else host}:{port}: {error.strerror}; choose another --port"
+        ) from None
 
 
-def _environment(settings: RegistrySettings) -> Mapping[str, str]:
-    """Passes the database's URL, a secret, in the environment: every user can read a command line."""
-    paths = os.pathsep.join(path for path in sys.path if path)
+def _environment(settings: RegistrySettings, token: str) -> Mapping[str, str]:
+    """Passes the database's URL and the token in the environment: every user can read a command line."""
     return {
         **os.environ,
-        "PYTHONPATH": paths,
+        **child_variables(),
         pages.DATABASE: settings.read_only_url,
         pages.ARTIFACTS: settings.artifacts_root,
+        pages.TOKEN: token,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
         # It would start workers for jobs, and there are none.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }

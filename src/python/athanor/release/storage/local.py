@@ -1,12 +1,14 @@
 """Storage in a folder of this machine."""
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from athanor.release.storage.storage import Storage
+from athanor.release.storage.storage import MAX_FILE_BYTES, Storage
 from athanor.system.atomic import create_folder, remove_abandoned, replace_file
 from athanor.system.durability import sync
+from athanor.system.regular import not_regular, read_regular
 
 
 class LocalStorage(Storage):
@@ -25,8 +27,11 @@ class LocalStorage(Storage):
         except FileNotFoundError:
             return []
 
-    def read(self, path: str) -> bytes:
-        return (self._folder / path).read_bytes()
+    def read(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+        found = self._folder / path
+        if found.parent != self._folder and found.parent.is_symlink():
+            raise not_regular(found.parent, "a link")
+        return read_regular(found, max_bytes)
 
     def write(self, path: str, content: bytes) -> None:
         replace_file(self._folder / path, content, durable=self._durable)
@@ -35,13 +40,13 @@ class LocalStorage(Storage):
         found = self._folder / path
         if found.is_dir() and not found.is_symlink():
             shutil.rmtree(found)
-        elif found.exists():
+        elif os.path.lexists(found):
             found.unlink()
             # A release without a manifest does not exist: a power failure must not bring one back without its files.
             sync(found.parent)
 
-    def is_file(self, path: str) -> bool:
-        return (self._folder / path).is_file()
+    def exists(self, path: str) -> bool:
+        return os.path.lexists(self._folder / path)
 
     def last_written(self, folder: str) -> float:
         return max((entry.lstat().st_mtime for entry in (self._folder / folder).iterdir()), default=0.0)

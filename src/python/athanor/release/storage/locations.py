@@ -9,6 +9,7 @@ from urllib.request import url2pathname
 from athanor.errors import SettingsError
 from athanor.release.storage.local import LocalStorage
 from athanor.release.storage.storage import Storage
+from athanor.system.url_secrets import mask_url
 
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)(://|::)", re.IGNORECASE)
 _OF_THIS_MACHINE: Final = ("file", "local")
@@ -43,5 +44,7 @@ def open_storage(location: Path | str) -> Storage:
 def _to_path(url: str) -> Path:
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost") or not parts.path:
-        raise SettingsError(f"{url} names no folder of this machine; write three slashes: file:///absolute/folder")
+        raise SettingsError(
+            f"{mask_url(url)} names no folder of this machine; write three slashes: file:///absolute/folder"
+        )
     return Path(url2pathname(parts.path))

@@ -6,7 +6,9 @@ from typing import Any
 import fsspec
 
 from athanor.errors import SettingsError
-from athanor.release.storage.storage import Storage
+from athanor.release.storage.storage import MAX_FILE_BYTES, Storage
+from athanor.system.regular import not_regular, too_large
+from athanor.system.url_secrets import mask_secrets, mask_url
 
 
 def open_remote(url: str, scheme: str) -> "RemoteStorage":
@@ -16,8 +18,8 @@ def open_remote(url: str, scheme: str) -> "RemoteStorage":
     except (ImportError, ValueError) as error:
         # The URL may contain a password.
         raise SettingsError(
-            f"no installed library handles {scheme}:// URLs ({error}); use a folder, or add the library that fsspec "
-            "needs to the requirements and the lock"
+            f"no installed library handles {scheme}:// URLs ({mask_secrets(str(error), url)}); "
+            "use a folder, or add the library that fsspec needs to the requirements and the lock"
         ) from None
     return RemoteStorage(system, root)
 
@@ -30,7 +32,7 @@ class RemoteStorage(Storage):
         self._root = root.rstrip("/")
 
     def name(self, path: str) -> str:
-        return str(self._system.unstrip_protocol(self._at(path)))
+        return mask_url(str(self._system.unstrip_protocol(self._at(path))))
 
     def list_names(self, folder: str) -> list[str]:
         path = self._at(folder)
@@ -43,8 +45,15 @@ class RemoteStorage(Storage):
         # Some systems list the folder itself, as an empty object.
         return sorted({name for entry in found if (name := entry.rstrip("/").removeprefix(path).strip("/"))})
 
-    def read(self, path: str) -> bytes:
-        return bytes(self._system.cat_file(self._at(path)))
+    def read(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+        at = self._at(path)
+        self._system.invalidate_cache()
+        found = self._system.info(at)
+        if found["type"] != "file" or found.get("islink"):
+            raise not_regular(self.name(path), "a link" if found.get("islink") else f"of type {found['type']}")
+        if (size := found.get("size") or 0) > max_bytes:
+            raise too_large(self.name(path), size, max_bytes)
+        return bytes(self._system.cat_file(at))
 
     def write(self, path: str, content: bytes) -> None:
         at = self._at(path)
@@ -56,9 +65,9 @@ class RemoteStorage(Storage):
         if self._system.exists(self._at(path)):
             self._system.rm(self._at(path), recursive=True)
 
-    def is_file(self, path: str) -> bool:
+    def exists(self, path: str) -> bool:
         self._system.invalidate_cache()
-        return bool(self._system.isfile(self._at(path)))
+        return bool(self._system.exists(self._at(path)))
 
     def last_written(self, folder: str) -> float:
         at = self._at(folder)

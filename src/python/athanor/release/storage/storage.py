@@ -3,8 +3,13 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Final
 
 from athanor.errors import ReleaseError
+from athanor.system.regular import IrregularFileError
+
+MAX_FILE_BYTES: Final = 512 * 1024**2
+"""Most bytes of a file whose size nothing says. Manifests say the sizes of all files since 2026-11."""
 
 
 class Storage(ABC):
@@ -19,8 +24,14 @@ class Storage(ABC):
         """Names in a folder, sorted; empty if the folder does not exist."""
 
     @abstractmethod
-    def read(self, path: str) -> bytes:
-        """Raises FileNotFoundError if the file does not exist, OSError if it cannot be read."""
+    def read(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+        """Reads a regular file.
+
+        Raises:
+            FileNotFoundError: it does not exist.
+            IrregularFileError: it is another kind of file, a link or in a linked folder, or has more bytes.
+            OSError: it cannot be read.
+        """
 
     @abstractmethod
     def write(self, path: str, content: bytes) -> None:
@@ -31,8 +42,8 @@ class Storage(ABC):
         """Removes a file, or a folder and everything below it; does nothing if it does not exist."""
 
     @abstractmethod
-    def is_file(self, path: str) -> bool:
-        """Whether the file exists now."""
+    def exists(self, path: str) -> bool:
+        """Whether there is a file now, of whatever kind."""
 
     @abstractmethod
     def last_written(self, folder: str) -> float:
@@ -45,9 +56,10 @@ class Storage(ABC):
     def remove_abandoned(self, folder: str, older_than_s: float) -> None:
         """Removes temporary files of killed writers from a folder."""
 
-    def read_if_there(self, path: str) -> bytes | None:
+    def read_if_there(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes | None:
+        """As `read`; None if the file does not exist."""
         try:
-            return self.read(path)
+            return self.read(path, max_bytes)
         except FileNotFoundError:
             return None
 
@@ -64,10 +76,10 @@ class Storage(ABC):
             self._keep(_join(folder, name), content)
 
     def _keep(self, path: str, content: bytes) -> None:
-        if self.read_if_there(path) == content:
+        if self._holds(path, content):
             return
         self.write(path, content)
-        found = self.read_if_there(path)
+        found = self.read_if_there(path, len(content))
         if found != content:
             # A reader could not tell damage from tampering.
             self.remove(path)
@@ -75,6 +87,13 @@ class Storage(ABC):
                 f"{self.name(path)} was stored damaged: its sha256 is {_describe(found)}, but "
                 f"{_describe(content)} was written. The file was removed; check the storage and publish again"
             )
+
+    def _holds(self, path: str, content: bytes) -> bool:
+        """Whether a file has this content. Anything else in its place is replaced."""
+        try:
+            return self.read_if_there(path, len(content)) == content
+        except IrregularFileError:
+            return False
 
 
 def _join(folder: str, name: str) -> str:

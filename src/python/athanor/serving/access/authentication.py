@@ -46,7 +46,7 @@ class Authenticator:
             raise UnauthenticatedError(f"token {token.name} expired at {token.expires_at}; ask for a new one")
         if not token.scope.includes(scope):
             raise PermissionDeniedError(
-                f"token {token.name} has scope {token.scope.value}; this needs scope {scope.value}"
+                f"token {token.name} has scope {token.scope.value}; this needs scope {scope.value}: ask for one"
             )
 
     def _find(self, text: str) -> tuple[Token, float]:

@@ -6,7 +6,6 @@ each request time.
 
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import stat
@@ -22,11 +21,13 @@ from athanor.home import local_token_path
 from athanor.serving.access.scope import Scope
 from athanor.system.atomic import replace_file
 from athanor.system.locks import FileLock, acquire
+from athanor.system.regular import read_regular
 
 PREFIX: Final = "athn_"
 LOCAL_NAME: Final = "local"
 
 _SECRET_BYTES: Final = 32
+_MAX_BYTES: Final = 1024**2
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
@@ -68,7 +69,8 @@ def tokens_path(folder: Path, project: str) -> Path:
 def read_tokens(path: Path) -> tuple[Token, ...]:
     """The tokens of a file. Raises OSError if it cannot be read, SettingsError if it is damaged."""
     try:
-        return _TokenFile.model_validate_json(path.read_bytes()).tokens
+        # Kubernetes mounts secrets as links.
+        return _TokenFile.model_validate_json(read_regular(path, _MAX_BYTES, follow_links=True)).tokens
     except ValidationError as error:
         # Without the values: they might be tokens, pasted by hand.
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
@@ -116,25 +118,40 @@ def revoke_token(path: Path, name: str) -> None:
         left = [token for token in tokens if token.name != name]
         if len(left) == len(tokens):
             known = ", ".join(token.name for token in tokens) or "none"
-            raise NotFoundError(f"no token is named {name}; known tokens: {known}")
+            raise NotFoundError(f"no token is named {name!r}; known tokens: {known}")
         _write(path, left)
 
 
 def local_token(folder: Path, project: str) -> str:
-    """The admin token of this machine; created if it is missing, or replaced if others could have read it.
+    """The admin token of this machine, as `keep_token`. Raises SettingsError if the file of hashes is damaged."""
+    return _keep(tokens_path(folder, project), LOCAL_NAME, Scope.ADMIN, local_token_path(folder, project))
+
+
+def keep_token(path: Path, name: str, scope: Scope, plain: Path) -> str:
+    """A token that is kept in plain in a file; created if it is missing, or replaced if others could have read it.
+
+    Args:
+        path: the file of hashes; created if it is missing.
+        plain: the file with the token.
 
     Raises:
-        SettingsError: the file of hashes is damaged.
+        SettingsError: the name is invalid or that of a token with another scope, or the file of hashes is damaged.
     """
-    path, plain = tokens_path(folder, project), local_token_path(folder, project)
+    _check(name, None)
+    return _keep(path, name, scope, plain)
+
+
+def _keep(path: Path, name: str, scope: Scope, plain: Path) -> str:
     with _writing(path):
         tokens = _read_or_none(path)
-        kept = next((token for token in tokens if token.name == LOCAL_NAME), None)
+        kept = next((token for token in tokens if token.name == name), None)
+        if kept and kept.scope is not scope and name != LOCAL_NAME:
+            raise SettingsError(f"token {name} has scope {kept.scope.value}; revoke it or choose another name")
         text = _read_private(plain)
-        if kept and text and hmac.compare_digest(kept.sha256, hash_token(text).hex()):
+        if kept and kept.scope is scope and text and hmac.compare_digest(kept.sha256, hash_token(text).hex()):
             return text
-        others = [token for token in tokens if token.name != LOCAL_NAME]
-        text = _add(path, others, LOCAL_NAME, Scope.ADMIN, None)
+        others = [token for token in tokens if token.name != name]
+        text = _add(path, others, name, scope, None)
         replace_file(plain, text.encode())
         return text
 
@@ -149,6 +166,8 @@ def _check(name: str, expires_at: datetime | None) -> None:
         raise SettingsError(
             f"token name {name!r} is invalid; use up to 64 letters, digits and ._-, first a letter or digit"
         )
+    if name == LOCAL_NAME:
+        raise SettingsError(f"token name {LOCAL_NAME} is that of this machine, which `up` creates; choose another name")
     if expires_at is not None and (expires_at.tzinfo is None or expires_at <= datetime.now(UTC)):
         raise SettingsError(f"a token cannot expire at {expires_at}; give a future time with its time zone")
 
@@ -181,10 +200,9 @@ def _read_or_none(path: Path) -> Sequence[Token]:
 def _read_private(path: Path) -> str | None:
     """The text of a file that its owner alone may read; None if others may read it too, or it is missing."""
     try:
-        with path.open() as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                return None
-            return file.read().strip()
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            return None
+        return read_regular(path, _MAX_BYTES, follow_links=True).decode().strip()
     except (OSError, UnicodeDecodeError):
         return None
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -12,7 +14,7 @@ import numpy as np
 
 from athanor.contract.messages import to_columns
 from athanor.errors import DeadlineExceededError, InvalidRequestError, OverloadedError
-from athanor.serving.answering.core import Answer, Core, Question
+from athanor.serving.answering.core import Answer, Core, Prepared, Question
 
 # A larger question runs in a thread: in the event loop it would hold up the small ones that arrive meanwhile.
 _LARGE_ROWS: Final = 256
@@ -26,6 +28,8 @@ _PATIENCE: Final = 8
 # without limits, 256 of the largest requests would take 1.9 GB for their rows, and up to 4 GiB for slow bodies.
 _MOST_HELD_ROWS: Final = 200_000
 _MOST_HELD_BYTES: Final = 256 * 1024 * 1024
+# Bodies of one caller that may arrive at once, however small `max_in_flight` is.
+_FEWEST_ARRIVING: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Batcher:
     batch. To a question that arrives alone this adds one turn of the event loop.
 
     Attributes:
-        in_flight: number of questions that wait or are being computed.
+        in_flight: number of requests that are being read, wait or are being computed.
         held_bytes: bytes reserved by requests, from their arrival until they are answered.
     """
 
@@ -62,6 +66,7 @@ class Batcher:
         self._pending_rows = 0
         self._held_rows = 0
         self._patience = 0
+        self._arriving: Counter[str] = Counter()
         self._threads = ThreadPoolExecutor(_GRAPHS_AT_A_TIME, "graphs")
         self.in_flight = 0
         self.held_bytes = 0
@@ -77,6 +82,33 @@ class Batcher:
 
     def release(self, size_bytes: int) -> None:
         self.held_bytes -= size_bytes
+
+    def begin_reading(self) -> None:
+        """Counts a request as in flight from its first byte on. Raises OverloadedError if too many are."""
+        self._check_requests()
+        self.in_flight += 1
+
+    def end_reading(self) -> None:
+        self.in_flight -= 1
+
+    @contextmanager
+    def arriving(self, caller: str) -> Iterator[None]:
+        """Counts a request of a caller within the block, in which its body arrives.
+
+        Raises:
+            OverloadedError: too many bodies of this caller are arriving.
+        """
+        # The other half is for others: bodies that stall are held until their deadline.
+        most = max(_FEWEST_ARRIVING, self._max_in_flight // 2)
+        if self._arriving[caller] >= most:
+            raise OverloadedError(f"{most} requests of this caller have not arrived in whole, its limit; retry later")
+        self._arriving[caller] += 1
+        try:
+            yield
+        finally:
+            self._arriving[caller] -= 1
+            if not self._arriving[caller]:
+                del self._arriving[caller]
 
     async def ask(self, question: Question, deadline: float) -> Computed:
         """Answers a question.
@@ -109,9 +141,12 @@ class Batcher:
     def close(self) -> None:
         self._threads.shutdown()
 
-    def _check_room(self, rows: int) -> None:
+    def _check_requests(self) -> None:
         if self.in_flight >= self._max_in_flight:
             raise OverloadedError(f"{self.in_flight} requests are in flight, the limit of a replica; retry later")
+
+    def _check_room(self, rows: int) -> None:
+        self._check_requests()
         # A single question always has room: `max_rows` may be above the limit.
         if self._held_rows and self._held_rows + rows > _MOST_HELD_ROWS:
             raise OverloadedError(
@@ -179,13 +214,19 @@ class Batcher:
     async def _compute_alone(self, question: Question) -> Answer | Exception:
         run = partial(asyncio.get_running_loop().run_in_executor, self._threads)
         try:
-            prepared = self._core.prepare([question])
+            prepared = await run(self._prepare, question)
             if isinstance(prepared, InvalidRequestError):
                 return prepared
             (answer,) = await run(prepared.predict)
         except Exception as error:  # noqa: BLE001 - features and graphs raise anything
             ((_, answer),) = await run(list, self._core.answer_apart([question], error))
         return answer
+
+    def _prepare(self, question: Question) -> Prepared | InvalidRequestError:
+        try:
+            return self._core.prepare([question])
+        except StopIteration as error:
+            raise RuntimeError("the model raised StopIteration") from error
 
     async def _read_in_turns(self, question: Question) -> Question:
         if question.columns is not None:

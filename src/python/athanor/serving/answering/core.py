@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import accumulate, chain
-from pathlib import Path
 
 import numpy as np
 from google.protobuf.message import Message
@@ -15,11 +13,14 @@ from athanor.contract.assignment import tells_callers_apart
 from athanor.contract.columns import Columns
 from athanor.contract.contract import Contract
 from athanor.contract.messages import to_columns
+from athanor.contract.shown import shown
 from athanor.contract.validation import Breach, validate
-from athanor.errors import FieldViolation, InvalidAnswerError, InvalidRequestError, ModelNotFoundError
+from athanor.errors import MOST_VIOLATIONS, FieldViolation, InvalidAnswerError, InvalidRequestError, ModelNotFoundError
 from athanor.features.features import FeatureArrays, Model
 from athanor.release.store import ReleaseStore
-from athanor.serving.answering.isolation import Locate, explain_failure
+from athanor.release.trust import Trust
+from athanor.serving.answering.isolation import explain_failure
+from athanor.serving.answering.refusals import Locate, Unread, refuse
 from athanor.serving.answering.variants import LoadedTraffic, Variant, load_traffic
 
 
@@ -83,11 +84,11 @@ class Core:
             key needs its request's id as one.
     """
 
-    def __init__(self, model: Model, store: ReleaseStore, max_rows: int, require_signature: Path | None = None) -> None:
+    def __init__(self, model: Model, store: ReleaseStore, max_rows: int, trust: Trust | None = None) -> None:
         """Loads and proves what takes traffic.
 
         Args:
-            require_signature: public key of the required signature; None to require none.
+            trust: signatures that are required; None to require none.
 
         Raises:
             NotFoundError: nothing takes traffic.
@@ -99,7 +100,7 @@ class Core:
         self.max_rows = max_rows
         self.sticks_by_request_id = not tells_callers_apart(model.contract.promises)
         # Replaced as a whole, so that an answer never mixes two traffic files.
-        self.traffic: LoadedTraffic = load_traffic(model, store, store.read_traffic(model.name), require_signature)
+        self.traffic: LoadedTraffic = load_traffic(model, store, store.read_traffic(model.name), trust)
 
     @property
     def contract(self) -> Contract:
@@ -119,16 +120,39 @@ class Core:
         self.check_count(len(messages), field)
         return Question(
             len(messages),
-            partial(_locate_in_messages, field),
+            self.locate,
             messages=messages,
             semantic_version=semantic_version,
             sticky_key=sticky_key,
         )
 
+    def ask_by_columns(
+        self,
+        columns: Columns,
+        locate: Locate,
+        semantic_version: str = "",
+        sticky_key: str = "",
+        unread: Unread | None = None,
+    ) -> Question:
+        """A question about rows that were read into columns: at least one, and not too many.
+
+        Raises:
+            InvalidRequestError: some values are unread; names them, and every value that breaks the contract.
+        """
+        count = len(columns[self.contract.columns[0].name])
+        if unread:
+            raise refuse(validate(self.contract.columns, columns), unread, count, locate)
+        return Question(count, locate, columns=columns, semantic_version=semantic_version, sticky_key=sticky_key)
+
+    def locate(self, row: int, column: str) -> str:
+        """Names a value of a request in the contract's own messages, or a row if the column is ""."""
+        field = self.contract.rows_field.name
+        return f"{field}[{row}].{column}" if column else f"{field}[{row}]"
+
     def check_model(self, name: str) -> None:
         """Raises ModelNotFoundError if a request names another model."""
         if name and name != self.contract.name:
-            raise ModelNotFoundError(f"model {name!r} is not served here; {self.contract.name!r} is")
+            raise ModelNotFoundError(f"model {shown(name)} is not served here; {self.contract.name!r} is")
 
     def check_count(self, count: int, field: str) -> None:
         """Raises InvalidRequestError if a request has no rows or too many."""
@@ -136,7 +160,7 @@ class Core:
             violation = FieldViolation(field, "REQUIRED", "is required; give at least one")
             raise InvalidRequestError(f"{field} is empty", (violation,))
         if count > self.max_rows:
-            violation = FieldViolation(field, "TOO_MANY", f"{count} are too many; give at most {self.max_rows}")
+            violation = FieldViolation(field, "TOO_MANY", f"has more than {self.max_rows} rows; give no more")
             raise InvalidRequestError(f"{field} has more than {self.max_rows} rows", (violation,))
 
     def answer(self, question: Question) -> Answer:
@@ -144,7 +168,7 @@ class Core:
 
         Raises:
             ModelNotFoundError: the version of the question does not answer.
-            InvalidRequestError: rows break the contract, or the model fails on them; names every violation.
+            InvalidRequestError: rows break the contract, or the model fails on them; names the first violations.
             InvalidAnswerError: the model's answers break the contract; names the rows.
             Exception: the model fails, whatever the rows.
         """
@@ -220,7 +244,7 @@ class Core:
         traffic = self.traffic
         columns = self._read(questions)
         if breaches := validate(self.contract.columns, columns):
-            return _refuse(questions[0], breaches)
+            return refuse(breaches, Unread(), questions[0].count, questions[0].locate)
         firsts = tuple(accumulate((question.count for question in questions), initial=0))
         chosen = tuple(
             self._choose(traffic, question, columns, first) for question, first in zip(questions, firsts, strict=False)
@@ -304,27 +328,24 @@ def _check(answer: Answer, question: Question) -> Answer | InvalidAnswerError:
     breaches = answer.variant.find_invalid(answer.probabilities)
     if not breaches:
         return answer
-    found = sorted((v for breach in breaches for v in breach), key=lambda v: v.row)
+    # Each rule is broken by rows in ascending order, and one answer breaks one rule.
+    found = sorted((breach.violation(at) for breach in breaches for at in _firsts(breach)), key=lambda v: v.row)
+    count = sum(len(breach.rows) for breach in breaches)
     violations = tuple(
         FieldViolation(question.locate(v.row, ""), v.rule.value, f"has an answer that breaks the contract: {v}")
-        for v in found
+        for v in found[:MOST_VIOLATIONS]
     )
+    version = answer.variant.semantic_version
     return InvalidAnswerError(
-        f"the answers of {answer.variant.semantic_version} to {len(found)} of {answer.count} rows break the contract",
+        f"the answers of {version} to {count} of {answer.count} rows break the contract",
         violations,
+        count - len(violations),
     )
+
+
+def _firsts(breach: Breach) -> range:
+    return range(min(len(breach.rows), MOST_VIOLATIONS))
 
 
 def _rows(first: int, last: int) -> NDArray[np.intp]:
     return np.arange(first, last)
-
-
-def _locate_in_messages(field: str, row: int, column: str) -> str:
-    return f"{field}[{row}].{column}" if column else f"{field}[{row}]"
-
-
-def _refuse(question: Question, breaches: tuple[Breach, ...]) -> InvalidRequestError:
-    found = sorted((v for breach in breaches for v in breach), key=lambda v: (v.row, v.column.number))
-    violations = tuple(FieldViolation(question.locate(v.row, v.column.name), v.rule.value, str(v)) for v in found)
-    rows = len({violation.row for violation in found})
-    return InvalidRequestError(f"{len(violations)} values in {rows} of the rows break the contract", violations)

@@ -4,12 +4,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from athanor.errors import AthanorError
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Traffic
+from athanor.release.trust import Trust
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.variants import LoadedTraffic, load_traffic
 
@@ -32,7 +32,7 @@ class Follower:
         self,
         core: Core,
         store: ReleaseStore,
-        require_signature: Path | None,
+        trust: Trust | None,
         poll_s: float,
         on_loaded: Callable[[LoadedTraffic, float], None],
         on_failed: Callable[[AthanorError], None],
@@ -46,7 +46,7 @@ class Follower:
         self.failure: AthanorError | None = None
         self._core = core
         self._store = store
-        self._require_signature = require_signature
+        self._trust = trust
         self._poll_s = poll_s
         self._on_loaded = on_loaded
         self._on_failed = on_failed
@@ -83,7 +83,7 @@ class Follower:
     def _load(self, traffic: Traffic) -> None:
         started = time.monotonic()
         known = {variant.digest: variant.predictor for variant in self._core.traffic.variants}
-        loaded = load_traffic(self._core.model, self._store, traffic, self._require_signature, known)
+        loaded = load_traffic(self._core.model, self._store, traffic, self._trust, known)
         self._core.traffic = loaded
         self._on_loaded(loaded, time.monotonic() - started)
 

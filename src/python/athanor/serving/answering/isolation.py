@@ -4,7 +4,7 @@ Valid rows can make a model fail: an encoder meets a text that it does not know,
 """
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,7 @@ from athanor.contract.messages import is_missing
 from athanor.contract.shown import shown
 from athanor.errors import FieldViolation, NotComputableError
 from athanor.release.predictor import Predictor
-
-Locate: TypeAlias = Callable[[int, str], str]
-"""Names a value for the caller, by row and column: `flights[3].distance`; a row, if the column is "": `flights[3]`."""
+from athanor.serving.answering.refusals import Locate
 
 # As many as the details of a gRPC status have room for. Finding one takes about 30 runs among 10,000 rows.
 _MOST_NAMED: Final = 32

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from athanor.release.files import Release
 from athanor.release.predictor import Predictor, find_invalid
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
+from athanor.release.trust import Trust
 
 _LONGEST_BLAKE_KEY = 64
 
@@ -94,55 +94,58 @@ def share_of(model: str, key: str) -> float:
     return int.from_bytes(digest, "big") / 2.0**64
 
 
-def prove_releases(model: Model, store: ReleaseStore, public_key: Path | None = None) -> None:
+def prove_releases(model: Model, store: ReleaseStore, trust: Trust | None = None) -> None:
     """Loads and proves what takes traffic, as a replica does when it starts.
 
     Raises:
         NotFoundError: nothing takes traffic.
         ReleaseError, SettingsError: as `load_traffic`.
     """
-    load_traffic(model, store, store.read_traffic(model.name), public_key)
+    load_traffic(model, store, store.read_traffic(model.name), trust)
 
 
 def load_traffic(
     model: Model,
     store: ReleaseStore,
     traffic: Traffic,
-    public_key: Path | None = None,
+    trust: Trust | None = None,
     loaded: Mapping[str, Predictor] | None = None,
 ) -> LoadedTraffic:
     """Loads and proves the releases that a traffic file names.
 
     Args:
-        public_key: key of the required signature; None to require none.
+        trust: signatures that are required; None to require none.
         loaded: predictors to reuse, by digest.
 
     Raises:
         NotFoundError: the store lacks a release.
         ReleaseError: a release is corrupted, tampered with or not signed, answers its reference rows differently, or
-            does not fit this binary's code.
+            does not fit this binary's code; or the traffic is not signed, or older than was served.
         SettingsError: the public key cannot be read.
     """
+    if trust:
+        trust.require_traffic(store, traffic)
     predictors = dict(loaded or {})
 
     def load(name: str, served: Served) -> Variant:
         if served.digest not in predictors:
-            predictors[served.digest] = Predictor(_read_release(store, model.name, served.digest, public_key), model)
+            predictors[served.digest] = Predictor(_read_release(store, model.name, served.digest, trust), model)
         return Variant(name, served.semantic_version, predictors[served.digest])
 
-    return LoadedTraffic(
+    made = LoadedTraffic(
         traffic,
         champion=load("champion", traffic.champion),
         challenger=load("challenger", traffic.challenger) if traffic.challenger else None,
         shadow=load("shadow", traffic.shadow) if traffic.shadow else None,
     )
+    if trust:
+        trust.remember(traffic)
+    return made
 
 
-def _read_release(store: ReleaseStore, model: str, digest: str, public_key: Path | None) -> Release:
+def _read_release(store: ReleaseStore, model: str, digest: str, trust: Trust | None) -> Release:
     """A verified release."""
     release = store.read(model, digest)
-    if public_key:
-        from athanor.release.signature import verify_signature  # noqa: PLC0415 - else nothing needs cryptography
-
-        verify_signature(release, store.read_signatures(model, digest), public_key)
+    if trust:
+        trust.require_release(store, release)
     return release

@@ -1,7 +1,8 @@
 """Columns of a contract as JSON Schema, and an example of a valid row.
 
-The schemas describe protobuf JSON as protobuf writes it. Protobuf reads more: names as in the .proto file, and numbers
-as text or booleans. A schema and `athanor.contract.validation` can differ in three cases:
+The schemas describe protobuf JSON as protobuf writes it. The service reads more: names as in the .proto file, numbers
+as text, 0 and 1 as booleans, and "" for a missing time (`serving.formats.values`). Beside that, a schema and
+`athanor.contract.validation` can differ in three cases:
 
 - a pattern without an equal in ECMA-262 (see `patterns.to_ecma`) is given as `x-pattern`, which validators ignore;
 - a `float` is validated after rounding to 32 bits, so that a schema refuses some numbers that round to a bound;
@@ -15,12 +16,8 @@ from typing import Any, Final
 from athanor.contract.columns import Column, Kind
 from athanor.contract.contract import Contract
 from athanor.serving.docs.patterns import to_ecma
+from athanor.serving.formats.values import INSTANT_PATTERN
 
-# RFC 3339 as protobuf reads it: capitals, at most nanoseconds, no leap seconds, years from 1.
-INSTANT_PATTERN: Final = (
-    "^(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
-    r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
-)
 # Many validators search with Python, whose `$` also matches before a final newline.
 _END: Final = r"$(?!\n)"
 EXAMPLE_INSTANT: Final = "2024-01-01T12:00:00Z"
@@ -77,7 +74,8 @@ def build_number_schema(column: Column) -> dict[str, Any]:
     if not column.may_be_missing:
         return value
     if column.kind is Kind.NUMBER:
-        return {"anyOf": [value, {"const": "NaN"}, {"type": "null"}]}
+        # Not a `const`: generated clients refuse any other value of such a union.
+        return {"anyOf": [value, {"type": "string", "enum": ["NaN"]}, {"type": "null"}]}
     return value | {"type": [value["type"], "null"]}
 
 

@@ -5,8 +5,9 @@ from typing import Any, Final, TypeAlias
 
 from athanor.contract.columns import Column, Kind
 from athanor.contract.contract import Contract
-from athanor.serving.docs.column_schemas import INSTANT_PATTERN, build_column_schema, make_example_value
+from athanor.serving.docs.column_schemas import build_column_schema, make_example_value
 from athanor.serving.formats.tensors import datatype_of
+from athanor.serving.formats.values import INSTANT_PATTERN
 
 Json: TypeAlias = dict[str, Any]
 
@@ -79,5 +80,5 @@ def _tensor_values(column: Column) -> tuple[Sequence[str], Json]:
         schema["type"] = ["boolean", "number", *(["null"] if column.may_be_missing else [])]
         return ("BOOL", *_NUMERIC_DATATYPES), schema
     if "anyOf" in schema:
-        schema["anyOf"] = [each for each in schema["anyOf"] if "const" not in each]
+        schema["anyOf"] = [each for each in schema["anyOf"] if "enum" not in each]
     return _NUMERIC_DATATYPES, schema

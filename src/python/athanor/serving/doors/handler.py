@@ -1,26 +1,32 @@
 """The one way of a request through a replica, whichever door it arrives at: admit, read, answer, write, record."""
 
+import asyncio
 import math
 import re
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final
 
 from athanor.errors import (
     AbandonedError,
     AthanorError,
+    DeadlineExceededError,
     InvalidRequestError,
     ServiceError,
     TooLargeError,
 )
 from athanor.serving.access.authentication import Authenticator
-from athanor.serving.access.scope import Scope
+from athanor.serving.access.scope import find_scope
 from athanor.serving.answering.batcher import Batcher, Computed
 from athanor.serving.answering.core import Answer, Core, Question
+from athanor.serving.doors.answers import UnreadAnswers
 from athanor.serving.doors.shadow import Shadow
+from athanor.serving.doors.turns import TurnTaker
+from athanor.serving.formats.json_body import Read, Turns
 from athanor.serving.setup.settings import ServingSettings
 from athanor.serving.telemetry.telemetry import Telemetry
 
@@ -97,11 +103,13 @@ class RequestHandler:
     tokens: Authenticator | None
     telemetry: Telemetry
     settings: ServingSettings
+    turns: TurnTaker = field(default_factory=TurnTaker)
+    unread: UnreadAnswers = field(default_factory=UnreadAnswers)
 
-    def require_token(self, authorization: str | None) -> None:
-        """Raises UnauthenticatedError or PermissionDeniedError if the caller may not ask for predictions."""
+    def require_token(self, authorization: str | None, door: str) -> None:
+        """Raises UnauthenticatedError or PermissionDeniedError if the caller may not use the door."""
         if self.tokens:
-            self.tokens.require(authorization, Scope.PREDICT)
+            self.tokens.require(authorization, find_scope(door))
 
     def admit(self, call: Call) -> "Exchange":
         """Begins a request: read, answer and write it within the `with` block of what this returns."""
@@ -116,7 +124,7 @@ class Exchange:
     may quote the request, and stays in this process.
     """
 
-    __slots__ = ("_call", "_computed", "_deadline", "_handler", "_observation", "_received_bytes")
+    __slots__ = ("_call", "_computed", "_deadline", "_handler", "_is_reading", "_observation", "_received_bytes")
 
     _computed: Computed
 
@@ -124,13 +132,16 @@ class Exchange:
         self._handler = handler
         self._call = call
         self._received_bytes = 0
+        self._is_reading = False
 
     def __enter__(self) -> "Exchange":
         call, handler = self._call, self._handler
         self._observation = handler.telemetry.begin(call.door, call.request_id, call.traceparent)
         try:
-            handler.require_token(call.authorization)
+            handler.require_token(call.authorization, call.door)
             self._deadline = time.monotonic() + call.timeout_s(handler.settings.max_deadline_s)
+            handler.batcher.begin_reading()
+            self._is_reading = True
         except Exception as error:
             self._refuse(error)
             raise
@@ -139,6 +150,7 @@ class Exchange:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._end_reading()
         self._handler.batcher.release(self._received_bytes)
         if error is not None:
             self._refuse(error)
@@ -159,23 +171,65 @@ class Exchange:
             # The door's task was cancelled.
             self._observation.refused(AbandonedError("the caller went away before it was answered"))
 
-    def receive(self, size_bytes: int) -> None:
+    def _end_reading(self) -> None:
+        if self._is_reading:
+            self._is_reading = False
+            self._handler.batcher.end_reading()
+
+    @property
+    def most_bytes(self) -> int:
+        """The most bytes that a request may have."""
+        return self._handler.settings.max_message_bytes
+
+    @asynccontextmanager
+    async def arriving(self) -> AsyncIterator[None]:
+        """A block in which the request's body arrives.
+
+        Raises:
+            DeadlineExceededError: the block is still waiting for the caller when the deadline passes.
+            OverloadedError: too many bodies of this caller are arriving.
+        """
+        timeout_s = self._deadline - time.monotonic()
+        try:
+            with self._handler.batcher.arriving(self._call.authorization or ""):
+                async with asyncio.timeout(timeout_s):
+                    yield
+        except TimeoutError:
+            raise DeadlineExceededError(
+                f"the deadline passed when {self._received_bytes} bytes of the request had arrived; send it faster, or"
+                " with a longer deadline"
+            ) from None
+
+    async def take_turns(self, work: Turns[Read]) -> Read:
+        """The result of work on the request or its answer; others have their turn meanwhile."""
+        return await self._handler.turns.run(work, self._deadline)
+
+    def receive(self, size_bytes: int, packed_bytes: int = 0) -> None:
         """Counts bytes of the request; call it before they are parsed, for each part of a body that arrives in parts.
+
+        Args:
+            packed_bytes: that have arrived so far of a compressed body.
 
         Raises:
             TooLargeError: the request is larger than the setting `max_message_bytes`.
             OverloadedError: the replica holds too many bytes already.
         """
-        most = self._handler.settings.max_message_bytes
-        if self._received_bytes + size_bytes > most:
+        most = self.most_bytes
+        if max(self._received_bytes + size_bytes, packed_bytes) > most:
             raise TooLargeError(f"the request has more than {most} bytes, the most that a request may have")
         self._handler.batcher.reserve(size_bytes)
         self._received_bytes += size_bytes
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the answer is of no more use; below 0 after that."""
+        return self._deadline - time.monotonic()
 
     async def answer(self, question: Question) -> Answer:
         """Answers the request's question. Raises AthanorError as `Batcher.ask`."""
         if self._handler.core.sticks_by_request_id and not question.sticky_key:
             question = replace(question, sticky_key=self._call.request_id)
+        self._end_reading()
         self._computed = await self._handler.batcher.ask(question, self._deadline)
         return self._computed.answer
 

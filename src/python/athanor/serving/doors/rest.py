@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
-from google.protobuf import json_format
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -21,17 +20,21 @@ from athanor.errors import (
     PermissionDeniedError,
     ServiceError,
     UnauthenticatedError,
+    UnsupportedEncodingError,
 )
 from athanor.serving.answering.core import Core, Question
 from athanor.serving.docs.openapi import build_openapi
 from athanor.serving.docs.page.rendering import render_gate, render_page
 from athanor.serving.doors.handler import REQUEST_ID, Call, Exchange, RequestHandler, headers_of, make_request_id
 from athanor.serving.doors.health import Health
-from athanor.serving.formats import inference, inference_json, inspection, typed
-from athanor.serving.formats.problems import PROBLEM_MEDIA_TYPE, to_http_status, to_problem
+from athanor.serving.formats import inference, inference_json, inspection, typed_json
+from athanor.serving.formats.compression import ENCODINGS, unpacker_of
+from athanor.serving.formats.problems import media_type_of, to_http_status, to_problem
 from athanor.version import VERSION
 
 _JSON: Final = "application/json"
+# Refusals for which a body is not read to its end.
+_BODY_UNREAD: Final = (401, 403, 413, 504)
 
 
 class RestDoors:
@@ -61,31 +64,26 @@ class RestDoors:
     async def predict(self, request: Request) -> Response:
         call = _read_call(request, "rest")
         with self._handler.admit(call) as exchange:
-            answer = await exchange.answer(await self._read_typed(request, call, exchange))
-            response = typed.to_response(self._core, answer, call.request_id)
-            text = json_format.MessageToJson(response, indent=None)
-            return Response(text, media_type=_JSON, headers=dict(headers_of(answer, call.request_id)))
+            answer = await exchange.answer(await self._read_rows(request, call, exchange))
+            text = typed_json.write(self._core, answer, call.request_id)
+            return self._respond(call, text, _JSON, headers_of(answer, call.request_id))
 
     async def compute_features(self, request: Request) -> Response:
         call = _read_call(request, "inspection")
         with self._handler.admit(call) as exchange:
-            answer = await exchange.answer(await self._read_typed(request, call, exchange))
-            seen = inspection.to_json(inspection.inspect(self._core, answer, call.request_id))
-            text = json.dumps(seen, allow_nan=False)
-            return Response(text, media_type=_JSON, headers=dict(headers_of(answer, call.request_id)))
+            answer = await exchange.answer(await self._read_rows(request, call, exchange))
+            seen = inspection.inspect(self._core, answer, call.request_id)
+            text = await exchange.take_turns(inspection.to_json(seen))
+            return self._respond(call, text, _JSON, headers_of(answer, call.request_id))
 
     async def infer(self, request: Request) -> Response:
         call = _read_call(request, "oip-rest")
-        model, version = _path_of(request)
         with self._handler.admit(call) as exchange:
-            body = await _read_body(request, exchange)
-            self._core.check_model(model)
-            parsed = inference_json.parse(body, request.headers.get(inference_json.JSON_LENGTH))
-            question = inference_json.to_question(self._core, parsed, version, call.sticky_key)
-            answer = await exchange.answer(question)
+            parsed = await self._read_tensors(request, call, exchange)
+            answer = await exchange.answer(parsed.question)
             content, headers = inference_json.to_body(self._core, answer, parsed, call.request_id)
             media_type = "application/octet-stream" if headers else _JSON
-            return Response(content, 200, {**headers, **dict(headers_of(answer, call.request_id))}, media_type)
+            return self._respond(call, content, media_type, (*headers.items(), *headers_of(answer, call.request_id)))
 
     async def live(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -109,7 +107,7 @@ class RestDoors:
         return JSONResponse(inference.describe(self._core, *_path_of(request)))
 
     async def metrics(self, request: Request) -> Response:
-        self._require_token(request)
+        self._require_token(request, "metrics")
         content, media_type = await asyncio.to_thread(self._handler.telemetry.render_metrics)
         return Response(content, headers={"content-type": media_type})
 
@@ -129,14 +127,27 @@ class RestDoors:
     def _versions(self) -> list[str]:
         return sorted({variant.semantic_version for variant in self._core.traffic.answering})
 
-    def _require_token(self, request: Request) -> None:
-        self._handler.require_token(request.headers.get("authorization"))
+    def _require_token(self, request: Request, door: str = "rest") -> None:
+        self._handler.require_token(request.headers.get("authorization"), door)
 
-    async def _read_typed(self, request: Request, call: Call, exchange: Exchange) -> Question:
+    def _respond(
+        self, call: Call, content: str | bytes, media_type: str, headers: Iterable[tuple[str, str]]
+    ) -> Response:
+        unread, timeout_s = self._handler.unread, self._handler.settings.max_deadline_s
+        return unread.respond(content, media_type, dict(headers), call.authorization or "", timeout_s)
+
+    async def _read_rows(self, request: Request, call: Call, exchange: Exchange) -> Question:
         """The question in the body, for the model in the path."""
-        message = typed.parse_json(self._core, await _read_body(request, exchange))
-        message.model_name = request.path_params["model"]
-        return typed.to_question(self._core, message, call.sticky_key)
+        body = await _read_body(request, exchange)
+        return await exchange.take_turns(
+            typed_json.read(self._core, body, request.path_params["model"], call.sticky_key)
+        )
+
+    async def _read_tensors(self, request: Request, call: Call, exchange: Exchange) -> inference_json.InferenceRequest:
+        model, version = _path_of(request)
+        self._core.check_model(model)
+        body, length = await _read_body(request, exchange), request.headers.get(inference_json.JSON_LENGTH)
+        return await exchange.take_turns(inference_json.read(self._core, body, length, version, call.sticky_key))
 
 
 def _read_call(request: Request, door: str) -> Call:
@@ -147,13 +158,22 @@ def _read_call(request: Request, door: str) -> Call:
 
 
 async def _read_body(request: Request, exchange: Exchange) -> bytes:
-    body = bytearray()
+    """The body, unpacked, once it has arrived in whole: not after the deadline, and never more of it than allowed."""
+    unpacker = unpacker_of(request.headers.get("content-encoding"))
+    body, packed_bytes = bytearray(), 0
     try:
-        async for chunk in request.stream():
-            exchange.receive(len(chunk))
-            body += chunk
+        async with exchange.arriving():
+            async for chunk in request.stream():
+                packed_bytes += len(chunk)
+                for part in unpacker.unpack(chunk) if unpacker else (chunk,):
+                    exchange.receive(len(part), packed_bytes)
+                    body += part
+                    if unpacker:
+                        await asyncio.sleep(0)
     except ClientDisconnect:
         raise AbandonedError("the caller went away before the request was read") from None
+    if unpacker:
+        unpacker.end()
     return bytes(body)
 
 
@@ -179,7 +199,7 @@ def build_rest(handler: RequestHandler, health: Health, lifespan: Lifespan[Starl
     Args:
         lifespan: entered when the application starts, left when it stops.
     """
-    return Starlette(
+    app = Starlette(
         routes=RestDoors(handler, health).routes(),
         lifespan=lifespan,
         exception_handlers={
@@ -188,6 +208,9 @@ def build_rest(handler: RequestHandler, health: Health, lifespan: Lifespan[Starl
             Exception: _fail,
         },
     )
+    # It would redirect a path with a slash too many to any host that the caller names.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _request_id(request: Request) -> str:
@@ -201,10 +224,15 @@ async def _refuse(request: Request, error: Any) -> Response:
     headers = {REQUEST_ID: id_}
     if isinstance(error, OverloadedError):
         headers["retry-after"] = f"{max(1, round(error.retry_after_s))}"
+    if isinstance(error, UnsupportedEncodingError):
+        headers["accept-encoding"] = ENCODINGS
     if to_http_status(error) == 401:
         headers["www-authenticate"] = "Bearer"
+    if to_http_status(error) in _BODY_UNREAD:
+        # Otherwise a caller could go on sending without an end.
+        headers["connection"] = "close"
     body = json.dumps(to_problem(error, id_))
-    return Response(body, to_http_status(error), headers, PROBLEM_MEDIA_TYPE)
+    return Response(body, to_http_status(error), headers, media_type_of(request.scope["path"]))
 
 
 async def _fail(request: Request, error: Exception) -> Response:
@@ -223,4 +251,4 @@ async def _refuse_http(request: Request, error: Any) -> Response:
         "request_id": id_,
     }
     headers = {**(error.headers or {}), REQUEST_ID: id_}
-    return Response(json.dumps(problem), error.status_code, headers, PROBLEM_MEDIA_TYPE)
+    return Response(json.dumps(problem), error.status_code, headers, media_type_of(request.scope["path"]))

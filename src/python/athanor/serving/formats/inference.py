@@ -1,61 +1,76 @@
 """The Open Inference Protocol without an encoding: what its JSON and its messages share."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 from athanor.contract.shown import shown
-from athanor.errors import FieldViolation, InvalidRequestError
+from athanor.errors import MOST_VIOLATIONS, FieldViolation, InvalidRequestError
 from athanor.serving.answering.core import Core, Question
+from athanor.serving.answering.refusals import Violations
 from athanor.serving.formats import tensors
-from athanor.serving.formats.tensors import Tensor
+from athanor.serving.formats.json_body import Turns
+from athanor.serving.formats.tensors import ColumnReader, MalformedTensorError, Tensor
 
 SERVER: Final = "athanor"
 PLATFORM: Final = "onnx"
 EXTENSIONS: Final = ("binary_tensor_data",)
 
-
-def to_question(
-    core: Core,
-    reading: Iterable[Tensor | FieldViolation],
-    outputs: Sequence[str],
-    semantic_version: str,
-    sticky_key: str,
-) -> Question:
-    """A question about rows whose columns are tensors.
-
-    Args:
-        reading: the inputs, read one after another: a tensor, or why it cannot be read.
-        outputs: names of the outputs that the caller asks for; empty for all.
-
-    Raises:
-        InvalidRequestError: an output is unknown, or the tensors make no rows, or too many; names every violation.
-    """
-    _check_outputs(core, outputs)
-    given = _read_all(reading)
-    count = tensors.count_rows(given)
-    if count:
-        # First: a short message can name a long tensor, and each column that it leaves out becomes as long.
-        core.check_count(count, "inputs")
-    columns = tensors.to_columns(core.contract, given)
-    core.check_count(count, "inputs")
-    return Question(count, tensors.locate, columns=columns, semantic_version=semantic_version, sticky_key=sticky_key)
+# Parameters that change what a client gets; to ignore one would answer another question than was asked.
+_UNSUPPORTED: Final = {
+    "classification": "the model has one number for a row and no classes to list; leave class_count out",
+    "shared_memory_region": "the service reads no shared memory; send the data",
+    "sequence_id": "the model has no state between requests; leave it out",
+}
 
 
-def _check_outputs(core: Core, names: Sequence[str]) -> None:
-    known = core.contract.prediction.name
-    if unknown := [name for name in names if name != known]:
-        violations = tuple(
-            FieldViolation(f"outputs.{shown(name)}", "UNKNOWN", f"is not an output; the model has {known}")
-            for name in unknown
-        )
-        raise InvalidRequestError("the model does not have the requested outputs", violations)
+class RequestReader:
+    """Reads a request, part by part, into a question about rows whose columns are its tensors."""
 
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._asked = Violations()
+        self._columns = ColumnReader(core.contract, lambda count: core.check_count(count, "inputs"))
 
-def _read_all(reading: Iterable[Tensor | FieldViolation]) -> list[Tensor]:
-    found = list(reading)
-    if violations := tuple(tensor for tensor in found if isinstance(tensor, FieldViolation)):
-        raise InvalidRequestError("inputs cannot be read", violations)
-    return [tensor for tensor in found if isinstance(tensor, Tensor)]
+    def expect(self, shape: tuple[int, ...]) -> int:
+        """The number of values of an input of that shape. Raises InvalidRequestError if they are too many rows."""
+        return self._columns.expect(shape)
+
+    def add_input(self, tensor: Tensor) -> Turns[None]:
+        yield from self._columns.add(tensor)
+
+    def refuse_input(self, name: str, problem: MalformedTensorError) -> None:
+        self.refuse(f"inputs.{shown(name)}", "CONTENTS", str(problem))
+
+    def refuse(self, field: str, rule: str, description: str) -> None:
+        self._columns.violations.add(field, rule, description)
+
+    def check_parameters(self, where: str, names: Iterable[str]) -> None:
+        for name in names:
+            if name in _UNSUPPORTED:
+                self._asked.add(where, "UNSUPPORTED", f"has the parameter {name}, but {_UNSUPPORTED[name]}")
+
+    def add_output(self, name: str, parameters: Iterable[str]) -> None:
+        known = self._core.contract.prediction.name
+        where = f"outputs.{shown(name)}"
+        if name != known:
+            self._asked.add(where, "UNKNOWN", f"is not an output; the model has {known}")
+        self.check_parameters(where, parameters)
+
+    def check_number(self, side: str, count: int) -> None:
+        """Raises InvalidRequestError for many more inputs or outputs than the model has, before they are read."""
+        known = len(self._core.contract.columns) if side == "inputs" else 1
+        # As many wrong ones are named each.
+        if count > known + MOST_VIOLATIONS:
+            violation = FieldViolation(
+                side, "TOO_MANY", f"has more than {known + MOST_VIOLATIONS}; the model has {known}"
+            )
+            raise InvalidRequestError(f"the request has too many {side}", (violation,))
+
+    def to_question(self, semantic_version: str, sticky_key: str) -> Question:
+        """Raises InvalidRequestError if an output is unknown, or the tensors make no rows; names the violations."""
+        self._asked.raise_any("the model does not have what is asked for")
+        columns, unread = self._columns.columns(), self._columns.unread
+        return self._core.ask_by_columns(columns, tensors.locate, semantic_version, sticky_key, unread)
 
 
 def describe(core: Core, name: str, version: str) -> dict[str, Any]:

@@ -1,161 +1,172 @@
 """The Open Inference Protocol over REST: JSON, followed by binary tensors where a client sends or wants them.
 
 The binary extension is Triton's: a header gives the length of the JSON, and after it come the contents of the tensors
-whose `parameters` have a `binary_data_size`.
+whose `parameters` have a `binary_data_size`. Any optional member may be null.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-
 from athanor.contract.shown import shown
-from athanor.errors import FieldViolation, InvalidRequestError
+from athanor.errors import InvalidRequestError
 from athanor.serving.answering.core import Answer, Core, Question
-from athanor.serving.formats import inference, tensors
+from athanor.serving.formats import json_body, tensors
+from athanor.serving.formats.inference import RequestReader
+from athanor.serving.formats.json_body import Limits, Turns
 from athanor.serving.formats.tensors import BYTES, DTYPES, MalformedTensorError, Tensor
+from athanor.serving.formats.values import show
 
 JSON_LENGTH: Final = "inference-header-content-length"
 _LENGTH_PATTERN: Final = re.compile("[0-9]{1,12}")
+# Lists, objects and values that a body may have beside those of its tensors.
+_SLACK: Final = 2_000
+_OUTPUT_MEMBERS: Final = (("name", str),)
+_INPUT_MEMBERS: Final = (*_OUTPUT_MEMBERS, ("datatype", str), ("shape", list))
+_NAMES: Final[dict[type, str]] = {dict: "an object", list: "a list", str: "text"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class InferenceRequest:
-    """A request.
+    """What a request asks beside its rows.
 
     Attributes:
-        body: its JSON.
-        binary: the bytes after the JSON.
+        id: the client's; "" for none.
+        wants_binary: whether the client wants the output as bytes.
     """
 
-    body: Mapping[str, Any]
-    binary: bytes
-
-    @property
-    def wants_binary(self) -> bool:
-        """Whether the client wants the output as bytes. The output's own parameter overrides the request's."""
-        outputs = self.body.get("outputs") or [{}]
-        default = _parameters(self.body).get("binary_data_output")
-        return _parameters(outputs[0]).get("binary_data", default) is True
+    question: Question
+    id: str
+    wants_binary: bool
 
 
-def parse(body: bytes, json_length: str | None) -> InferenceRequest:
+def read(core: Core, body: bytes, json_length: str | None, version: str, sticky_key: str) -> Turns[InferenceRequest]:
     """Reads a body.
 
     Args:
         json_length: value of the header `JSON_LENGTH`; None if the whole body is JSON.
 
     Raises:
-        InvalidRequestError: it is no JSON object, or a part of it has the wrong type.
+        InvalidRequestError: it is no JSON object, or a part of it has the wrong type; or as `RequestReader`.
     """
-    length = len(body)
-    if json_length is not None:
-        if not _LENGTH_PATTERN.fullmatch(json_length) or int(json_length) > len(body):
-            raise InvalidRequestError(f"{JSON_LENGTH} is {shown(json_length)}; the body has {len(body)} bytes")
-        length = int(json_length)
-    try:
-        parsed = json.loads(body[:length])
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"the body is not valid JSON: {error}") from None
-    for path, value, kind in _typed_parts(parsed):
-        if not isinstance(value, kind):
-            raise InvalidRequestError(f"{path} is {shown(value)}; the protocol has {_NAMES[kind]} there")
-    return InferenceRequest(parsed, body[length:])
+    length = _read_length(body, json_length)
+    cells = core.max_rows * len(core.contract.columns) + _SLACK
+    # Each value may be in a list of its own: [n, 1].
+    limits = Limits(cells, 2 * cells, "inputs", core.max_rows)
+    text = yield from json_body.read_text(body[:length] if length < len(body) else body, limits)
+    reader = _BodyReader(core, body, length)
+    for name, position, value in json_body.read_members(text):
+        yield from reader.add(name, position, value)
+    return reader.to_request(version, sticky_key)
 
 
-_NAMES: Final[dict[type, str]] = {dict: "an object", list: "a list", str: "text"}
+def _read_length(body: bytes, json_length: str | None) -> int:
+    if json_length is None:
+        return len(body)
+    if not _LENGTH_PATTERN.fullmatch(json_length) or int(json_length) > len(body):
+        raise InvalidRequestError(f"{JSON_LENGTH} is {shown(json_length)}; the body has {len(body)} bytes")
+    return int(json_length)
 
 
-def _typed_parts(body: Any) -> Iterator[tuple[str, Any, type]]:
-    yield "the body", body, dict
-    yield "id", body.get("id", ""), str
-    yield "parameters", body.get("parameters", {}), dict
-    for side in ("inputs", "outputs"):
-        yield side, body.get(side, []), list
-        for position, tensor in enumerate(body.get(side, [])):
-            yield f"{side}[{position}]", tensor, dict
-            yield f"{side}[{position}].name", tensor.get("name"), str
-            yield f"{side}[{position}].parameters", tensor.get("parameters", {}), dict
-            if side == "inputs":
-                yield f"{side}[{position}].datatype", tensor.get("datatype"), str
-                yield f"{side}[{position}].shape", tensor.get("shape"), list
+class _BodyReader:
+    """Reads the members of a body, and the bytes that follow its JSON."""
 
+    def __init__(self, core: Core, body: bytes, at: int) -> None:
+        self._reader = RequestReader(core)
+        self._body = body
+        self._at = at
+        self._id = ""
+        self._is_binary: dict[str, Any] = {}
 
-def _parameters(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = given.get("parameters")
-    return found if isinstance(found, dict) else {}
-
-
-def to_question(core: Core, request: InferenceRequest, version: str, sticky_key: str) -> Question:
-    """The question in a request. Raises InvalidRequestError as `inference.to_question`."""
-    outputs = [output["name"] for output in request.body.get("outputs", [])]
-    return inference.to_question(core, _read_tensors(request), outputs, version, sticky_key)
-
-
-def _read_tensors(request: InferenceRequest) -> Iterator[Tensor | FieldViolation]:
-    at = 0
-    for given in request.body.get("inputs", []):
-        size = _parameters(given).get("binary_data_size")
-        try:
-            if size is None:
-                values = _read_data(given)
+    def add(self, name: str, position: int | None, value: Any) -> Turns[None]:
+        """Adds a member or, with a position, an element of one. Unknown members are for other servers."""
+        if name in ("inputs", "outputs"):
+            if position is None:
+                _check(name, value, list, may_be_null=True)
+                return
+            self._reader.check_number(name, position + 1)
+            _check_tensor(name, position, value)
+            if name == "outputs":
+                self._add_output(value)
             else:
-                if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(request.binary) - at:
-                    raise MalformedTensorError(
-                        f"has a binary_data_size of {shown(size)}; {len(request.binary) - at} bytes are left"
-                    )
-                values = tensors.read_raw(given["datatype"], request.binary[at : at + size])
-                at += size
-            yield Tensor(given["name"], given["datatype"], tensors.shape_of(given["shape"]), values)
+                yield from self._add_input(value)
+                yield
+        elif name in ("id", "parameters"):
+            given = _check(name, value if position is None else [], str if name == "id" else dict, may_be_null=True)
+            if name == "id":
+                self._id = given or ""
+            else:
+                self._is_binary["all"] = _parameters_of({"parameters": given}).get("binary_data_output")
+                self._reader.check_parameters("parameters", given or ())
+
+    def _add_output(self, output: Mapping[str, Any]) -> None:
+        parameters = _parameters_of(output)
+        self._is_binary.setdefault("output", parameters.get("binary_data"))
+        self._reader.add_output(output["name"], parameters)
+
+    def _add_input(self, given: Mapping[str, Any]) -> Turns[None]:
+        name, datatype, parameters = given["name"], given["datatype"], _parameters_of(given)
+        if parameters:
+            self._reader.check_parameters(f"inputs.{shown(name)}", parameters)
+        try:
+            size = parameters.get("binary_data_size")
+            raw = None if size is None else self._take(size)
+            checked = tensors.shape_of(given["shape"])
+            count = self._reader.expect(checked)
+            values = _read_data(given, datatype) if raw is None else tensors.read_raw(datatype, raw, count)
+            yield from self._reader.add_input(Tensor(name, datatype, checked, values))
         except MalformedTensorError as error:
-            yield FieldViolation(f"inputs.{shown(given['name'])}", "CONTENTS", str(error))
-    if at < len(request.binary):
-        left = len(request.binary) - at
-        yield FieldViolation("inputs", "CONTENTS", f"leave {left} binary bytes that belong to no tensor")
+            self._reader.refuse_input(name, error)
+
+    def _take(self, size: Any) -> bytes:
+        """The next bytes after the JSON."""
+        left = len(self._body) - self._at
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= left:
+            raise MalformedTensorError(f"has a binary_data_size of {show(size)}; {left} bytes are left")
+        self._at += size
+        return self._body[self._at - size : self._at]
+
+    def to_request(self, version: str, sticky_key: str) -> InferenceRequest:
+        if left := len(self._body) - self._at:
+            self._reader.refuse("inputs", "CONTENTS", f"leave {left} binary bytes that belong to no tensor")
+        # The output's own parameter overrides the request's.
+        wanted = self._is_binary.get("output")
+        wants_binary = (self._is_binary.get("all") if wanted is None else wanted) is True
+        return InferenceRequest(self._reader.to_question(version, sticky_key), self._id, wants_binary)
 
 
-def _read_data(given: Mapping[str, Any]) -> Any:
-    """The values of a tensor in JSON, flat or nested by its shape; null for a missing value."""
-    data = given.get("data")
-    if not isinstance(data, list):
-        raise MalformedTensorError(f"has data {shown(data)}; give a list")
-    values = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in data]
-    datatype = given["datatype"]
-    if datatype == BYTES:
-        return ["" if value is None else _check(value, str, row) for row, value in enumerate(values)]
-    if datatype not in DTYPES:
-        raise MalformedTensorError(f"has the unknown datatype {shown(datatype)}")
-    if datatype == "BOOL":
-        return np.array([_check(value, bool, row) for row, value in enumerate(values)], dtype=np.bool_)
-    if datatype.startswith("FP"):
-        return np.array([np.nan if value is None else _number(value, row) for row, value in enumerate(values)])
-    return _whole(datatype, [_check(value, int, row) for row, value in enumerate(values)])
+def _check_tensor(side: str, position: int, given: Any) -> None:
+    """Raises InvalidRequestError if a tensor, or a member of it, has the wrong type."""
+    where = f"{side}[{position}]"
+    _check(where, given, dict)
+    kinds = _INPUT_MEMBERS if side == "inputs" else _OUTPUT_MEMBERS
+    for name, kind in kinds:
+        if not isinstance(given.get(name), kind):
+            _check(f"{where}.{name}", given.get(name), kind)
+    if given.get("parameters") is not None:
+        _check(f"{where}.parameters", given["parameters"], dict)
 
 
-def _check(value: Any, kind: type, row: int) -> Any:
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise MalformedTensorError(f"has {shown(value)} as value {row}; expected {kind.__name__}")
+def _check(path: str, value: Any, kind: type, may_be_null: bool = False) -> Any:
+    if not isinstance(value, kind) and not (may_be_null and value is None):
+        raise InvalidRequestError(f"{path} is {show(value)}; the protocol has {_NAMES[kind]} there")
     return value
 
 
-def _number(value: Any, row: int) -> float:
-    if isinstance(value, int) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except OverflowError:
-            return float("inf")
-    return float(_check(value, float, row))
+def _parameters_of(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    return given.get("parameters") or {}
 
 
-def _whole(datatype: str, values: list[int]) -> Any:
-    limits = np.iinfo(DTYPES[datatype].str)
-    for row, value in enumerate(values):
-        if not limits.min <= value <= limits.max:
-            raise MalformedTensorError(f"has {shown(value)} as value {row}; expected {datatype}")
-    return np.array(values, dtype=DTYPES[datatype])
+def _read_data(given: Mapping[str, Any], datatype: str) -> list[Any]:
+    """The values of a tensor in JSON, flat or nested by its shape."""
+    data = given.get("data")
+    if not isinstance(data, list):
+        raise MalformedTensorError(f"has data {show(data)}; give a list")
+    if datatype not in DTYPES and datatype != BYTES:
+        raise MalformedTensorError(f"has the unknown datatype {shown(datatype)}")
+    return [each[0] if isinstance(each, list) and len(each) == 1 else each for each in data]
 
 
 def to_body(core: Core, answer: Answer, request: InferenceRequest, request_id: str) -> tuple[bytes, dict[str, str]]:
@@ -172,7 +183,7 @@ def to_body(core: Core, answer: Answer, request: InferenceRequest, request_id: s
         {
             "model_name": core.contract.name,
             "model_version": variant.semantic_version,
-            "id": request.body.get("id") or request_id,
+            "id": request.id or request_id,
             "parameters": {"release_digest": variant.digest, "variant": variant.name, "request_id": request_id},
             "outputs": [output],
         },

@@ -1,17 +1,25 @@
 """The Open Inference Protocol over gRPC: reads questions from its messages, writes answers and metadata into them."""
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from athanor.contract.shown import shown
-from athanor.errors import FieldViolation
+from athanor.errors import FieldViolation, InvalidRequestError
 from athanor.serving.answering.core import Answer, Core, Question
-from athanor.serving.formats import inference, tensors
+from athanor.serving.formats import inference, tensors, wire
+from athanor.serving.formats.inference import RequestReader
+from athanor.serving.formats.json_body import Turns
 from athanor.serving.formats.tensors import BYTES, MalformedTensorError, Tensor
+from athanor.serving.formats.wire import TooManyValuesError
 from athanor.version import VERSION
 from inference import open_inference_pb2
+
+_Request: Final = open_inference_pb2.ModelInferRequest
+# Values that a request may have beside those of its tensors.
+_SLACK: Final = 10_000
 
 # The field of `InferTensorContents` that holds the values of each datatype.
 _CONTENTS: Final = {
@@ -26,36 +34,86 @@ _CONTENTS: Final = {
 }
 
 
-def to_question(core: Core, request: open_inference_pb2.ModelInferRequest, sticky_key: str) -> Question:
-    """The question in a request.
+@dataclass(frozen=True, slots=True)
+class InferenceRequest:
+    """What a request asks beside its rows.
+
+    Attributes:
+        id: the client's; "" for none.
+        has_raw: whether its tensors were raw contents, and its answer's will be.
+    """
+
+    question: Question
+    id: str
+    has_raw: bool
+
+
+def read(core: Core, content: bytes, sticky_key: str) -> Turns[InferenceRequest]:
+    """Reads a serialised request.
 
     Raises:
         ModelNotFoundError: the request names another model.
-        InvalidRequestError: as `inference.to_question`.
+        InvalidRequestError: the bytes are malformed or hold too much; or as `RequestReader`.
     """
+    yield from _check_size(core, content)
+    try:
+        request = _Request.FromString(content)
+    except DecodeError as error:
+        raise _malformed(error) from None
     core.check_model(request.model_name)
-    outputs = [output.name for output in request.outputs]
-    return inference.to_question(core, _read_tensors(request), outputs, request.model_version, sticky_key)
-
-
-def _read_tensors(request: open_inference_pb2.ModelInferRequest) -> Iterator[Tensor | FieldViolation]:
+    reader = RequestReader(core)
+    reader.check_parameters("parameters", request.parameters)
+    reader.check_number("outputs", len(request.outputs))
+    for output in request.outputs:
+        reader.add_output(output.name, output.parameters)
+    reader.check_number("inputs", len(request.inputs))
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         description = f"has {len(raw)} entries; give one for each of the {len(request.inputs)} inputs, or none at all"
-        yield FieldViolation("raw_input_contents", "CONTENTS", description)
-        return
+        raise InvalidRequestError(
+            "inputs cannot be read", (FieldViolation("raw_input_contents", "CONTENTS", description),)
+        )
     for position, given in enumerate(request.inputs):
-        try:
-            values = _read_contents(given) if not raw else _read_raw(given, raw[position])
-            yield Tensor(given.name, given.datatype, tensors.shape_of(given.shape), values)
-        except MalformedTensorError as error:
-            yield FieldViolation(f"inputs.{shown(given.name)}", "CONTENTS", str(error))
+        yield from _add_input(reader, given, raw[position] if raw else None)
+    return InferenceRequest(reader.to_question(request.model_version, sticky_key), request.id, bool(raw))
 
 
-def _read_raw(given: Any, raw: bytes) -> Any:
+def _check_size(core: Core, content: bytes) -> Turns[None]:
+    if len(content) <= wire.SMALL_BYTES:
+        return
+    most = core.max_rows * len(core.contract.columns) + _SLACK
+    try:
+        yield from wire.check_values(content, _Request.DESCRIPTOR, most)
+    except DecodeError as error:
+        raise _malformed(error) from None
+    except TooManyValuesError:
+        violation = FieldViolation("inputs", "TOO_MANY", f"has more than {core.max_rows} rows, or too many inputs")
+        raise InvalidRequestError(
+            f"the request has more than {most} values, the most that {core.max_rows} rows of this model have",
+            (violation,),
+        ) from None
+
+
+def _malformed(error: DecodeError) -> InvalidRequestError:
+    return InvalidRequestError(f"the bytes are not a valid {_Request.DESCRIPTOR.full_name}: {error}")
+
+
+def _add_input(reader: RequestReader, given: Any, raw: bytes | None) -> Turns[None]:
+    if given.parameters:
+        reader.check_parameters(f"inputs.{shown(given.name)}", given.parameters)
+    try:
+        shape = tensors.shape_of(given.shape)
+        count = reader.expect(shape)
+        values = _read_contents(given) if raw is None else _read_raw(given, raw, count)
+        yield from reader.add_input(Tensor(given.name, given.datatype, shape, values))
+    except MalformedTensorError as error:
+        reader.refuse_input(given.name, error)
+
+
+def _read_raw(given: Any, raw: bytes, most: int) -> Any:
     if given.HasField("contents"):
         raise MalformedTensorError("has both contents and raw contents; give one of them")
-    return tensors.read_raw(given.datatype, raw)
+    return tensors.read_raw(given.datatype, raw, most)
 
 
 def _read_contents(given: Any) -> Any:
@@ -68,11 +126,12 @@ def _read_contents(given: Any) -> Any:
     values = getattr(given.contents, field)
     if len(given.contents.ListFields()) > bool(values):
         raise MalformedTensorError(f"has contents of another datatype; {given.datatype} are in {field}")
+
     return list(values) if given.datatype == BYTES else np.array(values)
 
 
 def to_response(
-    core: Core, answer: Answer, request: open_inference_pb2.ModelInferRequest, request_id: str
+    core: Core, answer: Answer, request: InferenceRequest, request_id: str
 ) -> open_inference_pb2.ModelInferResponse:
     """An answer as a message; with raw contents if the request had raw contents."""
     variant = answer.variant
@@ -87,7 +146,7 @@ def to_response(
         },
     )
     output = response.outputs.add(name=core.contract.prediction.name, datatype="FP64", shape=[answer.count])
-    if request.raw_input_contents:
+    if request.has_raw:
         response.raw_output_contents.append(answer.probabilities.astype("<f8").tobytes())
     else:
         output.contents.fp64_contents.extend(answer.probabilities.tolist())
@@ -99,7 +158,9 @@ def _text(value: str) -> open_inference_pb2.InferParameter:
 
 
 def to_server_metadata() -> open_inference_pb2.ServerMetadataResponse:
-    return open_inference_pb2.ServerMetadataResponse(name=inference.SERVER, version=VERSION)
+    return open_inference_pb2.ServerMetadataResponse(
+        name=inference.SERVER, version=VERSION, extensions=inference.EXTENSIONS
+    )
 
 
 def to_model_metadata(core: Core, name: str, version: str) -> open_inference_pb2.ModelMetadataResponse:

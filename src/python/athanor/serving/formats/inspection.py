@@ -1,17 +1,28 @@
 """The features that a model computed from rows, for gRPC and for REST."""
 
+import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from athanor.contract.shown import shown
 from athanor.errors import InvalidRequestError
 from athanor.features.features import FeatureArrays
 from athanor.inspection.v1 import inspection_pb2
 from athanor.serving.answering.core import Answer, Core, Question
-from athanor.serving.formats import typed
+from athanor.serving.formats import typed, wire
+from athanor.serving.formats.json_body import Turns
+from athanor.serving.formats.wire import TooManyValuesError
+
+_Request: Final = inspection_pb2.ComputeFeaturesRequest
+# Fields that a request may give; more than one of each make no sense.
+_MOST_VALUES: Final = 1_000
+_ROWS_A_TURN: Final = 128
 
 
 @dataclass(frozen=True)
@@ -34,18 +45,31 @@ class Inspection:
     variant: str
 
 
-def to_question(core: Core, request: inspection_pb2.ComputeFeaturesRequest, sticky_key: str = "") -> Question:
-    """The question in the Predict request within.
+def read(core: Core, content: bytes, sticky_key: str = "") -> Turns[Question]:
+    """The question in the Predict request within a serialised request.
 
     Raises:
-        ModelNotFoundError, InvalidRequestError: as `typed.parse` and `typed.to_question`.
+        ModelNotFoundError, InvalidRequestError: as `typed.read`.
     """
+    request = yield from _parse(content)
     core.check_model(request.model_name)
-    question = typed.to_question(core, typed.parse(core, request.request), sticky_key)
+    question = yield from typed.read(core, request.request, sticky_key)
     if question.semantic_version and request.semantic_version not in ("", question.semantic_version):
-        both = f"{request.semantic_version!r} and, in the request, {question.semantic_version!r}"
+        both = f"{shown(request.semantic_version)} and, in the request, {shown(question.semantic_version)}"
         raise InvalidRequestError(f"the request names two semantic versions: {both}; name one")
     return replace(question, semantic_version=request.semantic_version or question.semantic_version)
+
+
+def _parse(content: bytes) -> Turns[inspection_pb2.ComputeFeaturesRequest]:
+    name = _Request.DESCRIPTOR.full_name
+    try:
+        if len(content) > wire.SMALL_BYTES:
+            yield from wire.check_values(content, _Request.DESCRIPTOR, _MOST_VALUES)
+        return _Request.FromString(content)
+    except DecodeError as error:
+        raise InvalidRequestError(f"the bytes are not a valid {name}: {error}") from None
+    except TooManyValuesError:
+        raise InvalidRequestError(f"the {name} has more than {_MOST_VALUES} fields; give each once") from None
 
 
 def inspect(core: Core, answer: Answer, request_id: str) -> Inspection:
@@ -64,45 +88,54 @@ def inspect(core: Core, answer: Answer, request_id: str) -> Inspection:
     )
 
 
-def to_message(inspection: Inspection) -> inspection_pb2.ComputeFeaturesResponse:
-    features = inspection.features
-    rows = zip(features.numeric.tolist(), features.categorical.tolist(), inspection.probabilities.tolist(), strict=True)
-    return inspection_pb2.ComputeFeaturesResponse(
+def to_message(inspection: Inspection) -> Turns[inspection_pb2.ComputeFeaturesResponse]:
+    response = inspection_pb2.ComputeFeaturesResponse(
         numeric_names=inspection.numeric_names,
         categorical_names=inspection.categorical_names,
-        rows=[
-            inspection_pb2.SeenRow(numeric=numeric, categorical=categorical, probability=probability)
-            for numeric, categorical, probability in rows
-        ],
         model_name=inspection.model_name,
         semantic_version=inspection.semantic_version,
         release_digest=inspection.release_digest,
         request_id=inspection.request_id,
         variant=inspection.variant,
     )
+    for numeric, categorical, probabilities in _parts(inspection):
+        for row in zip(numeric, categorical, probabilities, strict=True):
+            response.rows.add(numeric=row[0], categorical=row[1], probability=row[2])
+        yield
+    return response
 
 
-def to_json(inspection: Inspection) -> dict[str, Any]:
-    """As JSON values, with the features of a row by name.
+def to_json(inspection: Inspection) -> Turns[str]:
+    """As JSON, with the features of a row by name.
 
     A float32 becomes the float64 of the same value, so that rounding restores its bits. A missing number is null; an
     infinite one is text, as protobuf writes it, because JSON has no number for it.
     """
-    features = inspection.features
-    numbers = ([_to_number(value) for value in row] for row in features.numeric.tolist())
-    rows = zip(numbers, features.categorical.tolist(), inspection.probabilities.tolist(), strict=True)
     names = (*inspection.numeric_names, *inspection.categorical_names)
-    return {
-        "rows": [
-            {"features": dict(zip(names, (*numeric, *categorical), strict=True)), "probability": probability}
-            for numeric, categorical, probability in rows
-        ],
-        "modelName": inspection.model_name,
-        "semanticVersion": inspection.semantic_version,
-        "releaseDigest": inspection.release_digest,
-        "requestId": inspection.request_id,
-        "variant": inspection.variant,
-    }
+    rows = []
+    for numeric, categorical, probabilities in _parts(inspection):
+        for numbers, categories, probability in zip(numeric, categorical, probabilities, strict=True):
+            features = dict(zip(names, (*map(_to_number, numbers), *categories), strict=True))
+            rows.append(json.dumps({"features": features, "probability": probability}, allow_nan=False))
+        yield
+    about = json.dumps(
+        {
+            "modelName": inspection.model_name,
+            "semanticVersion": inspection.semantic_version,
+            "releaseDigest": inspection.release_digest,
+            "requestId": inspection.request_id,
+            "variant": inspection.variant,
+        }
+    )
+    return f'{{"rows": [{", ".join(rows)}], {about[1:]}'
+
+
+def _parts(inspection: Inspection) -> Iterator[tuple[list[Any], list[Any], list[float]]]:
+    """Numeric and categorical features and predictions, a few rows at a time."""
+    features, probabilities = inspection.features, inspection.probabilities
+    for first in range(0, len(probabilities), _ROWS_A_TURN):
+        rows = slice(first, first + _ROWS_A_TURN)
+        yield features.numeric[rows].tolist(), features.categorical[rows].tolist(), probabilities[rows].tolist()
 
 
 def _to_number(value: float) -> float | str | None:

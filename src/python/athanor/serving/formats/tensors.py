@@ -6,7 +6,7 @@ Standard: https://github.com/open-inference/open-inference-protocol
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +16,18 @@ from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.contract import Contract
 from athanor.contract.messages import OUT_OF_RANGE_US
 from athanor.contract.shown import shown
-from athanor.errors import FieldViolation, InvalidRequestError
+from athanor.serving.answering.refusals import Unread, Violations
+from athanor.serving.formats.json_body import Turns
+from athanor.serving.formats.values import (
+    MISSING,
+    NOT_A_TIME_US,
+    Read,
+    UnreadableError,
+    read_number,
+    reader_of,
+    show,
+    to_array,
+)
 
 # Layout of each datatype in raw bytes. BYTES has no fixed one: a length precedes each value.
 DTYPES: Final = {
@@ -45,6 +56,8 @@ _ALLOWED: Final = {
     Kind.TIMESTAMP: ("INT64", BYTES),
 }
 _LENGTH: Final = struct.Struct("<I")
+_MOST_DIMENSIONS: Final = 8
+_VALUES_A_TURN: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +65,7 @@ class Tensor:
     """One input, decoded by a door.
 
     Attributes:
-        values: an array of `DTYPES[datatype]`; or, for BYTES, a list of `bytes` or `str`. One-dimensional.
+        values: an array of numbers, or a list of JSON values or, for BYTES, of `bytes`. One-dimensional.
     """
 
     name: str
@@ -76,13 +89,16 @@ def datatype_of(column: Column) -> str:
     return "BOOL" if column.kind is Kind.BOOLEAN else "INT64"
 
 
-def split_bytes(raw: bytes) -> list[bytes]:
-    """The values of a raw BYTES tensor. Raises MalformedTensorError if their lengths do not add up."""
-    if same := _split_equal(raw):
+def split_bytes(raw: bytes, most: int | None = None) -> list[bytes]:
+    """The values of a raw BYTES tensor. Raises MalformedTensorError beyond `most`, or if lengths do not add up."""
+    limit = len(raw) if most is None else most
+    if same := _split_equal(raw, limit):
         return same
     values: list[bytes] = []
     at = 0
     while at < len(raw):
+        if len(values) == limit:
+            raise _too_many(limit)
         if at + _LENGTH.size > len(raw):
             raise MalformedTensorError(f"ends within the length of value {len(values)}")
         (length,) = _LENGTH.unpack_from(raw, at)
@@ -94,7 +110,11 @@ def split_bytes(raw: bytes) -> list[bytes]:
     return values
 
 
-def _split_equal(raw: bytes) -> list[bytes]:
+def _too_many(most: int) -> MalformedTensorError:
+    return MalformedTensorError(f"has more than {most} values; give as many as the first input has rows")
+
+
+def _split_equal(raw: bytes, most: int) -> list[bytes]:
     """Splits values of equal length, as codes have, all at once; returns [] if the lengths differ."""
     if len(raw) < _LENGTH.size:
         return []
@@ -105,6 +125,8 @@ def _split_equal(raw: bytes) -> list[bytes]:
     records = np.frombuffer(raw, dtype=[("length", "<u4"), ("value", f"V{length}")])
     if not (records["length"] == length).all():
         return []
+    if len(records) > most:
+        raise _too_many(most)
     return [value.tobytes() for value in records["value"]] if length > 64 else _to_list(records["value"], length)
 
 
@@ -118,10 +140,10 @@ def join_bytes(values: Iterable[bytes]) -> bytes:
     return b"".join(_LENGTH.pack(len(value)) + value for value in values)
 
 
-def read_raw(datatype: str, raw: bytes) -> Any:
+def read_raw(datatype: str, raw: bytes, most: int | None = None) -> Any:
     """The values of raw contents, as `Tensor` holds them. Raises MalformedTensorError if they cannot be read."""
     if datatype == BYTES:
-        return split_bytes(raw)
+        return split_bytes(raw, most)
     dtype = DTYPES.get(datatype)
     if dtype is None:
         raise MalformedTensorError(f"has the unknown datatype {shown(datatype)}")
@@ -130,38 +152,53 @@ def read_raw(datatype: str, raw: bytes) -> Any:
     return np.frombuffer(raw, dtype)
 
 
-def count_rows(tensors: Sequence[Tensor]) -> int:
-    """The number of rows in the first input. `to_columns` checks that the others agree."""
-    return tensors[0].shape[0] if tensors and tensors[0].shape else 0
+class ColumnReader:
+    """Reads the inputs of a request, one after another, into the contract's columns.
 
-
-def to_columns(contract: Contract, tensors: Sequence[Tensor]) -> Columns:
-    """Reads inputs into the contract's columns, of `count_rows` rows.
-
-    A column without an input is missing in every row. Values may break the contract; they are not checked here.
-
-    Raises:
-        InvalidRequestError: an input is not a column of the first one's length; names every such input.
+    The first input says how many rows there are. A column without an input is missing in every row.
     """
-    known = {column.name: column for column in contract.columns}
-    violations: list[FieldViolation] = []
-    read: dict[str, NDArray[Any]] = {}
-    count = count_rows(tensors)
-    for tensor in tensors:
-        column = known.get(tensor.name)
-        problem = _find_problem(tensor, column, count, tensor.name in read)
-        if problem:
-            violations.append(FieldViolation(f"inputs.{shown(tensor.name)}", *problem))
+
+    def __init__(self, contract: Contract, check_count: Callable[[int], None]) -> None:
+        """Args: check_count: raises an error for a number of rows that is not allowed."""
+        self._contract = contract
+        self._check_count = check_count
+        self._known = {column.name: column for column in contract.columns}
+        self._arrays: dict[str, NDArray[Any]] = {}
+        self._count: int | None = None
+        self.violations = Violations()
+        self.unread = Unread()
+
+    def expect(self, shape: tuple[int, ...]) -> int:
+        """The number of rows, and of values that each input has; call it before the values of an input are read."""
+        if self._count is None:
+            self._count = shape[0] if shape else 0
+            # First: a short message can name a long tensor, and each column that it leaves out becomes as long.
+            if self._count:
+                self._check_count(self._count)
+        return self._count
+
+    def add(self, tensor: Tensor) -> Turns[None]:
+        """Reads an input. Notes what is wrong with it in `violations`, and with its values in `unread`."""
+        count = self.expect(tensor.shape)
+        column = self._known.get(tensor.name)
+        if problem := _find_problem(tensor, column, count, tensor.name in self._arrays):
+            self.violations.add(f"inputs.{shown(tensor.name)}", *problem)
         elif column:
-            read[tensor.name], broken = _to_array(column, tensor)
-            violations += broken
-    if violations:
-        names = ", ".join(known)
-        raise InvalidRequestError(f"the inputs cannot be read as rows; the columns are {names}", tuple(violations))
-    for column in contract.columns:
-        if column.name not in read:
-            read[column.name] = _missing(column, count)
-    return read
+            self._arrays[tensor.name] = yield from _read(column, tensor, self.unread)
+
+    def columns(self) -> Columns:
+        """The columns. Raises InvalidRequestError for `violations`, or if there are no rows."""
+        names = ", ".join(self._known)
+        if self.violations:
+            for violation in self.unread.violations(locate):
+                self.violations.add(violation.field, violation.rule, violation.description)
+        self.violations.raise_any(f"the inputs cannot be read as rows; the columns are {names}")
+        count = self._count or 0
+        self._check_count(count)
+        for name, column in self._known.items():
+            if name not in self._arrays:
+                self._arrays[name] = to_array(column, [MISSING[column.kind]] * count)
+        return self._arrays
 
 
 def _find_problem(tensor: Tensor, column: Column | None, count: int, is_twice: bool) -> tuple[str, str] | None:
@@ -180,64 +217,71 @@ def _find_problem(tensor: Tensor, column: Column | None, count: int, is_twice: b
     return None
 
 
-def _missing(column: Column, count: int) -> NDArray[Any]:
-    value: Any = {Kind.TEXT: "", Kind.TIMESTAMP: np.datetime64("NaT", "us")}.get(column.kind, np.nan)
-    return np.full(count, value, dtype=column.kind.dtype)
-
-
-def _to_array(column: Column, tensor: Tensor) -> tuple[NDArray[Any], Sequence[FieldViolation]]:
-    if column.kind is Kind.TEXT:
-        return _read_each(column, tensor.values, _to_text, "")
-    if column.kind is Kind.TIMESTAMP:
-        if tensor.datatype == BYTES:
-            return _read_each(column, tensor.values, _to_instant, np.datetime64("NaT", "us"))
-        return _bound(np.asarray(tensor.values, dtype=np.int64)), ()
-    return column.round(np.asarray(tensor.values, dtype=np.float64)), ()
-
-
-def _bound(instants: NDArray[np.int64]) -> NDArray[Any]:
-    """Microseconds since 1970 as times. The smallest integer is numpy's missing time."""
-    return np.minimum(instants, OUT_OF_RANGE_US).view("M8[us]")
-
-
-def _read_each(
-    column: Column, values: Sequence[bytes | str], read: Callable[[bytes | str], Any], missing: Any
-) -> tuple[NDArray[Any], Sequence[FieldViolation]]:
-    array = np.full(len(values), missing, dtype=column.kind.dtype)
-    violations = []
-    for row, value in enumerate(values):
+def _read(column: Column, tensor: Tensor, unread: Unread) -> Turns[NDArray[Any]]:
+    if isinstance(tensor.values, np.ndarray):
+        return _convert(column, tensor.datatype, tensor.values, unread)
+    read = _reader_of(column, tensor.datatype)
+    found = [MISSING[column.kind]] * len(tensor.values)
+    for row, value in enumerate(tensor.values):
+        if row % _VALUES_A_TURN == _VALUES_A_TURN - 1:
+            yield
+        if value is None:
+            continue
         try:
-            array[row] = read(value)
-        except ValueError as error:
-            violations.append(FieldViolation(locate(row, column.name), "ENCODING", str(error)))
-    return array, violations
+            found[row] = read(value)
+        except UnreadableError as error:
+            unread.add(row, column, error.rule, error.description)
+    return to_array(column, found)
 
 
-def _to_text(value: bytes | str) -> str:
-    try:
-        if isinstance(value, bytes):
-            return value.decode()
-        # JSON can carry half of a surrogate pair, which is not a character.
-        value.encode()
-    except UnicodeError:
-        raise ValueError("is not valid UTF-8") from None
-    return value
+def _convert(column: Column, datatype: str, given: NDArray[Any], unread: Unread) -> NDArray[Any]:
+    """Reads numbers. They may have more bits than their datatype: protobuf has 32 for the smallest."""
+    missing = MISSING[column.kind]
+    array = np.asarray(given, dtype=np.int64 if column.kind is Kind.TIMESTAMP else np.float64)
+    if datatype in _WHOLE and given.dtype != DTYPES[datatype]:
+        limits = np.iinfo(DTYPES[datatype].str)
+        rows = np.flatnonzero((given < limits.min) | (given > limits.max)).tolist()
+        array = array.copy() if rows else array
+        for row in rows:
+            unread.add(row, column, "TYPE", _describe_range(int(given[row]), datatype))
+            array[row] = missing
+    if column.kind is Kind.TIMESTAMP:
+        # Microseconds since 1970. The smallest integer is numpy's missing time.
+        return np.minimum(array, OUT_OF_RANGE_US).view("M8[us]")
+    return column.round(array)
 
 
-def _to_instant(value: bytes | str) -> Any:
-    text = _to_text(value)
-    if not text:
-        return np.datetime64("NaT", "us")
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{shown(text)} is not a time; give RFC 3339, 2013-01-01T10:15:00Z") from None
-    if instant.tzinfo is None:
-        raise ValueError(f"{shown(text)} has no time zone; give RFC 3339, 2013-01-01T10:15:00Z")
-    try:
-        return np.datetime64(instant.astimezone(UTC).replace(tzinfo=None), "us")
-    except OverflowError:
-        return np.datetime64(OUT_OF_RANGE_US, "us")
+def _describe_range(value: Any, datatype: str) -> str:
+    limits = np.iinfo(DTYPES[datatype].str)
+    return f"{show(value)} is not an {datatype}; give a whole number from {limits.min} to {limits.max}"
+
+
+@lru_cache(maxsize=1_024)
+def _reader_of(column: Column, datatype: str) -> Read:
+    """Reads values in JSON, or text in bytes."""
+    read = reader_of(column)
+    if datatype == BYTES:
+        return read
+    if datatype == "BOOL":
+        # A number may be given as a boolean if it is said to be one.
+        return lambda value: float(value) if isinstance(value, bool) else read(value)
+    if datatype not in _WHOLE:
+        return read
+    limits = np.iinfo(DTYPES[datatype].str)
+    lowest, highest, allowed = int(limits.min), int(limits.max), f"a whole number from {limits.min} to {limits.max}"
+    is_time = column.kind is Kind.TIMESTAMP
+
+    def read_whole(value: Any) -> float | int:
+        number = read_number(value, allowed) if is_time or isinstance(value, str) else read(value)
+        if number != number:  # noqa: PLR0124 - NaN is missing
+            return NOT_A_TIME_US if is_time else number
+        # As it was given: the doubles near 2**63 are far apart.
+        exact = value if type(value) is int else number
+        if not (number % 1 == 0 and lowest <= exact <= highest):
+            raise UnreadableError("TYPE", _describe_range(value, datatype))
+        return min(int(exact), OUT_OF_RANGE_US) if is_time else number
+
+    return read_whole
 
 
 def locate(row: int, column: str) -> str:
@@ -245,13 +289,15 @@ def locate(row: int, column: str) -> str:
     return f"inputs.{column}[{row}]" if column else f"inputs[{row}]"
 
 
-def shape_of(given: Iterable[Any]) -> tuple[int, ...]:
-    """Checks a shape: integers from 0. Raises MalformedTensorError for any other value."""
+def shape_of(given: Sequence[Any]) -> tuple[int, ...]:
+    """Checks a shape: a few integers from 0. Raises MalformedTensorError for any other value."""
+    if len(given) > _MOST_DIMENSIONS:
+        raise MalformedTensorError(f"has a shape of {len(given)} dimensions; give [n] or [n, 1]")
     return tuple(_check_sizes(given))
 
 
 def _check_sizes(given: Iterable[Any]) -> Iterator[int]:
     for size in given:
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            raise MalformedTensorError(f"has a shape with {shown(size)} in it; give whole numbers from 0")
+            raise MalformedTensorError(f"has a shape with {show(size)} in it; give whole numbers from 0")
         yield size

@@ -1,12 +1,22 @@
 """The contract's own messages: reads questions from requests, and writes answers into responses."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
-from google.protobuf import json_format
+import numpy as np
 from google.protobuf.message import DecodeError, Message
 
-from athanor.errors import InvalidRequestError
+from athanor.contract.messages import to_columns
+from athanor.errors import FieldViolation, InvalidRequestError
 from athanor.serving.answering.core import Answer, Core, Question
+from athanor.serving.formats import wire
+from athanor.serving.formats.json_body import Turns
+from athanor.serving.formats.wire import TooManyValuesError
+
+# Bytes and rows of a request that are parsed at a time, and values that a row of more bytes may have.
+_PART_BYTES: Final = 32 * 1024
+_PART_ROWS: Final = 512
+_MOST_VALUES: Final = 1_000
 
 
 def parse(core: Core, content: bytes) -> Any:
@@ -14,17 +24,63 @@ def parse(core: Core, content: bytes) -> Any:
     try:
         return core.request_class.FromString(content)
     except DecodeError as error:
-        name = core.contract.predict.input_type.full_name
-        raise InvalidRequestError(f"the bytes are not a valid {name}: {error}") from None
+        raise _malformed(core, error) from None
 
 
-def parse_json(core: Core, body: bytes) -> Any:
-    """Parses a request in protobuf JSON. Raises InvalidRequestError if it is malformed."""
+def _malformed(core: Core, error: DecodeError) -> InvalidRequestError:
+    return InvalidRequestError(f"the bytes are not a valid {core.contract.predict.input_type.full_name}: {error}")
+
+
+def read(core: Core, content: bytes, sticky_key: str = "") -> Turns[Question]:
+    """The question in a serialised request.
+
+    Raises:
+        ModelNotFoundError: the request names another model.
+        InvalidRequestError: the bytes are malformed, or the request has no rows, or too many.
+    """
+    if len(content) <= wire.SMALL_BYTES:
+        return to_question(core, parse(core, content), sticky_key)
+    contract, parts, texts = core.contract, [], {"model_name": "", "semantic_version": ""}
+    for part in _split(core, content):
+        message = parse(core, part)
+        texts = {name: getattr(message, name) or text for name, text in texts.items()}
+        parts.append(to_columns(contract.columns, getattr(message, contract.rows_field.name)))
+        yield
+    core.check_model(texts["model_name"])
+    core.check_count(sum(len(part[contract.columns[0].name]) for part in parts), contract.rows_field.name)
+    columns = {column.name: np.concatenate([part[column.name] for part in parts]) for column in contract.columns}
+    return core.ask_by_columns(columns, core.locate, texts["semantic_version"], sticky_key)
+
+
+def _split(core: Core, content: bytes) -> Iterator[bytes]:
+    """Parts of a request that are requests of some of its rows, once no row was seen to be too much."""
+    field, begin, rows, first, where = core.contract.rows_field, 0, 0, 0, "the request"
     try:
-        return json_format.Parse(body, core.request_class())
-    except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-        name = core.contract.predict.input_type.full_name
-        raise InvalidRequestError(f"the body is not a valid {name} in protobuf JSON: {error}") from None
+        for count, (number, _, start, end) in enumerate(wire.read_fields(content)):
+            if number == field.number:
+                rows += 1
+                core.check_count(rows, field.name)
+                where = f"{field.name}[{rows - 1}]"
+                _check_row(core, content, start, end)
+            elif count - rows > _MOST_VALUES:
+                where = "the request"
+                raise TooManyValuesError
+            if end - begin > _PART_BYTES or rows - first == _PART_ROWS:
+                yield content[begin:end]
+                begin, first = end, rows
+    except DecodeError as error:
+        raise _malformed(core, error) from None
+    except TooManyValuesError:
+        violation = FieldViolation(where, "TOO_MANY", f"has more than {_MOST_VALUES} fields; give each once")
+        raise InvalidRequestError(f"{where} has more than {_MOST_VALUES} fields", (violation,)) from None
+    yield content[begin:]
+
+
+def _check_row(core: Core, content: bytes, start: int, end: int) -> None:
+    """Raises TooManyValuesError for a row that would take long to parse. A smaller one cannot."""
+    if end - start > _PART_BYTES:
+        for _ in wire.check_values(content, core.contract.row, _MOST_VALUES, start, end):
+            pass
 
 
 def to_question(core: Core, request: Any, sticky_key: str = "") -> Question:

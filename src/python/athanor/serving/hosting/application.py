@@ -2,24 +2,29 @@
 
 import logging
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from athanor.cluster import ray_environment
-from athanor.cluster.haproxy_script import write_haproxy_script
+from athanor.cluster import ray_environment, ray_internals
+from athanor.cluster.haproxy.rules import DoorLimits
+from athanor.cluster.haproxy.script import wait_for_haproxy, write_haproxy_script
+from athanor.cluster.haproxy.serve_haproxy import LOOPBACK
 from athanor.cluster.local import local_ray
 from athanor.cluster.ray_environment import ServePorts
-from athanor.cluster.serve_haproxy import LOOPBACK
+from athanor.cluster.ray_internals import RunningNode
 from athanor.serving.setup.ports import INNER_PORTS, find_free_ports
-from athanor.serving.setup.settings import MAX_REPLICAS, ServingSettings
+from athanor.serving.setup.settings import CLOSING_S, MAX_REPLICAS, ServingSettings
 
 NAMESPACE: Final = "serve"
 # What Serve calls in each process that has a gRPC server.
 GRPC_SERVICES: Final = "athanor.serving.doors.grpc.add_services"
 
 _OBJECT_STORE_BYTES: Final = 80 * 1024 * 1024
+# HAProxy knows no longer time than some weeks.
+_LONGEST_ANSWER_S: Final = 86_400.0
 
 
 def find_serve_ports() -> ServePorts:
@@ -30,17 +35,17 @@ def find_serve_ports() -> ServePorts:
 
 
 @contextmanager
-def serving_ray(scratch: Path, settings: ServingSettings) -> Iterator[None]:
+def serving_ray(scratch: Path, settings: ServingSettings) -> Iterator[RunningNode]:
     """Runs Ray for the service until the context ends. Ray must not have been imported before.
 
     Args:
-        scratch: empty folder of `scratch_folder`.
+        scratch: folder of `scratch_folder`.
     """
     variables = ray_environment.serve(
         scratch, find_serve_ports(), settings.max_message_bytes, settings.max_in_flight, os.cpu_count() or 1
     )
     doors = (settings.host, str(settings.http_port), str(settings.grpc_port))
-    write_haproxy_script(Path(variables[ray_environment.HAPROXY_VARIABLE]), doors)
+    write_haproxy_script(Path(variables[ray_environment.HAPROXY_VARIABLE]), doors, limit_doors(settings))
     with local_ray(
         scratch,
         variables,
@@ -49,8 +54,14 @@ def serving_ray(scratch: Path, settings: ServingSettings) -> Iterator[None]:
         num_cpus=0,
         namespace=NAMESPACE,
         preload="athanor.serving.replica.deployment",
-    ):
-        yield
+    ) as node:
+        yield node
+
+
+def limit_doors(settings: ServingSettings) -> DoorLimits:
+    """The bounds of the doors by a service's settings."""
+    answer_s = min(settings.max_deadline_s, _LONGEST_ANSWER_S)
+    return DoorLimits(settings.max_connections, settings.max_connections_per_address, answer_s)
 
 
 def deploy(settings: ServingSettings, host: str = LOOPBACK, most_on_a_node: int | None = None) -> None:
@@ -83,8 +94,43 @@ def deploy(settings: ServingSettings, host: str = LOOPBACK, most_on_a_node: int 
     serve.run(bind(settings, most_on_a_node), name=settings.project, route_prefix="/")
 
 
-def undeploy() -> None:
-    """Stops replicas and doors, after the requests they are answering."""
+def undeploy(project: str, grace_s: float, scratch: Path | None = None) -> None:
+    """Stops replicas and doors, after the requests that they have accepted.
+
+    Args:
+        grace_s: how long these requests may take. Others are refused meanwhile: HAProxy answers 503 and UNAVAILABLE.
+        scratch: folder of `serving_ray`; None on a cluster.
+    """
     from ray import serve
 
+    deadline = time.monotonic() + grace_s + CLOSING_S
+    # `shutdown` would kill HAProxy at once, and with it every request that a replica still answers.
+    while project in applications() and time.monotonic() < deadline:
+        with suppress(TimeoutError):
+            serve.delete(project)
+    if scratch is not None:
+        wait_for_haproxy(scratch, deadline)
     serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+def applications() -> dict[str, Any]:
+    """What Serve runs, by name; nothing where Serve does not run."""
+    from ray import serve
+
+    return dict(serve.status().applications) if ray_internals.find_doors() else {}
+
+
+def explain(project: str) -> str:
+    """What Serve says of an application that does not start; "" if it says nothing."""
+    application = applications().get(project)
+    if application is None:
+        return ""
+    return "\n".join([application.message, *(each.message for each in application.deployments.values())]).strip()
+
+
+def has_given_up(project: str) -> bool:
+    """Whether Serve starts no more replicas of an application, since too many have failed in a row."""
+    from ray.serve.schema import ApplicationStatus
+
+    application = applications().get(project)
+    return application is None or application.status == ApplicationStatus.DEPLOY_FAILED

@@ -5,7 +5,7 @@ import math
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from athanor.cluster import ray_internals
 from athanor.cluster.addresses import Address
@@ -19,14 +19,15 @@ from athanor.release.store import ReleaseStore
 from athanor.serving.access.token_file import local_token
 from athanor.serving.answering.variants import prove_releases
 from athanor.serving.hosting import application
-from athanor.serving.setup.paths import ServicePaths, ServiceState
+from athanor.serving.hosting.service import read_settings
+from athanor.serving.setup.paths import ServicePaths, ServiceState, find_trust
 from athanor.serving.setup.settings import ServingSettings
 from athanor.system.atomic import replace_file
 
 # One on each of two machines: either may go.
 DEFAULT_REPLICAS: Final = 2
 
-_ALL_INTERFACES: Final = ("0.0.0.0", "::")  # noqa: S104 - what is looked for
+_ALL_INTERFACES: Final = "0.0.0.0"  # noqa: S104 - what is looked for
 
 
 def deploy(settings: ServingSettings, address: str, token: Path | None, progress: Progress) -> ServiceState:
@@ -42,9 +43,10 @@ def deploy(settings: ServingSettings, address: str, token: Path | None, progress
         ServiceError: the cluster does not answer, or its replicas do not start; says why.
     """
     place, found = ServicePaths.of(settings), Address.parse(address)
+    require_ipv4(settings)
     if place.is_held():
         raise SettingsError(f"a service of {settings.project} runs from {place.folder}; stop it by `serve down`")
-    prove_releases(load(settings.project, "model", Model), ReleaseStore(settings.store), settings.require_signature)
+    prove_releases(load(settings.project, "model", Model), ReleaseStore(settings.store), find_trust(settings))
     with progress.step("Deploy") as advance, joined_ray(found, token, SERVE, application.NAMESPACE):
         _check_deployed(settings)
         _prepare(place, settings)
@@ -52,19 +54,27 @@ def deploy(settings: ServingSettings, address: str, token: Path | None, progress
         try:
             application.deploy(settings, settings.host, most_on_a_node(settings, hosts))
         except RuntimeError as error:
-            raise ServiceError(f"the replicas did not start: {_explain(settings.project) or error}") from error
-        host = found.host if settings.host in _ALL_INTERFACES else settings.host
+            raise ServiceError(
+                f"the replicas did not start: {application.explain(settings.project) or error}"
+            ) from error
+        host = found.host if settings.host == _ALL_INTERFACES else settings.host
         state = ServiceState(
             settings.project,
             pid=0,
-            grpc=f"{host}:{settings.grpc_port}",
-            http=f"{host}:{settings.http_port}",
+            grpc=str(Address(host, settings.grpc_port)),
+            http=str(Address(host, settings.http_port)),
             insecure=settings.insecure,
             cluster=str(found),
         )
         replace_file(place.state, json.dumps(asdict(state)).encode())
         advance(f"{settings.replicas} replicas on {hosts} nodes")
     return state
+
+
+def require_ipv4(settings: ServingSettings) -> None:
+    """Raises SettingsError if the doors have an IPv6 address, which Serve does not give to HAProxy on a cluster."""
+    if ":" in settings.host:
+        raise SettingsError(f"the doors of a cluster need an IPv4 address, not {settings.host}; give one by --host")
 
 
 def undeploy(place: ServicePaths, address: str, token: Path | None, progress: Progress) -> None:
@@ -77,11 +87,19 @@ def undeploy(place: ServicePaths, address: str, token: Path | None, progress: Pr
     """
     found = Address.parse(address)
     with progress.step("Undeploy"), joined_ray(found, token, SERVE, application.NAMESPACE):
-        is_deployed = place.project in _applications()
+        is_deployed = place.project in application.applications()
         place.state.unlink(missing_ok=True)
         if not is_deployed:
             raise NotFoundError(f"{place.project} is not deployed on the cluster {found}")
-        application.undeploy()
+        application.undeploy(place.project, _grace_s(place))
+
+
+def _grace_s(place: ServicePaths) -> float:
+    """What `deploy` was given; the default where another machine deployed it and this one sees no settings."""
+    try:
+        return read_settings(place).grace_period_s
+    except SettingsError:
+        return float(ServingSettings.model_fields["grace_period_s"].default)
 
 
 def _count_nodes() -> int:
@@ -96,26 +114,12 @@ def most_on_a_node(settings: ServingSettings, hosts: int) -> int | None:
     return math.ceil(replicas / (hosts - 1)) if hosts > 1 and replicas > 1 else None
 
 
-def _applications() -> dict[str, Any]:
-    """What Serve runs, by name; nothing where Serve does not run."""
-    from ray import serve
-
-    return dict(serve.status().applications) if ray_internals.find_doors() else {}
-
-
-def _explain(project: str) -> str:
-    application = _applications().get(project)
-    if application is None:
-        return ""
-    return "\n".join([application.message, *(each.message for each in application.deployments.values())]).strip()
-
-
 def _check_deployed(settings: ServingSettings) -> None:
     """Serve would answer two projects at one door, and would not move the doors, without an error."""
     doors = ray_internals.find_doors()
     if doors is None:
         return
-    if others := _applications().keys() - {settings.project}:
+    if others := application.applications().keys() - {settings.project}:
         raise SettingsError(
             f"the cluster serves {', '.join(sorted(others))} already; it serves one project: undeploy that first"
         )
@@ -126,7 +130,7 @@ def _check_deployed(settings: ServingSettings) -> None:
 
 
 def _prepare(place: ServicePaths, settings: ServingSettings) -> None:
-    if settings.project not in _applications():
+    if settings.project not in application.applications():
         for stale in (place.replicas, place.metrics):
             shutil.rmtree(stale, ignore_errors=True)
     if not settings.insecure:

@@ -5,6 +5,7 @@ operator asks the head's dashboard for the application that `build` makes.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,11 +17,12 @@ from ray.serve import Application
 from athanor.cluster import ray_environment
 from athanor.errors import SettingsError
 from athanor.serving.hosting import pod
-from athanor.serving.hosting.application import GRPC_SERVICES
+from athanor.serving.hosting.application import GRPC_SERVICES, limit_doors
 from athanor.serving.replica.autoscaling import autoscaling_config
 from athanor.serving.replica.deployment import bind
 from athanor.serving.setup.paths import NODE_VARIABLE
-from athanor.serving.setup.settings import ServingSettings, make_settings
+from athanor.serving.setup.settings import CLOSING_S, ServingSettings, make_settings
+from athanor.system.url_secrets import mask_url
 
 TOKEN_KEY: Final = "auth_token"  # noqa: S105 - what KubeRay calls it
 IMPORT_PATH: Final = f"{__name__}:build"
@@ -29,6 +31,9 @@ _USER: Final = 10_001
 _GCS_PORT: Final = 6379
 _NODE_PORT: Final = 6380
 _POD_IP: Final = {"fieldRef": {"fieldPath": "status.podIP"}}
+# The start of a replica on another node, and the end of Ray's own processes.
+_START_S: Final = 25.0
+_TERMINATION_S: Final = 10
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,16 @@ def make_manifest(settings: ServingSettings, pods: Pods) -> dict[str, Any]:
     """Makes the manifest of a service.
 
     Raises:
-        SettingsError: other pods could not reach the doors.
+        SettingsError: other pods could not reach the doors, or the URL of the store has secrets.
     """
+    if mask_url(settings.store) != settings.store:
+        raise SettingsError(
+            f"the manifest would show the secrets in {mask_url(settings.store)}; give the pods credentials of their own"
+        )
     if settings.host.startswith("127.") or settings.host == "localhost":
         raise SettingsError(f"host {settings.host} is not reached from other pods; give --host 0.0.0.0")
+    if ":" in settings.host:
+        raise SettingsError(f"the doors of pods need an IPv4 address, not {settings.host}; give --host 0.0.0.0")
     name = settings.project.replace("_", "-")
     return {
         "apiVersion": "ray.io/v1",
@@ -156,6 +167,7 @@ def _pod(settings: ServingSettings, pods: Pods, container: str, name: str) -> di
     volumes = _volumes(settings, name)
     return {
         "spec": {
+            "terminationGracePeriodSeconds": math.ceil(_drain_s(settings)) + _TERMINATION_S,
             "automountServiceAccountToken": is_head and (settings.max_replicas or 0) > settings.replicas,
             "securityContext": {
                 "runAsNonRoot": True,
@@ -169,7 +181,7 @@ def _pod(settings: ServingSettings, pods: Pods, container: str, name: str) -> di
                     "name": container,
                     "image": pods.image,
                     "command": ["/app/bin/python", "-m", pod.__name__],
-                    "args": [settings.host, str(settings.http_port), str(settings.grpc_port)],
+                    "args": _arguments(settings),
                     "env": _environment(settings, pods),
                     "ports": _head_ports() if is_head else _door_ports(settings),
                     **(_head_probes() if is_head else _worker_probes(settings)),
@@ -185,6 +197,13 @@ def _pod(settings: ServingSettings, pods: Pods, container: str, name: str) -> di
             "volumes": [volume for _, volume in volumes],
         }
     }
+
+
+def _arguments(settings: ServingSettings) -> list[str]:
+    """What `pod` takes."""
+    ports, limits = (settings.http_port, settings.grpc_port), limit_doors(settings)
+    bounds = (limits.connections, limits.connections_per_address, limits.answer_s)
+    return [settings.host, *map(str, (*ports, *bounds))]
 
 
 def _head_ports() -> list[dict[str, Any]]:
@@ -209,6 +228,11 @@ def _worker_probes(settings: ServingSettings) -> dict[str, Any]:
     ready = {"httpGet": {"path": "/readyz", "port": settings.http_port}, "periodSeconds": 2, "timeoutSeconds": 2}
     live = {"tcpSocket": {"port": _NODE_PORT}, "periodSeconds": 5, "initialDelaySeconds": 30, "failureThreshold": 12}
     return {"readinessProbe": ready, "livenessProbe": live}
+
+
+def _drain_s(settings: ServingSettings) -> float:
+    """How long a pod that is deleted may take to answer what it has accepted, and to be replaced."""
+    return settings.grace_period_s + CLOSING_S + _START_S
 
 
 def _volumes(settings: ServingSettings, name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -242,6 +266,8 @@ def _environment(settings: ServingSettings, pods: Pods) -> list[dict[str, Any]]:
     variables = {
         **ray_environment.serve(pod.SCRATCH, None, settings.max_message_bytes, settings.max_in_flight, pods.cpu),
         "HOME": "/tmp",  # noqa: S108 - nothing else can be written
+        # At SIGTERM, `ray start --block` drains its node.
+        **ray_environment.draining(_drain_s(settings)),
     }
     own_address = [{"name": name, "valueFrom": _POD_IP} for name in (ray_environment.HOST_VARIABLE, NODE_VARIABLE)]
     return [*({"name": name, "value": variables[name]} for name in sorted(variables)), *own_address]

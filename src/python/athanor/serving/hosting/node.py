@@ -3,6 +3,7 @@
 Which ports a node uses is in `docs/cluster.md`: keep the two together.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -14,14 +15,16 @@ from typing import Final
 
 from athanor.cluster import ray_environment, ray_internals
 from athanor.cluster.addresses import Address, find_local_address, require_local, resolve
-from athanor.cluster.haproxy_script import write_haproxy_script
-from athanor.cluster.joining import require_cluster
+from athanor.cluster.haproxy.rules import DoorLimits
+from athanor.cluster.haproxy.script import write_haproxy_script
+from athanor.cluster.haproxy.serve_haproxy import LOOPBACK
+from athanor.cluster.joining import joined_ray, require_cluster
 from athanor.cluster.ray_environment import ServePorts
 from athanor.cluster.ray_internals import RunningNode
 from athanor.cluster.scratch import scratch_folder
-from athanor.cluster.serve_haproxy import LOOPBACK
 from athanor.cluster.token import find_ray_token, write_ray_token
-from athanor.errors import ServiceError, SettingsError
+from athanor.errors import AthanorError, ServiceError, SettingsError
+from athanor.serving.hosting import application
 from athanor.serving.setup.paths import NODE_VARIABLE
 from athanor.serving.setup.settings import MAX_REPLICAS, ServingSettings
 
@@ -30,8 +33,13 @@ DEFAULT_OBJECT_STORE_MIB: Final = 256
 # The same on all nodes: the head assigns them.
 SERVE_PORTS: Final = ServePorts(others=19_200, replica_http=19_000, replica_grpc=19_100, replicas=MAX_REPLICAS)
 
+# A node starts before its project's max_deadline_s is known.
+_LIMITS: Final = DoorLimits(answer_s=3600)
+
 _WAIT_S: Final = 60.0
 _POLL_S: Final = 0.5
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,8 @@ def environment(plan: NodePlan, scratch: Path) -> dict[str, str]:
 def run(plan: NodePlan, report: Callable[[str], None]) -> None:
     """Runs a node until SIGTERM or SIGINT, in this process and those it starts; none of them outlives it.
 
+    Then its replicas first answer what they have accepted, and start on other nodes.
+
     Args:
         report: called with a line when the node is up.
 
@@ -119,7 +129,7 @@ def run(plan: NodePlan, report: Callable[[str], None]) -> None:
     with scratch_folder() as scratch, _restored_signal_handlers():
         variables = environment(plan, scratch)
         ray_environment.export(variables)
-        write_haproxy_script(Path(variables[ray_environment.HAPROXY_VARIABLE]), ())
+        write_haproxy_script(Path(variables[ray_environment.HAPROXY_VARIABLE]), (), _LIMITS)
         if not plan.is_head:
             require_cluster(plan.cluster, plan.token, _WAIT_S)
         node = _start(plan, scratch)
@@ -131,8 +141,23 @@ def run(plan: NodePlan, report: Callable[[str], None]) -> None:
             while not stopping.wait(_POLL_S):
                 if ended := node.find_ended():
                     raise ServiceError(f"Ray's {', '.join(ended)} ended on node {plan.host}; start the node again")
+            _drain(plan, node)
         finally:
             node.stop(graceful=not stopping.is_set())
+
+
+def _drain(plan: NodePlan, node: RunningNode) -> None:
+    """Lets replicas answer what they have accepted. With the head go the doors, and with them the service."""
+    if not plan.is_head:
+        node.drain()
+        return
+    grace_s = float(ServingSettings.model_fields["grace_period_s"].default)
+    try:
+        with joined_ray(plan.cluster, plan.token, ray_environment.SERVE, application.NAMESPACE):
+            for project in application.applications():
+                application.undeploy(project, grace_s)
+    except AthanorError as error:
+        _logger.warning("the head stops without draining: %s", error)
 
 
 def _start(plan: NodePlan, scratch: Path) -> RunningNode:

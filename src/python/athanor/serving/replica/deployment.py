@@ -1,12 +1,13 @@
 """The deployment: one process that answers at all doors, from one core."""
 
+import asyncio
 import gc
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, Final
 
 from ray import serve
 from starlette.applications import Starlette
@@ -28,10 +29,15 @@ from athanor.serving.doors.rest import build_rest
 from athanor.serving.doors.shadow import Shadow
 from athanor.serving.replica.autoscaling import Utilisation, autoscaling_config
 from athanor.serving.replica.status import StatusFolder
-from athanor.serving.setup.paths import ServicePaths, node_name
-from athanor.serving.setup.settings import ServingSettings
+from athanor.serving.setup.paths import ServicePaths, find_trust, node_name
+from athanor.serving.setup.settings import CLOSING_S, ServingSettings
+from athanor.serving.telemetry.logs import close_log, open_log
 from athanor.serving.telemetry.telemetry import Telemetry
 from athanor.version import VERSION
+
+# How long no request must have been in flight: half a second, or more where the event loop is busy.
+_QUIET_TURNS: Final = 10
+_TURN_S: Final = 0.05
 
 _logger = logging.getLogger(__name__)
 
@@ -46,14 +52,20 @@ class Replica:
     def __init__(self, settings: ServingSettings) -> None:
         """Loads everything first: a replica that fails here never gets a request."""
         place = ServicePaths.of(settings)
+        self._grace_period_s = settings.grace_period_s
+        self._statuses = StatusFolder(place.replicas)
+        with _reported_failure(place, self._statuses):
+            self._load(settings, place)
+
+    def _load(self, settings: ServingSettings, place: ServicePaths) -> None:
         _check_shared(place, settings)
         # A node of a cluster starts before its project's message size is known.
         limit_messages(settings.max_message_bytes)
         store = ReleaseStore(settings.store)
+        trust = find_trust(settings)
         started = time.monotonic()
-        self._core = Core(load(settings.project, "model", Model), store, settings.max_rows, settings.require_signature)
+        self._core = Core(load(settings.project, "model", Model), store, settings.max_rows, trust)
         loading_s = time.monotonic() - started
-        self._statuses = StatusFolder(place.replicas)
         self._telemetry = Telemetry(settings, self._core.contract)
         self._batcher = Batcher(self._core, settings.max_in_flight)
         self._shadow = Shadow(self._core, self._telemetry.shadow_dropped)
@@ -63,7 +75,7 @@ class Replica:
         self._follower = Follower(
             self._core,
             store,
-            settings.require_signature,
+            trust,
             settings.traffic_poll_s,
             self._on_loaded,
             self._on_failed,
@@ -79,12 +91,22 @@ class Replica:
         # Objects that exist by now stay: the collector must not go through them again while requests wait.
         gc.collect()
         gc.freeze()
-        call_when_draining(HEALTH.drain)
+        call_when_draining(self._drain)
         open_doors(self._handler)
         try:
             yield
         finally:
             self._close()
+
+    async def _drain(self) -> None:
+        """Reports that it drains; returns when no request is in flight any more, or the grace period is over."""
+        HEALTH.drain()
+        deadline = time.monotonic() + self._grace_period_s
+        quiet = 0
+        # Turns of the event loop: what HAProxy has sent before it forgot this replica is read between two of them.
+        while quiet < _QUIET_TURNS and time.monotonic() < deadline:
+            await asyncio.sleep(_TURN_S)
+            quiet = 0 if self._telemetry.in_flight else quiet + 1
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Serve calls it on the thread that answers; see `autoscaling`."""
@@ -102,16 +124,38 @@ class Replica:
             self._telemetry.loaded(
                 variant.name, variant.semantic_version, variant.digest, seconds, loaded.traffic.revision
             )
-        self._statuses.write(loaded)
+        self._write_status(loaded)
         named = ", ".join(f"{variant.name} {variant.semantic_version}" for variant in loaded.variants)
         _logger.info("serving traffic revision %s: %s", loaded.traffic.revision, named)
 
     def _on_failed(self, error: AthanorError) -> None:
         self._telemetry.load_failed()
-        self._statuses.write(self._core.traffic, error)
+        self._write_status(self._core.traffic, error)
         _logger.error(
             "cannot load newer traffic, still serving revision %s: %s", self._core.traffic.traffic.revision, error
         )
+
+    def _write_status(self, loaded: LoadedTraffic, failure: AthanorError | None = None) -> None:
+        """A replica that cannot write its status, as on a full disk, answers all the same."""
+        try:
+            self._statuses.write(loaded, failure)
+        except OSError as error:
+            _logger.error("cannot write the status of this replica: %s", error)
+
+
+@contextmanager
+def _reported_failure(place: ServicePaths, statuses: StatusFolder) -> Iterator[None]:
+    """Says in the log and the status why a replica does not start: Serve alone would know, and retries for ever."""
+    try:
+        yield
+    except Exception as error:
+        handler = open_log(place.log)
+        # Serve tries again every few seconds.
+        _logger.error("a replica does not start: %s", error, exc_info=not isinstance(error, AthanorError))
+        close_log(handler)
+        with suppress(OSError):
+            statuses.write_start_failure(error)
+        raise
 
 
 def _check_shared(place: ServicePaths, settings: ServingSettings) -> None:
@@ -145,7 +189,7 @@ def bind(settings: ServingSettings, most_on_a_node: int | None = None) -> Any:
         health_check_period_s=1,
         health_check_timeout_s=10,
         graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=5,
+        graceful_shutdown_timeout_s=settings.grace_period_s + CLOSING_S,
     )
     # The same settings keep the running replicas. On a cluster, settings change while the service answers.
     digest = hashlib.sha256(each.model_dump_json().encode()).hexdigest()

@@ -15,6 +15,11 @@ from athanor.system.atomic import replace_file
 from athanor.system.locks import FileLock, acquire, is_held
 
 _LOCK: Final = ".lock"
+# Of the last replica that did not start: not one of `*.json`. It has its size from the start and is written in place:
+# the disk may be full, which is why the replica does not start.
+_FAILURE: Final = "failure"
+_FAILURE_BYTES: Final = 4_096
+_MOST_REASON: Final = 500
 
 
 class ReplicaStatus(BaseModel):
@@ -36,15 +41,30 @@ class ReplicaStatus(BaseModel):
     changed_at: datetime
 
 
+class StartFailure(BaseModel):
+    """Why the last replica that was started did not start."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pid: int
+    node: str | None = None
+    reason: str
+    at: datetime
+
+
 class StatusFolder:
-    """The statuses of a service's replicas, on all nodes of a cluster."""
+    """The statuses of a service's replicas, on all nodes of a cluster.
+
+    Each replica holds a lock for life beside its status: another process may have the ID of a dead replica by now, and
+    the IDs of another node say nothing here.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock: FileLock | None = None
 
     def write(self, loaded: LoadedTraffic, failure: object = None) -> None:
-        """Writes the status of this process."""
+        """Writes the status of this process, which has started."""
         status = ReplicaStatus(
             pid=os.getpid(),
             node=node_name(),
@@ -53,10 +73,33 @@ class StatusFolder:
             changed_at=datetime.now(UTC),
         )
         path = self._path(process_name())
-        if status.node is not None and self._lock is None:
-            # Process numbers of another node say nothing here; a lock says that its holder lives.
+        if self._lock is None:
             self._lock = acquire(path.with_suffix(_LOCK))
+            self.clear_start_failure()
         replace_file(path, status.model_dump_json(indent=2).encode(), durable=False)
+
+    def clear_start_failure(self) -> None:
+        """Says that the last replica has started, and keeps room for saying that one does not."""
+        self._write_in_place("")
+
+    def write_start_failure(self, reason: object) -> None:
+        """Writes why this process does not become a replica."""
+        shown = str(reason)[:_MOST_REASON]
+        failure = StartFailure(pid=os.getpid(), node=node_name(), reason=shown, at=datetime.now(UTC))
+        self._write_in_place(failure.model_dump_json())
+
+    def _write_in_place(self, text: str) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / _FAILURE
+        with path.open("r+b" if path.exists() else "wb") as file:
+            file.write(text.encode().ljust(_FAILURE_BYTES))
+
+    def read_start_failure(self) -> StartFailure | None:
+        """Why the last replica did not start; None if one has started since."""
+        try:
+            return StartFailure.model_validate_json((self._folder / _FAILURE).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
 
     def remove(self) -> None:
         """Removes the status of this process. A second call does nothing."""
@@ -75,20 +118,11 @@ class StatusFolder:
         for path in self._folder.glob("*.json"):
             try:
                 status = ReplicaStatus.model_validate_json(path.read_bytes())
-                if not _lives(status, path):
-                    continue
-            except (FileNotFoundError, ValidationError, ProcessLookupError, PermissionError):
-                # Removed meanwhile, or left by a killed replica, whose process ID may belong to another user by now.
+            except (FileNotFoundError, ValidationError):
+                # Removed meanwhile, or damaged.
                 continue
-            yield status
+            if is_held(path.with_suffix(_LOCK)):
+                yield status
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
-
-
-def _lives(status: ReplicaStatus, path: Path) -> bool:
-    """Raises ProcessLookupError or PermissionError for a dead replica of this machine."""
-    if status.node is None:
-        os.kill(status.pid, 0)
-        return True
-    return is_held(path.with_suffix(_LOCK))

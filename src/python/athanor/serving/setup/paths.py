@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from athanor.errors import NotFoundError, SettingsError
+from athanor.errors import NotFoundError, ServiceError, SettingsError
 from athanor.home import local_token_path
+from athanor.release.trust import Trust
 from athanor.serving.access.token_file import tokens_path
 from athanor.serving.setup.settings import ServingSettings
 from athanor.system.locks import is_held
+from athanor.system.processes import ProcessId, find_owner
 
 NODE_VARIABLE: Final = "ATHANOR_INNER_NODE"
 
@@ -61,6 +63,11 @@ class ServicePaths:
         return self.folder / f"{self.project}.lock"
 
     @property
+    def starting(self) -> Path:
+        """Lock of the command `up`, until the service answers."""
+        return self.folder / f"{self.project}.starting.lock"
+
+    @property
     def state(self) -> Path:
         return self.folder / f"{self.project}.json"
 
@@ -100,27 +107,68 @@ class ServicePaths:
         """Status of each replica."""
         return self.folder / f"{self.project}.replicas"
 
+    @property
+    def served(self) -> Path:
+        """Latest revision of the traffic that was served, where signatures are required."""
+        return self.folder / f"{self.project}.served.json"
+
     def is_held(self) -> bool:
         """Whether a service runs or is starting."""
         return is_held(self.lock)
 
+    def find_owner(self) -> ProcessId | None:
+        """The process of the service that runs or is starting."""
+        return find_owner(self.lock)
+
+    def require_owner(self) -> ProcessId:
+        """The process of the service that runs or is starting.
+
+        Raises:
+            NotFoundError: there is none.
+            ServiceError: a process holds the lock without being named in it.
+        """
+        owner = self.find_owner()
+        if owner is None:
+            if self.is_held():
+                raise ServiceError(
+                    f"a service of {self.project} holds {self.lock}, which does not name its process: it has just"
+                    " started, or an older version runs; try again, or end it by its process ID"
+                )
+            raise self._not_found()
+        return owner
+
     def find(self) -> ServiceState:
-        """The service that answers. Raises NotFoundError if there is none."""
+        """The service that answers.
+
+        Raises:
+            NotFoundError: there is none.
+            ServiceError: it is starting or stopping.
+        """
         state = self.read()
-        if state is None:
-            raise NotFoundError(
-                f"no service of {self.project} runs from {self.folder}; start it with `athanor serve up`"
+        if state is not None:
+            return state
+        if self.is_held():
+            raise ServiceError(
+                f"the service of {self.project} in {self.folder} is starting or stopping; see {self.log}"
             )
-        return state
+        raise self._not_found()
+
+    def _not_found(self) -> NotFoundError:
+        return NotFoundError(f"no service of {self.project} runs from {self.folder}; start it with `athanor serve up`")
 
     def read(self) -> ServiceState | None:
         """The service that answers; None if there is none."""
         try:
             state = ServiceState(**json.loads(self.state.read_bytes()))
-        except FileNotFoundError:
+        except (FileNotFoundError, TypeError, ValueError):
+            # Absent, or written by no version of ours.
             return None
         # On a cluster no process holds the lock: the service is there until it is undeployed.
-        return state if state.cluster or self.is_held() else None
+        if state.cluster:
+            return state
+        owner = self.find_owner()
+        # The state of a killed service names a process that is not the lock's owner.
+        return state if owner is not None and owner.pid == state.pid else None
 
     def require_no_cluster(self) -> None:
         """Raises SettingsError if the project is deployed on a cluster, which other commands change."""
@@ -129,3 +177,9 @@ class ServicePaths:
             raise SettingsError(
                 f"{self.project} is deployed on the cluster {state.cluster}; use `serve deploy` and `serve undeploy`"
             )
+
+
+def find_trust(settings: ServingSettings) -> Trust | None:
+    """Signatures that a service requires; None if it requires none."""
+    key = settings.require_signature
+    return Trust(key, ServicePaths.of(settings).served) if key else None

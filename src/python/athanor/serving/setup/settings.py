@@ -9,13 +9,17 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from athanor.cluster.addresses import parse_host
 from athanor.errors import SettingsError
 from athanor.release.storage.locations import to_absolute
+from athanor.system.url_secrets import mask_secrets
 
 ENVIRONMENT_PREFIX: Final = "ATHANOR_SERVE_"
 DEFAULT_HTTP_PORT: Final = 8000
 DEFAULT_GRPC_PORT: Final = 9000
 MAX_REPLICAS: Final = 64
+# What a replica may take, after its last request, to write what it has recorded.
+CLOSING_S: Final = 5.0
 
 # Absolute, because replicas run in other folders.
 _File = Annotated[Path, AfterValidator(Path.absolute)]
@@ -27,7 +31,7 @@ class ServingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     project: str = Field(description="Project whose model is served.")
-    store: str = Field(min_length=1, description="Release store: a folder or a URL.")
+    store: str = Field(min_length=1, repr=False, description="Release store: a folder or a URL.")
     folder: _File = Field(description="Folder of the service's log, state and tokens.")
 
     host: str = Field("127.0.0.1", description="Address that REST and gRPC bind to; all else binds to loopback.")
@@ -52,12 +56,25 @@ class ServingSettings(BaseModel):
     max_message_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Maximum bytes in one request.")
     max_in_flight: int = Field(256, ge=1, description="Maximum requests in flight in one replica.")
     max_deadline_s: float = Field(30.0, gt=0, description="Maximum deadline of a request, in seconds.")
+    # HAProxy ends what it still sends by a replaced configuration after 120 s.
+    grace_period_s: float = Field(
+        30.0, ge=0, le=100, description="Seconds that accepted requests may take after a replica is asked to stop."
+    )
+    max_connections: int = Field(4096, ge=64, le=100_000, description="Maximum connections at once, of each door.")
+    max_connections_per_address: int = Field(
+        1024, ge=1, description="Maximum connections at once of one address to a door; a proxy in front counts as one."
+    )
 
     traffic_poll_s: float = Field(0.5, gt=0, le=2, description="Seconds between two reads of the traffic file.")
     trace_ratio: float = Field(0.01, ge=0, le=1, description="Share of requests traced, unless the caller decides.")
     access_log_ratio: float = Field(0.01, ge=0, le=1, description="Share of successful requests in the access log.")
     prediction_log: _File | None = Field(None, description="Folder of the prediction log; off by default.")
     prediction_log_ratio: float = Field(1.0, ge=0, le=1, description="Share of requests in the prediction log.")
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, value: str) -> str:
+        return parse_host(value)
 
     @field_validator("store", mode="before")
     @classmethod
@@ -91,16 +108,17 @@ def make_settings(**values: object) -> ServingSettings:
 def _describe(problem: Mapping[str, Any]) -> str:
     name = ".".join(map(str, problem["loc"]))
     message = problem["msg"].removeprefix("Value error, ")
+    given = mask_secrets(repr(problem["input"]))
     # Checks of several fields name their values themselves.
     if not name:
         return str(message)
     if problem["type"] == "missing":
         return f"{name}: is required"
     if problem["type"] != "extra_forbidden":
-        return f"{name}: {message} (given: {problem['input']!r})"
+        return f"{name}: {message} (given: {given})"
     close = difflib.get_close_matches(name, ServingSettings.model_fields, 1)
     remedy = f"; did you mean {close[0]}?" if close else ""
-    return f"{name}: is not a setting (given: {problem['input']!r}){remedy}"
+    return f"{name}: is not a setting (given: {given}){remedy}"
 
 
 def read_settings_file(path: Path) -> Mapping[str, object]:

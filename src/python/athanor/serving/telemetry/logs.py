@@ -1,10 +1,13 @@
 """The log of a replica: one line of JSON for each record, without secrets and without values of requests.
 
-Replicas append to one file. logrotate may move it away at any time: the next line creates it again.
+Replicas append to one file, which has a bound. logrotate may move it away at any time as well: the next line creates it
+again.
 """
 
+import fcntl
 import json
 import logging
+import os
 import re
 import threading
 import time
@@ -27,6 +30,7 @@ from athanor.errors import (
     InvalidRequestError,
     OverloadedError,
 )
+from athanor.system.url_secrets import mask_secrets
 
 REQUESTS: Final = "athanor.serving.requests"
 """Name of the logger of requests."""
@@ -40,6 +44,10 @@ _REFUSALS: Final = (InputError, AbandonedError, DeadlineExceededError, Overloade
 # Lines about requests, by kind: a flood of requests must not fill the disk.
 _MAX_LINES_PER_S: Final = {"answered": 100, "refused": 20, "failed": 20}
 _MAX_VIOLATIONS: Final = 1_000
+# Weeks of lines by default; at the limits above, half an hour.
+_MAX_LOG_BYTES: Final = 64 * 1024 * 1024
+# `flights[3].distance` of the typed doors; `inputs.distance[3]` or, for all of its rows, `inputs.'distance'`.
+_COLUMN: Final = re.compile(r"\.'?(\w+)'?(?:\[\d+\])?$")
 
 
 def is_failure(error: AthanorError) -> bool:
@@ -48,8 +56,10 @@ def is_failure(error: AthanorError) -> bool:
 
 
 def withhold_secrets(text: str) -> str:
-    """Replace the tokens in a text."""
-    return _SECRETS.sub(lambda found: _WITHHELD if found[0].startswith("athn_") else f" {_WITHHELD}", text)
+    """Replace the tokens in a text, and the passwords in its URLs."""
+    return _SECRETS.sub(
+        lambda found: _WITHHELD if found[0].startswith("athn_") else f" {_WITHHELD}", mask_secrets(text)
+    )
 
 
 class SecretsFilter(logging.Filter):
@@ -103,12 +113,36 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+class LogFile(WatchedFileHandler):
+    """A log that several processes append to. It is moved to `<name>.1` when it is full: the two are all there is."""
+
+    def __init__(self, path: Path, max_bytes: int = _MAX_LOG_BYTES) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(path, encoding="utf-8", delay=True)
+        self._max_bytes = max_bytes
+        self.setFormatter(JsonFormatter())
+        self.addFilter(SecretsFilter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        try:
+            if self.stream and self.stream.tell() > self._max_bytes:
+                self._move(self.stream.fileno())
+        except OSError:
+            self.handleError(record)
+
+    def _move(self, descriptor: int) -> None:
+        """Once, however many processes find it full: each locks the file that it has open, and looks what is there."""
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        path = Path(self.baseFilename)
+        if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+            path.replace(f"{path}.1")
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
 def open_log(path: Path) -> logging.Handler:
     """Write this process's log to a file too: from INFO on for our loggers, from WARNING on for others."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = WatchedFileHandler(path, encoding="utf-8", delay=True)
-    handler.setFormatter(JsonFormatter())
-    handler.addFilter(SecretsFilter())
+    handler = LogFile(path)
     logging.getLogger(_OURS).setLevel(logging.INFO)
     logging.getLogger().addHandler(handler)
     return handler
@@ -157,7 +191,8 @@ class RequestLog:
         """How often each column broke each rule, by `column RULE`."""
         found: Counter[str] = Counter()
         for violation in islice(violations, _MAX_VIOLATIONS):
-            column = violation.field.rpartition(".")[2]
+            name = _COLUMN.search(violation.field)
+            column = name[1] if name else ""
             found[f"{column if column in self._columns else 'other'} {violation.rule}"] += 1
         return dict(found)
 

@@ -47,6 +47,11 @@ LOG_ROWS: Final = Family("athanor_prediction_log_rows_total", "Rows written to t
 LOG_DROPPED: Final = Family(
     "athanor_prediction_log_dropped_total", "Rows dropped by the prediction log, by reason.", ("reason",)
 )
+DOOR_REFUSED: Final = Family(
+    "athanor_door_refused_total",
+    "Connections and requests that HAProxy refused, by door and reason.",
+    ("door", "reason"),
+)
 COUNTERS: Final = (
     REQUESTS,
     ROWS,
@@ -56,6 +61,7 @@ COUNTERS: Final = (
     RELOAD_FAILURES,
     LOG_ROWS,
     LOG_DROPPED,
+    DOOR_REFUSED,
 )
 
 DURATION: Final = Family(
@@ -85,7 +91,8 @@ IN_FLIGHT: Final = Family("athanor_requests_in_flight", "Requests in progress.")
 REPLICAS: Final = Family("athanor_replicas", "Live replicas on this machine.")
 REVISION: Final = Family("athanor_traffic_revision", "Traffic file revision that a replica answers by.", ("replica",))
 MODEL: Final = Family("athanor_model_info", "Replicas with this release loaded.", (*VERSION, "digest"))
-GAUGES: Final = (IN_FLIGHT, REPLICAS, REVISION, MODEL)
+DOOR_CONNECTIONS: Final = Family("athanor_door_connections", "Open connections of callers, by door.", ("door",))
+GAUGES: Final = (IN_FLIGHT, REPLICAS, REVISION, MODEL, DOOR_CONNECTIONS)
 
 
 def to_metrics(totals: Mapping[Key, Sequence[float]], gauges: Mapping[Key, float]) -> Iterator[Metric]:

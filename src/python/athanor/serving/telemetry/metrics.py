@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from athanor.cluster.haproxy.counts import read_door_counts
 from athanor.errors import FieldViolation
 from athanor.serving.telemetry import metric_families as families
 from athanor.serving.telemetry.metric_families import Family
@@ -52,6 +53,10 @@ class Metrics(Collector):
         self._refusals: deque[tuple[str, str, int, Sequence[FieldViolation]]] = deque()
         self._shadows: deque[tuple[str, Probabilities, Probabilities]] = deque()
         self._shadow_drops: deque[None] = deque()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._open)
 
     def begun(self) -> None:
         self._open.append(None)
@@ -126,11 +131,15 @@ class Metrics(Collector):
         gauges: Counter[Key] = Counter()
         for snapshot in (own, *living):
             gauges.update(snapshot.gauges)
-        return families.to_metrics(sum_totals([own, *living, *gone]), gauges)
+        doors = read_door_counts()
+        gauges.update({(families.DOOR_CONNECTIONS.name, (door,)): count for door, count in doors.connections.items()})
+        totals = sum_totals([own, *living, *gone])
+        totals |= {(families.DOOR_REFUSED.name, labels): [count] for labels, count in doors.refused.items()}
+        return families.to_metrics(totals, gauges)
 
     def _snapshot(self) -> Snapshot:
         with self._lock:
-            gauges: dict[Key, float] = {(families.IN_FLIGHT.name, ()): len(self._open), (families.REPLICAS.name, ()): 1}
+            gauges: dict[Key, float] = {(families.IN_FLIGHT.name, ()): self.in_flight, (families.REPLICAS.name, ()): 1}
             gauges |= dict.fromkeys(self._models, 1)
             if self._models:
                 gauges[families.REVISION.name, (self._replica,)] = self._revision

@@ -75,6 +75,11 @@ class Telemetry:
         """A request has no answer of the shadow: it fell behind, or failed."""
         self._metrics.shadow_dropped()
 
+    @property
+    def in_flight(self) -> int:
+        """Requests of this replica that are neither answered nor refused yet."""
+        return self._metrics.in_flight
+
     def render_metrics(self) -> tuple[bytes, str]:
         """The metrics of all replicas on this machine, and their media type. Reads files: call it in a thread."""
         self._count_predictions()

@@ -30,6 +30,7 @@ from athanor.pages.drawing import (
     open_figure,
     to_svg,
 )
+from athanor.system.printable import printable
 
 IMPORTANT: Final = 15
 """Number of features drawn."""
@@ -179,7 +180,7 @@ def draw_importance(importance: Mapping[str, float]) -> str:
     shown = list(importance.items())[:IMPORTANT]
     if not shown:
         return ""
-    names = [wording.shorten(wording.printable(name), _LABEL_LENGTH) for name, _ in shown]
+    names = [wording.shorten(printable(name), _LABEL_LENGTH) for name, _ in shown]
     labels = {f"label {i}": name for i, name in enumerate(names)}
     left, right = 14 + 7 * max(map(len, names)), 64
     longest = max(1e-9, *(loss for _, loss in shown))

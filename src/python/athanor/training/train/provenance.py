@@ -10,7 +10,7 @@ from typing import Final
 
 import athanor
 from athanor.release.manifest import Provenance
-from athanor.system.binary import read_pex_info
+from athanor.system.code.binary import read_pex_info
 from athanor.version import VERSION
 
 # The source root: a binary has the lock below it, the repository beside it.

@@ -24,7 +24,7 @@ from athanor.release.manifest import Calibration, Identity
 from athanor.release.predictor import Graph
 from athanor.release.record import Estimate
 from athanor.release.store import ReleaseStore
-from athanor.system.imported_code import digest_imported_code
+from athanor.system.code.imported_code import digest_imported_code
 from athanor.training.compile.onnx_graph import compile_pipeline
 from athanor.training.evaluation.bootstrap import estimate
 from athanor.training.evaluation.calibration import Calibrated, find_calibration

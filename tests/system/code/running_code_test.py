@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 
-from athanor.system.running_code import RunningCode
+from athanor.system.code.running_code import RunningCode
 
 
 def test_a_process_has_what_itself_has() -> None:
     here = RunningCode.here()
-    assert "athanor.system.running_code" in here.modules
+    assert "athanor.system.code.running_code" in here.modules
     assert "pytest" in here.libraries
     assert here.find_differences() == ""
 
@@ -19,8 +19,8 @@ def test_a_process_has_what_itself_has() -> None:
     [
         (
             "modules",
-            {"athanor.system.running_code": "0" * 64},
-            "has another version of module athanor.system.running_code",
+            {"athanor.system.code.running_code": "0" * 64},
+            "has another version of module athanor.system.code.running_code",
         ),
         ("modules", {"athanor.of_another_binary": "0" * 64}, "lacks module athanor.of_another_binary"),
         ("libraries", {"pytest": "0.1"}, "has another version of library pytest"),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from athanor.system.kept_code import keep_code
+from athanor.system.code.import_path import child_variables
+from athanor.system.code.kept_code import keep_code
 
 _PRINT = "import of_the_sandbox; print(of_the_sandbox.ANSWER)"
 
@@ -47,5 +48,5 @@ def test_a_copy_is_replaced(sandbox: Path, tmp_path: Path) -> None:
 def test_a_binary_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PEX_EXTRA_SYS_PATH", raising=False)
     variables = keep_code(tmp_path / "kept")
-    assert variables == {"PYTHONPATH": os.pathsep.join(dict.fromkeys(path for path in sys.path if path))}
+    assert variables == child_variables()
     assert not (tmp_path / "kept").exists()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from athanor.system.imported_code import digest_imported_code
+from athanor.system.code.imported_code import digest_imported_code
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_another_version_of_an_imported_library_changes_it_and_of_another_not(
 def test_it_is_the_same_wherever_the_code_lies_and_whatever_is_loaded(code: Path, tmp_path: Path) -> None:
     (tmp_path / "moved").mkdir()
     code.rename(tmp_path / "moved/quince")
-    script = "from athanor.system.imported_code import digest_imported_code as d; print(d(['quince.root']))"
+    script = "from athanor.system.code.imported_code import digest_imported_code as d; print(d(['quince.root']))"
     path = [str(tmp_path / "moved"), *sys.path]
     found = [
         subprocess.run(

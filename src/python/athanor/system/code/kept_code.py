@@ -6,10 +6,11 @@ removes the folder when the command ends. A service that the command has left ru
 
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+
+from athanor.system.code.import_path import child_variables
 
 _VARIABLE: Final = "PEX_EXTRA_SYS_PATH"
 
@@ -23,9 +24,8 @@ def keep_code(folder: Path) -> Mapping[str, str]:
     temporary = dict.fromkeys(path for path in os.environ.get(_VARIABLE, "").split(os.pathsep) if path)
     shutil.rmtree(folder, ignore_errors=True)
     copies = {path: _copy(Path(path), folder / str(number)) for number, path in enumerate(temporary)}
-    paths = dict.fromkeys(copies.get(path, path) for path in sys.path if path)
     kept = {_VARIABLE: os.pathsep.join(copies.values())} if copies else {}
-    return {**kept, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**kept, **child_variables(copies)}
 
 
 def _copy(source: Path, target: Path) -> str:

@@ -1,18 +1,23 @@
 """How Ray's HAProxy is hardened before it starts: read from the configuration that the installed Ray writes."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from cluster.rendering import GRPC_PORT, HTTP_PORT, render
+from cluster.haproxy.rendering import GRPC_PORT, HTTP_PORT, render
 from ray.serve._private import constants
 
-from athanor.cluster import serve_haproxy
-from athanor.cluster.serve_haproxy import Doors, UnknownConfigurationError, find_doors, harden
+from athanor.cluster.haproxy import rules, serve_haproxy
+from athanor.cluster.haproxy.rules import DoorLimits, count_files, fit, make_rules
+from athanor.cluster.haproxy.serve_haproxy import Doors, Rules, UnknownConfigurationError, find_doors
+from athanor.errors import SettingsError
 
 DOORS = Doors("0.0.0.0", HTTP_PORT, GRPC_PORT)  # noqa: S104 - what is tested
 SOCKETS = Path("/s")
+# As the program reads them.
+RULES = Rules(**json.loads(json.dumps(make_rules(DoorLimits())._asdict())))
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +28,10 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
 @pytest.fixture(scope="module", params=["app", "empty"])
 def written(request: pytest.FixtureRequest, rendered: Mapping[str, str]) -> str:
     return rendered[request.param]
+
+
+def harden(configuration: str, doors: Doors, folder: Path) -> str:
+    return serve_haproxy.harden(configuration, doors, folder, RULES)
 
 
 def binds(configuration: str) -> list[str]:
@@ -60,49 +69,54 @@ def test_sockets_of_files_are_for_their_owner_alone(written: str) -> None:
     assert hardened.count("mode 600") == 3
 
 
-def test_callers_cannot_send_what_serve_obeys(written: str) -> None:
-    door = section(harden(written, DOORS, SOCKETS), "frontend http_frontend")
-    rules = [line for line in door if line.startswith("http-request")]
-    assert "path,url_dec -i -m beg /-/" in rules[0]
-    deleted = [line.split()[-1] for line in rules if line.startswith("http-request del-header")]
-    assert rules[1 : 1 + len(deleted)] == [f"http-request del-header {name}" for name in serve_haproxy._HEADERS]
-    routes = next(i for i, line in enumerate(rules) if "secret_name" in line or "if routes" in line)
-    assert routes > len(deleted)
-
-
 def test_the_headers_are_those_that_the_installed_serve_obeys() -> None:
-    model = constants.SERVE_MULTIPLEXED_MODEL_ID
-    assert set(serve_haproxy._HEADERS) == {
+    pattern = re.compile("|".join(rules._OBEYED))
+    for name in (
         constants.SERVE_HTTP_REQUEST_TIMEOUT_S_HEADER,
         constants.SERVE_HTTP_REQUEST_DISCONNECT_DISABLED_HEADER,
-        model,
-        model.replace("_", "-"),
-    }
+        constants.SERVE_MULTIPLEXED_MODEL_ID,
+        constants.SERVE_SESSION_ID,
+    ):
+        assert pattern.fullmatch(name)
+        assert name.startswith("x-request-") or pattern.fullmatch(name.replace("_", "-"))
     assert constants.SERVE_HTTP_REQUEST_ID_HEADER == "x-request-id"
+
+
+def test_what_is_added_comes_before_what_ray_answers(written: str) -> None:
+    door = section(harden(written, DOORS, SOCKETS), "frontend http_frontend")
+    ours = [line.strip() for line in RULES.sections["http_frontend"]]
+    assert door[: len(ours)] == ours
+    assert any("if routes" in line for line in door[len(ours) :])
 
 
 def test_what_cannot_be_answered_is_503_and_no_application_is_named(written: str) -> None:
     hardened = harden(written, DOORS, SOCKETS)
-    assert "errorfile" not in hardened
-    assert '"status\\":503' in hardened.split("\nfrontend ")[0]
+    assert set(re.findall(r"errorfile \d+ (\S+)", hardened)) == {"/dev/null"}
+    assert any('"status":503' in line for line in section(hardened, "defaults http from base"))
     assert [line.split()[3] for line in section(hardened, "backend default_backend")] == ["503"]
     if "backend default_grpc_backend" in hardened:
         answers = section(hardened, "backend default_grpc_backend")
-        assert {line for line in answers if "return" in line} == {
-            "http-request return status 200 content-type application/grpc hdr grpc-status 14"
-        }
+        assert "grpc-status 14" in RULES.answers["default_grpc_backend"]
+        assert {line for line in answers if "return" in line} == {RULES.answers["default_grpc_backend"].strip()}
 
 
 def test_each_server_has_a_limit_for_silence(rendered: Mapping[str, str]) -> None:
     servers = re.findall(r"^    server .*$", harden(rendered["app"], DOORS, SOCKETS), re.MULTILINE)
     assert len(servers) == 2
-    assert all(server.endswith(" tcp-ut 2s") for server in servers)
+    assert all(server.endswith(" tcp-ut 2s on-marked-down shutdown-sessions") for server in servers)
+
+
+def test_no_request_waits_in_python_where_no_replica_is_up(rendered: Mapping[str, str]) -> None:
+    assert len(re.findall(r" backup$", rendered["app"], re.MULTILINE)) == 2
+    assert " backup" not in harden(rendered["app"], DOORS, SOCKETS)
 
 
 def test_requests_are_logged_neither_away_nor_one_by_one(written: str) -> None:
     hardened = harden(written, DOORS, SOCKETS)
     assert set(re.findall(r"^ *log (\S+)", hardened, re.MULTILINE)) == {"stderr", "global"}
-    assert "option dontlog-normal" in section(hardened, "defaults")
+    assert "option dontlog-normal" in section(hardened, "defaults base")
+    for door in ("http_frontend", "grpc_frontend"):
+        assert [line for line in section(hardened, f"frontend {door}") if re.match("(no )?log ?", line)] == ["no log"]
 
 
 def test_hardening_twice_is_hardening_once(written: str) -> None:
@@ -160,3 +174,36 @@ def test_what_has_moved_starts_nothing(name: str, written: str) -> None:
 def test_without_a_section_nothing_starts(header: str, words: str, written: str) -> None:
     with pytest.raises(UnknownConfigurationError, match=words):
         harden(_without(header, written), DOORS, SOCKETS)
+
+
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_a_door_may_have_an_address_of_ipv6(host: str, written: str) -> None:
+    doors = Doors(host, HTTP_PORT, GRPC_PORT)
+    hardened = harden(written, doors, SOCKETS)
+    assert [address for address in binds(hardened) if not address.startswith("unix@")] == [
+        f"{host}:8000",
+        f"{host}:9000",
+    ]
+    assert find_doors(hardened) == doors
+    assert harden(hardened, doors, SOCKETS) == hardened
+
+
+@pytest.mark.parametrize(
+    ("most_files", "connections"),
+    [(1_000_000, 4096), (count_files(DoorLimits()), 4096), (count_files(DoorLimits()) - 1, 4095), (2_688, 64)],
+)
+def test_a_door_takes_as_many_connections_as_haproxy_may_open_files(most_files: int, connections: int) -> None:
+    fitted = fit(DoorLimits(), most_files)
+    assert fitted.connections == connections
+    assert count_files(fitted) <= most_files
+
+
+def test_too_few_files_are_named() -> None:
+    with pytest.raises(SettingsError, match=r"may open 2687 files.*needs 2688, and 18816 for 4096 connections.*ulimit"):
+        fit(DoorLimits(), 2_687)
+
+
+def test_no_error_of_a_connection_ends_others(rendered: Mapping[str, str]) -> None:
+    hardened = harden(rendered["app"], DOORS, SOCKETS)
+    assert "observe" not in hardened
+    assert hardened.count(" fall 3 ") == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from athanor.system.binary import find_binary
+from athanor.system.code.binary import find_binary
 
 _NO_CODE = hashlib.sha1(usedforsecurity=False).hexdigest()
 
