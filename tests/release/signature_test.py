@@ -1,6 +1,7 @@
 """Signatures: only the private key makes a valid one, and only for the release that it signed."""
 
 import base64
+import errno
 import hashlib
 import json
 import re
@@ -25,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import ValidationError
 from support.releases import make_release
 
-from athanor.errors import ReleaseError, SettingsError
+from athanor.errors import ReleaseError, SettingsError, StorageError
 from athanor.release.files import MODEL_CARD, Release, digests
 from athanor.release.manifest import Manifest
 from athanor.release.signature import Signature, make_key, sign, verify_signature
@@ -73,8 +74,20 @@ def test_a_key_is_never_replaced(tmp_path: Path, taken: str) -> None:
 
 def test_a_key_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(SettingsError, match="file/key cannot be written"):
+    with pytest.raises(StorageError, match="file/key cannot be written"):
         make_key(tmp_path / "file" / "key")
+
+
+def test_a_private_key_is_not_left_without_its_public_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(path: Path, content: bytes, mode: int) -> None:
+        if path.suffix == ".pub":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        path.write_bytes(content)
+
+    monkeypatch.setattr("athanor.release.signature.create_file", write)
+    with pytest.raises(StorageError, match="No space left"):
+        make_key(tmp_path / "key")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_signed_release_is_proved(release: Release, key: Path, public: Path) -> None:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pydantic import BaseModel, ConfigDict, Field
 
-from athanor.errors import ReleaseError, SettingsError
+from athanor.errors import ReleaseError, SettingsError, StorageError
 from athanor.release.files import Release
 from athanor.system.atomic import create_file
 from athanor.system.regular import read_regular
@@ -59,7 +59,8 @@ def make_key(path: Path) -> Path:
     """Makes a pair of keys as PEM files, and returns the path of the public one, `<path>.pub`.
 
     Raises:
-        SettingsError: a file exists already, because a key is never replaced, or cannot be written.
+        SettingsError: a file exists already, because a key is never replaced.
+        StorageError: a file cannot be written; then none is left.
     """
     public_path = path.with_name(f"{path.name}.pub")
     if public_path.exists():
@@ -68,7 +69,11 @@ def make_key(path: Path) -> Path:
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     _write_new(path, private, mode=0o600)
-    _write_new(public_path, public, mode=0o644)
+    try:
+        _write_new(public_path, public, mode=0o644)
+    except BaseException:
+        path.unlink()
+        raise
     return public_path
 
 
@@ -166,7 +171,7 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
     except OSError as error:
         if isinstance(error, FileExistsError) and path.exists():
             _refuse_to_replace(path)
-        raise SettingsError(f"{path} cannot be written: {error}") from None
+        raise StorageError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _refuse_to_replace(path: Path) -> NoReturn:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from athanor.system.locks import FileLock, acquire, is_held
+from athanor.system.named_errors import naming
 
 # Fields of /proc/PID/stat after the command's name, which may hold spaces and parentheses itself.
 _STATE: Final = 0
@@ -91,7 +92,8 @@ class ProcessId:
 def own(path: Path, timeout_s: float = math.inf) -> FileLock:
     """Takes a lock, and writes this process into its file. Raises TimeoutError as `acquire`."""
     lock = acquire(path, timeout_s=timeout_s)
-    path.write_text(str(ProcessId.here()))
+    with naming(path):
+        path.write_text(str(ProcessId.here()))
     return lock
 
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final, TextIO
 from google.protobuf import json_format
 
 from athanor.client.batches import Predicted
-from athanor.errors import SettingsError
+from athanor.errors import SettingsError, StorageError
 from athanor.system.atomic import rename_file, temporary_folder
 
 Record = Mapping[str, Any]
@@ -56,7 +56,7 @@ def writing(path: Path) -> Iterator[Write]:
     """Gives a function that writes one record. The file appears or is replaced when the context ends without an error.
 
     Raises:
-        SettingsError: the file cannot be written.
+        StorageError: the file cannot be written.
     """
     check_output(path)
     try:
@@ -66,7 +66,7 @@ def writing(path: Path) -> Iterator[Write]:
                 yield _csv(stream) if path.suffix.lower() == ".csv" else _json_lines(stream)
             rename_file(temporary, path)
     except OSError as error:
-        raise SettingsError(f"{path} cannot be written: {error.strerror}") from None
+        raise StorageError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _json_lines(stream: TextIO) -> Write:

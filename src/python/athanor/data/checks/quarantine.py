@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from athanor.data.checks.row_checks import REASONS
 from athanor.system.atomic import open_temporary_file, remove_abandoned, rename_file
+from athanor.system.named_errors import naming
 
 _ABANDONED_S = 86_400.0
 
@@ -52,7 +53,8 @@ class Quarantine:
 
     def _close(self) -> None:
         if self._writer is not None:
-            self._writer.close()
+            with naming(self._folder):
+                self._writer.close()
             self._writer = None
 
     def add(self, rejected: pa.Table) -> None:
@@ -64,7 +66,8 @@ class Quarantine:
             with open_temporary_file(self._folder) as file:
                 self._arriving = Path(file.name)
             self._writer = pq.ParquetWriter(self._arriving, rejected.schema, compression="zstd")
-        self._writer.write_table(rejected)
+        with naming(self._folder):
+            self._writer.write_table(rejected)
 
     def keep(self, raw: str, contract: str) -> Path | None:
         """Moves the file to the name of this raw input and contract, replacing that of an earlier ingest.
