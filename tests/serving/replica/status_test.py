@@ -1,5 +1,6 @@
 """The files by which a service is found, and the statuses of its replicas."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -79,6 +80,22 @@ def test_why_a_replica_does_not_start_is_known_until_one_starts(stage: Stage, tm
     assert folder.read() == []
     folder.write(stage.core().traffic)
     assert folder.read_start_failure() is None
+
+
+def test_a_status_that_a_full_disk_does_not_take_is_written_once_there_is_room(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    traffic = stage.direct(FIRST)
+    folder = StatusFolder(tmp_path / "replicas")
+    with monkeypatch.context() as context:
+        context.setattr("athanor.serving.replica.status.replace_file", full)
+        with pytest.raises(OSError, match="No space left"):
+            folder.write(stage.core().traffic)
+    folder.write_again()
+    assert [status.traffic for status in folder.read()] == [traffic]
 
 
 def test_why_a_replica_does_not_start_needs_no_room_on_a_disk_that_is_full_by_now(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,25 @@ def test_a_full_disk_raises_nothing_and_reveals_no_token(capsys: pytest.CaptureF
     printed = capsys.readouterr().err
     assert "No space left on device" in printed
     assert "Zx9" not in printed
+
+
+def test_a_log_that_cannot_be_opened_fails_no_caller(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    handler = open_log(tmp_path / "file" / "x.log")
+    RequestLog([]).answered(door="rest")
+    close_log(handler)
+
+
+def test_a_line_that_a_full_disk_takes_in_part_is_taken_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handler = LogFile(path)
+    handler.handle(logging.makeLogRecord({"msg": "1"}))
+    write = os.write
+    with monkeypatch.context() as context:
+        context.setattr("os.write", lambda number, line: write(number, line[:9]))
+        handler.handle(logging.makeLogRecord({"msg": "2"}))
+    handler.handle(logging.makeLogRecord({"msg": "3"}))
+    assert [line["message"] for line in lines(path)] == ["1", "3"]
+    close_log(handler)
 
 
 def test_a_log_has_a_bound_and_no_line_is_lost_or_torn(tmp_path: Path) -> None:

@@ -257,6 +257,28 @@ def test_a_replica_that_cannot_write_loses_none_of_its_counts(
     assert value(Metrics(tmp_path, "other"), "athanor_rows_total", door="grpc") == 1
 
 
+def test_a_replica_that_starts_on_a_full_disk_counts_and_is_counted_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    dead = Metrics(tmp_path, "dead")
+    answer(dead, 0.5)
+    dead.close()
+    with monkeypatch.context() as context:
+        context.setattr("athanor.serving.telemetry.metric_snapshots.replace_file", full)
+        folding = Metrics(tmp_path, "folding")
+    assert value(folding, "athanor_rows_total", door="grpc") == 1
+    with monkeypatch.context() as context:
+        context.setattr("athanor.serving.telemetry.metric_snapshots.acquire", full)
+        starting = Metrics(tmp_path, "starting")
+        answer(starting, 0.5)
+        assert value(starting, "athanor_rows_total", door="grpc") == 1
+    starting.flush()
+    assert value(folding, "athanor_rows_total", door="grpc") == 2
+
+
 def test_every_metric_has_a_name_and_a_help_text_by_the_conventions(metrics: Metrics) -> None:
     answer(metrics, 0.5)
     content, media_type = metrics.render()

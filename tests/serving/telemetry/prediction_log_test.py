@@ -289,6 +289,21 @@ def test_a_folder_that_disappears_only_drops_rows(tmp_path: Path) -> None:
     assert (log._queue.rows, log._queue.bytes) == (0, 0)
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_it_starts_on_a_disk_that_is_full_and_writes_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(**_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as context:
+        context.setattr("tempfile.TemporaryFile", full)
+        log = make_log(tmp_path)
+    log.append(entry(make_columns(2), 0, 2))
+    log.close()
+    assert log.written == 2
+
+
 @pytest.mark.parametrize("place", ["file", "s3://bucket/log"])
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("")

@@ -36,12 +36,14 @@ class Follower:
         poll_s: float,
         on_loaded: Callable[[LoadedTraffic, float], None],
         on_failed: Callable[[AthanorError], None],
+        on_poll: Callable[[], None] = lambda: None,
     ) -> None:
         """Starts to follow.
 
         Args:
             on_loaded: called for each loaded change, with the seconds that loading took.
             on_failed: called for each change that fails to load; once while it fails for the same reason.
+            on_poll: called before each read of the traffic file.
         """
         self.failure: AthanorError | None = None
         self._core = core
@@ -50,6 +52,7 @@ class Follower:
         self._poll_s = poll_s
         self._on_loaded = on_loaded
         self._on_failed = on_failed
+        self._on_poll = on_poll
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="traffic", daemon=True)
         self._thread.start()
@@ -63,6 +66,7 @@ class Follower:
         again_at = 0.0
         while not self._closing.wait(self._poll_s):
             try:
+                self._on_poll()
                 traffic = self._store.read_traffic(self._core.contract.name)
                 if traffic == self._core.traffic.traffic:
                     if self.failure:

@@ -79,6 +79,7 @@ class Replica:
             settings.traffic_poll_s,
             self._on_loaded,
             self._on_failed,
+            self._write_status_again,
         )
         self._utilisation = Utilisation()
 
@@ -141,6 +142,10 @@ class Replica:
             self._statuses.write(loaded, failure)
         except OSError as error:
             _logger.error("cannot write the status of this replica: %s", error)
+
+    def _write_status_again(self) -> None:
+        with suppress(OSError):
+            self._statuses.write_again()
 
 
 @contextmanager

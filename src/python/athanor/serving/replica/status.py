@@ -62,21 +62,29 @@ class StatusFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock: FileLock | None = None
+        self._unwritten: ReplicaStatus | None = None
 
     def write(self, loaded: LoadedTraffic, failure: object = None) -> None:
-        """Writes the status of this process, which has started."""
-        status = ReplicaStatus(
+        """Writes the status of this process, which has started. If that fails, `write_again` may succeed later."""
+        self._unwritten = ReplicaStatus(
             pid=os.getpid(),
             node=node_name(),
             traffic=loaded.traffic,
             failure=str(failure) if failure is not None else None,
             changed_at=datetime.now(UTC),
         )
+        self.write_again()
+
+    def write_again(self) -> None:
+        """Writes the last status of this process, unless it is written."""
+        if self._unwritten is None:
+            return
         path = self._path(process_name())
         if self._lock is None:
             self._lock = acquire(path.with_suffix(_LOCK))
             self.clear_start_failure()
-        replace_file(path, status.model_dump_json(indent=2).encode(), durable=False)
+        replace_file(path, self._unwritten.model_dump_json(indent=2).encode(), durable=False)
+        self._unwritten = None
 
     def clear_start_failure(self) -> None:
         """Says that the last replica has started, and keeps room for saying that one does not."""

@@ -4,6 +4,7 @@ Replicas append to one file, which has a bound. logrotate may move it away at an
 again.
 """
 
+import errno
 import fcntl
 import json
 import logging
@@ -117,18 +118,24 @@ class LogFile(WatchedFileHandler):
     """A log that several processes append to. It is moved to `<name>.1` when it is full: the two are all there is."""
 
     def __init__(self, path: Path, max_bytes: int = _MAX_LOG_BYTES) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # `emit` reports it
+            path.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(path, encoding="utf-8", delay=True)
         self._max_bytes = max_bytes
         self.setFormatter(JsonFormatter())
         self.addFilter(SecretsFilter())
 
     def emit(self, record: logging.LogRecord) -> None:
-        super().emit(record)
+        """Append a line, whole or not at all: on a full disk a part of one would spoil the next as well."""
         try:
-            if self.stream and self.stream.tell() > self._max_bytes:
-                self._move(self.stream.fileno())
-        except OSError:
+            self.reopenIfNeeded()
+            if not self.stream:
+                self.stream = self._open()
+            descriptor = self.stream.fileno()
+            _append(descriptor, f"{self.format(record)}{self.terminator}".encode())
+            if os.lseek(descriptor, 0, os.SEEK_CUR) > self._max_bytes:
+                self._move(descriptor)
+        except Exception:  # noqa: BLE001 - as every handler of logging, it never fails its caller
             self.handleError(record)
 
     def _move(self, descriptor: int) -> None:
@@ -138,6 +145,15 @@ class LogFile(WatchedFileHandler):
         if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
             path.replace(f"{path}.1")
         fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _append(descriptor: int, line: bytes) -> None:
+    written = os.write(descriptor, line)
+    if written < len(line):
+        end = os.lseek(descriptor, 0, os.SEEK_CUR)
+        if os.fstat(descriptor).st_size == end:
+            os.ftruncate(descriptor, end - written)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def open_log(path: Path) -> logging.Handler:

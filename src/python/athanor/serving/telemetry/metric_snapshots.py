@@ -7,6 +7,7 @@ fall; its gauges are forgotten.
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -60,23 +61,37 @@ class SnapshotFolder:
     """The snapshots of a service's replicas on this machine, of which this process is one until it closes."""
 
     def __init__(self, folder: Path) -> None:
-        """Create the folder, and fold the counts of dead replicas into one file."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Create the folder, and fold the counts of dead replicas into one file.
+
+        On a full disk, or one that cannot be written, `write` does so later: a replica answers all the same.
+        """
         self._folder = folder
         self._name = secrets.token_hex(_NAME_BYTES)
+        self._lock: FileLock | None = None
+        with suppress(OSError):
+            self._join()
+
+    def _join(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
         with self._locked():
             # Within: a lock file that is not locked yet would be taken for a dead process's.
             self._lock = acquire(self._lock_path(self._name))
-            self._retire([name for name in self._names() if not is_held(self._lock_path(name))])
+            # Without room for the sum, the files of the dead stay and count.
+            with suppress(OSError):
+                self._retire([name for name in self._names() if not is_held(self._lock_path(name))])
 
     def write(self, snapshot: Snapshot) -> None:
         """Publish the counts of this process. Raises OSError if they cannot be written."""
+        if self._lock is None:
+            self._join()
         replace_file(self._path(self._name), json.dumps(snapshot.to_json()).encode(), durable=False)
 
     def read_others(self) -> tuple[list[Snapshot], list[Snapshot]]:
-        """The snapshots of the other processes: of live ones, and of dead ones."""
+        """The snapshots of the other processes: of live ones, and of dead ones. None if this one could not join."""
         living: list[Snapshot] = []
         gone: list[Snapshot] = []
+        if self._lock is None:
+            return living, gone
         with self._locked(shared=True):
             retired, folded = self._read_retired()
             gone.append(retired)
@@ -88,7 +103,8 @@ class SnapshotFolder:
 
     def close(self) -> None:
         """Leave; what was written last stays counted."""
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
     def _retire(self, dead: Sequence[str]) -> None:
         retired, folded = self._read_retired()

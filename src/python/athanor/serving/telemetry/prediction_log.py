@@ -3,6 +3,7 @@
 A request never waits for it. Rows that it has no room for, or cannot write, are dropped and counted.
 """
 
+import errno
 import logging
 import secrets
 import tempfile
@@ -30,6 +31,8 @@ _ROW_GROUP: Final = 50_000
 _MAX_SHARE: Final = 0.1
 # As arrays of single requests, rows take ten times the memory that they take in record batches.
 _GATHER_S: Final = 1.0
+# What a disk answers that could be written once. Anything else is a mistake in the settings.
+_FAILING_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 _logger = logging.getLogger(__name__)
 
@@ -166,6 +169,9 @@ def _prepare(folder: Path) -> Path:
             if each.is_dir():
                 remove_abandoned(each, _ABANDONED_S)
     except OSError as error:
+        if error.errno in _FAILING_DISK:
+            # A replica that starts again answers all the same, as one that runs.
+            return folder
         raise SettingsError(f"prediction_log: cannot write to {folder}: {error}; choose another folder") from None
     return folder
 
