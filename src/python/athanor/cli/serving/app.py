@@ -74,27 +74,32 @@ def scale(
 def status(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Show addresses and replicas of the service, and whether it answers.
 
-    Exit status 2 without a service, 1 if it does not answer or a replica fails.
+    Exit status 2 without a service, 1 if it does not answer, a replica fails or its files cannot be written.
     """
     from athanor.serving.hosting.probe import find_fault
     from athanor.serving.replica.status import StatusFolder
+    from athanor.serving.setup.storage import find_storage_fault
 
     paths = _paths(project, Home.find(home).service)
     state = paths.find()
+    storage = find_storage_fault(paths)
     statuses = StatusFolder(paths.replicas)
     replicas, fault, failure = statuses.read(), find_fault(state), statuses.read_start_failure()
     result = {
         "service": state,
         "serving": fault is None,
         "fault": fault,
+        "storage_fault": storage,
         "start_failure": failure and failure.model_dump(mode="json"),
         "replicas": [replica.model_dump(mode="json") for replica in replicas],
     }
     rows = {**_facts(state), "log": paths.log, "answers": "yes" if fault is None else f"no: {fault}"}
+    if storage:
+        rows["storage"] = storage
     if failure:
         rows["last replica"] = f"did not start: {failure.reason}"
     show(result, json, lambda: Group(facts(f"Service of {project}", rows), _table(replicas)))
-    if fault or failure or any(replica.failure for replica in replicas):
+    if fault or storage or failure or any(replica.failure for replica in replicas):
         raise typer.Exit(1)
 
 
