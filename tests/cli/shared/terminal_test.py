@@ -58,7 +58,7 @@ def call(app: typer.Typer, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> 
     ("kind", "words"),
     [
         ("full", "/home/x: No space left on device; free some space, or choose"),
-        ("unnamed", "a file: No space left on device; free some space, or choose"),
+        ("unnamed", "the standard output or a file: No space left on device; free some space, or choose"),
         ("read-only", "/home/x: Read-only file system; choose a folder that this user can write to"),
         ("denied", "/home/x, /home/y: Permission denied; choose a folder that this user can write to"),
     ],

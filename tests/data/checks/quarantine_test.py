@@ -1,5 +1,6 @@
 """Rows that were set aside: all of them, in one file for each ingest, or none."""
 
+import errno
 import os
 import time
 from datetime import timedelta
@@ -34,6 +35,19 @@ def _keep(folder: Path, *tables: pa.Table, raw: str = _RAW) -> Path | None:
 
 def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_full_disk_is_an_error_of_the_folder_and_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "Error writing bytes to file")
+
+    monkeypatch.setattr(pq.ParquetWriter, "close", full)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        _keep(tmp_path, _rejected(["UNIQUE"]))
+    assert error.value.filename == str(tmp_path)
+    assert not _names(tmp_path)
 
 
 def test_every_row_is_kept_with_all_its_reasons(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.sources import ingest, write
 
-from athanor.data.sources.parquet import ParquetFiles
+from athanor.data.sources.parquet import ParquetFiles, write_rows
 from athanor.errors import DataError
 
 
@@ -17,6 +17,12 @@ def _parquet(path: Path, **columns: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), path, row_group_size=100)
     return path
+
+
+def test_a_full_disk_is_an_error_of_the_file() -> None:
+    with pytest.raises(OSError, match="No space left on device") as error:
+        write_rows([pa.table({"x": [1]})], Path("/dev/full"))
+    assert error.value.filename == "/dev/full"
 
 
 def test_parquet_files_are_one_table_in_the_order_of_their_names(here: Path, kept: Path) -> None:

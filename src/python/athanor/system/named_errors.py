@@ -12,7 +12,7 @@ _NUMBER: Final = re.compile(r"\(os error (\d+)\)")
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Adds the path to an OSError that names none, such as one of a full disk, and the number that its text has."""
+    """Gives an OSError that names no path, such as one of a full disk, the path, its number and the system's words."""
     try:
         yield
     except OSError as error:
@@ -20,5 +20,5 @@ def naming(path: Path) -> Iterator[None]:
             raise OSError(int(found[1]), os.strerror(int(found[1])), str(path)) from error
         # Without a number the text would be lost.
         if error.errno is not None and error.filename is None:
-            error.filename = str(path)
+            error.strerror, error.filename = os.strerror(error.errno), str(path)
         raise

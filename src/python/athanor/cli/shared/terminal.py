@@ -131,7 +131,9 @@ def _storage_errors() -> Iterator[None]:
         if error.errno not in _REMEDIES:
             raise
         paths = ", ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
-        raise StorageError(f"{paths or 'a file'}: {error.strerror}; {_REMEDIES[error.errno]}") from error
+        raise StorageError(
+            f"{paths or 'the standard output or a file'}: {error.strerror}; {_REMEDIES[error.errno]}"
+        ) from error
 
 
 def _program_name(app: typer.Typer) -> str:

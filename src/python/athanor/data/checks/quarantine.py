@@ -47,9 +47,11 @@ class Quarantine:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._close()
-        if self._arriving is not None:
-            self._arriving.unlink(missing_ok=True)
+        try:
+            self._close()
+        finally:
+            if self._arriving is not None:
+                self._arriving.unlink(missing_ok=True)
 
     def _close(self) -> None:
         if self._writer is not None:
@@ -65,7 +67,8 @@ class Quarantine:
             remove_abandoned(self._folder, _ABANDONED_S)
             with open_temporary_file(self._folder) as file:
                 self._arriving = Path(file.name)
-            self._writer = pq.ParquetWriter(self._arriving, rejected.schema, compression="zstd")
+            with naming(self._folder):
+                self._writer = pq.ParquetWriter(self._arriving, rejected.schema, compression="zstd")
         with naming(self._folder):
             self._writer.write_table(rejected)
 

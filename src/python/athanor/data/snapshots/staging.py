@@ -248,7 +248,8 @@ class _Writer:
         nulls = {name: table[name].null_count for name in table.column_names}
         if self._open is None:
             path = self._folder / f"part-{uuid.uuid4()}.parquet"
-            self._open = pq.ParquetWriter(path, self._schema, compression="zstd", compression_level=1)
+            with naming(path):
+                self._open = pq.ParquetWriter(path, self._schema, compression="zstd", compression_level=1)
             self._files.append(StagedFile(path, table.num_rows, first, last, nulls))
         else:
             file = self._files[-1]

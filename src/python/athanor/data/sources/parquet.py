@@ -100,9 +100,9 @@ def _write(tables: Iterable[pa.Table], path: Path) -> bool:
     try:
         for rows, _ in rebatch(((table, 0) for table in tables), _GROUP_ROWS):
             stored = storable(rows)
-            if writer is None:
-                writer = _open_writer(path, stored.schema)
             with naming(path):
+                if writer is None:
+                    writer = _open_writer(path, stored.schema)
                 _write_group(writer, stored)
     finally:
         if writer is not None:
