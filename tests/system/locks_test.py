@@ -1,5 +1,6 @@
 """A lock has one exclusive holder or many shared ones, among threads and processes, and none once these have died."""
 
+import errno
 import multiprocessing
 import os
 import stat
@@ -25,6 +26,24 @@ def _hold(path: Path, talk: Connection) -> None:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "deep" / "lock"
+
+
+def test_readers_share_a_lock_on_a_read_only_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lock"
+    acquire(path).release()
+    real = os.open
+
+    def read_only(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & (os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return real(path, flags, mode)
+
+    monkeypatch.setattr("os.open", read_only)
+    acquire(path, shared=True).release()
+    with pytest.raises(OSError, match="Read-only"):
+        acquire(path)
+    with pytest.raises(OSError, match="Read-only"):
+        acquire(tmp_path / "other", shared=True)
 
 
 def test_a_second_holder_waits_in_vain_and_says_how_long(path: Path) -> None:

@@ -55,7 +55,7 @@ def acquire(path: Path, *, shared: bool = False, timeout_s: float = math.inf) ->
         PermissionError: the file is another user's, a link, or no regular file.
     """
     make_folder(path.parent)
-    lock = FileLock(descriptor := _open(path, os.O_RDWR | os.O_CREAT))
+    lock = FileLock(descriptor := _open_or_make(path, shared))
     try:
         _make_private(descriptor, path)
         _lock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, timeout_s)
@@ -75,6 +75,16 @@ def is_held(path: Path) -> bool:
         return not _try_lock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
+
+
+def _open_or_make(path: Path, shared: bool) -> int:
+    try:
+        return _open(path, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        # Readers share a lock on a read-only disk as well.
+        if not shared or error.errno != errno.EROFS or not path.exists():
+            raise
+        return _open(path, os.O_RDONLY)
 
 
 def _open(path: Path, flags: int) -> int:
