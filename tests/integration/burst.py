@@ -73,8 +73,7 @@ class Burst:
                 self.ended.append(("gRPC", str(error)))
 
     def _ask_rest(self) -> None:
-        host, _, port = self._service.http.rpartition(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=_TIMEOUT_S)
+        connection = http.client.HTTPConnection(self._service.http, timeout=_TIMEOUT_S)
         headers = {"content-type": "application/json", **dict([self._service.authorization])}
         try:
             connection.request("POST", f"/v1/models/{PROJECT}:predict", self._body, headers)
@@ -96,8 +95,7 @@ class Newcomers:
     """
 
     def __init__(self, service: Service) -> None:
-        self._host, _, port = service.http.rpartition(":")
-        self._port = int(port)
+        self._address = service.http
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.seen: set[object] = set()
@@ -116,7 +114,7 @@ class Newcomers:
     def _run(self) -> None:
         while not self._ending.wait(0.02):
             began = time.monotonic()
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S)
+            connection = http.client.HTTPConnection(self._address, timeout=_TIMEOUT_S)
             try:
                 connection.request("GET", "/readyz")
                 self.seen.add(connection.getresponse().status)

@@ -1,14 +1,12 @@
 """Workers of a search end with the training, however it ends, and leave no shared memory."""
 
 import os
-import signal
 from pathlib import Path
 from typing import Final
 
 import joblib
-import numpy as np
-from numpy.typing import NDArray
 from support.forks import FORKS
+from support.parallel_work import work_forever
 from support.processes import find_descendants, list_processes, wait_until
 
 from athanor.training.search.parallel import on_engine
@@ -17,25 +15,13 @@ _PATIENCE_S: Final = 60.0
 _WORKERS: Final = 2
 
 
-def _work(folder: Path, rows: NDArray[np.float64]) -> None:
-    (folder / str(os.getpid())).write_text(type(rows).__name__)
-    signal.pause()
-
-
-def _search(folder: Path) -> None:
-    """As a search does: rows of some megabytes, which workers share."""
-    rows = np.zeros(1_000_000)
-    with on_engine("local"):
-        joblib.Parallel(n_jobs=_WORKERS)(joblib.delayed(_work)(folder, rows) for _ in range(_WORKERS))
-
-
 def _shared_memory(owner: int) -> list[Path]:
     return [*Path("/dev/shm").glob(f"joblib_memmapping_folder_{owner}_*")]  # noqa: S108 - where joblib puts it
 
 
 def test_workers_end_with_a_killed_training_and_leave_nothing(tmp_path: Path) -> None:
     # A daemon could not start workers.
-    training = FORKS.Process(target=_search, args=(tmp_path,))
+    training = FORKS.Process(target=work_forever, args=(tmp_path, _WORKERS))
     training.start()
     assert training.pid is not None
     assert wait_until(lambda: len([*tmp_path.iterdir()]) == _WORKERS, _PATIENCE_S)
