@@ -9,6 +9,7 @@ from support.file_systems import register_file_systems
 from support.releases import make_release
 
 from athanor.release.files import Release
+from athanor.release.signature import make_key
 from athanor.release.store import ReleaseStore
 
 
@@ -34,6 +35,18 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def store(location: str) -> ReleaseStore:
     return ReleaseStore(location)
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    """A private key; its public one lies beside it."""
+    make_key(tmp_path / "keys" / "mine")
+    return tmp_path / "keys" / "mine"
+
+
+@pytest.fixture
+def public(key: Path) -> Path:
+    return key.with_name("mine.pub")
 
 
 @pytest.fixture

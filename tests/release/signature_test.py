@@ -34,17 +34,6 @@ from athanor.release.storage.locations import open_storage
 from athanor.release.store import ReleaseStore
 
 
-@pytest.fixture
-def key(tmp_path: Path) -> Path:
-    make_key(tmp_path / "keys" / "mine")
-    return tmp_path / "keys" / "mine"
-
-
-@pytest.fixture
-def public(key: Path) -> Path:
-    return key.with_name("mine.pub")
-
-
 def _raw(public: Path) -> bytes:
     loaded = load_pem_public_key(public.read_bytes())
     assert isinstance(loaded, Ed25519PublicKey)

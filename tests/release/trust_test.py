@@ -17,17 +17,6 @@ from athanor.release.trust import Trust
 
 
 @pytest.fixture
-def key(tmp_path: Path) -> Path:
-    make_key(tmp_path / "keys" / "mine")
-    return tmp_path / "keys" / "mine"
-
-
-@pytest.fixture
-def public(key: Path) -> Path:
-    return key.with_name("mine.pub")
-
-
-@pytest.fixture
 def trust(public: Path, tmp_path: Path) -> Trust:
     return Trust(public, tmp_path / "service" / "delays.served.json")
 

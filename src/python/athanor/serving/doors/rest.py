@@ -27,13 +27,14 @@ from athanor.serving.docs.openapi import build_openapi
 from athanor.serving.docs.page.rendering import render_gate, render_page
 from athanor.serving.doors.handler import REQUEST_ID, Call, Exchange, RequestHandler, headers_of, make_request_id
 from athanor.serving.doors.health import Health
+from athanor.serving.doors.lingering import LingeringResponse
 from athanor.serving.formats import inference, inference_json, inspection, typed_json
 from athanor.serving.formats.compression import ENCODINGS, unpacker_of
 from athanor.serving.formats.problems import media_type_of, to_http_status, to_problem
 from athanor.version import VERSION
 
 _JSON: Final = "application/json"
-# Refusals for which a body is not read to its end.
+# Refusals for which a body is not read to its end: otherwise a caller could go on sending without an end.
 _BODY_UNREAD: Final = (401, 403, 413, 504)
 
 
@@ -228,11 +229,10 @@ async def _refuse(request: Request, error: Any) -> Response:
         headers["accept-encoding"] = ENCODINGS
     if to_http_status(error) == 401:
         headers["www-authenticate"] = "Bearer"
+    body, media_type = json.dumps(to_problem(error, id_)), media_type_of(request.scope["path"])
     if to_http_status(error) in _BODY_UNREAD:
-        # Otherwise a caller could go on sending without an end.
-        headers["connection"] = "close"
-    body = json.dumps(to_problem(error, id_))
-    return Response(body, to_http_status(error), headers, media_type_of(request.scope["path"]))
+        return LingeringResponse(request, body, to_http_status(error), headers, media_type)
+    return Response(body, to_http_status(error), headers, media_type)
 
 
 async def _fail(request: Request, error: Exception) -> Response:
