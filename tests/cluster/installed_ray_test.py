@@ -1,6 +1,7 @@
 """The installed Ray is as `athanor.cluster` needs it: after an upgrade, this names what has moved."""
 
 import inspect
+import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +14,7 @@ import ray
 from grpc import _server as threaded
 from grpc._cython import cygrpc
 from ray import job_config, serve
-from ray._private import node, parameter, ray_constants, worker
+from ray._private import node, parameter, ray_constants, services, worker
 from ray.serve import context
 from ray.serve._private import client, constants, grpc_util, haproxy, http_util, proxy, replica
 from ray.serve.schema import LoggingConfig
@@ -36,6 +37,7 @@ _REPLACED: Final[dict[Callable[..., Any], tuple[str, ...]]] = {
     haproxy.HAProxyApi.stop: ("self",),
     replica.Replica.perform_graceful_shutdown: ("self",),
     job_config.JobConfig._get_proto_job_config: ("self",),
+    services._build_python_executable_command_memory_profileable: ("component", "session_dir", "unbuffered"),
     node.Node.start_monitor: ("self",),
     node.Node.start_log_monitor: ("self",),
     node.Node.start_api_server: ("self", "include_dashboard", "raise_on_failure"),
@@ -130,6 +132,19 @@ def test_an_agent_looks_for_the_dashboard_where_it_is_named() -> None:
     for name in ("DASHBOARD_ADDRESS", "KV_NAMESPACE_DASHBOARD"):
         assert f"ray_constants.{name}" in agent
         assert name in vars(ray_constants)
+
+
+def test_both_agents_and_nothing_else_that_starts_end_with_the_raylet(tmp_path: Path) -> None:
+    name = "_build_python_executable_command_memory_profileable("
+    assert inspect.getsource(services.start_raylet).count(name) == inspect.getsource(services).count(name) - 2 == 2
+    built = services._build_python_executable_command_memory_profileable
+    try:
+        for _ in range(2):
+            ray_internals._end_agents_with_raylet()
+        command = services._build_python_executable_command_memory_profileable("agent", str(tmp_path))
+        assert command == [sys.executable, "-u", "-m", "athanor.cluster.ray_agent"]
+    finally:
+        services._build_python_executable_command_memory_profileable = built
 
 
 def test_each_place_that_starts_a_server_is_known() -> None:

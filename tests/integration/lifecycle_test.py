@@ -239,8 +239,8 @@ def test_a_service_ends_when_a_process_below_it_is_killed_and_leaves_nothing_to_
             assert f'"message": "the service ends: {reason}; start the service again"' in service.log
             assert not any(folder.exists() for folder in folders)
         assert wait_until(lambda: all(is_free(port) for port in service.ports), _CLOSED_AFTER_S)
-        # Some of Ray's helpers report the end for a minute, to processes that have ended too.
-        kill(started & set(list_processes()))
+        # Those too that Ray lets report the end, for minutes, to processes that have ended.
+        assert wait_until(lambda: not started & set(list_processes()), _CLOSED_AFTER_S)
     with scratch_folder():
         assert not any(folder.exists() for folder in folders)
 

@@ -11,6 +11,7 @@ token, and stay on loopback.
 """
 
 import asyncio
+import functools
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -23,6 +24,7 @@ from weakref import WeakKeyDictionary
 from grpc import _server as threaded
 from grpc.aio import _server as asynchronous
 
+from athanor.cluster import ray_agent
 from athanor.cluster.addresses import Address
 from athanor.cluster.grpc_options import server_options
 from athanor.cluster.haproxy.serve_haproxy import LOOPBACK
@@ -84,6 +86,7 @@ def start_local(scratch: Path, object_store_bytes: int, num_cpus: int | None, na
     from ray._private import worker
 
     _skip_unused_processes()
+    _end_agents_with_raylet()
     try:
         ray.init(
             address="local",
@@ -183,6 +186,7 @@ def start_node(
     from ray._private.parameter import RayParams
 
     _skip_unused_processes()
+    _end_agents_with_raylet()
     parameters = RayParams(
         node_ip_address=host,
         node_name=name,
@@ -225,6 +229,20 @@ def _skip_unused_processes() -> None:
     for name in ("start_monitor", "start_log_monitor", "start_api_server"):
         find(Node, name)
         setattr(Node, name, start_nothing if name != "start_api_server" else name_no_dashboard)
+
+
+def _end_agents_with_raylet() -> None:
+    """A raylet starts its agents by commands that are made here. Ray has no switch for what they do when it ends."""
+    from ray._private import services
+
+    name = "_build_python_executable_command_memory_profileable"
+    build = find(services, name)
+
+    def build_ending(*arguments: Any, **options: Any) -> list[str]:
+        return [*build(*arguments, **options), "-m", ray_agent.__name__]
+
+    if not hasattr(build, "__wrapped__"):
+        setattr(services, name, functools.update_wrapper(build_ending, build))
 
 
 def find_doors() -> Address | None:
