@@ -15,7 +15,7 @@ from support.processes import Process, find_session, kill
 
 from suite.goals import Comparison, Goal
 
-# By a part of the command; what a service does not have is left out.
+# Each by a part of its command. A process that the service lacks is left out.
 _NAMES: Final = {
     "replica": REPLICA,
     "controller": "ServeController",
@@ -44,7 +44,7 @@ def measure(service: Service) -> Iterator[Goal]:
 def _kill(service: Service, label: str, name: str, victims: set[Process]) -> Goal:
     began = time.monotonic()
     kill(victims)
-    # It may go on answering without what died: all is well once that is replaced, or the service as a whole.
+    # The service may answer without the dead process: wait until that process, or the whole service, is replaced.
     ended_with: int | None = None
     answered = 0
     while answered < _IN_A_ROW and time.monotonic() - began < _GIVE_UP_S:

@@ -51,7 +51,7 @@ class Questions:
 
     @classmethod
     def of(cls, model: Model, home: Home) -> Questions:
-        """Those of the champion's reference rows."""
+        """Returns requests with the champion's reference rows."""
         store = ReleaseStore(home.store)
         release = store.read(model.name, store.read_traffic(model.name).champion.digest)
         return cls(model, release.json(REFERENCE_ROWS)["rows"])
@@ -132,7 +132,7 @@ class Service:
         return (self._home.path / "service.log").read_text(errors="replace")
 
     def stop(self) -> None:
-        """Ends it by SIGTERM, and kills what is left of its session."""
+        """Sends SIGTERM, then kills the rest of its session."""
         if self._process is None:
             return
         self._process.terminate()

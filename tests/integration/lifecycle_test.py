@@ -63,14 +63,14 @@ def _status(home: Home) -> int:
 
 
 def _scratch_folders(processes: set[Process]) -> set[Path]:
-    """The folders below /tmp that Ray and HAProxy were told to use."""
+    """The folders below /tmp that the commands of Ray and HAProxy name."""
     return {Path(found) for process in processes for found in re.findall(r"/tmp/ath-\w+", process.command)}  # noqa: S108
 
 
 def test_one_service_from_up_to_down(home: Home, tmp_path: Path, flights: list[delays_pb2.Flight]) -> None:
     # As patient as a busy machine is slow.
     with running_service(home, "--host", _HOST, "--grace-period-s", 100) as service:
-        _it_is_told_about(service)
+        _its_status_is_shown(service)
         _its_log_is_shown(service)
         _it_scales(service)
         _a_second_one_is_refused(service, tmp_path)
@@ -102,11 +102,11 @@ def test_one_service_from_up_to_down(home: Home, tmp_path: Path, flights: list[d
     assert "no service of delays runs" in again.stderr
 
 
-def _it_is_told_about(service: Service) -> None:
+def _its_status_is_shown(service: Service) -> None:
     status = run("serving", "status", PROJECT, "--home", service.home.path, "--json")
     assert status.returncode == 0
-    told = json.loads(status.stdout)
-    assert told["service"] == {
+    shown = json.loads(status.stdout)
+    assert shown["service"] == {
         "project": PROJECT,
         "pid": service.pid,
         "grpc": service.grpc,
@@ -114,7 +114,7 @@ def _it_is_told_about(service: Service) -> None:
         "insecure": False,
         "cluster": None,
     }
-    (replica,) = told["replicas"]
+    (replica,) = shown["replicas"]
     assert replica["pid"] in {process.pid for process in find_session(service.pid)}
     with grpc.insecure_channel(service.grpc) as channel:
         grpc.channel_ready_future(channel).result(_READY_S)
@@ -144,15 +144,15 @@ def _it_scales(service: Service) -> None:
 
 
 def _a_second_one_is_refused(service: Service, tmp_path: Path) -> None:
-    status, told = _up(service.home)
+    status, message = _up(service.home)
     assert status == _REFUSED
-    assert "runs from" in told
-    assert "serve down" in told
+    assert "runs from" in message
+    assert "serve down" in message
     elsewhere = copy_prepared(tmp_path / "elsewhere")
     http_port, grpc_port = service.ports
-    status, told = _up(elsewhere, "--host", _HOST, "--http-port", http_port, "--grpc-port", grpc_port)
+    status, message = _up(elsewhere, "--host", _HOST, "--http-port", http_port, "--grpc-port", grpc_port)
     assert status == _REFUSED
-    assert f"port {http_port} and {grpc_port} is taken" in told
+    assert f"port {http_port} and {grpc_port} is taken" in message
     assert _status(elsewhere) == _REFUSED
     assert httpx.get(f"http://{service.http}/readyz", trust_env=False).status_code == 200
 
@@ -179,9 +179,9 @@ def _without_a_release_it_says_so_and_comes_back_with_it(service: Service) -> No
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert wait_until(lambda: "a replica does not start: " in service.log, _REPLACED_AFTER_S)
     status = run("serving", "status", PROJECT, "--home", service.home.path, "--json")
-    told = json.loads(status.stdout)
-    assert (status.returncode, told["serving"], told["replicas"]) == (1, False, [])
-    assert folder.name in told["start_failure"]["reason"]
+    shown = json.loads(status.stdout)
+    assert (status.returncode, shown["serving"], shown["replicas"]) == (1, False, [])
+    assert folder.name in shown["start_failure"]["reason"]
     gone.rename(folder)
     assert wait_until(lambda: find_fault(state) is None, _REPLACED_AFTER_S)
     assert _status(service.home) == 0
@@ -239,7 +239,7 @@ def test_a_service_ends_when_a_process_below_it_is_killed_and_leaves_nothing_to_
             assert f'"message": "the service ends: {reason}; start the service again"' in service.log
             assert not any(folder.exists() for folder in folders)
         assert wait_until(lambda: all(is_free(port) for port in service.ports), _CLOSED_AFTER_S)
-        # Those too that Ray lets report the end, for minutes, to processes that have ended.
+        # Ray's agents too: without their raylet they would stay for minutes.
         assert wait_until(lambda: not started & set(list_processes()), _CLOSED_AFTER_S)
     with scratch_folder():
         assert not any(folder.exists() for folder in folders)
@@ -258,7 +258,7 @@ def _change_a_metric(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "tamper", "told"),
+    ("name", "tamper", "expected"),
     [
         pytest.param(GRAPH, _change_a_byte, r"sha256 is [0-9a-f]{64}, the manifest says [0-9a-f]{64}", id="changed"),
         pytest.param(MODEL_CARD, Path.unlink, r"sha256 is absent, the manifest says [0-9a-f]{64}", id="absent"),
@@ -268,30 +268,30 @@ def _change_a_metric(path: Path) -> None:
         ),
     ],
 )
-def test_a_tampered_release_is_refused(home: Home, name: str, tamper: Callable[[Path], None], told: str) -> None:
+def test_a_tampered_release_is_refused(home: Home, name: str, tamper: Callable[[Path], None], expected: str) -> None:
     store = ReleaseStore(home.store)
     folder = Path(store.read(PROJECT, store.read_traffic(PROJECT).champion.digest).location)
     tamper(folder / name)
     status, message = _up(home)
     assert status == _REFUSED
     assert str(folder / name) in message
-    assert re.search(told, message)
+    assert re.search(expected, message)
     assert _status(home) == _REFUSED
 
 
 def test_nothing_promoted_is_refused(tmp_path: Path) -> None:
-    status, told = _up(Home(tmp_path / "empty"))
+    status, message = _up(Home(tmp_path / "empty"))
     assert status == _REFUSED
-    assert "no release of delays takes traffic" in told
+    assert "no release of delays takes traffic" in message
 
 
 def test_a_champion_that_the_store_lacks_is_refused(home: Home) -> None:
     traffic = home.store / "traffic" / f"{PROJECT}.json"
     digest = ReleaseStore(home.store).read_traffic(PROJECT).champion.digest
     traffic.write_text(traffic.read_text().replace(digest, "0" * 64))
-    status, told = _up(home)
+    status, message = _up(home)
     assert status == _REFUSED
-    assert f"no release {'0' * 64}" in told
+    assert f"no release {'0' * 64}" in message
 
 
 def test_a_project_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_a_project_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "expected"),
     [
         (("--http-port", 9_999, "--grpc-port", 9_999), "they must differ"),
         (("--http-port", 70_000), "http_port"),
@@ -309,8 +309,8 @@ def test_a_project_that_is_not_there_is_refused(tmp_path: Path) -> None:
         (("--max-rows", 0), "max_rows"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(flags: tuple[object, ...], told: str) -> None:
-    """Before anything is read: the home is that of all tests."""
+def test_settings_that_cannot_be_are_refused(flags: tuple[object, ...], expected: str) -> None:
+    """Refused before anything is read: all tests share this home."""
     status, message = _up(PREPARED, *flags)
     assert status == _REFUSED
-    assert told in message
+    assert expected in message

@@ -129,7 +129,7 @@ def test_a_release_is_refused_even_where_the_file_lies_in_the_working_folder(
     (tmp_path / "weights.bin").write_bytes(np.array([1.0], dtype=np.float32).tobytes())
     monkeypatch.chdir(tmp_path)
     graph = _change(_in_initializer)
-    # It would load: the check is not in vain.
+    # onnxruntime loads it: only the check refuses the release.
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -34,7 +34,7 @@ from athanor.client.client import Client, connect
 from athanor.errors import AthanorError
 from delays.v1 import delays_pb2
 
-# What a peer sends in answer to a call's stream; then it closes the connection where the answer is None.
+# Maps a call's stream to the bytes that a peer sends. None closes the connection.
 Script = Callable[[int], bytes | None]
 
 _GRPC: Final = (("content-type", "application/grpc"),)

@@ -100,8 +100,8 @@ def test_a_byte_that_is_not_utf_8_is_located_in_the_file(source: Any, mark: byte
     with pytest.raises(InvalidRequestError) as caught:
         list(read_rows(open_text(source(content)), "rows", form, delays_pb2.Flight))
     place = f"at byte {content.index(0xFF)}, line {good.count(10) + 1}"
-    told = [str(caught.value), *(violation.description for violation in caught.value.violations)]
-    assert any(place in text for text in told)
+    messages = [str(caught.value), *(violation.description for violation in caught.value.violations)]
+    assert any(place in text for text in messages)
 
 
 def test_a_file_that_ends_within_a_character_is_located() -> None:

@@ -137,7 +137,7 @@ _CHANGES: Final[dict[str, tuple[Callable[[Registry], object], str]]] = {
 }
 
 
-# Together, as far as they can be told apart.
+# Changes made together, where the doctor can tell them apart.
 _TOGETHER: Final = (
     ["version deleted", "tag of the model", "reason"],
     ["model deleted"],

@@ -1,4 +1,4 @@
-"""MLflow's pages answer nobody without the token, and a browser keeps it in a cookie."""
+"""MLflow's pages refuse requests without the token, and a browser keeps it in a cookie."""
 
 import asyncio
 from typing import Any, Final

@@ -156,7 +156,7 @@ def test_down_signals_no_process_that_has_the_id_of_the_service_by_now(
     _write_state(place, bystander.pid)
     replace_file(place.settings, settings.model_dump_json().encode())
     with acquire(place.lock):
-        # What a lock's file says of a process that ended, whose ID another has.
+        # The lock file names a process that has ended. Another process has its ID now.
         place.lock.write_text(f"{bystander.pid}:1")
         with pytest.raises(ServiceError, match="does not name its process"):
             down(place, Unwatched())

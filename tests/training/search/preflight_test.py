@@ -1,4 +1,4 @@
-"""What can never be trained is refused before the search: named, with the reason, the remedy, and all of it at once."""
+"""Recipes that can never be trained are refused before the search: all faults at once, with reasons and remedies."""
 
 import re
 from collections.abc import Iterator

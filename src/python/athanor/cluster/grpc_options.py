@@ -5,7 +5,7 @@ None has another API. gRPC documents them in `grpc/impl/channel_arg_names.h`, bu
 
 from typing import Final
 
-# The handlers say more clearly what is too large: gRPC refuses, unread, only what is far beyond it.
+# The handlers refuse large messages in clearer words. gRPC refuses, unread, only far larger ones.
 _ROOM_BYTES: Final = 64 * 1024
 _WINDOW_BYTES: Final = 16 * 1024
 _STREAMS_OF_A_CONNECTION: Final = 4_096
@@ -21,7 +21,7 @@ def server_options(max_message_bytes: int) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", -1),
         # The handlers unpack, and count what they unpack.
         ("grpc.per_message_decompression", 0),
-        # What gRPC holds of a message that no handler has asked for. It would grow with the speed of the line.
+        # gRPC reads this much of a message before a handler asks for it. By default, a faster line raises it.
         ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
         ("grpc.http2.bdp_probe", 0),
         # Above what HAProxy opens on one connection: beyond it, gRPC refuses streams without a word.

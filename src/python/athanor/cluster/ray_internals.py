@@ -222,7 +222,7 @@ def _skip_unused_processes() -> None:
         pass
 
     def name_no_dashboard(self: Node, **options: object) -> None:
-        # An agent on each node looks for its address once a second, and logs a traceback each time that there is none.
+        # Each node's agent looks for this address once a second, and logs a traceback while it is missing.
         key = DASHBOARD_ADDRESS.encode()
         self.get_gcs_client().internal_kv_put(key, _NO_DASHBOARD, True, KV_NAMESPACE_DASHBOARD)  # type: ignore[no-untyped-call]
 
@@ -267,7 +267,7 @@ def prepare_worker() -> None:
 
 
 def limit_messages(max_message_bytes: int) -> None:
-    """Bounds what callers make gRPC servers hold that this process will start. `gRPCOptions` has no such options."""
+    """Bounds the memory that callers take in this process's future gRPC servers. `gRPCOptions` has no such options."""
     from ray.serve._private import constants
 
     # In place, since other modules have imported the list by name.

@@ -13,7 +13,7 @@ from athanor.system.locks import FileLock, acquire
 from athanor.system.processes import own
 
 PREFIX: Final = "ath-"
-# Its owner holds it for life: what a killed process left is known by a lock that no process holds.
+# The owner locks it for life: a lock that no process holds marks the remains of a killed process.
 _OWNER: Final = "owner"
 _PARENT: Final = Path("/tmp")  # noqa: S108 - see `scratch_folder`
 # A folder without an owner may be one that is just being made.

@@ -161,7 +161,7 @@ class Registry(RegistryReader):
         return next_version((known[0].semantic_version, self.store.read(model, newest.digest)), release)
 
     def keep(self, model: str, versions: Iterable[Assigned] = (), moves: Iterable[Move] = ()) -> None:
-        """Adds versions and moves to the ledger; the first time, also what MLflow has from before there was one.
+        """Adds versions and moves to the ledger; the first time, also the older ones in MLflow.
 
         Raises:
             ConflictError: there is no ledger, and the published traffic does not prove what MLflow has.
@@ -177,7 +177,7 @@ class Registry(RegistryReader):
             self.store.write_ledger(model, after)
 
     def read_unkept(self, model: str) -> Ledger:
-        """What MLflow has of a model whose ledger is lost, or that is from before there was one.
+        """Reads from MLflow the ledger of a model that has lost its ledger, or never had one.
 
         Raises:
             ConflictError: the published traffic is not the one after the last move: nothing proves the moves.
@@ -297,7 +297,7 @@ class Registry(RegistryReader):
 
         Raises:
             NotFoundError: nothing was promoted.
-            ConflictError: the file says something else, or there is no ledger: somebody else may have written it.
+            ConflictError: the file says something else, or there is no ledger: another program may have written it.
         """
         traffic, ledger = self.store.read_traffic(model), self.store.find_ledger(model)
         moves = self.list_moves(model)
@@ -383,7 +383,7 @@ class Registry(RegistryReader):
 
 
 def _describe_dirt(release: Release) -> str:
-    """Why it is not known what it was made of, with the paths that had changes."""
+    """Says why the sources of a release are unknown, and names the changed paths."""
     if not release.manifest.provenance.commit:
         return "outside of a Git repository, from files that no commit names"
     paths = read_training(release).record.uncommitted

@@ -115,7 +115,7 @@ def _written(path: Path, content: bytes, durable: bool = True) -> Iterator[Path]
             finally:
                 temporary.unlink(missing_ok=True)
     except OSError as error:
-        # What fails to write to an open file, as on a full disk, names none; and closing it then fails again.
+        # A failed write to an open file, as on a full disk, names no file; closing it then fails again.
         error.filename = error.filename or str(path)
         raise
 

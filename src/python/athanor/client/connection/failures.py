@@ -34,7 +34,7 @@ _PUSHBACK: Final = {"retry-after": 1.0, "grpc-retry-pushback-ms": 0.001}
 
 _Code = grpc.StatusCode
 
-# What becomes of a call that met a proxy, a restart or a drain instead of a replica: gRPC's code, a part of its text.
+# Errors of a call that met a proxy, a restart or a drain instead of a replica: gRPC's code, and a part of its text.
 # Such a call may be repeated, since a prediction changes nothing. A call that a replica refused has a reason beside
 # its code, and is another matter.
 _LOST: Final = (

@@ -1,4 +1,4 @@
-"""Quick checks of rows: what they accept can be read. What they do not accept may still be; `rows` and `cells` know."""
+"""Quick checks of rows. They accept only readable rows, but not all of these; `rows` and `cells` decide on the rest."""
 
 import json
 import re

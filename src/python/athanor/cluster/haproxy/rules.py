@@ -73,7 +73,7 @@ _HEAD_BYTES: Final = 8 * 1024
 _BUFFER_BYTES: Final = 64 * 1024
 _IS_LARGE: Final = f"{{ req.hdrs,length gt {_HEAD_BYTES} }} || {{ url,length gt {_HEAD_BYTES} }}"
 _HEADERS: Final = 1024
-# Seconds for which a replica's machine may leave unacknowledged what was sent to it.
+# Seconds for which a replica's machine may leave sent data unacknowledged.
 _SILENCE_S: Final = 2
 _WATCH: Final = "24h"
 
@@ -254,7 +254,7 @@ def _http_door(limits: DoorLimits) -> tuple[str, ...]:
         "    http-request deny deny_status 404 if { path,url_dec -i -m beg /-/ } !{ path -i /-/healthz }",
         "    http-request deny deny_status 404 if !{ path -m beg / }",
         f"    http-request del-header '^({'|'.join(_OBEYED)})$' -m reg",
-        # Serve fails at bytes that are not UTF-8. The service makes an id where there is none.
+        # Serve fails at bytes that are not UTF-8. The service creates a missing id.
         "    http-request set-header x-request-id %[req.fhdr(x-request-id,1)] if { req.fhdr_cnt(x-request-id) gt 1 }",
         "    http-request del-header x-request-id if !{ req.fhdr(x-request-id) -m reg '^[!-~]{1,128}$' }",
         # Serve adds a second one to each answer. Ours, which is safe to repeat, comes first.

@@ -167,7 +167,7 @@ def _harden_line(section: str, line: str, rules: Rules) -> Iterator[str]:
 
 
 def _is_ours(section: str, line: str, rules: Rules) -> bool:
-    """Whether a line sets what is set at the beginning of its section, or was added by an earlier hardening."""
+    """Whether the beginning of a line's section sets the same, or an earlier hardening added the line."""
     if section in ("global", "defaults"):
         return _directive(line) in map(_directive, rules.sections[section])
     return any(line in added for added in rules.sections.values())

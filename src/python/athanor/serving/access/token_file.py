@@ -135,7 +135,7 @@ def keep_token(path: Path, name: str, scope: Scope, plain: Path) -> str:
         plain: the file with the token.
 
     Raises:
-        SettingsError: the name is invalid or that of a token with another scope, or the file of hashes is damaged.
+        SettingsError: the name is invalid or belongs to a token with another scope, or the file of hashes is damaged.
     """
     _check(name, None)
     return _keep(path, name, scope, plain)
@@ -157,7 +157,7 @@ def _keep(path: Path, name: str, scope: Scope, plain: Path) -> str:
 
 
 def hash_token(text: str) -> bytes:
-    # Whatever a header may hold has a hash, also what is not a text.
+    # Every header value has a hash, even one that is not text.
     return hashlib.sha256(text.encode(errors="backslashreplace")).digest()
 
 
@@ -167,7 +167,9 @@ def _check(name: str, expires_at: datetime | None) -> None:
             f"token name {name!r} is invalid; use up to 64 letters, digits and ._-, first a letter or digit"
         )
     if name == LOCAL_NAME:
-        raise SettingsError(f"token name {LOCAL_NAME} is that of this machine, which `up` creates; choose another name")
+        raise SettingsError(
+            f"token name {LOCAL_NAME} is reserved for this machine's token, which `up` creates; choose another name"
+        )
     if expires_at is not None and (expires_at.tzinfo is None or expires_at <= datetime.now(UTC)):
         raise SettingsError(f"a token cannot expire at {expires_at}; give a future time with its time zone")
 

@@ -15,7 +15,7 @@ SERVER: Final = "athanor"
 PLATFORM: Final = "onnx"
 EXTENSIONS: Final = ("binary_tensor_data",)
 
-# Parameters that change what a client gets; to ignore one would answer another question than was asked.
+# Parameters that change the answer. Ignoring one would answer a different question.
 _UNSUPPORTED: Final = {
     "classification": "the model has one number for a row and no classes to list; leave class_count out",
     "shared_memory_region": "the service reads no shared memory; send the data",

@@ -21,7 +21,7 @@ from athanor.serving.formats.values import show
 
 JSON_LENGTH: Final = "inference-header-content-length"
 _LENGTH_PATTERN: Final = re.compile("[0-9]{1,12}")
-# Lists, objects and values that a body may have beside those of its tensors.
+# A body may have this many lists, objects and values outside its tensors.
 _SLACK: Final = 2_000
 _OUTPUT_MEMBERS: Final = (("name", str),)
 _INPUT_MEMBERS: Final = (*_OUTPUT_MEMBERS, ("datatype", str), ("shape", list))

@@ -18,7 +18,7 @@ from athanor.version import VERSION
 from inference import open_inference_pb2
 
 _Request: Final = open_inference_pb2.ModelInferRequest
-# Values that a request may have beside those of its tensors.
+# A request may have this many values outside its tensors.
 _SLACK: Final = 10_000
 
 # The field of `InferTensorContents` that holds the values of each datatype.

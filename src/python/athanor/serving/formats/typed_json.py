@@ -19,7 +19,7 @@ from athanor.serving.formats import json_body, values
 from athanor.serving.formats.json_body import Limits, Turns
 from athanor.serving.formats.values import UnreadableError, show
 
-# Lists, objects and values that a body may have beside those of its rows.
+# A body may have this many lists, objects and values outside its rows.
 _SLACK: Final = 1_000
 # Members of a row, of which each wrong one is named.
 _MOST_MEMBERS: Final = 1_000

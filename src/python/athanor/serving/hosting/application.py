@@ -121,7 +121,7 @@ def applications() -> dict[str, Any]:
 
 
 def explain(project: str) -> str:
-    """What Serve says of an application that does not start; "" if it says nothing."""
+    """Serve's reason why an application does not start; "" if it gives no reason."""
     application = applications().get(project)
     if application is None:
         return ""

@@ -88,7 +88,7 @@ def _hold(paths: ServicePaths) -> None:
 
 
 def _clear(paths: ServicePaths) -> None:
-    """Removes what an earlier service left, which may have been killed."""
+    """Removes the files of an earlier service, which may have been killed."""
     paths.state.unlink(missing_ok=True)
     for stale in (paths.replicas, paths.metrics):
         shutil.rmtree(stale, ignore_errors=True)
@@ -129,7 +129,7 @@ def _ending_with(node: RunningNode, paths: ServicePaths, scratch: Path) -> Itera
 
 
 def _end(node: RunningNode, paths: ServicePaths, scratch: Path, reason: str) -> None:
-    """Ends this process with status 1 and without Ray's own end, which waits for what is not there any more."""
+    """Ends this process with status 1 and without Ray's own shutdown, which waits for processes that are gone."""
     _logger.critical("the service ends: %s", reason)
     print(f"{ServiceError.code} {reason}", file=sys.stderr, flush=True)  # noqa: T201 - as the command's own errors
     paths.state.unlink(missing_ok=True)

@@ -124,7 +124,7 @@ class ServicePaths:
         """The process of the service that runs or is starting.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: no service runs.
             ServiceError: a process holds the lock without being named in it.
         """
         owner = self.find_owner()
@@ -141,7 +141,7 @@ class ServicePaths:
         """The service that answers.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: no service runs.
             ServiceError: it is starting or stopping.
         """
         state = self.read()

@@ -139,7 +139,7 @@ class LogFile(WatchedFileHandler):
             self.handleError(record)
 
     def _move(self, descriptor: int) -> None:
-        """Once, however many processes find it full: each locks the file that it has open, and looks what is there."""
+        """Moves the file once, even if several processes find it full: each locks its file, then checks the path."""
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         path = Path(self.baseFilename)
         if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):

@@ -17,14 +17,14 @@ from athanor.serving.telemetry.logs import LogFile
 _OUTPUT: Final = "output"
 _STANDARD: Final = (1, 2)
 _CHUNK_BYTES: Final = 65_536
-# No line of text: what the process writes last, so that all before it was read.
+# The process writes this last: once it is read, so is all the text before it. No line of text equals it.
 _END: Final = b"\0the end\0\n"
 _END_S: Final = 5.0
 
 
 class _OutputLog(LogFile):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
-        """Loses what a full disk does not take: to report it on standard error would begin from the start."""
+        """Drops lines that a full disk refuses. A report on standard error would come back here."""
 
 
 def capture_output(log: Path) -> None:

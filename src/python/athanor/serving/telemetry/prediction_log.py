@@ -31,7 +31,7 @@ _ROW_GROUP: Final = 50_000
 _MAX_SHARE: Final = 0.1
 # As arrays of single requests, rows take ten times the memory that they take in record batches.
 _GATHER_S: Final = 1.0
-# What a disk answers that could be written once. Anything else is a mistake in the settings.
+# Errors of a disk that accepted writes before. Any other error is a mistake in the settings.
 _FAILING_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 _logger = logging.getLogger(__name__)

@@ -30,7 +30,7 @@ _EMPTY_REMEDY: Final = "remove these features, use more rows, or impute them by 
 
 @contextmanager
 def naming(who: str, what: str, frame: Any, labels: NDArray[Any] | None = None, remedy: str = "") -> Iterator[None]:
-    """Turns whatever an estimator raises within the context into a ContractError that says who failed at what.
+    """Turns any error of an estimator within the context into a ContractError that names the estimator and the step.
 
     Args:
         who: "candidate 'forest' with {…}".

@@ -1,4 +1,4 @@
-"""Small fits before a search: what can never be fitted or compiled is refused in seconds, everything of it at once.
+"""Small fits before a search: they find in seconds, and report all at once, faults that no fit can survive.
 
 A few hundred rows cannot prove that a fit of all rows works. They find estimators without a converter, wrong
 parameters, features without a value and the like, which would otherwise end a search after hours.
@@ -84,7 +84,7 @@ def require_workable(recipe: Recipe, past: Rows, later: Rows, trials: int | None
     if problems := list(list_fold_problems(recipe, past.labels)):
         raise DataError(_join(problems))
     fitted, _ = next(make_folds(recipe).split(past.labels))
-    # What no row of the first fold has, some later fold predicts without having seen it.
+    # A later fold predicts from values that the first fold never saw.
     first = _Stage(past.take(fitted), past.take(np.arange(len(fitted), len(past))), is_compiled=False)
     last = _Stage(past, later, True, Calibration(slope=1.0, intercept=0.0) if recipe.calibrate else None)
     uncompiled = _Stage(past, later, is_compiled=False)
