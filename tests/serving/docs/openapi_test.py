@@ -173,7 +173,7 @@ def test_an_example_of_the_contract_is_shown() -> None:
     [
         ({"name": "distance", "datatype": "FP64", "shape": [2], "data": [1.0, 6000.0]}, True),
         ({"name": "distance", "datatype": "FP64", "shape": [2, 1]}, True),
-        ({"name": "distance", "datatype": "FP64", "shape": [2, 2]}, False),
+        ({"name": "distance", "datatype": "FP64", "shape": [2, 1, 1]}, False),
         ({"name": "distance", "datatype": "BYTES", "shape": [1], "data": ["1"]}, False),
         ({"name": "distance", "datatype": "FP64", "shape": [1], "data": [6000.5]}, False),
         ({"name": "distance", "datatype": "FP64", "shape": [1], "data": [None]}, False),

@@ -1,0 +1,89 @@
+"""Calls every operation of a service by a client that openapi-python-client makes from its OpenAPI document.
+
+Exit status 0 when each call is answered with 200 and as the document says, 1 when one is not: each difference is a line
+on standard output.
+
+The case is a JSON file: `token`, `parameters` (values of path parameters by name) and `bodies` (the body of each
+operation that takes one, by the name of its module).
+"""
+
+import argparse
+import importlib
+import inspect
+import json
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, get_args, get_type_hints
+
+from openapi_python_client.cli import app as generate
+
+_PACKAGE: Final = "generated_client"
+
+
+def generate_client(document: Path, folder: Path) -> ModuleType:
+    """Makes the package beside others in a folder, and imports it."""
+    config = folder / "config.json"
+    # Formatters, which need not be installed.
+    config.write_text(json.dumps({"post_hooks": []}))
+    arguments = ["--path", document, "--meta", "none", "--output-path", folder / _PACKAGE, "--config", config]
+    generate(["generate", "--fail-on-warning", *map(str, arguments)], standalone_mode=False)
+    sys.path.insert(0, str(folder))
+    return importlib.import_module(_PACKAGE)
+
+
+def find_operations(package: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The operations by the names of their modules."""
+    api = importlib.import_module(f"{package.__name__}.api")
+    for module in pkgutil.walk_packages(api.__path__, f"{api.__name__}."):
+        if not module.ispkg:
+            yield module.name.rpartition(".")[2], importlib.import_module(module.name).sync_detailed
+
+
+def make_arguments(name: str, operation: Callable[..., Any], case: dict[str, Any]) -> dict[str, Any]:
+    """What an operation must be called with; headers and the like are left out."""
+    types = get_type_hints(operation)
+    values = {parameter: case["parameters"].get(parameter) for parameter in inspect.signature(operation).parameters}
+    arguments = {parameter: types[parameter](value) for parameter, value in values.items() if value is not None}
+    if "body" in types:
+        (body,) = [kind for kind in get_args(types["body"]) or (types["body"],) if hasattr(kind, "from_dict")]
+        arguments["body"] = body.from_dict(case["bodies"][name])
+    return arguments
+
+
+def find_difference(response: Any) -> str | None:
+    """Whether the answer is not the one that the document describes."""
+    if response.status_code != 200:
+        return f"status {response.status_code.value}: {response.content[:500]!r}"
+    if not response.headers["content-type"].startswith("application/json"):
+        return None
+    answer = json.loads(response.content)
+    if not hasattr(response.parsed, "to_dict"):
+        return f"is not of a described type: {response.content[:500]!r}"
+    read = response.parsed.to_dict()
+    return None if read == answer else f"the client reads {read}, the service sent {answer}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("document", "case", "folder"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--url", required=True)
+    options = parser.parse_args()
+    case = json.loads(options.case.read_text())
+    package = generate_client(options.document, options.folder)
+    client = package.AuthenticatedClient(options.url, case["token"])
+    found = {
+        name: find_difference(operation(client=client, **make_arguments(name, operation, case)))
+        for name, operation in find_operations(package)
+    }
+    differences = [f"{name}: {difference}" for name, difference in found.items() if difference]
+    summary = f"{len(found) - len(differences)} of {len(found)} operations answer as the document says"
+    sys.stdout.write("\n".join([*differences, summary, ""]))
+    return 1 if differences or not found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
