@@ -27,6 +27,8 @@ _Message = TypeVar("_Message", bound=Message)
 _MIB: Final = 1024 * 1024
 # A message that follows its head this soon needs no share. Most do: to reserve one for each would take all of them.
 _PROMPT_S: Final = 0.1
+# Timers of uvloop, which Serve runs on, fire up to a millisecond before their time.
+_EARLY_S: Final = 0.002
 # What gRPC and Python hold for a call that is not over, beside its messages: measured 18 kB.
 _CALL_BYTES: Final = 18 * 1024
 # A question about health has the name of a service at most.
@@ -136,13 +138,14 @@ class Incoming:
         """Lets a slow message go on until its time is over, if there is room for all of it."""
         loop = asyncio.get_running_loop()
         try:
-            if loop.time() >= until:
+            if loop.time() + _EARLY_S >= until:
                 raise DeadlineExceededError("the message did not arrive before the deadline; retry with a longer one")
-            self._slow.reserve(self._who, self._most_bytes)
+            if not self._slow_bytes:
+                self._slow.reserve(self._who, self._most_bytes)
+                self._slow_bytes = self._most_bytes
         except AthanorError as error:
             self._end(error)
         else:
-            self._slow_bytes = self._most_bytes
             self._timer = loop.call_at(until, self._look, until)
 
     @property
