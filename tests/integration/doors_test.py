@@ -174,7 +174,7 @@ def test_far_too_many_bytes_are_refused_before_they_are_read(narrow_doors: Doors
 
 @pytest.mark.parametrize("name", ALL_DOORS)
 def test_a_deadline_that_has_passed_is_said(doors: Doors, flights: Flights, name: str) -> None:
-    # So many rows take longer, however fast the machine. Again and again: timers of Serve fire up to a millisecond early.
+    # So many rows take longer, however fast the machine. Repeated, since timers of Serve fire a moment early.
     for _ in range(5):
         assert _code(_refusal(doors, name, flights * 100, timeout_s=0.001)) == "DEADLINE_EXCEEDED"
     assert len(_answer(doors, name, flights[:1], timeout_s=60.0).probabilities) == 1

@@ -50,11 +50,11 @@ def home(tmp_path: Path) -> Home:
     return copy_prepared(tmp_path / "home")
 
 
-def _up(home: Home, *flags: object) -> tuple[int, str]:
-    """Exit status and standard error of an `up` on ports that are free, if nothing says otherwise."""
+def _up(home: Home, *flags: object, project: str = PROJECT) -> tuple[int, str]:
+    """Exit status and standard error of an `up` on ports that are free, unless the flags name some."""
     first = find_free_ports(2)
     ports = () if "--http-port" in flags else ("--http-port", first, "--grpc-port", first + 1)
-    done = run("serving", "up", PROJECT, "--home", home.path, *ports, *flags)
+    done = run("serving", "up", project, "--home", home.path, *ports, *flags)
     return done.returncode, done.stderr
 
 
@@ -295,9 +295,9 @@ def test_a_champion_that_the_store_lacks_is_refused(home: Home) -> None:
 
 
 def test_a_project_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    done = run("serving", "up", "no_such_project", "--home", tmp_path)
-    assert done.returncode == _REFUSED
-    assert "no project 'no_such_project'" in done.stderr
+    status, message = _up(Home(tmp_path), project="no_such_project")
+    assert status == _REFUSED
+    assert "no project 'no_such_project'" in message
 
 
 @pytest.mark.parametrize(
