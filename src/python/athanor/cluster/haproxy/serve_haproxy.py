@@ -67,7 +67,7 @@ class Rules(NamedTuple):
             ours; `http backend` and `grpc backend` stand for the backends with replicas. HAProxy obeys the first rule
             that answers.
         answers: the one rule of a section that answers everything.
-        lines: what replaces each line that begins with some words.
+        lines: replacements, by the words that a line begins with.
         server: what each server gets.
     """
 

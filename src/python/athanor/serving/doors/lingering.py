@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-# How long what a refused caller still sends is thrown away. After that it loses the refusal.
+# Discards what a refused caller still sends for so long. One that sends on after that may lose the refusal.
 _LINGER_S: Final = 2.0
 
 
