@@ -50,16 +50,16 @@ _REGIONS = ["north", "south", "west"]
     ],
 )
 def test_a_key_of_a_hundred_values_tells_callers_apart(make: Callable[[], Toy], expected: bool) -> None:
-    assert tells_callers_apart(make().read().promises) is expected
+    assert tells_callers_apart(make().read().wire) is expected
 
 
 def test_a_person_reads_how_requests_are_assigned() -> None:
-    said = describe_assignment(MODEL.contract.promises)
+    said = describe_assignment(MODEL.contract.wire)
     assert "by the header x-athanor-sticky-key, or else by scheduled_departure, carrier, flight_number of" in said
     assert "if callers send one constant key, all of them do" in said
 
 
 def test_a_person_reads_that_a_key_is_too_coarse() -> None:
-    said = describe_assignment(_with_key("string", categories=_REGIONS).read().promises)
+    said = describe_assignment(_with_key("string", categories=_REGIONS).read().wire)
     assert said.startswith("The key, key, has 3 possible values and cannot tell callers apart.")
     assert "or else by its id, x-request-id" in said

@@ -70,17 +70,17 @@ def _add_tag(toy: Toy) -> None:
     toy.request.field.append(make_field("tags", 9, "string"))
 
 
-def _promises(*edits: Edit) -> dict[str, Any]:
+def _wire(*edits: Edit) -> dict[str, Any]:
     """As a release records them."""
     toy = Toy()
     for edit in edits:
         edit(toy)
-    promises: dict[str, Any] = json.loads(json.dumps(toy.read().promises))
-    return promises
+    wire: dict[str, Any] = json.loads(json.dumps(toy.read().wire))
+    return wire
 
 
 def _compare(edit: Edit, before: Edit = _unchanged) -> tuple[Change, ...]:
-    return compare(_promises(before), _promises(edit))
+    return compare(_wire(before), _wire(edit))
 
 
 def _list(changes: Sequence[Change], level: Level) -> list[str]:
@@ -177,22 +177,7 @@ _COMPATIBLE: Final[list[tuple[Edit, Edit, str]]] = [
     ),
     (_unchanged, _set("color", categories=None), "column color changed its categories from green, red to none"),
     (_unchanged, _set("code", pattern=None), "column code changed its pattern from [A-Z]+ to none"),
-    # Options of datasets alone.
-    (_unchanged, _set("count", missing_budget=0.1), "column count changed its missing budget from 0.5 to 0.1"),
-    (_unchanged, _set("color", drift_budget=0.5), "column color changed its drift budget from 0.1 to 0.5"),
-    (_unchanged, _set("color", distance_budget=0.5), "column color changed its distance budget from none to 0.5"),
-    (
-        _unchanged,
-        _set("count", missing_drift_budget=0.5),
-        "column count changed its missing drift budget from none to 0.5",
-    ),
-    (_unchanged, _set("is_new", rate_drift_budget=0.5), "column is_new changed its rate drift budget from none to 0.5"),
     (_unchanged, _set("amount", roles=[]), "column amount changed its roles from FEATURE to none"),
-    (_unchanged, _set_rule(rejected_budget=1), "the dataset changed its rejected budget from 0.25 to 1"),
-    (_unchanged, _set_rule(largest_gap_s=60), "the dataset changed its largest gap s from none to 60"),
-    (_unchanged, _set_rule(disorder_budget=0.5), "the dataset changed its disorder budget from none to 0.5"),
-    (_unchanged, _set_rule(leakage_budget=0.75), "the dataset changed its leakage budget from none to 0.75"),
-    (_unchanged, _set_rule(drift_significance=0.5), "the dataset changed its drift significance from 0.05 to 0.5"),
     # The prediction narrows.
     (_unchanged, _set("probability", maximum=0.9), "column probability changed its maximum from none to 0.9"),
     (_set("probability", may_be_missing=True), _unchanged, "column probability was optional and became required"),
@@ -221,8 +206,20 @@ def test_a_change_that_only_allows_more_is_reported_as_compatible(before: Edit, 
     assert _list(changes, Level.BREAKING) == []
 
 
-@pytest.mark.parametrize("edit", [_unchanged, _set("amount", description="Other words")])
-def test_equal_promises_have_no_differences(edit: Edit) -> None:
+@pytest.mark.parametrize(
+    "edit",
+    [
+        _unchanged,
+        _set("amount", description="Other words"),
+        # Budgets.
+        _set("count", missing_budget=0.1, missing_drift_budget=0.5),
+        _set("color", drift_budget=0.5, distance_budget=0.5),
+        _set("is_new", rate_drift_budget=0.5),
+        _set_rule(rejected_budget=1, largest_gap_s=60, disorder_budget=0.5),
+        _set_rule(leakage_budget=0.75, drift_significance=0.5),
+    ],
+)
+def test_equal_wires_have_no_differences(edit: Edit) -> None:
     assert _compare(edit) == ()
 
 
@@ -238,7 +235,7 @@ def test_breaking_changes_are_reported_together_and_before_the_rest() -> None:
 
 
 def test_a_removed_message_is_reported_with_its_fields() -> None:
-    old, new = _promises(), _promises()
+    old, new = _wire(), _wire()
     new["messages"]["toy.v1.Line"] = new["messages"].pop("toy.v1.Row")
     changes = compare(old, new)
     assert "message toy.v1.Row was removed" in _list(changes, Level.BREAKING)
@@ -248,17 +245,17 @@ def test_a_removed_message_is_reported_with_its_fields() -> None:
 
 def test_each_option_of_a_column_has_a_rule() -> None:
     """An author who adds an option decides what a change of it means."""
-    promises = _promises()
-    for column in (*promises["row_columns"].values(), *promises["other_columns"].values()):
+    wire = _wire()
+    for column in (*wire["row_columns"].values(), *wire["other_columns"].values()):
         assert column.keys() == IS_COMPATIBLE.keys()
 
 
 def test_each_part_of_a_contract_is_compared() -> None:
-    assert _promises().keys() == {"method", "messages", "row_columns", "other_columns", "dataset"}
+    assert _wire().keys() == {"method", "outcome", "messages", "row_columns", "other_columns"}
 
 
 def test_a_change_of_an_unlisted_option_is_breaking() -> None:
-    old, new = _promises(), _promises()
+    old, new = _wire(), _wire()
     new["row_columns"]["amount"]["flavour"] = new["other_columns"]["won"]["flavour"] = "sweet"
     new["other_columns"]["probability"]["flavour"] = "sweet"
     assert _list(compare(old, new), Level.BREAKING) == [
@@ -268,7 +265,7 @@ def test_a_change_of_an_unlisted_option_is_breaking() -> None:
 
 
 def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Paths to every promised value."""
+    """Paths to every value."""
     if isinstance(value, dict):
         for name, held in value.items():
             yield from _leaves(held, (*path, name))
@@ -276,7 +273,7 @@ def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]
         yield path
 
 
-_LEAVES: Final = list(_leaves(_promises()))
+_LEAVES: Final = list(_leaves(_wire()))
 _WIRES: Final = st.builds(
     lambda number, kind, is_repeated, referred: [number, kind, is_repeated, referred],
     st.integers(1, 50),
@@ -299,28 +296,28 @@ _NUMBERS: Final = st.none() | st.floats(allow_nan=False, allow_infinity=False)
 
 @st.composite
 def _edited(draw: st.DrawFn) -> dict[str, Any]:
-    """Promises of which a few are changed or absent."""
-    promises = _promises()
+    """A wire of which a few values are changed or absent."""
+    wire = _wire()
     for *outer, last in draw(st.lists(st.sampled_from(_LEAVES), max_size=3)):
-        held = promises
+        held = wire
         for name in outer:
             held = held.get(name, {})
         held[last] = draw(_WIRES if outer[:1] == ["messages"] else _VALUES.get(last, _NUMBERS))
-    for part in draw(st.sets(st.sampled_from(["messages", "row_columns", "other_columns", "dataset"]), max_size=1)):
-        promises[part].pop(draw(st.sampled_from(sorted(promises[part]))))
-    return promises
+    for part in draw(st.sets(st.sampled_from(["messages", "row_columns", "other_columns"]), max_size=1)):
+        wire[part].pop(draw(st.sampled_from(sorted(wire[part]))))
+    return wire
 
 
 @PROPERTY
 @given(_edited(), _edited())
-def test_there_is_a_change_if_and_only_if_the_promises_differ(old: dict[str, Any], new: dict[str, Any]) -> None:
+def test_there_is_a_change_if_and_only_if_the_wires_differ(old: dict[str, Any], new: dict[str, Any]) -> None:
     assert bool(compare(old, new)) == bool(compare(new, old)) == (old != new)
     assert compare(old, old) == compare(new, new) == ()
 
 
 @pytest.mark.parametrize("path", _LEAVES, ids="/".join)
 def test_a_single_difference_is_reported_once_in_either_direction(path: tuple[str, ...]) -> None:
-    old, new = _promises(), _promises()
+    old, new = _wire(), _wire()
     *outer, last = path
     held = new
     for name in outer:

@@ -274,13 +274,9 @@ def _rename(toy: Toy, name: str) -> None:
         lambda t: _set(t, "amount", may_be_missing=True),
         lambda t: t.column("color").categories.append("blue"),
         lambda t: _set(t, "code", pattern="[A-Z]*"),
-        lambda t: _set(t, "count", missing_budget=0.4),
-        lambda t: _set(t, "color", drift_budget=0.2),
-        lambda t: t.column("color").ClearField("drift_budget"),
         lambda t: t.column("color").roles.append(options_pb2.ROLE_FEATURE),
         lambda t: _set(t, "probability", unit="%"),
         lambda t: _set(t, "probability", may_be_missing=True),
-        lambda t: _set_rejected_budget(t, 0.5),
     ],
 )
 def test_everything_else_is_in_the_fingerprint(change: Callable[[Toy], object]) -> None:
@@ -289,12 +285,31 @@ def test_everything_else_is_in_the_fingerprint(change: Callable[[Toy], object]) 
     assert toy.read().fingerprint != Toy().read().fingerprint
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: _set(t, "count", missing_budget=0.4),
+        lambda t: _set(t, "count", missing_drift_budget=0.4),
+        lambda t: _set(t, "color", drift_budget=0.2),
+        lambda t: t.column("color").ClearField("drift_budget"),
+        lambda t: _set(t, "color", distance_budget=0.2),
+        lambda t: _set(t, "is_new", rate_drift_budget=0.2),
+        lambda t: _set_rejected_budget(t, 0.5),
+    ],
+)
+def test_budgets_are_not_in_the_fingerprint_and_have_a_digest_of_their_own(change: Callable[[Toy], object]) -> None:
+    toy = Toy()
+    change(toy)
+    assert toy.read().fingerprint == Toy().read().fingerprint
+    assert toy.read().budgets_digest != Toy().read().budgets_digest
+
+
 def test_the_fingerprint_of_a_contract_stays_the_same() -> None:
     """A new option must not change the fingerprint of a contract that does not use it: releases record it."""
-    assert Toy().read().fingerprint == "faf2f9d27b82616af627e33da2ab7027b49130df9eaca2e95736ee5bc44546ae"
-    assert MODEL.contract.fingerprint == "58851385de9af46cf2d8ca7fa89f7d2a7001f39c41c44efe36096010f3bc4f0f"
+    assert Toy().read().fingerprint == "e5518f24ea9d131ce531eed003335d84c465a12686a7143e8d44b7f8851fe125"
+    assert MODEL.contract.fingerprint == "836b5306b6b6a6dac0dd691c43ae7637f4f897bbd07bc192794b8b269448a885"
 
 
-def test_the_fingerprint_depends_on_the_promises_alone() -> None:
+def test_the_fingerprint_depends_on_the_wire_alone() -> None:
     assert Toy().read().fingerprint == Toy().read().fingerprint
     assert len(Toy().read().fingerprint) == 64

@@ -79,9 +79,9 @@ def test_a_reader_that_does_not_round_may_give_the_bound() -> None:
 
 def test_bounds_that_are_the_same_in_32_bits_are_the_same_promise() -> None:
     old, new = (_toy(minimum=low, maximum=high) for low, high in ((0.1, 0.3), (0.10000000149011612, 0.3000000119)))
-    assert old.promises["row_columns"]["ratio"]["maximum"] == 0.3
+    assert old.wire["row_columns"]["ratio"]["maximum"] == 0.3
     assert old.fingerprint == new.fingerprint
-    assert compare(old.promises, new.promises) == ()
+    assert compare(old.wire, new.wire) == ()
 
 
 def test_bounds_may_meet_in_32_bits() -> None:

@@ -177,15 +177,15 @@ _COMPATIBLE: Final[list[tuple[Edit, Edit, str]]] = [
 ]
 
 
-def _promises(edit: Edit) -> dict[str, Any]:
+def _wire(edit: Edit) -> dict[str, Any]:
     toy = Toy()
     edit(toy)
-    promises: dict[str, Any] = json.loads(json.dumps(toy.read().promises))
-    return promises
+    wire: dict[str, Any] = json.loads(json.dumps(toy.read().wire))
+    return wire
 
 
 def _changes(before: Edit, after: Edit, level: Level) -> list[str]:
-    return [str(change) for change in compare(_promises(before), _promises(after)) if change.level is level]
+    return [str(change) for change in compare(_wire(before), _wire(after)) if change.level is level]
 
 
 @pytest.mark.parametrize(("before", "after", "expected"), _BREAKING, ids=[words for *_, words in _BREAKING])
@@ -201,13 +201,13 @@ def test_what_breaks_no_caller_is_reported_too(before: Edit, after: Edit, expect
 
 @pytest.mark.parametrize("edit", [_name("is_new", "isNew"), _unchanged])
 def test_what_is_usual_changes_no_fingerprint(edit: Edit) -> None:
-    assert _promises(edit) == _promises(_unchanged)
-    assert _promises(edit).keys() == {"method", "messages", "row_columns", "other_columns", "dataset"}
-    assert all(len(wire) == 4 for fields in _promises(edit)["messages"].values() for wire in fields.values())
+    assert _wire(edit) == _wire(_unchanged)
+    assert _wire(edit).keys() == {"method", "outcome", "messages", "row_columns", "other_columns"}
+    assert all(len(wire) == 4 for fields in _wire(edit)["messages"].values() for wire in fields.values())
 
 
 def test_the_order_of_reserved_numbers_does_not_matter() -> None:
-    assert _promises(_reserve((22, 22), (20, 21))) == _promises(_reserve((20, 22)))
+    assert _wire(_reserve((22, 22), (20, 21))) == _wire(_reserve((20, 22)))
 
 
 @pytest.mark.parametrize("name", ["a", "late_probability", "a_1_b", "a__b", "_a", "aB_c", "a_"])

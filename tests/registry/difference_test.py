@@ -61,7 +61,7 @@ def test_the_same_graph_gives_the_same_answers_if_the_features_are_the_same(
 
 def test_changes_of_the_contract_have_their_level(tmp_path: Path) -> None:
     def release(toy: Toy) -> bytes:
-        return json.dumps(toy.read().promises).encode()
+        return json.dumps(toy.read().wire).encode()
 
     before, after = Toy(), Toy()
     after.column("amount").maximum = 10

@@ -11,6 +11,7 @@ from support.releases import PROVENANCE, make_files, make_identity, make_release
 
 from athanor.errors import NotFoundError, ReleaseError
 from athanor.release.files import CONTRACT, GRAPH, MANIFEST, MODEL_CARD, Release, digests, read_release, write_release
+from athanor.release.manifest import FORMAT
 
 # Small, so that every byte can be tried.
 _FILES = {GRAPH: b"a graph", CONTRACT: b'{"a": 1}'}
@@ -156,6 +157,16 @@ def test_the_release_of_another_digest_is_refused(release: Release, folder: Path
     shutil.rmtree(folder)
     Path(other.location).rename(folder)
     with pytest.raises(ReleaseError, match=f"it says digest {other.digest}.*, expected is {release.digest}"):
+        read_release(folder)
+
+
+@pytest.mark.parametrize("found", [2, 4, "3", None])
+def test_another_format_is_refused_with_the_command_that_makes_the_release_anew(folder: Path, found: object) -> None:
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    manifest["identity"]["format"] = found
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    expected = f"has format {found!r}, this Athanor reads {FORMAT}: make it anew with `athanor train delays`"
+    with pytest.raises(ReleaseError, match=re.escape(expected)):
         read_release(folder)
 
 

@@ -14,11 +14,8 @@ from athanor.release.files import (
     GRAPH,
     MANIFEST,
     MODEL_CARD,
-    TRAINING,
     Release,
-    digests,
     read_release,
-    write_release,
 )
 from athanor.release.manifest import Manifest
 from athanor.release.storage.locations import open_storage
@@ -115,31 +112,12 @@ def test_a_store_at_a_url_refuses_the_same(tmp_path: Path, release: Release, hos
         store.read("delays", release.digest)
 
 
-def _write_without_sizes(folder: Path) -> Path:
-    """A release as it was written before manifests had sizes."""
-    files, documents = make_files(), {MODEL_CARD: b"card", TRAINING: b"{}"}
-    made = write_release(folder, make_identity(files), PROVENANCE, files, documents)
-    path = Path(made.location)
-    old = Manifest.seal(made.identity, PROVENANCE, digests(documents))
-    assert b"sizes" not in old.content
-    (path / MANIFEST).write_bytes(old.content)
-    return path
-
-
-def test_a_release_of_before_there_were_sizes_is_read_and_bounded(tmp_path: Path) -> None:
-    folder = _write_without_sizes(tmp_path)
-    read_release(folder)
-    _sparse(folder / GRAPH)
-    with pytest.raises(ReleaseError, match=f"{GRAPH} cannot be read: it has .* allowed are 536,870,912"):
-        read_release(folder)
-
-
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "", "a/b", ".hidden", "a\nb"])
 def test_a_manifest_that_names_a_file_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
     files = make_files()
     (tmp_path / "outside").write_bytes(b"secret")
     with pytest.raises(ValueError, match="is not the name of a file of a release"):
-        Manifest.seal(make_identity(files), PROVENANCE, {name: "0" * 64})
+        Manifest.seal(make_identity(files), PROVENANCE, {name: "0" * 64}, {})
 
 
 @pytest.mark.parametrize("sizes", [{}, {GRAPH: 1}, {"other": 1}, {GRAPH: -1}])

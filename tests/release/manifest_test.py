@@ -77,6 +77,9 @@ def test_unknown_fields_and_other_formats_are_refused() -> None:
 def test_provenance_is_not_part_of_the_digest() -> None:
     """The same release may be made again at another time, from another commit."""
     other = PROVENANCE.model_copy(update={"commit": "other", "created_at": "2014-01-01T00:00:00+00:00"})
-    manifests = [Manifest.seal(_IDENTITY, provenance, {}) for provenance in (PROVENANCE, other)]
+    manifests = [
+        Manifest.seal(_IDENTITY, provenance, {}, dict.fromkeys(_IDENTITY.files, 1))
+        for provenance in (PROVENANCE, other)
+    ]
     assert {manifest.digest for manifest in manifests} == {_IDENTITY.digest}
     assert len({manifest.provenance_digest for manifest in manifests}) == 2

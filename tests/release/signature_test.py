@@ -162,7 +162,8 @@ def _resealed(release: Release, what: str) -> Release:
     else:
         files[MODEL_CARD] = b"a better card"
         documents[MODEL_CARD] = digests(files)[MODEL_CARD]
-    return Release(release.location, Manifest.seal(manifest.identity, provenance, documents), files)
+    sizes = {name: len(content) for name, content in files.items()}
+    return Release(release.location, Manifest.seal(manifest.identity, provenance, documents, sizes), files)
 
 
 @pytest.mark.parametrize("what", ["provenance", "model card"])

@@ -10,11 +10,13 @@ from google.protobuf import json_format
 from onnx import TensorProto, helper
 from support.flights import make_columns
 
+from athanor.contract.descriptors import to_descriptors
 from athanor.contract.messages import to_messages
 from athanor.data.profiles.profile import profile
 from athanor.release.files import (
     ANSWERS,
     CONTRACT,
+    DESCRIPTORS,
     GRAPH,
     MODEL_CARD,
     REFERENCE_PROFILE,
@@ -99,7 +101,7 @@ def make_files(middle: float = MIDDLE, **replaced: bytes | Any) -> dict[str, byt
         "predictions": [expected_probability(distance, middle) for distance in columns["distance"].tolist()],
     }
     files = {
-        CONTRACT: json.dumps(MODEL.contract.promises, sort_keys=True).encode(),
+        CONTRACT: json.dumps(MODEL.contract.wire, sort_keys=True).encode(),
         GRAPH: make_graph(middle),
         REFERENCE_PROFILE: profile(MODEL.contract.dataset_columns, columns).to_json().encode(),
         REFERENCE_ROWS: json.dumps(reference).encode(),
@@ -128,7 +130,7 @@ def make_release(folder: Path, files: Mapping[str, bytes] | None = None, **chang
     """A release of the project below a folder, with some parts of its identity changed.
 
     Args:
-        changed: `provenance`, `record` and `answers`, those it gave when it was evaluated, as well.
+        changed: `provenance`, `record`, `descriptors` and `answers`, those it gave when it was evaluated, as well.
     """
     files = files if files is not None else make_files()
     provenance = PROVENANCE.model_copy(update=changed.pop("provenance", {}))
@@ -137,6 +139,7 @@ def make_release(folder: Path, files: Mapping[str, bytes] | None = None, **chang
     )
     documents = {
         ANSWERS: json.dumps(answers).encode(),
+        DESCRIPTORS: changed.pop("descriptors", to_descriptors(MODEL.contract)),
         MODEL_CARD: b"<!doctype html><title>delays</title>\n",
         TRAINING: make_record(**changed.pop("record", {})).model_dump_json().encode(),
     }

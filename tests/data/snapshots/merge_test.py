@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from support.datasets import OPTIONS, make_dataset, make_frame, make_incremental
 from support.properties import SLOW_PROPERTY
 
+from athanor.contract.contract import Contract
 from athanor.data.building.snapshot_build import BuildResult, build_snapshot
 from athanor.data.dataset import Tables, Transformed
 from athanor.data.snapshots.digest import content_digest
@@ -122,12 +123,24 @@ def test_all_rows_are_read_again_after_a_change_in_a_joined_table(home: Home) ->
         assert len(rows["distance"]) == 600
 
 
-def test_all_is_read_again_under_another_contract(home: Home) -> None:
-    """The earlier rows may break the new contract."""
+_WIDER: Final = tuple(
+    replace(column, maximum=7_000) if column.name == "distance" else column for column in _CONTRACT.columns
+)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(_CONTRACT, columns=_WIDER),
+        replace(_CONTRACT, rules=replace(_CONTRACT.rules, leakage_budget=0.99)),
+    ],
+    ids=["wire", "budgets"],
+)
+def test_all_is_read_again_under_another_contract(home: Home, changed: Contract) -> None:
+    """The earlier rows may break the new contract, or exceed its budgets."""
     database = Database(make_frame(600))
     database.build(home)
-    stricter = replace(_CONTRACT, rules=replace(_CONTRACT.rules, leakage_budget=0.99))
-    build_snapshot(stricter, make_incremental(database.read), home, options=OPTIONS)
+    build_snapshot(changed, make_incremental(database.read), home, options=OPTIONS)
     assert database.asked == [None, None]
 
 

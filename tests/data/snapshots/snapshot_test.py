@@ -69,6 +69,7 @@ def test_a_snapshot_records_its_origin(tmp_path: Path) -> None:
         last_event="2013-01-01T22:53:00.000000Z",
         by=user_name(),
         why="the first",
+        budgets=_CONTRACT.budgets_digest,
     )
     assert snapshot.created_at.endswith("+00:00")
     assert list_snapshots(_NAME, tmp_path) == [snapshot]
@@ -111,8 +112,8 @@ def test_another_contract_makes_a_new_version_of_the_same_rows(tmp_path: Path) -
 
 
 def _stricter() -> Contract:
-    rules = dataclasses.replace(_CONTRACT.rules, rejected_budget=0.0)
-    stricter = dataclasses.replace(_CONTRACT, rules=rules)
+    columns = [dataclasses.replace(column, may_be_missing=False) for column in _CONTRACT.columns]
+    stricter = dataclasses.replace(_CONTRACT, columns=tuple(columns))
     assert stricter.fingerprint != _CONTRACT.fingerprint
     return stricter
 

@@ -195,7 +195,10 @@ def test_a_changed_provenance_is_refused_only_where_signatures_are_required(
     _sign(store, release, key)
     manifest = release.manifest
     changed = Manifest.seal(
-        manifest.identity, manifest.provenance.model_copy(update={"commit": "other"}), manifest.documents
+        manifest.identity,
+        manifest.provenance.model_copy(update={"commit": "other"}),
+        manifest.documents,
+        manifest.sizes,
     )
     Path(store.location, "releases", MODEL.name, release.digest, MANIFEST).write_bytes(changed.content)
     Core(MODEL, store, max_rows=1)

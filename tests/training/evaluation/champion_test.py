@@ -81,15 +81,15 @@ def test_a_champion_whose_callers_would_stumble_is_of_another_major_version(
     store: ReleaseStore, tmp_path: Path
 ) -> None:
     """The old contract had a column that the new one lacks."""
-    promises = dict(MODEL.contract.promises)
-    messages = {name: dict(fields) for name, fields in promises["messages"].items()}
+    wire = dict(MODEL.contract.wire)
+    messages = {name: dict(fields) for name, fields in wire["messages"].items()}
     messages[MODEL.contract.row.full_name]["gate"] = [99, 9, False, ""]
-    files = make_files(contract=_to_json({**promises, "messages": messages}))
+    files = make_files(contract=_to_json({**wire, "messages": messages}))
     _promote(store, make_release(tmp_path / "candidates", files))
     champion = predict_with_champion(store, MODEL, _ROWS, _SNAPSHOT, _FROM)
     assert champion is not None
     assert champion.is_of_another_major
 
 
-def _to_json(promises: Mapping[str, Any]) -> bytes:
-    return json.dumps(promises).encode()
+def _to_json(wire: Mapping[str, Any]) -> bytes:
+    return json.dumps(wire).encode()

@@ -26,6 +26,7 @@ from athanor.home import Home
 from athanor.release.files import (
     ANSWERS,
     CONTRACT,
+    DESCRIPTORS,
     MODEL_CARD,
     REFERENCE_PROFILE,
     REFERENCE_ROWS,
@@ -74,7 +75,7 @@ def test_a_release_tells_what_it_was_made_of(make_recipe: MakeRecipe, snapshot: 
     assert identity.metrics == {name: of.value for name, of in training.record.metrics.items()}
     assert identity.baseline == {name: of.value for name, of in training.record.baseline.items()}
     assert training.release.manifest.provenance.snapshot_version == snapshot.version
-    assert training.release.json(CONTRACT) == MODEL.contract.promises
+    assert training.release.json(CONTRACT) == MODEL.contract.wire
 
 
 def test_a_release_is_written_below_the_home_and_can_be_served(
@@ -144,7 +145,7 @@ def test_documents_are_verified_and_no_part_of_the_digest(
     make_recipe: MakeRecipe, snapshot: Snapshot, home: Home
 ) -> None:
     release = train(make_recipe(), snapshot, home).release
-    assert release.manifest.documents.keys() == {ANSWERS, MODEL_CARD, TRAINING}
+    assert release.manifest.documents.keys() == {ANSWERS, DESCRIPTORS, MODEL_CARD, TRAINING}
     assert not release.manifest.documents.keys() & release.identity.files.keys()
 
 

@@ -42,6 +42,7 @@ def _with_manifest(release: Release, identity: Any = None, provenance: Any = Non
         manifest.identity.model_copy(update=identity or {}),
         manifest.provenance.model_copy(update=provenance or {}),
         manifest.documents,
+        manifest.sizes,
     )
     return replace(release, manifest=sealed)
 

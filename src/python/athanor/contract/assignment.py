@@ -5,44 +5,44 @@ import re
 from typing import Any, Final
 
 from athanor.contract.columns import Kind
-from athanor.contract.compatibility import Promises
+from athanor.contract.compatibility import Wire
 
 # A share of fewer keys comes in lumps of more than a percent: all requests of a region, or all of them.
 _FEWEST_KEYS: Final = 100
 
 
-def tells_callers_apart(promises: Promises) -> bool:
+def tells_callers_apart(wire: Wire) -> bool:
     """Whether a contract's key has enough values to share requests by it. Otherwise their ids share them."""
-    return _count_keys(promises) >= _FEWEST_KEYS
+    return _count_keys(wire) >= _FEWEST_KEYS
 
 
-def describe_assignment(promises: Promises) -> str:
+def describe_assignment(wire: Wire) -> str:
     """How a request finds its side, for the person who begins an experiment."""
-    names = ", ".join(_key(promises))
-    if tells_callers_apart(promises):
+    names = ", ".join(_key(wire))
+    if tells_callers_apart(wire):
         return (
             f"A request goes to one side by the header x-athanor-sticky-key, or else by {names} of its first row. "
             "Requests with the same key always go to the same side: if callers send one constant key, all of them do"
         )
     return (
-        f"The key, {names}, has {_count_keys(promises):.0f} possible values and cannot tell callers apart. A request "
+        f"The key, {names}, has {_count_keys(wire):.0f} possible values and cannot tell callers apart. A request "
         "goes to one side by the header x-athanor-sticky-key, or else by its id, x-request-id; send the header to keep "
         "a caller on one side"
     )
 
 
-def _key(promises: Promises) -> dict[str, Any]:
-    """The promises of the key's columns, by name, in the order of their numbers."""
-    found = {name: column for name, column in promises["row_columns"].items() if "KEY" in column["roles"]}
+def _key(wire: Wire) -> dict[str, Any]:
+    """The key's columns, by name, in the order of their numbers."""
+    found = {name: column for name, column in wire["row_columns"].items() if "KEY" in column["roles"]}
     return dict(sorted(found.items(), key=lambda item: item[1]["number"]))
 
 
-def _count_keys(promises: Promises) -> float:
+def _count_keys(wire: Wire) -> float:
     """The number of keys that the contract allows; infinite unless every column is bounded."""
-    return math.prod(map(_count_values, _key(promises).values()))
+    return math.prod(map(_count_values, _key(wire).values()))
 
 
-def _count_values(column: Promises) -> float:
+def _count_values(column: Wire) -> float:
     lowest, highest = column["minimum"], column["maximum"]
     match Kind(column["kind"]):
         case Kind.BOOLEAN:

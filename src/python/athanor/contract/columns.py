@@ -67,6 +67,8 @@ _TYPE_LIMITS: Final = {FieldDescriptor.TYPE_INT32: (-(2**31), 2**31 - 1), FieldD
 
 _NO_DESCRIPTION: Final = "description is empty, describe the column in one sentence"
 _SHARES: Final = ("missing_budget", "distance_budget", "missing_drift_budget", "rate_drift_budget")
+BUDGETS: Final = (*_SHARES, "drift_budget")
+"""The options that say when to worry; all others are part of the wire."""
 
 
 @dataclass(frozen=True)

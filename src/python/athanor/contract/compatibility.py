@@ -9,8 +9,8 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
 from athanor.contract.wire import default_json_name
 
-Promises: TypeAlias = Mapping[str, Any]
-"""`Contract.promises`, or a part of it."""
+Wire: TypeAlias = Mapping[str, Any]
+"""`Contract.wire`, or a part of it."""
 
 
 class Level(enum.Enum):
@@ -37,21 +37,23 @@ class Change:
         return f"{self.subject} {self.what}"
 
 
-def compare(old: Promises, new: Promises) -> tuple[Change, ...]:
-    """Every difference between two contracts, breaking ones first; empty if and only if they promise the same.
+def compare(old: Wire, new: Wire) -> tuple[Change, ...]:
+    """Every difference between two contracts, breaking ones first; empty if and only if their wires are the same.
 
     Everything that callers send must stay allowed and keep its meaning; more may become allowed. Everything that they
-    read must stay within what they expect; it may become less. Callers never see what only datasets have.
+    read must stay within what they expect; it may become less.
 
     Args:
-        old, new: `Contract.promises`.
+        old, new: `Contract.wire`.
     """
     return tuple(sorted(_compare(old, new), key=lambda change: change.level is Level.COMPATIBLE))
 
 
-def _compare(old: Promises, new: Promises) -> Iterator[Change]:
+def _compare(old: Wire, new: Wire) -> Iterator[Change]:
     if old["method"] != new["method"]:
         yield Change("the method", _changed("name", old["method"], new["method"]), Level.BREAKING)
+    if old["outcome"] != new["outcome"]:
+        yield Change("the outcome", _changed("message", old["outcome"], new["outcome"]), Level.COMPATIBLE)
     unsent = _only_known_afterwards(old) | _only_known_afterwards(new)
     yield from _compare_messages(old["messages"], new["messages"], unsent)
     yield from _compare_enums(old.get("enums", {}), new.get("enums", {}))
@@ -62,11 +64,9 @@ def _compare(old: Promises, new: Promises) -> Iterator[Change]:
         yield Change(f"file {file}", _changed(option, before, after), Level.COMPATIBLE)
     yield from _compare_columns(old["row_columns"], new["row_columns"], _is_compatible_sent)
     yield from _compare_columns(old["other_columns"], new["other_columns"], _is_compatible_unsent)
-    for name, before, after in _differences(old["dataset"], new["dataset"]):
-        yield Change("the dataset", _changed(name, before, after), Level.COMPATIBLE)
 
 
-def _differences(old: Promises, new: Promises) -> Iterator[tuple[str, Any, Any]]:
+def _differences(old: Wire, new: Wire) -> Iterator[tuple[str, Any, Any]]:
     """Name, old value and new value of each difference; None for an absent value."""
     for name in sorted(old.keys() | new.keys()):
         before, after = old.get(name), new.get(name)
@@ -74,7 +74,7 @@ def _differences(old: Promises, new: Promises) -> Iterator[tuple[str, Any, Any]]
             yield name, before, after
 
 
-def _compare_messages(old: Promises, new: Promises, unsent: set[str]) -> Iterator[Change]:
+def _compare_messages(old: Wire, new: Wire, unsent: set[str]) -> Iterator[Change]:
     """Compares the wire format. A change to a message that is never sent breaks no caller."""
     for message, before, after in _differences(old, new):
         broken = Level.COMPATIBLE if message in unsent else Level.BREAKING
@@ -107,7 +107,7 @@ _UNUSUAL: Final = 4
 _WORDS: Final = {"json_name": "JSON name"}
 
 
-def _compare_enums(old: Promises, new: Promises) -> Iterator[Change]:
+def _compare_enums(old: Wire, new: Wire) -> Iterator[Change]:
     for name, before, after in _differences(old, new):
         if before is None or after is None:
             continue  # The field that refers to it changed, or is new.
@@ -122,7 +122,7 @@ def _compare_enums(old: Promises, new: Promises) -> Iterator[Change]:
                 yield Change(subject, _changed("number", number, new_number), Level.BREAKING)
 
 
-def _compare_reserved(old: Promises, new: Promises, unsent: set[str]) -> Iterator[Change]:
+def _compare_reserved(old: Wire, new: Wire, unsent: set[str]) -> Iterator[Change]:
     """A number that is no longer reserved may come back with another meaning."""
     for message, before, after in _differences(old, new):
         lost = [_format_reserved(one) for one in before or () if not _is_reserved(one, after or ())]
@@ -147,10 +147,10 @@ def _format_reserved(one: Any) -> str:
     return f"{one[0]}" if one[0] == one[1] else f"{one[0]} to {one[1]}"
 
 
-def _only_known_afterwards(promises: Promises) -> set[str]:
+def _only_known_afterwards(wire: Wire) -> set[str]:
     """Messages whose fields are all columns of the outcome."""
-    names = {name for name, column in promises["other_columns"].items() if not _is_prediction(column)}
-    return {message for message, fields in promises["messages"].items() if fields and fields.keys() <= names}
+    names = {name for name, column in wire["other_columns"].items() if not _is_prediction(column)}
+    return {message for message, fields in wire["messages"].items() if fields and fields.keys() <= names}
 
 
 def _format_wire(wire: Sequence[Any]) -> str:
@@ -160,14 +160,14 @@ def _format_wire(wire: Sequence[Any]) -> str:
     return f"{'repeated ' if is_repeated else ''}{type_name} = {number}"
 
 
-Compatibility: TypeAlias = Callable[[str, Promises, Promises], bool]
+Compatibility: TypeAlias = Callable[[str, Wire, Wire], bool]
 """Whether a changed option of a column is compatible, given option, old column and new column.
 
 Option "" stands for the whole column, {} for a column that is absent.
 """
 
 
-def _compare_columns(old: Promises, new: Promises, is_compatible: Compatibility) -> Iterator[Change]:
+def _compare_columns(old: Wire, new: Wire, is_compatible: Compatibility) -> Iterator[Change]:
     for name, before, after in _differences(old, new):
         changes = [("", before, after)] if before is None or after is None else list(_differences(before, after))
         for option, value, new_value in changes:
@@ -184,13 +184,13 @@ def _format_column(option: str, old: Any, new: Any) -> str:
 _BECAME: Final = {True: "was required and became optional", False: "was optional and became required"}
 
 
-def _is_compatible_sent(option: str, old: Promises, new: Promises) -> bool:
+def _is_compatible_sent(option: str, old: Wire, new: Wire) -> bool:
     if not option:
         return bool(new) and bool(new["may_be_missing"])
     return IS_COMPATIBLE.get(option, _never)(old.get(option), new.get(option))
 
 
-def _is_compatible_unsent(option: str, old: Promises, new: Promises) -> bool:
+def _is_compatible_unsent(option: str, old: Wire, new: Wire) -> bool:
     """For the prediction, which callers read, and the outcome, which they never see."""
     if not (_is_prediction(old) or _is_prediction(new)):
         return True
@@ -198,7 +198,7 @@ def _is_compatible_unsent(option: str, old: Promises, new: Promises) -> bool:
     return not old if not option else IS_COMPATIBLE.get(option, _never)(new.get(option), old.get(option))
 
 
-def _is_prediction(column: Promises) -> bool:
+def _is_prediction(column: Wire) -> bool:
     return "PREDICTION" in column.get("roles", ())
 
 
@@ -219,12 +219,6 @@ IS_COMPATIBLE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "maximum": lambda old, new: new is None or (old is not None and new > old),
     "categories": lambda old, new: not new or (bool(old) and set(old) <= set(new)),
     "pattern": lambda old, new: not new,
-    # Options of datasets alone.
-    "missing_budget": _always,
-    "drift_budget": _always,
-    "distance_budget": _always,
-    "missing_drift_budget": _always,
-    "rate_drift_budget": _always,
     "roles": _always,
 }
 """Whether a column still allows every value that it did, by option. For a prediction, old and new change places.

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import inf, isfinite
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
-from athanor.contract.columns import Column, Kind, Problems, Role, is_column, read_column
+from athanor.contract.columns import BUDGETS, Column, Kind, Problems, Role, is_column, read_column
 from athanor.contract.examples import read_example
 from athanor.contract.v1 import options_pb2
 from athanor.contract.wire import describe_wire
@@ -99,24 +99,32 @@ class Contract:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of `promises`, in hexadecimal."""
-        return hashlib.sha256(json.dumps(self.promises, sort_keys=True).encode()).hexdigest()
+        """SHA-256 of `wire`, in hexadecimal. Changing budgets makes no other contract."""
+        return _digest(self.wire)
 
     @cached_property
-    def promises(self) -> dict[str, Any]:
-        """Everything that the contract promises, as JSON values: method, wire format, columns by name, rules.
+    def wire(self) -> dict[str, Any]:
+        """What callers and stored rows rely on, as JSON values: method, messages, columns by name.
 
-        Descriptions, examples and comments are left out: better words make no other contract.
+        Budgets, descriptions, examples and comments are left out: an alarm or better words make no other contract.
         """
         response = self.predict.output_type
         messages = (self.predict.input_type, self.row, response, message_of(self.predictions_field), self.outcome)
         return {
             "method": f"{self.service.full_name}/{self.predict.name}",
+            "outcome": self.outcome.full_name,
             **describe_wire(messages),
-            "row_columns": {column.name: _promise(column) for column in self.columns},
-            "other_columns": {column.name: _promise(column) for column in (*self.outcome_columns, self.prediction)},
-            "dataset": asdict(self.rules),
+            "row_columns": {column.name: _describe_values(column) for column in self.columns},
+            "other_columns": {
+                column.name: _describe_values(column) for column in (*self.outcome_columns, self.prediction)
+            },
         }
+
+    @cached_property
+    def budgets_digest(self) -> str:
+        """SHA-256, in hexadecimal, of what says when to worry: budgets of all columns, and rules for a dataset."""
+        columns = {column.name: [getattr(column, name) for name in BUDGETS] for column in self.dataset_columns}
+        return _digest({"columns": columns, "dataset": asdict(self.rules)})
 
 
 def message_of(field: FieldDescriptor) -> Descriptor:
@@ -126,10 +134,14 @@ def message_of(field: FieldDescriptor) -> Descriptor:
     return field.message_type
 
 
-def _promise(column: Column) -> dict[str, Any]:
-    promise = asdict(column)
-    del promise["description"], promise["example"], promise["name"], promise["is_32_bit"]
-    return promise | {
+def _digest(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _describe_values(column: Column) -> dict[str, Any]:
+    """Which values a column may have, and what for."""
+    left_out = {"description", "example", "name", "is_32_bit", *BUDGETS}
+    return {name: value for name, value in asdict(column).items() if name not in left_out} | {
         "kind": column.kind.value,
         "roles": sorted(role.name for role in column.roles),
         "categories": sorted(column.categories),

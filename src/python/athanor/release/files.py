@@ -4,17 +4,21 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from athanor.errors import NotFoundError, ReleaseError
-from athanor.release.manifest import Identity, Manifest, Provenance
+from athanor.contract.contract import Contract
+from athanor.contract.descriptors import from_descriptors
+from athanor.errors import ContractError, NotFoundError, ReleaseError
+from athanor.release.manifest import FORMAT, Identity, Manifest, Provenance
 from athanor.release.storage.local import LocalStorage
-from athanor.release.storage.storage import MAX_FILE_BYTES, Storage
+from athanor.release.storage.storage import Storage
 
 CONTRACT: Final = "contract.json"
+DESCRIPTORS: Final = "contract.binpb"
 GRAPH: Final = "model.onnx"
 MANIFEST: Final = "manifest.json"
 REFERENCE_PROFILE: Final = "reference_profile.json"
@@ -51,6 +55,26 @@ class Release:
     def json(self, name: str) -> Any:
         return json.loads(self.files[name])
 
+    @cached_property
+    def contract(self) -> Contract:
+        """Its own contract, read without generated code.
+
+        Raises:
+            ReleaseError: its protobuf files cannot be read, or declare another contract than its identity names.
+        """
+        wire = self.json(CONTRACT)
+        try:
+            contract = from_descriptors(self.files[DESCRIPTORS], wire["method"].split("/")[0], wire["outcome"])
+        except (ContractError, KeyError) as error:
+            raise ReleaseError(f"{self.location}/{DESCRIPTORS}: {error}") from None
+        if contract.fingerprint != self.identity.contract:
+            _refuse(
+                self.location,
+                DESCRIPTORS,
+                f"it declares the contract {contract.fingerprint}, the manifest says {self.identity.contract}",
+            )
+        return contract
+
     def check_files(self) -> None:
         """Raises ReleaseError unless the files match the manifest."""
         expected, found = self.manifest.digests, digests(self.files)
@@ -58,7 +82,7 @@ class Release:
             if expected.get(name) != found.get(name):
                 was, is_now = expected.get(name, "not part of the release"), found.get(name, "absent")
                 _refuse(self.location, name, f"its sha256 is {is_now}, the manifest says {was}")
-        for name, size in (self.manifest.sizes or {}).items():
+        for name, size in self.manifest.sizes.items():
             if len(self.files[name]) != size:
                 _refuse(self.location, name, f"it has {len(self.files[name]):,} bytes, the manifest says {size:,}")
 
@@ -110,8 +134,7 @@ def verify_release(storage: Storage, folder: str, digest: str) -> Release:
     for name in names:
         if name not in manifest.digests:
             _refuse(storage.name(folder), name, "the manifest names no such file")
-    sizes = manifest.sizes or {}
-    files = {name: _read(storage, f"{folder}/{name}", sizes.get(name, MAX_FILE_BYTES)) for name in names}
+    files = {name: _read(storage, f"{folder}/{name}", manifest.sizes[name]) for name in names}
     release = Release(storage.name(folder), manifest, files)
     release.check_files()
     return release
@@ -124,7 +147,7 @@ def read_manifest(storage: Storage, folder: str, digest: str) -> Manifest:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
         path = storage.name(f"{folder}/{MANIFEST}")
-        raise ReleaseError(f"{path}, of release {digest}, cannot be read: {error}") from None
+        raise ReleaseError(f"{path}, of release {digest}, {_explain(content) or f'cannot be read: {error}'}") from None
     actual = manifest.identity.digest
     if not digest == manifest.digest == actual:
         reason = f"it says digest {manifest.digest}, its content has {actual}, expected is {digest}"
@@ -134,6 +157,18 @@ def read_manifest(storage: Storage, folder: str, digest: str) -> Manifest:
         found, expected = (hashlib.sha256(written).hexdigest() for written in (content, as_written))
         _refuse(storage.name(folder), MANIFEST, f"its sha256 is {found}, its values written anew have {expected}")
     return manifest
+
+
+def _explain(manifest: bytes) -> str:
+    """Why the manifest of another format is refused; "" if that is not its fault."""
+    try:
+        identity = json.loads(manifest)["identity"]
+        model, found = identity["model"], identity["format"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    if found == FORMAT:
+        return ""
+    return f"has format {found!r}, this Athanor reads {FORMAT}: make it anew with `athanor train {model}`"
 
 
 def _read(storage: Storage, path: str, max_bytes: int) -> bytes:

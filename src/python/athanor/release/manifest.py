@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, model_validator
 
 Scalar: TypeAlias = bool | int | float | str | None
 
+FORMAT: Final = 3
+"""Of releases. Others are refused."""
+
 _NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 
 
@@ -36,7 +39,7 @@ class Identity(_Frozen):
     """Everything that determines the model. Trainings with equal identities make the same release.
 
     Attributes:
-        contract: fingerprint of the contract.
+        contract: fingerprint of the contract's wire.
         snapshot: content digest of the training data.
         features: digest of the feature code.
         recipe: digest of the recipe.
@@ -48,7 +51,7 @@ class Identity(_Frozen):
         files: sha256 by name of each file that makes or tests the model: all but the manifest's `documents`.
     """
 
-    format: Literal[2] = 2
+    format: Literal[3] = FORMAT
     model: str
     contract: str
     snapshot: str
@@ -110,7 +113,7 @@ class Manifest(_Frozen):
         documents: sha256 by name of files that describe the release and do not determine it, such as the model card and
             the record of its training. `digest` does not cover them.
         provenance_digest: sha256 of the provenance, which `digest` does not cover. Detects damage; proves no origin.
-        sizes: bytes of each file by name, so that a reader knows how much to read; None in releases of before 2026-12.
+        sizes: bytes of each file by name, so that a reader knows how much to read.
     """
 
     digest: str
@@ -118,14 +121,14 @@ class Manifest(_Frozen):
     documents: Mapping[str, str]
     provenance: Provenance
     provenance_digest: str
-    sizes: Mapping[str, NonNegativeInt] | None = None
+    sizes: Mapping[str, NonNegativeInt]
 
     @model_validator(mode="after")
     def _check_names(self) -> "Manifest":
         names = self.digests.keys()
         if strange := [name for name in names if re.fullmatch(_NAME, name) is None]:
             raise ValueError(f"{strange[0]!r} is not the name of a file of a release")
-        if self.sizes is not None and self.sizes.keys() != names:
+        if self.sizes.keys() != names:
             raise ValueError("it names other files than it has sizes for")
         return self
 
@@ -140,7 +143,7 @@ class Manifest(_Frozen):
         identity: Identity,
         provenance: Provenance,
         documents: Mapping[str, str],
-        sizes: Mapping[str, int] | None = None,
+        sizes: Mapping[str, int],
     ) -> "Manifest":
         return cls(
             digest=identity.digest,
@@ -154,5 +157,4 @@ class Manifest(_Frozen):
     @property
     def content(self) -> bytes:
         """Bytes of the file: equal manifests have equal bytes."""
-        absent = {"sizes"} if self.sizes is None else None
-        return (self.model_dump_json(indent=2, exclude=absent) + "\n").encode()
+        return (self.model_dump_json(indent=2) + "\n").encode()

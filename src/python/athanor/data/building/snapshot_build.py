@@ -183,12 +183,13 @@ def _take_batches(
 def _find_parent(contract: Contract, dataset: Dataset, home: Home, options: BuildOptions) -> Snapshot | None:
     """The snapshot that an incremental ingest updates; None to read all rows.
 
-    Rows that were checked against a different contract are read again.
+    Rows that were checked against a different contract, or by other budgets, are read again.
     """
     if not dataset.is_incremental or options.is_full:
         return None
     latest = latest_snapshot(contract.name, home.datasets)
-    return latest if latest and latest.contract == contract.fingerprint else None
+    checked_by = (contract.fingerprint, contract.budgets_digest)
+    return latest if latest and (latest.contract, latest.budgets) == checked_by else None
 
 
 def _joins_the_same(dataset: Dataset, raw: Raw, folder: Path, parent: Snapshot) -> bool:

@@ -63,6 +63,7 @@ class Snapshot:
         first_event, last_event: event times of the first and the last row, ISO 8601, UTC.
         by: user who made it.
         why: the user's reason.
+        budgets: digest of the budgets by which it was checked last; "" in snapshots of before 2026-12.
     """
 
     dataset: str
@@ -81,6 +82,7 @@ class Snapshot:
     last_event: str = ""
     by: str = ""
     why: str = ""
+    budgets: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ def _describe(staged: Staged, origin: Origin, table: DeltaTable | None, latest: 
         digest=staged.digest,
         rows_out=staged.rows,
         contract=staged.contract.fingerprint,
+        budgets=staged.contract.budgets_digest,
         created_at=_now(),
         parent=None if latest is None else latest.version,
         first_event=_instant(first),

@@ -9,7 +9,7 @@ from athanor.errors import ReleaseError
 from athanor.system.regular import IrregularFileError
 
 MAX_FILE_BYTES: Final = 512 * 1024**2
-"""Most bytes of a file whose size nothing says. Manifests say the sizes of all files since 2026-11."""
+"""Most bytes of a file whose size nothing says. A manifest says the sizes of the files of a release."""
 
 
 class Storage(ABC):

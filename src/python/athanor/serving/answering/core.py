@@ -98,7 +98,7 @@ class Core:
         self.request_class = GetMessageClass(model.contract.predict.input_type)
         self.response_class = GetMessageClass(model.contract.predict.output_type)
         self.max_rows = max_rows
-        self.sticks_by_request_id = not tells_callers_apart(model.contract.promises)
+        self.sticks_by_request_id = not tells_callers_apart(model.contract.wire)
         # Replaced as a whole, so that an answer never mixes two traffic files.
         self.traffic: LoadedTraffic = load_traffic(model, store, store.read_traffic(model.name), trust)
 

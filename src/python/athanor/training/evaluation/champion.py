@@ -44,7 +44,7 @@ def predict_with_champion(
     except NotFoundError:
         return None
     release = store.read(model.name, served.digest)
-    changes = compare(release.json(CONTRACT), model.contract.promises)
+    changes = compare(release.json(CONTRACT), model.contract.wire)
     is_of_another_major = any(change.level is Level.BREAKING for change in changes)
     probabilities, reason = _predict(release, model, rows, snapshot, test_from)
     return Champion(served.semantic_version, served.digest, probabilities, reason, is_of_another_major)

@@ -1,12 +1,13 @@
-"""The documents of a training: model card, training record and predictions."""
+"""The documents of a training: protobuf files, model card, training record and predictions."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from athanor.contract.descriptors import to_descriptors
 from athanor.data.snapshots.snapshot import Snapshot
-from athanor.release.files import ANSWERS, MODEL_CARD, TRAINING
+from athanor.release.files import ANSWERS, DESCRIPTORS, MODEL_CARD, TRAINING
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import TrainingRecord
 from athanor.system.atomic import replace_file
@@ -48,6 +49,8 @@ def make_documents(
     )
     return {
         ANSWERS: json.dumps(answers).encode(),
+        # No part of the identity: words and budgets stand in them too. The fingerprint proves the rest.
+        DESCRIPTORS: to_descriptors(recipe.model.contract),
         MODEL_CARD: card,
         TRAINING: record.model_dump_json(indent=2).encode(),
     }

@@ -258,7 +258,7 @@ def _files(recipe: Recipe, graph: bytes, past: Rows) -> Mapping[str, bytes]:
         "predictions": Graph(graph).predict_probability(reference.features).tolist(),
     }
     return {
-        CONTRACT: json.dumps(contract.promises, sort_keys=True).encode(),
+        CONTRACT: json.dumps(contract.wire, sort_keys=True).encode(),
         GRAPH: graph,
         REFERENCE_PROFILE: profile(contract.dataset_columns, past.columns).to_json().encode(),
         REFERENCE_ROWS: json.dumps(reference_rows).encode(),
