@@ -1,4 +1,4 @@
-"""Every difference between two contracts, and which of them break callers of the older one."""
+"""Every difference between two contracts, and which of them break callers or stored rows of the older one."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from support.properties import PROPERTY
 from support.protos import Toy, make_field
 
-from athanor.contract.compatibility import IS_COMPATIBLE, Change, Level, compare
+from athanor.contract.compatibility import (
+    IS_COMPATIBLE,
+    Change,
+    Level,
+    compare,
+    describe_breaking,
+    list_breaking,
+)
 from athanor.contract.v1 import options_pb2
 
 Edit: TypeAlias = Callable[[Toy], object]
@@ -58,6 +65,21 @@ def _unchanged(toy: Toy) -> None:
 
 def _rename_service(toy: Toy) -> None:
     toy.service.name = "Other"
+
+
+def _rename_outcome(toy: Toy) -> None:
+    toy.outcome.name = "Result"
+
+
+def _swap_label(label: str = "won") -> Edit:
+    """Adds an outcome `lost`, and gives one of the two ROLE_LABEL."""
+
+    def edit(toy: Toy) -> None:
+        toy.outcome.field.append(make_field("lost", 2, "bool", description="Whether it lost"))
+        toy.column("won").ClearField("roles")
+        toy.column(label).roles.append(options_pb2.ROLE_LABEL)
+
+    return edit
 
 
 def _add_tags(toy: Toy) -> None:
@@ -159,6 +181,24 @@ _BREAKING: Final[list[tuple[Edit, Edit, str]]] = [
         "field toy.v1.Prediction.probability changed its wire format from double = 1 to float = 1",
     ),
     (_unchanged, _set("probability", may_be_missing=True), "column probability was required and became optional"),
+    # What datasets store: outcomes too.
+    (_unchanged, _rename_outcome, "the outcome changed its message from toy.v1.Outcome to toy.v1.Result"),
+    (_unchanged, _set_field("won", name="lost"), "field toy.v1.Outcome.won was removed"),
+    (_unchanged, _set_field("won", name="lost"), "column won was removed"),
+    (
+        _unchanged,
+        _set_field("won", number=7),
+        "field toy.v1.Outcome.won changed its wire format from bool = 1 to bool = 7",
+    ),
+    (_unchanged, _set("won", unit="1"), "column won changed its unit from none to 1"),
+    (_unchanged, _add("outcome", description="How heavy"), "column weight is new and required"),
+    # Which rows are one and the same, and what is predicted.
+    (
+        _unchanged,
+        _set("amount", roles=[options_pb2.ROLE_KEY]),
+        "column amount changed its roles from FEATURE to KEY",
+    ),
+    (_swap_label(), _swap_label("lost"), "column won changed its roles from LABEL to none"),
 ]
 
 _COMPATIBLE: Final[list[tuple[Edit, Edit, str]]] = [
@@ -178,25 +218,45 @@ _COMPATIBLE: Final[list[tuple[Edit, Edit, str]]] = [
     (_unchanged, _set("color", categories=None), "column color changed its categories from green, red to none"),
     (_unchanged, _set("code", pattern=None), "column code changed its pattern from [A-Z]+ to none"),
     (_unchanged, _set("amount", roles=[]), "column amount changed its roles from FEATURE to none"),
+    (
+        _unchanged,
+        _set("count", roles=[options_pb2.ROLE_FEATURE]),
+        "column count changed its roles from none to FEATURE",
+    ),
+    (_unchanged, _add("outcome", description="How heavy", may_be_missing=True), "column weight is new and optional"),
     # The prediction narrows.
     (_unchanged, _set("probability", maximum=0.9), "column probability changed its maximum from none to 0.9"),
     (_set("probability", may_be_missing=True), _unchanged, "column probability was optional and became required"),
-    # The outcome is never sent.
-    (_unchanged, _set_field("won", name="lost"), "field toy.v1.Outcome.won was removed"),
-    (_unchanged, _set_field("won", name="lost"), "column won was removed"),
-    (
-        _unchanged,
-        _set_field("won", number=7),
-        "field toy.v1.Outcome.won changed its wire format from bool = 1 to bool = 7",
-    ),
-    (_unchanged, _set("won", unit="1"), "column won changed its unit from none to 1"),
-    (_unchanged, _add("outcome", description="How heavy"), "column weight is new and required"),
 ]
 
 
 @pytest.mark.parametrize(("before", "after", "expected"), _BREAKING, ids=[words for *_, words in _BREAKING])
-def test_a_change_that_breaks_older_callers_is_breaking(before: Edit, after: Edit, expected: str) -> None:
+def test_a_change_that_breaks_callers_or_stored_rows_is_breaking(before: Edit, after: Edit, expected: str) -> None:
     assert expected in _list(_compare(after, before), Level.BREAKING)
+
+
+@pytest.mark.parametrize(("before", "after"), [pair for *pair, _ in _BREAKING])
+def test_each_breaking_change_has_a_remedy_and_no_other_needs_one(before: Edit, after: Edit) -> None:
+    for change in _compare(after, before):
+        assert bool(change.remedy) is (change.level is Level.BREAKING)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "remedy"),
+    [
+        (_unchanged, _set("amount", minimum=0.5), "keep the range, or widen it"),
+        (_unchanged, _set("amount", unit="g"), "keep it, and add another column"),
+        (_unchanged, _set("color", categories=["green"]), "keep each category; more may be added"),
+        (_unchanged, _set("code", may_be_missing=False), "keep it optional"),
+        (_unchanged, _add("row", description="How heavy"), "declare it may_be_missing"),
+        (_set("probability", maximum=1), _unchanged, "keep the range, or narrow it"),
+        (_unchanged, _set("probability", may_be_missing=True), "keep it required"),
+    ],
+)
+def test_the_remedy_says_what_is_compatible_instead(before: Edit, after: Edit, remedy: str) -> None:
+    (change,) = list_breaking(_compare(after, before))
+    assert change.remedy == remedy
+    assert describe_breaking([change]) == f"  - {change}; {remedy}"
 
 
 @pytest.mark.parametrize(("before", "after", "expected"), _COMPATIBLE, ids=[words for *_, words in _COMPATIBLE])
@@ -259,8 +319,7 @@ def test_a_change_of_an_unlisted_option_is_breaking() -> None:
     new["row_columns"]["amount"]["flavour"] = new["other_columns"]["won"]["flavour"] = "sweet"
     new["other_columns"]["probability"]["flavour"] = "sweet"
     assert _list(compare(old, new), Level.BREAKING) == [
-        "column amount changed its flavour from none to sweet",
-        "column probability changed its flavour from none to sweet",
+        f"column {name} changed its flavour from none to sweet" for name in ("amount", "probability", "won")
     ]
 
 
@@ -313,6 +372,17 @@ def _edited(draw: st.DrawFn) -> dict[str, Any]:
 def test_there_is_a_change_if_and_only_if_the_wires_differ(old: dict[str, Any], new: dict[str, Any]) -> None:
     assert bool(compare(old, new)) == bool(compare(new, old)) == (old != new)
     assert compare(old, old) == compare(new, new) == ()
+
+
+def test_compatibility_is_transitive() -> None:
+    """So that the registry needs to compare with the newest release alone."""
+    cases = (*_BREAKING, *_COMPATIBLE)
+    wires = [_wire(edit) for edit in dict.fromkeys(edit for *edits, _ in cases for edit in edits)]
+    followers = [{index for index, new in enumerate(wires) if not list_breaking(compare(old, new))} for old in wires]
+    chains = [(old, new) for old, reached in enumerate(followers) for new in reached if new != old]
+    assert len(chains) > 100
+    for old, new in chains:
+        assert followers[new] <= followers[old]
 
 
 @pytest.mark.parametrize("path", _LEAVES, ids="/".join)

@@ -71,6 +71,25 @@ def _add_mode(**values: int) -> Edit:
     return edit
 
 
+def _reserve_mode(toy: Toy) -> None:
+    toy.request.enum_type[0].reserved_range.add(start=7, end=9)
+    toy.request.enum_type[0].reserved_name.append("MODE_SLOW")
+
+
+def _ask_otherwise(toy: Toy) -> None:
+    """Makes the request a message of another name, which refers to the former one."""
+    question = DescriptorProto()
+    question.CopyFrom(toy.request)
+    question.name = "Question"
+    question.field.append(make_field("former", 9, ".toy.v1.PredictRequest"))
+    toy.others.append(question)
+    toy.service.method[0].input_type = ".toy.v1.Question"
+
+
+def _all(*edits: Edit) -> Edit:
+    return lambda toy: [edit(toy) for edit in edits]
+
+
 def _code(kind: str) -> FieldDescriptorProto:
     field = make_field("code", 1, kind)
     field.ClearField("proto3_optional")
@@ -101,6 +120,7 @@ _BREAKING: Final[list[tuple[Edit, Edit, str]]] = [
     ),
     (_unchanged, _name("is_new", "fresh"), "field toy.v1.Row.is_new changed its JSON name from isNew to fresh"),
     (_name("is_new", "fresh"), _unchanged, "field toy.v1.Row.is_new changed its JSON name from fresh to isNew"),
+    (_unchanged, _name("won", "victory"), "field toy.v1.Outcome.won changed its JSON name from won to victory"),
     (_unchanged, _name("rows", "lines"), "field toy.v1.PredictRequest.rows changed its JSON name from rows to lines"),
     (
         _unchanged,
@@ -135,6 +155,10 @@ _BREAKING: Final[list[tuple[Edit, Edit, str]]] = [
     (_reserve((20, 22)), _reserve((20, 21)), "message toy.v1.Row no longer reserves 20 to 22"),
     (_reserve((20, 20), names=("old",)), _reserve((20, 20)), "message toy.v1.Row no longer reserves old"),
     (_reserve((20, 20)), _unchanged, "message toy.v1.Row no longer reserves 20"),
+    (_reserve((20, 20), message="outcome"), _unchanged, "message toy.v1.Outcome no longer reserves 20"),
+    (_all(_MODES, _reserve_mode), _MODES, "enum toy.v1.PredictRequest.Mode no longer reserves 7 to 9, MODE_SLOW"),
+    # Both messages stay, and the method takes another.
+    (_unchanged, _ask_otherwise, "the method changed its request from PredictRequest to toy.v1.Question"),
     (
         _MODES,
         _add_mode(MODE_UNSPECIFIED=0, MODE_QUICK=1),
@@ -159,10 +183,9 @@ _BREAKING: Final[list[tuple[Edit, Edit, str]]] = [
 ]
 
 _COMPATIBLE: Final[list[tuple[Edit, Edit, str]]] = [
-    (_unchanged, _name("won", "victory"), "field toy.v1.Outcome.won changed its JSON name from won to victory"),
     (_unchanged, _reserve((20, 22), names=("old",)), "message toy.v1.Row reserves 20 to 22, old"),
     (_reserve((20, 20), (21, 22)), _reserve((20, 30)), "message toy.v1.Row reserves 20 to 30"),
-    (_reserve((20, 20), message="outcome"), _unchanged, "message toy.v1.Outcome no longer reserves 20"),
+    (_MODES, _all(_MODES, _reserve_mode), "enum toy.v1.PredictRequest.Mode reserves 7 to 9, MODE_SLOW"),
     (
         _MODES,
         _add_mode(MODE_UNSPECIFIED=0, MODE_FAST=1, MODE_BEST=2),

@@ -116,10 +116,11 @@ class Toy:
     service: ServiceDescriptorProto = field(default_factory=_service)
     options: FileOptions = field(default_factory=FileOptions)
     syntax: str = "proto3"
+    others: list[DescriptorProto] = field(default_factory=list)
 
     @property
     def messages(self) -> Sequence[DescriptorProto]:
-        return (self.row, self.outcome, self.prediction, self.request, self.response)
+        return (self.row, self.outcome, self.prediction, self.request, self.response, *self.others)
 
     def field(self, name: str) -> FieldDescriptorProto:
         """The first field with the name."""
@@ -151,7 +152,7 @@ class Toy:
         pool.AddSerializedFile(file.SerializeToString())
         return read_contract(
             pool.FindServiceByName(f"{_PACKAGE}.{self.service.name}"),
-            outcome=pool.FindMessageTypeByName(f"{_PACKAGE}.Outcome"),
+            outcome=pool.FindMessageTypeByName(f"{_PACKAGE}.{self.outcome.name}"),
         )
 
 

@@ -1,20 +1,20 @@
-"""Differences between two versions of a contract, and whether callers of the old one are still served."""
+"""Differences between two versions of a contract, and whether callers and stored rows of the old one keep working."""
 
 import enum
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
-from athanor.contract.wire import default_json_name
+from athanor.contract.wire import USUAL_TYPES, default_json_name
 
 Wire: TypeAlias = Mapping[str, Any]
 """`Contract.wire`, or a part of it."""
 
 
 class Level(enum.Enum):
-    """What a change means for callers of the old contract."""
+    """What a change means for callers and stored rows of the old contract."""
 
     BREAKING = "breaking"
     COMPATIBLE = "compatible"
@@ -27,11 +27,13 @@ class Change:
     Attributes:
         subject: "column distance", "field flight_delay.v1.Flight.distance".
         what: the change, with the old value and the new one.
+        remedy: what to do instead within the proto package; "" for a compatible change.
     """
 
     subject: str
     what: str
     level: Level
+    remedy: str = ""
 
     def __str__(self) -> str:
         return f"{self.subject} {self.what}"
@@ -40,30 +42,46 @@ class Change:
 def compare(old: Wire, new: Wire) -> tuple[Change, ...]:
     """Every difference between two contracts, breaking ones first; empty if and only if their wires are the same.
 
-    Everything that callers send must stay allowed and keep its meaning; more may become allowed. Everything that they
-    read must stay within what they expect; it may become less.
+    Everything that callers send and datasets store must stay allowed and keep its meaning; more may become allowed.
+    Everything that callers read must stay within what they expect; it may become less. So compatibility is transitive:
+    a contract that is compatible with the newest one is compatible with all before it.
 
     Args:
-        old, new: `Contract.wire`.
+        old, new: `Contract.wire`, of one proto package.
     """
     return tuple(sorted(_compare(old, new), key=lambda change: change.level is Level.COMPATIBLE))
 
 
+def list_breaking(changes: Iterable[Change]) -> list[Change]:
+    return [change for change in changes if change.level is Level.BREAKING]
+
+
+def describe_breaking(changes: Iterable[Change]) -> str:
+    """Breaking changes with their remedies, one a line."""
+    return "\n".join(f"  - {change}; {change.remedy}" for change in list_breaking(changes))
+
+
 def _compare(old: Wire, new: Wire) -> Iterator[Change]:
     if old["method"] != new["method"]:
-        yield Change("the method", _changed("name", old["method"], new["method"]), Level.BREAKING)
+        yield _break("the method", _changed("name", old["method"], new["method"]), "keep service and method")
     if old["outcome"] != new["outcome"]:
-        yield Change("the outcome", _changed("message", old["outcome"], new["outcome"]), Level.COMPATIBLE)
-    unsent = _only_known_afterwards(old) | _only_known_afterwards(new)
-    yield from _compare_messages(old["messages"], new["messages"], unsent)
+        yield _break("the outcome", _changed("message", old["outcome"], new["outcome"]), "keep its name")
+    for part, usual in USUAL_TYPES.items():
+        if (before := old.get(part, usual)) != (after := new.get(part, usual)):
+            yield _break("the method", _changed(part, before, after), "keep the message, and add fields to it")
+    yield from _compare_messages(old["messages"], new["messages"])
     yield from _compare_enums(old.get("enums", {}), new.get("enums", {}))
-    yield from _compare_reserved(old.get("reserved", {}), new.get("reserved", {}), unsent)
+    yield from _compare_reserved(old, new)
     for name, before, after in _differences(old.get("packages", {}), new.get("packages", {})):
         file, _, option = name.partition(": ")
         # Generated code that callers have still works; generated again, it lies elsewhere.
         yield Change(f"file {file}", _changed(option, before, after), Level.COMPATIBLE)
-    yield from _compare_columns(old["row_columns"], new["row_columns"], _is_compatible_sent)
-    yield from _compare_columns(old["other_columns"], new["other_columns"], _is_compatible_unsent)
+    yield from _compare_columns(old["row_columns"], new["row_columns"])
+    yield from _compare_columns(old["other_columns"], new["other_columns"])
+
+
+def _break(subject: str, what: str, remedy: str) -> Change:
+    return Change(subject, what, Level.BREAKING, remedy)
 
 
 def _differences(old: Wire, new: Wire) -> Iterator[tuple[str, Any, Any]]:
@@ -74,37 +92,37 @@ def _differences(old: Wire, new: Wire) -> Iterator[tuple[str, Any, Any]]:
             yield name, before, after
 
 
-def _compare_messages(old: Wire, new: Wire, unsent: set[str]) -> Iterator[Change]:
-    """Compares the wire format. A change to a message that is never sent breaks no caller."""
+def _compare_messages(old: Wire, new: Wire) -> Iterator[Change]:
     for message, before, after in _differences(old, new):
-        broken = Level.COMPATIBLE if message in unsent else Level.BREAKING
         if before is None:
             yield Change(f"message {message}", "is new", Level.COMPATIBLE)
         if after is None:
-            yield Change(f"message {message}", "was removed", broken)
+            yield _break(f"message {message}", "was removed", "keep it")
         for field, wire, new_wire in _differences(before or {}, after or {}):
             subject = f"field {message}.{field}"
             if wire is None:
                 # Whether callers must give it is a matter of its column.
                 yield Change(subject, "is new", Level.COMPATIBLE)
             elif new_wire is None:
-                yield Change(subject, "was removed", broken)
+                yield _break(subject, "was removed", "keep it")
             else:
-                yield from _compare_field(subject, field, wire, new_wire, broken)
+                yield from _compare_field(subject, field, wire, new_wire)
 
 
-def _compare_field(subject: str, name: str, old: Sequence[Any], new: Sequence[Any], broken: Level) -> Iterator[Change]:
+def _compare_field(subject: str, name: str, old: Sequence[Any], new: Sequence[Any]) -> Iterator[Change]:
     if old[:_UNUSUAL] != new[:_UNUSUAL]:
-        yield Change(subject, _changed("wire format", _format_wire(old), _format_wire(new)), broken)
+        what = _changed("wire format", _format_wire(old), _format_wire(new))
+        yield _break(subject, what, "keep number and type, and add another field")
     usual = {"json_name": default_json_name(name), "presence": "implicit", "required": False}
     before, after = ({**usual, **dict(*wire[_UNUSUAL:])} for wire in (old, new))
     for what, value, new_value in _differences(before, after):
-        yield Change(subject, _changed(_WORDS.get(what, what), value, new_value), broken)
+        yield _break(subject, _changed(_WORDS.get(what, what), value, new_value), _KEEP)
 
 
 # Where the dictionary of what is unusual about a field stands, if it has one.
 _UNUSUAL: Final = 4
 _WORDS: Final = {"json_name": "JSON name"}
+_KEEP: Final = "keep it as it was"
 
 
 def _compare_enums(old: Wire, new: Wire) -> Iterator[Change]:
@@ -117,21 +135,22 @@ def _compare_enums(old: Wire, new: Wire) -> Iterator[Change]:
                 # A caller that reads it was built without it.
                 yield Change(subject, "is new", Level.COMPATIBLE)
             elif new_number is None:
-                yield Change(subject, "was removed", Level.BREAKING)
+                yield _break(subject, "was removed", "keep it")
             else:
-                yield Change(subject, _changed("number", number, new_number), Level.BREAKING)
+                yield _break(subject, _changed("number", number, new_number), "keep the number, and add another value")
 
 
-def _compare_reserved(old: Wire, new: Wire, unsent: set[str]) -> Iterator[Change]:
+def _compare_reserved(old: Wire, new: Wire) -> Iterator[Change]:
     """A number that is no longer reserved may come back with another meaning."""
-    for message, before, after in _differences(old, new):
+    enums = old.get("enums", {}).keys() | new.get("enums", {}).keys()
+    for name, before, after in _differences(old.get("reserved", {}), new.get("reserved", {})):
+        subject = f"{'enum' if name in enums else 'message'} {name}"
         lost = [_format_reserved(one) for one in before or () if not _is_reserved(one, after or ())]
         added = [_format_reserved(one) for one in after or () if not _is_reserved(one, before or ())]
         if lost:
-            level = Level.COMPATIBLE if message in unsent else Level.BREAKING
-            yield Change(f"message {message}", f"no longer reserves {', '.join(lost)}", level)
+            yield _break(subject, f"no longer reserves {', '.join(lost)}", "keep it reserved")
         if added:
-            yield Change(f"message {message}", f"reserves {', '.join(added)}", Level.COMPATIBLE)
+            yield Change(subject, f"reserves {', '.join(added)}", Level.COMPATIBLE)
 
 
 def _is_reserved(one: Any, reserved: Sequence[Any]) -> bool:
@@ -147,12 +166,6 @@ def _format_reserved(one: Any) -> str:
     return f"{one[0]}" if one[0] == one[1] else f"{one[0]} to {one[1]}"
 
 
-def _only_known_afterwards(wire: Wire) -> set[str]:
-    """Messages whose fields are all columns of the outcome."""
-    names = {name for name, column in wire["other_columns"].items() if not _is_prediction(column)}
-    return {message for message, fields in wire["messages"].items() if fields and fields.keys() <= names}
-
-
 def _format_wire(wire: Sequence[Any]) -> str:
     """As in a .proto file: "repeated toy.v1.Row = 1"."""
     number, kind, is_repeated, referred = wire[:_UNUSUAL]
@@ -160,42 +173,38 @@ def _format_wire(wire: Sequence[Any]) -> str:
     return f"{'repeated ' if is_repeated else ''}{type_name} = {number}"
 
 
-Compatibility: TypeAlias = Callable[[str, Wire, Wire], bool]
-"""Whether a changed option of a column is compatible, given option, old column and new column.
-
-Option "" stands for the whole column, {} for a column that is absent.
-"""
-
-
-def _compare_columns(old: Wire, new: Wire, is_compatible: Compatibility) -> Iterator[Change]:
+def _compare_columns(old: Wire, new: Wire) -> Iterator[Change]:
     for name, before, after in _differences(old, new):
-        changes = [("", before, after)] if before is None or after is None else list(_differences(before, after))
-        for option, value, new_value in changes:
-            level = Level.COMPATIBLE if is_compatible(option, before or {}, after or {}) else Level.BREAKING
-            yield Change(f"column {name}", _format_column(option, value, new_value), level)
+        is_read = _is_prediction(before or after)
+        if before is None or after is None:
+            yield _compare_presence(f"column {name}", before, after, is_read)
+            continue
+        for option, value, new_value in _differences(before, after):
+            what = _format_column(option, value, new_value)
+            # What callers read may become less, where what they send may become more.
+            pair = (new_value, value) if is_read else (value, new_value)
+            if IS_COMPATIBLE.get(option, _never)(*pair):
+                yield Change(f"column {name}", what, Level.COMPATIBLE)
+            else:
+                yield _break(f"column {name}", what, _REMEDIES.get(option, (_KEEP, _KEEP))[is_read])
+
+
+def _compare_presence(subject: str, old: Wire | None, new: Wire | None, is_read: bool) -> Change:
+    if new is None:
+        is_feature = "FEATURE" in (old or {}).get("roles", ())
+        return _break(subject, "was removed", "keep it; it may lose ROLE_FEATURE" if is_feature else "keep it")
+    what = f"is new and {'optional' if new['may_be_missing'] else 'required'}"
+    # Callers read no column that they do not know. Those that they do not send, and stored rows lack, must be optional.
+    if is_read or new["may_be_missing"]:
+        return Change(subject, what, Level.COMPATIBLE)
+    return _break(subject, what, "declare it may_be_missing")
 
 
 def _format_column(option: str, old: Any, new: Any) -> str:
-    if option:
-        return _BECAME[bool(new)] if option == "may_be_missing" else _changed(option, old, new)
-    return "was removed" if new is None else f"is new and {'optional' if new['may_be_missing'] else 'required'}"
+    return _BECAME[bool(new)] if option == "may_be_missing" else _changed(option, old, new)
 
 
 _BECAME: Final = {True: "was required and became optional", False: "was optional and became required"}
-
-
-def _is_compatible_sent(option: str, old: Wire, new: Wire) -> bool:
-    if not option:
-        return bool(new) and bool(new["may_be_missing"])
-    return IS_COMPATIBLE.get(option, _never)(old.get(option), new.get(option))
-
-
-def _is_compatible_unsent(option: str, old: Wire, new: Wire) -> bool:
-    """For the prediction, which callers read, and the outcome, which they never see."""
-    if not (_is_prediction(old) or _is_prediction(new)):
-        return True
-    # No caller reads a new prediction yet.
-    return not old if not option else IS_COMPATIBLE.get(option, _never)(new.get(option), old.get(option))
 
 
 def _is_prediction(column: Wire) -> bool:
@@ -204,10 +213,6 @@ def _is_prediction(column: Wire) -> bool:
 
 def _never(old: Any, new: Any) -> bool:
     return False
-
-
-def _always(old: Any, new: Any) -> bool:
-    return True
 
 
 IS_COMPATIBLE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
@@ -219,12 +224,27 @@ IS_COMPATIBLE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "maximum": lambda old, new: new is None or (old is not None and new > old),
     "categories": lambda old, new: not new or (bool(old) and set(old) <= set(new)),
     "pattern": lambda old, new: not new,
-    "roles": _always,
+    # The others say which rows are one and the same, when each happened, and what is predicted.
+    "roles": lambda old, new: set(old) ^ set(new) <= {"FEATURE"},
 }
 """Whether a column still allows every value that it did, by option. For a prediction, old and new change places.
 
 A change of an option that is not listed here is breaking.
 """
+
+_OTHER: Final = "keep it, and add another column"
+_REMEDIES: Final[Mapping[str, tuple[str, str]]] = {
+    "number": ("keep the number", "keep the number"),
+    "kind": (_OTHER, _OTHER),
+    "unit": (_OTHER, _OTHER),
+    "may_be_missing": ("keep it optional", "keep it required"),
+    "minimum": ("keep the range, or widen it", "keep the range, or narrow it"),
+    "maximum": ("keep the range, or widen it", "keep the range, or narrow it"),
+    "categories": ("keep each category; more may be added", "add no category"),
+    "pattern": ("keep the pattern, or remove it", "keep the pattern"),
+    "roles": ("change no role but ROLE_FEATURE", "change no role but ROLE_FEATURE"),
+}
+"""What to do instead of a breaking change of an option: for a column that callers send, and for one that they read."""
 
 
 def _changed(what: str, old: Any, new: Any) -> str:

@@ -13,7 +13,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from athanor.contract.columns import BUDGETS, Column, Kind, Problems, Role, is_column, read_column
 from athanor.contract.examples import read_example
 from athanor.contract.v1 import options_pb2
-from athanor.contract.wire import describe_wire
+from athanor.contract.wire import describe_types, describe_wire
 from athanor.errors import ContractError
 
 _RESPONSE_FIELDS: Final = ("model_name", "semantic_version", "release_digest", "request_id", "variant")
@@ -113,6 +113,7 @@ class Contract:
         return {
             "method": f"{self.service.full_name}/{self.predict.name}",
             "outcome": self.outcome.full_name,
+            **describe_types(self.predict),
             **describe_wire(messages),
             "row_columns": {column.name: _describe_values(column) for column in self.columns},
             "other_columns": {

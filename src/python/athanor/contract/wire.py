@@ -1,18 +1,32 @@
 """The wire format of a contract: what callers and stored rows rely on in its messages, as JSON values.
 
 What is usual is left out, so that it changes no fingerprint. Unusual are JSON names other than protobuf's own, oneofs,
-presence of fields that are no columns, reserved numbers and names, enums, and packages of other languages.
+presence of fields that are no columns, reserved numbers and names, enums, packages of other languages, and other names
+of the request and the response.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, FileDescriptor
-from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, FileDescriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+)
 
 from athanor.contract.columns import is_column
 
 _GOOGLE: Final = "google.protobuf."
+USUAL_TYPES: Final = {"request": "PredictRequest", "response": "PredictResponse"}
+"""Names of the messages of `Predict`."""
+
+
+def describe_types(method: MethodDescriptor) -> dict[str, str]:
+    """Request and response of a method, where their names are unusual."""
+    types = {"request": method.input_type, "response": method.output_type}
+    return {part: message.full_name for part, message in types.items() if message.name != USUAL_TYPES[part]}
 
 
 def describe_wire(messages: Iterable[Descriptor]) -> dict[str, Any]:
@@ -24,7 +38,10 @@ def describe_wire(messages: Iterable[Descriptor]) -> dict[str, Any]:
     files = {message.file.name: message.file for message in reached.values()}
     optional = {
         "enums": {name: _describe_enum(enum) for name, enum in enums.items()},
-        "reserved": {name: found for name, message in reached.items() if (found := _list_reserved(message))},
+        "reserved": {
+            **{name: found for name, message in reached.items() if (found := _list_reserved(message))},
+            **{name: found for name, enum in enums.items() if (found := _list_reserved_values(enum))},
+        },
         "packages": dict(sorted(package for file in files.values() for package in _list_packages(file))),
     }
     return {
@@ -90,16 +107,26 @@ def _describe_enum(enum: EnumDescriptor) -> dict[str, int]:
 
 
 def _list_reserved(message: Descriptor) -> list[str | list[int]]:
-    """Ranges of numbers, as long as they are together, by first and last; then names."""
     declared = _declare(message)
+    # The end of a declared range of a message is exclusive, of an enum inclusive.
+    return [*_join((one.start, one.end - 1) for one in declared.reserved_range), *sorted(declared.reserved_name)]
+
+
+def _list_reserved_values(enum: EnumDescriptor) -> list[str | list[int]]:
+    declared = EnumDescriptorProto()
+    enum.CopyToProto(declared)
+    return [*_join((one.start, one.end) for one in declared.reserved_range), *sorted(declared.reserved_name)]
+
+
+def _join(declared: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """Ranges of numbers, as long as they are together, by first and last."""
     ranges: list[list[int]] = []
-    # The end of a declared range is exclusive.
-    for first, last in sorted((found.start, found.end - 1) for found in declared.reserved_range):
+    for first, last in sorted(declared):
         if ranges and first <= ranges[-1][1] + 1:
             ranges[-1][1] = max(last, ranges[-1][1])
         else:
             ranges.append([first, last])
-    return [*ranges, *sorted(declared.reserved_name)]
+    return ranges
 
 
 def _list_packages(file: FileDescriptor) -> Iterator[tuple[str, str]]:

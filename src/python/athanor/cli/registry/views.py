@@ -133,9 +133,7 @@ def diff(
         **asdict(found),
         "is_same_graph": found.is_same_graph,
         "gives_same_answers": found.gives_same_answers,
-        "contract": [
-            {"subject": change.subject, "what": change.what, "level": change.level.value} for change in found.contract
-        ],
+        "contract": [{**asdict(change), "level": change.level.value} for change in found.contract],
     }
     roles = [_describe_role(version) for version in sides]
     show(result, json, lambda: _tables(f"{project}, {names[0]} to {names[1]}", found, roles))
@@ -147,14 +145,14 @@ def _describe_role(version: "Registered") -> str:
 
 
 def _tables(title: str, found: "Difference", roles: Sequence[str]) -> RenderableType:
-    changes = [(change.level.value, str(change)) for change in found.contract] or [("", "no change")]
+    changes = [(change.level.value, str(change), change.remedy) for change in found.contract] or [("", "no change", "")]
     pair = ("", "before", "after")
     metrics = [
         (name, _number(old), _number(new), "" if old is None or new is None else f"{new - old:+.4f}")
         for name, (old, new) in found.metrics.items()
     ]
     return Group(
-        listing(f"Contract of {title}", ("level", "change"), changes),
+        listing(f"Contract of {title}", ("level", "change", "remedy"), changes),
         listing("Graph", pair, [(_describe_graph(found), *(digest[:12] for digest in found.graph))]),
         listing("Role in the traffic", pair, [("traffic", *roles)]),
         listing("Inputs of training", pair, [(name, *values) for name, values in found.parts.items()]),
