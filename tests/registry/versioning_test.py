@@ -6,20 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.protos import Toy
+from support.protos import Toy, make_field
 from support.releases import make_release
 
 from athanor.contract.v1 import options_pb2
-from athanor.registry.versioning import FIRST, next_version
+from athanor.errors import ContractError, GateError
+from athanor.registry.versioning import next_version
 from athanor.release.files import CONTRACT, Release
 
 
-def _release(folder: Path, change: Callable[[Toy], object] = lambda toy: None, **identity: Any) -> Release:
+def _release(
+    folder: Path, change: Callable[[Toy], object] = lambda toy: None, package: str = "toy.v1", **identity: Any
+) -> Release:
     toy = Toy()
     change(toy)
     contract = toy.read()
-    files = {CONTRACT: json.dumps(contract.wire).encode()}
-    return make_release(folder, files, **{"contract": contract.fingerprint, **identity})
+    files = {CONTRACT: json.dumps(contract.wire).replace("toy.v1", package).encode()}
+    return make_release(folder, files, **{"model": "toy", "contract": contract.fingerprint, **identity})
 
 
 def _require(toy: Toy) -> None:
@@ -31,32 +34,41 @@ def _widen(toy: Toy) -> None:
     toy.column("amount").maximum = 10
 
 
+def _require_and_widen(toy: Toy) -> None:
+    _require(toy)
+    _widen(toy)
+
+
 def _answer_less(toy: Toy) -> None:
     toy.column("probability").maximum = 1
 
 
-def _measure_label(toy: Toy) -> None:
-    toy.column("won").unit = "1"
+def _add_outcome(toy: Toy) -> None:
+    toy.outcome.field.append(make_field("points", 2, "int32", description="How clearly", may_be_missing=True))
 
 
 def _loosen(toy: Toy) -> None:
     toy.row.options.Extensions[options_pb2.dataset].rejected_budget = 0.5
 
 
-def test_the_first_is_1_0_0(tmp_path: Path) -> None:
-    assert next_version(None, _release(tmp_path)) == FIRST == "1.0.0"
+@pytest.mark.parametrize(("package", "version"), [("toy.v1", "1.0.0"), ("toy.v2", "2.0.0"), ("toy.v12", "12.0.0")])
+def test_the_first_of_a_package_has_its_number(tmp_path: Path, package: str, version: str) -> None:
+    assert next_version(None, _release(tmp_path, package=package)) == version
+
+
+@pytest.mark.parametrize("package", ["toy", "toy.v1beta1"])
+def test_a_package_without_a_number_is_refused(tmp_path: Path, package: str) -> None:
+    with pytest.raises(ContractError, match=f"proto package '{package}' has no major version"):
+        next_version(None, _release(tmp_path, package=package))
 
 
 @pytest.mark.parametrize(
     ("change", "identity", "version"),
     [
-        # The contract changed incompatibly, whatever else changed.
-        (_require, {}, "3.0.0"),
-        (_require, {"features": "f" * 64, "snapshot": "f" * 64}, "3.0.0"),
         # What makes the model changed, or the contract compatibly.
         (_widen, {}, "2.4.0"),
         (_answer_less, {}, "2.4.0"),
-        (_measure_label, {}, "2.4.0"),
+        (_add_outcome, {}, "2.4.0"),
         (Toy.read, {"features": "f" * 64}, "2.4.0"),
         (Toy.read, {"recipe": "f" * 64}, "2.4.0"),
         (Toy.read, {"algorithm": "other"}, "2.4.0"),
@@ -75,6 +87,32 @@ def test_the_largest_change_says_which_number_grows(
     assert next_version(before, _release(tmp_path, change, **identity)) == version
 
 
-def test_a_prediction_that_callers_do_not_expect_is_a_new_major(tmp_path: Path) -> None:
+@pytest.mark.parametrize("identity", [{}, {"features": "f" * 64, "snapshot": "f" * 64}])
+def test_a_breaking_contract_is_refused_whatever_else_changed(tmp_path: Path, identity: dict[str, Any]) -> None:
+    before = ("2.3.9", _release(tmp_path))
+    release = _release(tmp_path, _require_and_widen, **identity)
+    with pytest.raises(GateError) as error:
+        next_version(before, release)
+    assert str(error.value).splitlines() == [
+        f"release {release.digest[:12]} breaks callers or stored rows of toy 2.3.9, which has the same proto package "
+        "toy.v1, by 1 change:",
+        "  - column count was optional and became required; keep it optional",
+        "Follow each remedy and train again, or declare the contract as toy.v2",
+    ]
+
+
+def test_every_breaking_change_is_named(tmp_path: Path) -> None:
+    def change(toy: Toy) -> None:
+        _require(toy)
+        toy.column("won").unit = "1"
+
+    with pytest.raises(
+        GateError, match=r"by 2 changes:\n  - column count .*\n  - column won changed its unit .*\nFollow"
+    ):
+        next_version(("1.0.0", _release(tmp_path)), _release(tmp_path, change))
+
+
+def test_a_prediction_that_callers_do_not_expect_is_refused(tmp_path: Path) -> None:
     before = ("2.3.9", _release(tmp_path, _answer_less))
-    assert next_version(before, _release(tmp_path)) == "3.0.0"
+    with pytest.raises(GateError, match="probability changed its maximum from 1 to none; keep the range, or narrow it"):
+        next_version(before, _release(tmp_path))

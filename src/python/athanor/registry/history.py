@@ -55,7 +55,7 @@ class Registered:
 
     @property
     def order(self) -> tuple[int, ...]:
-        """Sort key: the order of registration."""
+        """Sort key: by proto package, then the order of registration."""
         return tuple(map(int, self.semantic_version.split(".")))
 
 

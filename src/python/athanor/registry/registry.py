@@ -26,7 +26,7 @@ from athanor.registry.settings import RegistrySettings
 from athanor.registry.tracking.database import connect, database_errors
 from athanor.registry.tracking.lock import WriterLock
 from athanor.registry.tracking.runs import Runs, Training, describe_gates, read_training
-from athanor.registry.versioning import next_version
+from athanor.registry.versioning import next_version, read_major
 from athanor.release.files import CONTRACT, Release
 from athanor.release.ledger import Assigned, Ledger
 from athanor.release.manifest import Identity, Provenance
@@ -112,6 +112,8 @@ class Registry(RegistryReader):
 
         Raises:
             InputError: it was trained with uncommitted changes.
+            ContractError: its proto package has no number.
+            GateError: its contract breaks callers or stored rows of the newest release of its proto package.
         """
         model = release.identity.model
         if not (release.manifest.provenance.is_clean or allow_dirty):
@@ -121,20 +123,28 @@ class Registry(RegistryReader):
             )
         training = read_training(release)
         with self.writing():
-            # Before anything refers to it. A known release too: its copy may have been damaged and removed.
-            self.store.publish(release)
             versions = self.list_versions(model)
             known = next((version for version in versions if version.digest == release.digest), None)
-            return (known, False) if known else self._add(release, training)
+            if known:
+                # Its copy may have been damaged and removed.
+                self.store.publish(release)
+                return known, False
+            assigned, is_new = self._assign(release)
+            # Before anything refers to it.
+            self.store.publish(release)
+            return self._add(release, training, assigned), is_new
 
-    def _add(self, release: Release, training: Training) -> tuple[Registered, bool]:
-        """Adds a version that MLflow does not have; one that it had keeps its number."""
-        model = release.identity.model
-        known = self.list_assigned(model)
+    def _assign(self, release: Release) -> tuple[Assigned, bool]:
+        """The number of a release, and whether it is new: one that was assigned once is kept."""
+        known = self.list_assigned(release.identity.model)
         before = next((one for one in known if one.digest == release.digest), None)
-        assigned = before or Assigned(
-            semantic_version=self._next(known, release), digest=release.digest, by=user_name()
-        )
+        if before:
+            return before, False
+        return Assigned(semantic_version=self._next(known, release), digest=release.digest, by=user_name()), True
+
+    def _add(self, release: Release, training: Training, assigned: Assigned) -> Registered:
+        """Adds a version that MLflow does not have."""
+        model = release.identity.model
         run = self.runs.record(training)
         # First: a number that is once assigned stays so, whatever happens to MLflow's version.
         self.keep(model, [assigned])
@@ -149,16 +159,20 @@ class Registry(RegistryReader):
             raise ServiceError(
                 f"MLflow created version {created.version} of {model} with another source than was given"
             )
-        return version, before is None
+        return version
 
     def _next(self, known: Sequence[Assigned], release: Release) -> str:
-        """The next number: after the highest, by what changed since the newest release that is not lost altogether."""
-        model = release.identity.model
-        if not known:
+        """The next number of its proto package: after the highest, by what changed since the newest release there is.
+
+        Compatibility is transitive: what is compatible with the newest release is so with all before it.
+        """
+        model, major = release.identity.model, read_major(release)
+        assigned = [one for one in known if one.order[0] == major]
+        if not assigned:
             return next_version(None, release)
         present = {version.digest for version in self.list_versions(model)} | set(self.store.list_digests(model))
-        newest = next((one for one in known if one.digest in present), known[0])
-        return next_version((known[0].semantic_version, self.store.read(model, newest.digest)), release)
+        newest = next((one for one in assigned if one.digest in present), assigned[0])
+        return next_version((assigned[0].semantic_version, self.store.read(model, newest.digest)), release)
 
     def keep(self, model: str, versions: Iterable[Assigned] = (), moves: Iterable[Move] = ()) -> None:
         """Adds versions and moves to the ledger; the first time, also the older ones in MLflow.
@@ -340,7 +354,7 @@ class Registry(RegistryReader):
         lost = match(self.list_assigned(model), reference)
         if len(lost) == 1 and lost[0].digest in self.store.list_digests(model):
             release = self.store.read(model, lost[0].digest)
-            self._add(release, read_training(release))
+            self._add(release, read_training(release), lost[0])
         return self.find_version(model, reference)
 
     def _move(self, version: Registered, step: Step, why: str) -> Traffic:

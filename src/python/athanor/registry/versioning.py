@@ -2,29 +2,49 @@
 
 from typing import Final
 
-from athanor.contract.compatibility import Level, compare
+from athanor.contract.compatibility import compare, describe_breaking, list_breaking
+from athanor.contract.packages import major_of, next_package, package_of
+from athanor.errors import GateError
 from athanor.release.files import CONTRACT, Release
 
-FIRST: Final = "1.0.0"
 _MINOR: Final = ("contract", "features", "recipe", "algorithm")
+
+
+def read_major(release: Release) -> int:
+    """The major version of a release: the number of its proto package. Raises ContractError if it has none."""
+    return major_of(package_of(release.json(CONTRACT)))
 
 
 def next_version(latest: tuple[str, Release] | None, release: Release) -> str:
     """The semantic version of a release.
 
-    Major increases when the contract changed incompatibly; minor when contract, features, recipe or algorithm changed;
+    Major is the number of the proto package; minor increases when contract, features, recipe or algorithm changed;
     patch when the same recipe was trained on new data.
 
     Args:
-        latest: version and release registered last; None for the first release.
+        latest: version and release registered last of the same proto package; None for the first one.
+
+    Raises:
+        ContractError: the proto package has no number.
+        GateError: the contract breaks callers or stored rows of the latest release.
     """
     if latest is None:
-        return FIRST
+        return f"{read_major(release)}.0.0"
     version, before = latest
+    _require_compatible(version, before, release)
     major, minor, patch = map(int, version.split("."))
-    changes = compare(before.json(CONTRACT), release.json(CONTRACT))
-    if any(change.level is Level.BREAKING for change in changes):
-        return f"{major + 1}.0.0"
     if any(getattr(before.identity, part) != getattr(release.identity, part) for part in _MINOR):
         return f"{major}.{minor + 1}.0"
     return f"{major}.{minor}.{patch + 1}"
+
+
+def _require_compatible(version: str, before: Release, release: Release) -> None:
+    changes = compare(before.json(CONTRACT), release.json(CONTRACT))
+    if breaking := list_breaking(changes):
+        package = package_of(release.json(CONTRACT))
+        raise GateError(
+            f"release {release.digest[:12]} breaks callers or stored rows of {release.identity.model} {version}, which "
+            f"has the same proto package {package}, by {len(breaking)} change{'s' if breaking[1:] else ''}:\n"
+            f"{describe_breaking(changes)}\n"
+            f"Follow each remedy and train again, or declare the contract as {next_package(package)}"
+        )

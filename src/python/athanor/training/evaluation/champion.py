@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from athanor.contract.compatibility import Level, compare
+from athanor.contract.packages import package_of
 from athanor.errors import NotFoundError
 from athanor.features.features import Model
 from athanor.release.files import ANSWERS, CONTRACT, GRAPH, Release
@@ -44,8 +44,7 @@ def predict_with_champion(
     except NotFoundError:
         return None
     release = store.read(model.name, served.digest)
-    changes = compare(release.json(CONTRACT), model.contract.wire)
-    is_of_another_major = any(change.level is Level.BREAKING for change in changes)
+    is_of_another_major = package_of(release.json(CONTRACT)) != package_of(model.contract.wire)
     probabilities, reason = _predict(release, model, rows, snapshot, test_from)
     return Champion(served.semantic_version, served.digest, probabilities, reason, is_of_another_major)
 

@@ -129,7 +129,7 @@ class Champion:
 
     Attributes:
         probabilities: its predictions for the same rows; None if they cannot be had, and `reason` says why.
-        is_of_another_major: whether callers of its contract could not call the new release.
+        is_of_another_major: whether its proto package is another one: its callers keep it.
     """
 
     semantic_version: str
