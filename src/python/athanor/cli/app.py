@@ -1,6 +1,7 @@
 """The app `athanor` with the commands of all layers. Layers load when a command needs them, never for `--help`."""
 
 from athanor.cli.client import app as client
+from athanor.cli.contract import app as contract
 from athanor.cli.data import app as data
 from athanor.cli.demo import app as demo
 from athanor.cli.monitoring import app as monitoring
@@ -17,6 +18,7 @@ training.add_commands(app, lambda home, progress: open_registry(home, progress).
 app.command(name="evaluate")(releases.evaluate)
 app.command(name="verify")(releases.verify)
 app.command(name="predict")(client.predict)
+app.add_typer(contract.app)
 app.add_typer(data.app)
 app.add_typer(registry.app)
 app.add_typer(serving.app)

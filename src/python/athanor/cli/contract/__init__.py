@@ -1,0 +1,1 @@
+"""Commands about contracts: read them, and compare them with earlier ones."""

@@ -1,0 +1,114 @@
+"""Contracts to compare with: of a commit, or of releases."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from athanor.cli.contract.revisions import find_commit, find_merge_base, folder_at
+from athanor.cli.releases.app import find_release
+from athanor.contract.compatibility import Wire
+from athanor.contract.packages import package_of
+from athanor.contract.sources import compile_contract, find_protos, package_at
+from athanor.errors import ContractError, NotFoundError
+from athanor.home import Home
+from athanor.release.files import CONTRACT, Release
+from athanor.release.store import ReleaseStore
+
+if TYPE_CHECKING:
+    from athanor.progress import Progress
+
+_CHAMPION: Final = "champion"
+_SEMANTIC_VERSION: Final = r"\d+\.\d+\.\d+"
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Contracts by proto package.
+
+    Attributes:
+        name: of the revision or the releases that have them.
+        contracts: `Contract.wire`, or why one could not be read.
+    """
+
+    name: str
+    contracts: Mapping[str, Wire | str]
+
+
+def find_earlier(
+    root: Path, projects: Sequence[str], against: str | None, home: Home, progress: "Progress"
+) -> Earlier | None:
+    """Contracts of a revision or a release; of the merge base with the main branch by default.
+
+    Args:
+        root: folder of the .proto files, in a repository.
+        against: revision of git; or digest or its prefix, `<project>/<version>`, a version, or "champion".
+
+    Returns:
+        None by default, in a repository without a merge base.
+
+    Raises:
+        NotFoundError: there is no such revision and no such release.
+    """
+    if against is None:
+        base = find_merge_base(root)
+        return _at_commit(root, projects, base, _name_base(root, base)) if base else None
+    if against == _CHAMPION:
+        return _of_releases("the champions", _list_champions(projects, home))
+    if re.fullmatch(_SEMANTIC_VERSION, against):
+        return _of_releases(against, (_find_version(name, against, home) for name in projects))
+    if commit := find_commit(root, against):
+        return _at_commit(root, projects, commit, against)
+    try:
+        return _of_releases(against, (find_release(against, home, progress),))
+    except NotFoundError as error:
+        raise NotFoundError(f"--against {against} is no revision of this repository and no release: {error}") from None
+
+
+def _name_base(root: Path, base: str) -> str:
+    if base == find_commit(root, "HEAD"):
+        return "HEAD, on the main branch"
+    return "the merge base with the main branch"
+
+
+def _at_commit(root: Path, projects: Sequence[str], commit: str, name: str) -> Earlier:
+    contracts: dict[str, Wire | str] = {}
+    with folder_at(root, commit) as folder:
+        for path in find_protos(folder):
+            if path.stem in projects:
+                contracts[package_at(path)] = _read(path, folder)
+    return Earlier(f"{name} ({commit[:12]})", contracts)
+
+
+def _read(path: Path, root: Path) -> Wire | str:
+    try:
+        return compile_contract(path, root).wire
+    except ContractError as error:
+        return str(error).replace(f"{root}/", "")
+
+
+def _of_releases(name: str, releases: Iterable[Release]) -> Earlier:
+    wires = (release.json(CONTRACT) for release in releases)
+    return Earlier(name, {package_of(wire): wire for wire in wires})
+
+
+def _find_version(project: str, version: str, home: Home) -> Release:
+    store = ReleaseStore(home.store_url)
+    assigned = store.read_ledger(project).versions
+    found = next((one for one in assigned if one.semantic_version == version), None)
+    if found is None:
+        known = ", ".join(one.semantic_version for one in assigned) or "none"
+        raise NotFoundError(f"{project} has no version {version} in {home.path}; it has: {known}")
+    return store.read(project, found.digest)
+
+
+def _list_champions(projects: Sequence[str], home: Home) -> Iterator[Release]:
+    """Champions of the projects that have one."""
+    store = ReleaseStore(home.store_url)
+    for project in projects:
+        try:
+            champion = store.read_traffic(project).champion
+        except NotFoundError:
+            continue
+        yield store.read(project, champion.digest)
