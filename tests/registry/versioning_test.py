@@ -11,7 +11,7 @@ from support.releases import make_release
 
 from athanor.contract.v1 import options_pb2
 from athanor.errors import ContractError, GateError
-from athanor.registry.versioning import next_version
+from athanor.registry.versioning import next_version, require_compatible
 from athanor.release.files import CONTRACT, Release
 
 
@@ -89,10 +89,9 @@ def test_the_largest_change_says_which_number_grows(
 
 @pytest.mark.parametrize("identity", [{}, {"features": "f" * 64, "snapshot": "f" * 64}])
 def test_a_breaking_contract_is_refused_whatever_else_changed(tmp_path: Path, identity: dict[str, Any]) -> None:
-    before = ("2.3.9", _release(tmp_path))
     release = _release(tmp_path, _require_and_widen, **identity)
     with pytest.raises(GateError) as error:
-        next_version(before, release)
+        require_compatible("2.3.9", _release(tmp_path), release)
     assert str(error.value).splitlines() == [
         f"release {release.digest[:12]} breaks callers or stored rows of toy 2.3.9, which has the same proto package "
         "toy.v1, by 1 change:",
@@ -109,10 +108,11 @@ def test_every_breaking_change_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         GateError, match=r"by 2 changes:\n  - column count .*\n  - column won changed its unit .*\nFollow"
     ):
-        next_version(("1.0.0", _release(tmp_path)), _release(tmp_path, change))
+        require_compatible("1.0.0", _release(tmp_path), _release(tmp_path, change))
 
 
 def test_a_prediction_that_callers_do_not_expect_is_refused(tmp_path: Path) -> None:
-    before = ("2.3.9", _release(tmp_path, _answer_less))
+    before = _release(tmp_path, _answer_less)
     with pytest.raises(GateError, match="probability changed its maximum from 1 to none; keep the range, or narrow it"):
-        next_version(before, _release(tmp_path))
+        require_compatible("1.0.0", before, _release(tmp_path))
+    require_compatible("1.0.0", _release(tmp_path), before)

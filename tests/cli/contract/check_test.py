@@ -237,7 +237,13 @@ def test_contracts_are_compared_with_releases(repository: Repository) -> None:
         answer = repository.ask("--against", reference)
         assert _states(answer) == {"rain.v1": "same"}
     repository.write(_PROTO.replace("maximum: 200", "maximum: 150"))
-    assert _states(repository.ask("--against", "champion", status=3)) == {"rain.v1": "breaking"}
+    repository.write(_PROTO.replace("rain.v1", "snow.v1"), "snow.v1")
+    assert _states(repository.ask("--against", "champion", status=3)) == {"rain.v1": "breaking", "snow.v1": "new"}
+    assert _states(repository.ask("rain", "--against", "1.0.0", status=3)) == {"rain.v1": "breaking"}
+    assert _states(repository.ask("--against", release[:12], status=3)) == {"rain.v1": "breaking"}
+    done = repository.check("snow", "--against", release[:12])
+    assert done.returncode == 2
+    assert f"--against {release[:12]} is a release of rain, and not of snow" in done.stderr
 
 
 def _publish(store: ReleaseStore, repository: Repository) -> str:

@@ -26,7 +26,7 @@ from athanor.registry.settings import RegistrySettings
 from athanor.registry.tracking.database import connect, database_errors
 from athanor.registry.tracking.lock import WriterLock
 from athanor.registry.tracking.runs import Runs, Training, describe_gates, read_training
-from athanor.registry.versioning import next_version, read_major
+from athanor.registry.versioning import next_version, read_major, require_compatible
 from athanor.release.files import CONTRACT, Release
 from athanor.release.ledger import Assigned, Ledger
 from athanor.release.manifest import Identity, Provenance
@@ -164,7 +164,8 @@ class Registry(RegistryReader):
     def _next(self, known: Sequence[Assigned], release: Release) -> str:
         """The next number of its proto package: after the highest, by what changed since the newest release there is.
 
-        Compatibility is transitive: what is compatible with the newest release is so with all before it.
+        Raises GateError if it breaks that one. Compatibility is transitive: what is compatible with the newest release
+        is compatible with all before it.
         """
         model, major = release.identity.model, read_major(release)
         assigned = [one for one in known if one.order[0] == major]
@@ -172,7 +173,9 @@ class Registry(RegistryReader):
             return next_version(None, release)
         present = {version.digest for version in self.list_versions(model)} | set(self.store.list_digests(model))
         newest = next((one for one in assigned if one.digest in present), assigned[0])
-        return next_version((assigned[0].semantic_version, self.store.read(model, newest.digest)), release)
+        before = self.store.read(model, newest.digest)
+        require_compatible(newest.semantic_version, before, release)
+        return next_version((assigned[0].semantic_version, before), release)
 
     def keep(self, model: str, versions: Iterable[Assigned] = (), moves: Iterable[Move] = ()) -> None:
         """Adds versions and moves to the ledger; the first time, also the older ones in MLflow.

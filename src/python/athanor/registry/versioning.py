@@ -26,19 +26,22 @@ def next_version(latest: tuple[str, Release] | None, release: Release) -> str:
 
     Raises:
         ContractError: the proto package has no number.
-        GateError: the contract breaks callers or stored rows of the latest release.
     """
     if latest is None:
         return f"{read_major(release)}.0.0"
     version, before = latest
-    _require_compatible(version, before, release)
     major, minor, patch = map(int, version.split("."))
     if any(getattr(before.identity, part) != getattr(release.identity, part) for part in _MINOR):
         return f"{major}.{minor + 1}.0"
     return f"{major}.{minor}.{patch + 1}"
 
 
-def _require_compatible(version: str, before: Release, release: Release) -> None:
+def require_compatible(version: str, before: Release, release: Release) -> None:
+    """Raises GateError if a release breaks callers or stored rows of an earlier one of the same proto package.
+
+    Args:
+        version: of the earlier one.
+    """
     changes = compare(before.json(CONTRACT), release.json(CONTRACT))
     if breaking := list_breaking(changes):
         package = package_of(release.json(CONTRACT))

@@ -55,7 +55,8 @@ def check(
         with progress.step("Read the earlier contracts"):
             names = projects or sorted({contract.name for contract in now.values()})
             earlier = find_earlier(root, names, against, Home.find(home), progress)
-    wires = {package: contract.wire for package, contract in now.items()}
+    covered = earlier.projects if earlier else ()
+    wires = {package: contract.wire for package, contract in now.items() if contract.name in covered}
     evolutions = tuple(compare_packages(earlier.contracts, wires)) if earlier else ()
     name = earlier.name if earlier else None
     contracts = [_describe(contract) for contract in now.values()]

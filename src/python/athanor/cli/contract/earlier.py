@@ -29,10 +29,12 @@ class Earlier:
 
     Attributes:
         name: of the revision or the releases that have them.
+        projects: which it covers.
         contracts: `Contract.wire`, or why one could not be read.
     """
 
     name: str
+    projects: Sequence[str]
     contracts: Mapping[str, Wire | str]
 
 
@@ -55,15 +57,12 @@ def find_earlier(
         base = find_merge_base(root)
         return _at_commit(root, projects, base, _name_base(root, base)) if base else None
     if against == _CHAMPION:
-        return _of_releases("the champions", _list_champions(projects, home))
+        return _of_releases("the champions", projects, _list_champions(projects, home))
     if re.fullmatch(_SEMANTIC_VERSION, against):
-        return _of_releases(against, (_find_version(name, against, home) for name in projects))
+        return _of_releases(against, projects, [_find_version(name, against, home) for name in projects])
     if commit := find_commit(root, against):
         return _at_commit(root, projects, commit, against)
-    try:
-        return _of_releases(against, (find_release(against, home, progress),))
-    except NotFoundError as error:
-        raise NotFoundError(f"--against {against} is no revision of this repository and no release: {error}") from None
+    return _of_release(projects, against, home, progress)
 
 
 def _name_base(root: Path, base: str) -> str:
@@ -78,7 +77,7 @@ def _at_commit(root: Path, projects: Sequence[str], commit: str, name: str) -> E
         for path in find_protos(folder):
             if path.stem in projects:
                 contracts[package_at(path)] = _read(path, folder)
-    return Earlier(f"{name} ({commit[:12]})", contracts)
+    return Earlier(f"{name} ({commit[:12]})", projects, contracts)
 
 
 def _read(path: Path, root: Path) -> Wire | str:
@@ -88,9 +87,22 @@ def _read(path: Path, root: Path) -> Wire | str:
         return str(error).replace(f"{root}/", "")
 
 
-def _of_releases(name: str, releases: Iterable[Release]) -> Earlier:
+def _of_release(projects: Sequence[str], reference: str, home: Home, progress: "Progress") -> Earlier:
+    try:
+        release = find_release(reference, home, progress)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"--against {reference} is no revision of this repository and no release: {error}"
+        ) from None
+    model = release.identity.model
+    if model not in projects:
+        raise NotFoundError(f"--against {reference} is a release of {model}, and not of {', '.join(projects)}")
+    return _of_releases(f"release {release.digest[:12]}", [model], [release])
+
+
+def _of_releases(name: str, projects: Sequence[str], releases: Iterable[Release]) -> Earlier:
     wires = (release.json(CONTRACT) for release in releases)
-    return Earlier(name, {package_of(wire): wire for wire in wires})
+    return Earlier(name, projects, {package_of(wire): wire for wire in wires})
 
 
 def _find_version(project: str, version: str, home: Home) -> Release:
