@@ -2,6 +2,7 @@
 
 import csv
 import json
+import resource
 import subprocess
 import sys
 import threading
@@ -104,6 +105,23 @@ def test_predictions_are_written_beside_their_rows(
     assert {(r["semantic_version"], r["variant"]) for r in records} == {("1.0.0", "champion")}
     assert service.asked == 3
     assert [path.name for path in output.parent.iterdir()] == [output.name]
+
+
+def test_an_output_on_a_full_disk_is_named_and_the_earlier_one_stays(target: str, tmp_path: Path) -> None:
+    """A limit of file sizes stands for the disk."""
+    output = tmp_path / "out.csv"
+    output.write_text("earlier")
+    table = _table(tmp_path, [100.0] * 200)
+    done = _start(table, "--target", target, "--output", output, preexec_fn=_limit_files)
+    assert done.returncode == 1, done.stderr
+    assert f"STORAGE_FAILED {output} cannot be written: File too large; choose another place" in done.stderr
+    assert output.read_text() == "earlier"
+    assert {path.name for path in tmp_path.iterdir()} == {output.name, table.name}
+    assert _run(table, "--target", target, "--output", output).returncode == 0
+
+
+def _limit_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, resource.RLIM_INFINITY))
 
 
 def test_all_violations_of_all_batches_are_named_by_row_of_the_file(

@@ -1,15 +1,12 @@
 """Homes that are read-only, full, strangely called, or of a user without a name: words and an exit status."""
 
-import json
 import shlex
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 from support.commands import environment
+from support.mounts import require_mounts, run_turns
 from support.registries import MODEL, Workspace
 
 from athanor.errors import StorageError
@@ -18,7 +15,6 @@ from athanor.registry.registry import Registry
 from athanor.release.files import MODEL_CARD, Release
 
 _WHY: Final = "to see"
-_UNSHARE: Final = ("unshare", "--map-root-user", "--mount")
 _MOUNTS: Final = "mount --bind /dev/null /etc/passwd"
 _READING: Final = (
     f"registry list {MODEL}",
@@ -32,13 +28,7 @@ _READING: Final = (
 
 @pytest.fixture(scope="module")
 def namespaces() -> None:
-    """Mounts of one's own, for which some machines want more rights."""
-    try:
-        done = subprocess.run([*_UNSHARE, "sh", "-c", _MOUNTS], capture_output=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("unshare is absent: install util-linux")
-    if done.returncode:
-        pytest.skip(f"this machine permits no mounts of a test's own: {done.stderr.decode()}")
+    require_mounts(_MOUNTS)
 
 
 @pytest.fixture
@@ -51,25 +41,12 @@ def moved(filled: Workspace, tmp_path: Path) -> Workspace:
     return workspace.copy(tmp_path / "copy")
 
 
-def _run(
-    mounts: Sequence[str], home: Path, lines: Sequence[str], variables: Mapping[str, str] | None = None
-) -> list[dict[str, Any]]:
-    """Runs command lines where these mounts were made."""
-    program = shlex.join([sys.executable, "-m", "support.turns", str(home), *lines])
-    command = [*_UNSHARE, "sh", "-c", " && ".join([*mounts, program])]
-    done = subprocess.run(command, capture_output=True, env=variables or environment(), check=False, cwd=home.parent)
-    assert done.returncode == 0, done.stderr.decode()
-    turns: list[dict[str, Any]] = json.loads(done.stdout)
-    assert not [turn for turn in turns if "Traceback" in turn["printed"]]
-    return turns
-
-
 @pytest.mark.usefixtures("namespaces")
 def test_a_read_only_copy_can_be_read_and_says_that_it_cannot_be_written(moved: Workspace) -> None:
     path = shlex.quote(str(moved.path))
     read_only = (f"mount --bind {path} {path}", f"mount -o remount,bind,ro {path}")
     writing = (f"registry promote {MODEL} 1.1.0 -m x", f"registry rollback {MODEL} -m x", "registry doctor --mend")
-    turns = _run(read_only, moved.path, [*_READING, *writing])
+    turns = run_turns(read_only, moved.path, [*_READING, *writing])
     assert [turn["status"] for turn in turns] == [0] * len(_READING) + [1] * len(writing), turns
     for turn in turns[len(_READING) :]:
         assert "STORAGE_FAILED the registry" in turn["printed"]
@@ -88,7 +65,7 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(moved: Workspace, tmp_
         f"(dd if=/dev/zero of={place}/rest bs=4096 2>/dev/null || true)",
     )
     promote = f"registry promote {MODEL} 1.1.0 -m x"
-    turns = _run(full, disk / "home", [promote, *_READING[:4]])
+    turns = run_turns(full, disk / "home", [promote, *_READING[:4]])
     assert turns[0]["status"] == 1
     assert "No space left" in turns[0]["printed"] or "disk is full" in turns[0]["printed"]
     assert [turn["status"] for turn in turns[1:]] == [0] * 4, turns
@@ -98,7 +75,7 @@ def test_a_full_disk_is_named_and_nothing_is_half_written(moved: Workspace, tmp_
 def test_a_user_without_a_name_and_a_home_can_do_everything(moved: Workspace) -> None:
     nameless = {name: environment()[name] for name in ("PATH", "PYTHONPATH")}
     lines = [*_READING, f"registry promote {MODEL} 1.1.0 -m x"]
-    turns = _run([_MOUNTS], moved.path, lines, nameless)
+    turns = run_turns([_MOUNTS], moved.path, lines, nameless)
     assert [turn["status"] for turn in turns] == [0] * len(lines), turns
 
 

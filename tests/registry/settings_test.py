@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from athanor.errors import SettingsError
+from athanor.errors import SettingsError, StorageError
 from athanor.home import Home
 from athanor.registry.registry import Registry
 from athanor.registry.settings import RegistrySettings, make_settings, sqlite_url
@@ -124,7 +124,8 @@ def test_an_unreachable_server_is_an_error_at_start_without_its_password(url: st
 
 def test_a_database_file_that_cannot_be_made_is_an_error_at_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(SettingsError, match=r"the database .*/file/x.db cannot be made: .*file"):
+    words = r"the registry .*/file/x.db cannot be made: .*/file; choose another --home, or .* by ATHANOR_REGISTRY_URL"
+    with pytest.raises(StorageError, match=words):
         Registry(_make(f"sqlite:///{tmp_path}/file/x.db"))
 
 

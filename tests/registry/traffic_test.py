@@ -238,13 +238,14 @@ def test_one_that_was_damaged_meanwhile_can_be_withdrawn(
 def test_withdrawing_again_writes_the_traffic_file_that_was_not_written(
     promoted: Registry, workspace: Workspace
 ) -> None:
-    """As after a crash between the record and the file."""
+    """As after a crash, or on a full disk, between the record and the file."""
     file = Path(workspace.home.store) / "traffic" / f"{MODEL}.json"
     promoted.challenge(MODEL, "1.0.1", 0.1, _WHY)
     stale = file.read_bytes()
     traffic = promoted.withdraw(MODEL, "challenger", _WHY)
     file.write_bytes(stale)
+    assert promoted.withdraw(MODEL, "challenger", _WHY) == traffic
+    assert promoted.store.read_traffic(MODEL) == traffic
     with pytest.raises(NotFoundError, match="no challenger to withdraw"):
         promoted.withdraw(MODEL, "challenger", _WHY)
-    assert promoted.store.read_traffic(MODEL) == traffic
     assert examine(promoted, workspace.home.candidates) == []

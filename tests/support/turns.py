@@ -1,11 +1,14 @@
 """Runs command lines of the composed app one after the other in this process, and prints what became of each as JSON.
 
-Usage: python -m support.turns HOME 'registry list delays' …
+Usage: python -m support.turns HOME 'registry list delays' '!rm file' …
+
+A line that begins with "!" is one of the shell.
 """
 
 import io
 import json
 import shlex
+import subprocess
 import sys
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
@@ -16,6 +19,9 @@ from athanor.cli.shared import terminal
 
 def run(home: str, line: str) -> dict[str, object]:
     """Exit status (None after a traceback) and everything that was printed."""
+    if line.startswith("!"):
+        done = subprocess.run(line[1:], shell=True, capture_output=True, text=True, check=False)  # noqa: S602 - a test's own
+        return {"line": line, "status": done.returncode, "printed": done.stderr}
     sys.argv = ["athanor", *shlex.split(line), "--home", home]
     printed = io.StringIO()
     status: object = 0

@@ -2,17 +2,19 @@ import base64
 import json
 import os
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.commands import run
+from support.commands import environment, run
 from typer.testing import CliRunner
 
 from athanor.cli.serving.tokens import app
 from athanor.errors import NotFoundError, PermissionDeniedError, SettingsError, UnauthenticatedError
-from athanor.home import local_token_path
+from athanor.home import Home, local_token_path
 from athanor.serving.access.authentication import Authenticator
 from athanor.serving.access.scope import Scope
 from athanor.serving.access.token_file import (
@@ -32,6 +34,23 @@ def path(tmp_path: Path) -> Path:
 
 def bearer(token: str) -> str:
     return f"Bearer {token}"
+
+
+def test_a_token_that_could_not_be_shown_is_not_kept(tmp_path: Path) -> None:
+    """Its name would be taken, and its value lost."""
+    create = [sys.executable, "-P", "-m", "athanor.cli.serving.app", "token", "create", "delays", "ci"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*create, "--home", str(tmp_path)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "STORAGE_FAILED the standard output or a file: No space left on device" in done.stderr
+    assert list_tokens(tokens_path(Home(tmp_path).service, "delays")) == ()
 
 
 def test_the_file_holds_no_token_and_its_owner_alone_can_read_it(path: Path) -> None:

@@ -20,7 +20,7 @@ from support.releases import make_graph
 from support.services import command_of
 from support.serving import FIRST, SECOND, Stage
 
-from athanor.errors import NotFoundError, ReleaseError, ServiceError, SettingsError
+from athanor.errors import NotFoundError, ReleaseError, ServiceError, SettingsError, StorageError
 from athanor.progress import Unwatched
 from athanor.release.files import GRAPH
 from athanor.serving.hosting import service
@@ -101,6 +101,14 @@ def test_a_service_that_ends_before_it_answers_is_reported_with_the_end_of_its_l
         up(settings, command, Unwatched())
     assert len(str(caught.value)) < 3_000
     assert place.read() is None
+
+
+def test_a_service_that_finds_no_space_is_reported_so_whatever_its_log_has(
+    settings: ServingSettings, place: ServicePaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "find_storage_fault", lambda paths: f"cannot write to {paths.folder}: it is full")
+    with pytest.raises(StorageError, match=rf"did not start: cannot write to {place.folder}: it is full; free some"):
+        up(settings, [sys.executable, "-c", ""], Unwatched())
 
 
 def test_a_service_that_does_not_answer_in_time_is_stopped(

@@ -67,7 +67,7 @@ class Registry(RegistryReader):
         Raises:
             ConflictError: another process wrote for longer than `patience_s`.
             ServiceError: the database failed.
-            StorageError: this process may not write there.
+            StorageError: this process may not write there, or the disk is full.
         """
         with database_errors(self.settings), self._lock.held():
             yield
@@ -247,7 +247,11 @@ class Registry(RegistryReader):
             InputError, ReleaseError: as `promote`.
         """
         with self.writing():
-            earlier = champion_before(self.list_moves(model))
+            moves = self.list_moves(model)
+            if begun := self._find_unpublished(moves, "rollback", "champion"):
+                # Another one would go back twice.
+                return self.publish(begun)
+            earlier = champion_before(moves)
             if earlier is None:
                 raise NotFoundError(f"{model} has no earlier champion to roll back to")
             version = self._require(model, earlier.digest)
@@ -304,8 +308,10 @@ class Registry(RegistryReader):
             served = moves[-1].traffic.served.get(part) if moves else None
             if served:
                 return self._move(self._require(model, served.digest), Step("withdraw", part, served), why)
+            if begun := self._find_unpublished(moves, "withdraw", part):
+                return self.publish(begun)
             if moves:
-                # The process that recorded the withdrawal may have died before it wrote the traffic file.
+                # Another move may be recorded and not published.
                 self.publish(moves[-1])
             raise NotFoundError(f"{model} has no {part} to withdraw; see `athanor registry traffic {model}`")
 
@@ -341,6 +347,15 @@ class Registry(RegistryReader):
                 self.client.set_registered_model_alias(traffic.model, variant, str(number))
         self.store.write_traffic(traffic)
         return traffic
+
+    def _find_unpublished(self, moves: Sequence[Move], kind: str, variant: str) -> Move | None:
+        """The last move, if it is one of these whose process died, or found no space, before it was published."""
+        if not moves or (moves[-1].kind, moves[-1].variant) != (kind, variant):
+            return None
+        with suppress(NotFoundError):
+            if self.store.read_traffic(moves[-1].traffic.model) == moves[-1].traffic:
+                return None
+        return moves[-1]
 
     def _copy_records(self, model: str) -> None:
         """Adds to MLflow the moves that it lacks. The doctor names those that it has otherwise."""

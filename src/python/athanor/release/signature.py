@@ -171,7 +171,7 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
     except OSError as error:
         if isinstance(error, FileExistsError) and path.exists():
             _refuse_to_replace(path)
-        raise StorageError(f"{path} cannot be written: {error.strerror}") from None
+        raise StorageError(f"{path} cannot be written: {error.strerror}; choose another place") from None
 
 
 def _refuse_to_replace(path: Path) -> NoReturn:

@@ -227,11 +227,15 @@ def _describe(record: Mapping[str, Any], own: "Profile") -> dict[str, str]:
 
 def _write(report: "DataReport", folder: Path, name: str, progress: Any) -> Path:
     from athanor.data.report.page import write_report
-    from athanor.system.atomic import replace_file
+    from athanor.system.atomic import rename_file, temporary_folder
+    from athanor.system.named_errors import naming
 
-    with progress.step("Write the page") as advance:
-        write_report(folder / f"{name}.html", report)
-        replace_file(folder / f"{name}.json", to_json(_plain(report)).encode(), durable=False)
+    with progress.step("Write the page") as advance, temporary_folder(folder) as arriving, naming(folder):
+        write_report(arriving / f"{name}.html", report)
+        (arriving / f"{name}.json").write_text(to_json(_plain(report)))
+        # Both or none: on a full disk, only a page of before has its JSON.
+        for path in arriving.iterdir():
+            rename_file(path, folder / path.name)
         advance(str(folder))
     return folder / f"{name}.html"
 

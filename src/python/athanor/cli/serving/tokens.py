@@ -35,7 +35,7 @@ def create(
     json: JsonOption = False,
 ) -> None:
     """Make a token. It is printed only once. A running service accepts it within a second."""
-    from athanor.serving.access.token_file import keep_token, make_token
+    from athanor.serving.access.token_file import keep_token, make_token, revoke_token
 
     hashes = _tokens_file(project, home)
     if file is not None:
@@ -46,11 +46,17 @@ def create(
         return
     expires_at = _expiry(days)
     token = make_token(hashes, name, _scope(scope), expires_at)
-    if json:
-        typer.echo(to_json({"name": name, "scope": scope, "expires": expires_at, "token": token}))
-    else:
-        typer.echo(f"{name}, scope {scope}, expires {expires_at or 'never'}; store it, it is not shown again", err=True)
-        typer.echo(token)
+    try:
+        if json:
+            typer.echo(to_json({"name": name, "scope": scope, "expires": expires_at, "token": token}))
+        else:
+            about = f"{name}, scope {scope}, expires {expires_at or 'never'}"
+            typer.echo(f"{about}; store it, it is not shown again", err=True)
+            typer.echo(token)
+    except OSError:
+        # A token that was not shown, as into a file on a full disk, opens nothing and holds its name.
+        revoke_token(hashes, name)
+        raise
 
 
 @app.command(name="list")

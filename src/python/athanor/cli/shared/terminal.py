@@ -130,7 +130,7 @@ def _storage_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno not in _REMEDIES:
             raise
-        paths = ", ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
+        paths = " -> ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
         raise StorageError(
             f"{paths or 'the standard output or a file'}: {error.strerror}; {_REMEDIES[error.errno]}"
         ) from error

@@ -66,7 +66,7 @@ def writing(path: Path) -> Iterator[Write]:
                 yield _csv(stream) if path.suffix.lower() == ".csv" else _json_lines(stream)
             rename_file(temporary, path)
     except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror}") from None
+        raise StorageError(f"{path} cannot be written: {error.strerror}; choose another place") from None
 
 
 def _json_lines(stream: TextIO) -> Write:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
-from athanor.data.snapshots.snapshot import file_names, find_snapshot, list_snapshots, sync_log
-from athanor.system.named_errors import naming
+from athanor.data.snapshots.snapshot import file_names, find_snapshot, list_snapshots
+from athanor.system.durability import sync
 
 # A file without a version may belong to a running commit; after a day its process was killed.
 _LEAST_AGE_OF_ORPHANS = timedelta(days=1)
@@ -44,16 +44,18 @@ def vacuum(dataset: str, folder: Path, keep: timedelta, named: Collection[int], 
     files = dict(_readable_versions(dataset, folder))
     latest = list(files)[:1]
     stay = sorted({*latest, *named} & set(files))
-    superseded = _remove(dataset, folder, keep, stay, dry_run=True)
-    by_age = _remove(dataset, folder, keep, latest, dry_run=True)
+    superseded = _find(dataset, folder, keep, stay)
+    by_age = _find(dataset, folder, keep, latest)
     versions = tuple(version for version, names in files.items() if names & superseded)
     left = [version for version in files if version not in versions]
-    gone = superseded | _remove(dataset, folder, _LEAST_AGE_OF_ORPHANS, left, dry_run=True, full=True)
-    sizes = [path.stat().st_size for path in (folder / dataset / name for name in gone) if path.exists()]
+    gone = superseded | _find(dataset, folder, _LEAST_AGE_OF_ORPHANS, left, full=True)
+    paths = [path for path in (folder / dataset / name for name in gone) if path.exists()]
+    sizes = [path.stat().st_size for path in paths]
     if not dry_run:
-        _remove(dataset, folder, keep, stay)
-        _remove(dataset, folder, _LEAST_AGE_OF_ORPHANS, left, full=True)
-        sync_log(folder / dataset)
+        # deltalake would first write to its log, for which a full disk has no space.
+        for path in paths:
+            path.unlink(missing_ok=True)
+        sync(folder / dataset)
     kept = tuple(version for version in left if files[version] & by_age)
     return VacuumResult(versions, kept, len(sizes), sum(sizes))
 
@@ -66,11 +68,8 @@ def _readable_versions(dataset: str, folder: Path) -> Iterator[tuple[int, set[st
             yield snapshot.version, set(names)
 
 
-def _remove(
-    dataset: str, folder: Path, age: timedelta, stay: list[int], dry_run: bool = False, full: bool = False
-) -> set[str]:
-    """Deletes files superseded at least `age` ago, with `full` also orphans of that age; returns their names."""
+def _find(dataset: str, folder: Path, age: timedelta, stay: list[int], full: bool = False) -> set[str]:
+    """Names of files superseded at least `age` ago, with `full` also of orphans of that age."""
     hours = math.ceil(age / timedelta(hours=1))
-    with naming(folder / dataset):
-        table = DeltaTable(folder / dataset)
-        return set(table.vacuum(hours, dry_run, enforce_retention_duration=False, full=full, keep_versions=stay))
+    table = DeltaTable(folder / dataset)
+    return set(table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=full, keep_versions=stay))

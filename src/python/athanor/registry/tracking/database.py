@@ -36,6 +36,7 @@ def connect(settings: RegistrySettings, lock: WriterLock) -> MlflowClient:
     Raises:
         SettingsError: the database cannot be reached, or no artifacts can be stored at their location.
         ServiceError: another version of MLflow made the database.
+        StorageError, OSError: the database cannot be made where it is to lie.
     """
     # They log each step of a migration to the terminal; failures are raised anyway.
     for name, level in (("alembic", logging.WARNING), ("mlflow", logging.CRITICAL)):
@@ -65,12 +66,26 @@ def _commit_for_good(connection: object, _: object) -> None:
 
 @contextmanager
 def database_errors(settings: RegistrySettings) -> Iterator[None]:
-    """Turns errors of MLflow and the database into ServiceError, without secrets."""
+    """Turns errors of MLflow and the database into ServiceError, without secrets; of a full disk, into StorageError."""
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
+        if _is_full(error):
+            raise StorageError(
+                f"the registry {settings.name} cannot be written: the disk is full; free some space, then run the "
+                "command again, which completes what it began"
+            ) from None
         words = settings.without_secrets(str(error)).split("\n(Background on this error", maxsplit=1)[0]
         raise ServiceError(f"the registry {settings.name} failed: {words}") from None
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether SQLite found no space: its error is the cause of SQLAlchemy's, and that one of MLflow's."""
+    while error is not None:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def all_pages(search: Callable[[str | None], PagedList[Any]]) -> list[Any]:
@@ -99,14 +114,11 @@ def _has_tables(settings: RegistrySettings) -> bool:
 
 def _make_tables(settings: RegistrySettings, lock: WriterLock) -> None:
     path = settings.database_path
-    try:
-        with lock.held():
-            if path and not path.exists():
-                _make_file(path, settings.artifacts_root)
-            else:
-                _migrate(settings.connection_url, settings.artifacts_root)
-    except (OSError, StorageError) as error:
-        raise SettingsError(f"{DATABASE}: the database {settings.name} cannot be made: {error}") from None
+    with lock.held():
+        if path and not path.exists():
+            _make_file(path, settings.artifacts_root)
+        else:
+            _migrate(settings.connection_url, settings.artifacts_root)
 
 
 def _make_file(path: Path, artifacts_root: str) -> None:

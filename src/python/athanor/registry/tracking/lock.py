@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from athanor.errors import ConflictError, StorageError
-from athanor.registry.settings import RegistrySettings
+from athanor.registry.settings import DATABASE, RegistrySettings
 from athanor.system.locks import acquire
 
 # Any number, as long as it is the same in every process: "athanor" in ASCII.
@@ -55,11 +55,16 @@ class WriterLock:
             raise self._busy() from None
         except OSError as error:
             raise StorageError(
-                f"the registry {self._settings.name} cannot be changed: {error.strerror}: {error.filename}. Commands "
-                "that only read still work"
+                f"the registry {self._settings.name} cannot be {self._describe_failure(error)}"
             ) from None
         with lock:
             yield
+
+    def _describe_failure(self, error: OSError) -> str:
+        why, path = f"{error.strerror}: {error.filename}", self._settings.database_path
+        if path and path.exists():
+            return f"changed: {why}. Commands that only read still work"
+        return f"made: {why}; choose another --home, or another database by {DATABASE}"
 
     @contextmanager
     def _lock_server(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from athanor.errors import ServiceError, SettingsError
+from athanor.errors import ServiceError, SettingsError, StorageError
 from athanor.features.features import Model
 from athanor.progress import Progress
 from athanor.projects import load
@@ -27,6 +27,7 @@ from athanor.serving.setup.settings import (
     make_settings,
     read_settings_file,
 )
+from athanor.serving.setup.storage import find_storage_fault
 from athanor.system.atomic import replace_file
 from athanor.system.code.kept_code import keep_code
 from athanor.system.locks import acquire
@@ -47,6 +48,7 @@ def up(settings: ServingSettings, command: Sequence[str], progress: Progress) ->
         SettingsError: a service of this project runs already, or is being started; or a port is taken.
         NotFoundError, ReleaseError: there is no champion that could answer.
         ServiceError: it did not start; quotes the end of its log.
+        StorageError: it did not start, and its files cannot be written.
     """
     paths = ServicePaths.of(settings)
     paths.require_no_cluster()
@@ -114,6 +116,9 @@ def _wait_until_answering(paths: ServicePaths, process: "subprocess.Popen[bytes]
         if process.poll() is not None:
             break
         time.sleep(_POLL_S)
+    # Not before: a start on a disk that is nearly full may succeed.
+    if fault := find_storage_fault(paths):
+        raise StorageError(f"the service did not start: {fault}; free some space, or choose another --home")
     end = paths.log.read_text(errors="replace")[-2000:]
     raise ServiceError(f"the service did not start; its log {paths.log} ends with\n{end}")
 
