@@ -166,7 +166,7 @@ def test_doors_and_probes_follow_the_ports() -> None:
     worker = _containers(make_manifest(settings, _PODS))[1]
     assert [port["containerPort"] for port in worker["ports"]] == [8080, 9090]
     assert worker["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": 8080}
-    assert worker["args"] == ["0.0.0.0", "8080", "9090", "512", "1024", "5.0"]  # noqa: S104 - what the pod binds
+    assert worker["args"] == ["0.0.0.0", "8080", "9090", "512", "1024", "5.0", "True"]  # noqa: S104 - what the pod binds
     config = _serve_config(settings)
     assert (config["http_options"]["port"], config["grpc_options"]["port"]) == (8080, 9090)
 

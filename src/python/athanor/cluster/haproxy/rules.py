@@ -8,15 +8,26 @@ configuration is its public API.
   one answer, about health, or a refusal, and is closed. So a probe is answered while a stranger holds all connections
   that its address may. An address may open a few crowded connections a second; more are closed at once.
 - What HAProxy refuses, it refuses as the service does: problem details on REST, a status and a message on gRPC.
+- A request without a token is refused before a replica sees it, where all that is served there needs one: strangers
+  would take turns of the loop that answers others. The replica remains the one that decides who may do what.
 - Headers that Ray Serve would obey, or could not decode, do not reach it.
 - A replica that does not answer three checks in a row is hung, and HAProxy sends its requests to another.
   New requests go to the replica with the fewest. A draining replica answers, and so is alive: Serve removes it.
 """
 
-import json
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final
 
+from athanor.cluster.haproxy import anonymous
+from athanor.cluster.haproxy.refusals import (
+    BY_STATUS,
+    HEAD_BYTES,
+    LARGE_HEAD,
+    NO_TEXT,
+    UNAVAILABLE,
+    grpc_reply,
+    problem,
+)
 from athanor.cluster.haproxy.serve_haproxy import Rules
 from athanor.errors import SettingsError
 
@@ -34,6 +45,7 @@ class DoorLimits:
         idle_s, grpc_idle_s: without a request, after one.
         grace_s: beyond `answer_s`: a replica counts the time from when it reads the request, and refuses itself.
         check_s: until a replica answers a check.
+        requires_token: whether a request without any token can be refused here.
     """
 
     connections: int = 4096
@@ -47,15 +59,7 @@ class DoorLimits:
     # A replica whose event loop is busy answers checks late, and must not be taken for one that hangs.
     check_s: float = 4.0
     grace_s: float = 5.0
-
-
-class _Refusal(NamedTuple):
-    """A refusal: HTTP status, our code, gRPC status, and words without quotes or percent signs."""
-
-    http: int
-    code: str
-    grpc: int
-    words: str
+    requires_token: bool = False
 
 
 # Crowded connections of a door, and how many an address may open in a second.
@@ -68,10 +72,9 @@ _PIPES: Final = 32
 # Files beside connections: pipes, listeners, checks, pollers.
 _OTHER_FILES: Final = 256
 
-# gRPC has the same limit. HAProxy refuses a larger head in words only if a buffer holds the head.
-_HEAD_BYTES: Final = 8 * 1024
+# HAProxy refuses a head that is too large in words only if a buffer holds it.
 _BUFFER_BYTES: Final = 64 * 1024
-_IS_LARGE: Final = f"{{ req.hdrs,length gt {_HEAD_BYTES} }} || {{ url,length gt {_HEAD_BYTES} }}"
+_IS_LARGE: Final = f"{{ req.hdrs,length gt {HEAD_BYTES} }} || {{ url,length gt {HEAD_BYTES} }}"
 _HEADERS: Final = 1024
 # Seconds for which a replica's machine may leave sent data unacknowledged.
 _SILENCE_S: Final = 2
@@ -94,26 +97,8 @@ _OBEYED: Final = (
     "http2-settings",
 )
 
-_MALFORMED: Final = _Refusal(400, "INVALID_REQUEST", 3, "the request is not valid HTTP, or broke off")
-_HIDDEN: Final = _Refusal(404, "NOT_FOUND", 12, "nothing is served here")
-_LATE: Final = _Refusal(408, "DEADLINE_EXCEEDED", 4, "the request did not arrive in time; it paused for too long")
-_CROWDED_OUT: Final = _Refusal(
-    429, "OVERLOADED", 8, "too many connections from this address, or from all; use fewer, or retry in a second"
-)
-_LARGE_HEAD: Final = _Refusal(
-    431, "TOO_LARGE", 8, f"the address or the headers have more than {_HEAD_BYTES} bytes; send less"
-)
-_NO_TEXT: Final = _Refusal(
-    400, "INVALID_REQUEST", 3, "metadata must be printable ASCII; send other bytes by a name that ends in -bin"
-)
-_FAILED: Final = _Refusal(500, "SERVICE_FAILED", 13, "the service failed; its log has the cause")
-_ENDED: Final = _Refusal(502, "UNAVAILABLE", 14, "the replica ended before it answered; retry")
-_UNAVAILABLE: Final = _Refusal(503, "UNAVAILABLE", 14, "no replica answers now; retry")
-_NO_ANSWER: Final = _Refusal(504, "DEADLINE_EXCEEDED", 4, "no replica answered in time")
 # Statuses of bytes that are not a request: HAProxy has only its own page for them, or no answer.
 _OF_NO_REQUEST: Final = (400, 408, 413, 422, 501)
-# By the status that HAProxy itself refuses with.
-_BY_STATUS: Final = (_MALFORMED, _HIDDEN, _LATE, _CROWDED_OUT, _FAILED, _ENDED, _UNAVAILABLE, _NO_ANSWER)
 
 
 def fit(limits: DoorLimits, most_files: int) -> DoorLimits:
@@ -155,11 +140,11 @@ def make_rules(limits: DoorLimits) -> Rules:
             "defaults": _defaults(limits),
             "defaults http": (
                 f"    timeout http-keep-alive {_ms(limits.idle_s)}",
-                *(f"    http-error status {refusal.http} {_problem(refusal)}" for refusal in _BY_STATUS),
+                *(f"    http-error status {refusal.http} {problem(refusal)}" for refusal in BY_STATUS),
             ),
             "defaults grpc": (
                 f"    timeout http-keep-alive {_ms(limits.grpc_idle_s)}",
-                *(f"    http-error status {refusal.http} {_grpc_reply(refusal)}" for refusal in _BY_STATUS),
+                *(f"    http-error status {refusal.http} {grpc_reply(refusal)}" for refusal in BY_STATUS),
             ),
             "http_frontend": _http_door(limits),
             "grpc_frontend": _grpc_door(limits),
@@ -169,8 +154,8 @@ def make_rules(limits: DoorLimits) -> Rules:
             ),
         },
         answers={
-            "default_backend": f"    http-request return status 503 {_problem(_UNAVAILABLE)}",
-            "default_grpc_backend": f"    http-request return status 200 {_grpc_reply(_UNAVAILABLE)}",
+            "default_backend": f"    http-request return status 503 {problem(UNAVAILABLE)}",
+            "default_grpc_backend": f"    http-request return status 200 {grpc_reply(UNAVAILABLE)}",
         },
         lines={
             # Any answer is a sign of life. A draining replica says 503, and still answers its requests.
@@ -202,25 +187,6 @@ def _defaults(limits: DoorLimits) -> tuple[str, ...]:
     )
 
 
-def _problem(refusal: _Refusal) -> str:
-    """A reply with problem details, as `serving.formats.problems` makes them."""
-    details = {
-        "type": f"urn:athanor:error:{refusal.code}",
-        "title": refusal.code.replace("_", " ").capitalize(),
-        "status": refusal.http,
-        "detail": refusal.words,
-        "error": refusal.words,
-        "code": refusal.code,
-    }
-    retry = " hdr retry-after 1" if refusal.http in (429, 503) else ""
-    return f"content-type application/problem+json string '{json.dumps(details, separators=(',', ':'))}'{retry}"
-
-
-def _grpc_reply(refusal: _Refusal) -> str:
-    """A reply without a message, whose headers are gRPC's trailers."""
-    return f"hdr content-type application/grpc hdr grpc-status {refusal.grpc} hdr grpc-message '{refusal.words}'"
-
-
 def _crowd(limits: DoorLimits) -> tuple[str, ...]:
     """Counts connections by address, and marks those beyond a limit."""
     is_crowded = "{ var(sess.crowded) -m bool }"
@@ -249,21 +215,22 @@ def _http_door(limits: DoorLimits) -> tuple[str, ...]:
         "    http-after-response set-header cache-control no-store",
         "    http-after-response del-header server",
         f"    http-request deny deny_status 429 if {{ var(sess.crowded) -m bool }} !{{ path {_HEALTH} }}",
-        f"    http-request deny status 431 {_problem(_LARGE_HEAD)} if {_IS_LARGE}",
+        f"    http-request deny status 431 {problem(LARGE_HEAD)} if {_IS_LARGE}",
+        *(anonymous.http_rules() if limits.requires_token else ()),
         # Serve answers these to all callers, and decodes the path before it compares.
         "    http-request deny deny_status 404 if { path,url_dec -i -m beg /-/ } !{ path -i /-/healthz }",
         "    http-request deny deny_status 404 if !{ path -m beg / }",
         f"    http-request del-header '^({'|'.join(_OBEYED)})$' -m reg",
         # Serve fails at bytes that are not UTF-8. The service creates a missing id.
         "    http-request set-header x-request-id %[req.fhdr(x-request-id,1)] if { req.fhdr_cnt(x-request-id) gt 1 }",
-        "    http-request del-header x-request-id if !{ req.fhdr(x-request-id) -m reg '^[!-~]{1,128}$' }",
+        f"    http-request del-header x-request-id if !{{ req.fhdr(x-request-id) {anonymous.IS_ID} }}",
         # Serve adds a second one to each answer. Ours, which is safe to repeat, comes first.
         "    http-response set-header x-request-id %[res.fhdr(x-request-id,1)] if { res.fhdr_cnt(x-request-id) gt 1 }",
         # Refusals of Serve and of its HTTP server.
         *(
             f"    http-response deny deny_status {refusal.http} if {{ status {refusal.http} }}"
             " { res.hdr(content-type) -m beg text/plain }"
-            for refusal in _BY_STATUS
+            for refusal in BY_STATUS
         ),
     )
 
@@ -274,10 +241,11 @@ def _grpc_door(limits: DoorLimits) -> tuple[str, ...]:
         # Some clients look at the HTTP status first.
         "    http-after-response set-status 200 if { res.hdr(grpc-status) -m found } !{ status 200 }",
         f"    http-request deny deny_status 429 if {{ var(sess.crowded) -m bool }} !{{ path {_GRPC_HEALTH} }}",
-        f"    http-request deny status 200 {_grpc_reply(_LARGE_HEAD)} if {_IS_LARGE}",
-        f"    http-request deny status 200 {_grpc_reply(_NO_TEXT)} if {{ req.hdrs -m reg '[^ -~\\r\\n]' }}",
+        f"    http-request deny status 200 {grpc_reply(LARGE_HEAD)} if {_IS_LARGE}",
+        f"    http-request deny status 200 {grpc_reply(NO_TEXT)} if {{ req.hdrs -m reg '[^ -~\\r\\n]' }}",
         "    http-request deny deny_status 404 if { path -m beg /ray.serve. }"
         " !{ path /ray.serve.RayServeAPIService/Healthz }",
+        *(anonymous.grpc_rules() if limits.requires_token else ()),
     )
 
 

@@ -61,7 +61,12 @@ def serving_ray(scratch: Path, settings: ServingSettings) -> Iterator[RunningNod
 def limit_doors(settings: ServingSettings) -> DoorLimits:
     """The bounds of the doors by a service's settings."""
     answer_s = min(settings.max_deadline_s, _LONGEST_ANSWER_S)
-    return DoorLimits(settings.max_connections, settings.max_connections_per_address, answer_s)
+    return DoorLimits(
+        settings.max_connections,
+        settings.max_connections_per_address,
+        answer_s,
+        requires_token=not settings.insecure,
+    )
 
 
 def deploy(settings: ServingSettings, host: str = LOOPBACK, most_on_a_node: int | None = None) -> None:

@@ -202,7 +202,7 @@ def _pod(settings: ServingSettings, pods: Pods, container: str, name: str) -> di
 def _arguments(settings: ServingSettings) -> list[str]:
     """What `pod` takes."""
     ports, limits = (settings.http_port, settings.grpc_port), limit_doors(settings)
-    bounds = (limits.connections, limits.connections_per_address, limits.answer_s)
+    bounds = (limits.connections, limits.connections_per_address, limits.answer_s, limits.requires_token)
     return [settings.host, *map(str, (*ports, *bounds))]
 
 

@@ -1,6 +1,7 @@
 """What a pod of KubeRay runs: Ray as the operator asks for it, with HAProxy as this service needs it.
 
 python -m athanor.serving.hosting.pod HOST HTTP_PORT GRPC_PORT CONNECTIONS CONNECTIONS_PER_ADDRESS ANSWER_S
+    REQUIRES_TOKEN
 """
 
 import os
@@ -34,13 +35,21 @@ def ray_command(start_command: str) -> list[str]:
 
 
 def main(
-    host: str, http_port: str, grpc_port: str, connections: str, connections_per_address: str, answer_s: str
+    host: str,
+    http_port: str,
+    grpc_port: str,
+    connections: str,
+    connections_per_address: str,
+    answer_s: str,
+    requires_token: str,
 ) -> None:
     """Becomes Ray's process, whose end HAProxy follows."""
     require_known_version()
     command = ray_command(os.environ.get(KUBERAY_VARIABLE, ""))
     SCRATCH.mkdir(mode=0o700, parents=True, exist_ok=True)
-    limits = DoorLimits(int(connections), int(connections_per_address), float(answer_s))
+    limits = DoorLimits(
+        int(connections), int(connections_per_address), float(answer_s), requires_token=requires_token == str(True)
+    )
     write_haproxy_script(Path(os.environ[HAPROXY_VARIABLE]), (host, http_port, grpc_port), limits)
     os.execv(command[0], command)  # noqa: S606 - it is to be the pod's process, not a child
 
