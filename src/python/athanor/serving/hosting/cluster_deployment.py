@@ -9,6 +9,7 @@ from typing import Final
 
 from athanor.cluster import ray_internals
 from athanor.cluster.addresses import Address
+from athanor.cluster.haproxy.script import write_rules
 from athanor.cluster.joining import joined_ray
 from athanor.cluster.ray_environment import SERVE
 from athanor.errors import NotFoundError, ServiceError, SettingsError
@@ -26,6 +27,8 @@ from athanor.system.atomic import replace_file
 
 # One on each of two machines: either may go.
 DEFAULT_REPLICAS: Final = 2
+# For a worker to start on the head.
+_LIMIT_S: Final = 60.0
 
 _ALL_INTERFACES: Final = "0.0.0.0"  # noqa: S104 - what is looked for
 
@@ -50,6 +53,7 @@ def deploy(settings: ServingSettings, address: str, token: Path | None, progress
     with progress.step("Deploy") as advance, joined_ray(found, token, SERVE, application.NAMESPACE):
         _check_deployed(settings)
         _prepare(place, settings)
+        bound_doors(settings)
         hosts = _count_nodes()
         try:
             application.deploy(settings, settings.host, most_on_a_node(settings, hosts))
@@ -127,6 +131,24 @@ def _check_deployed(settings: ServingSettings) -> None:
         raise SettingsError(
             f"the doors are at {doors}, not at {settings.host}:{settings.http_port}; undeploy to move them"
         )
+
+
+def bound_doors(settings: ServingSettings) -> None:
+    """Gives the settings' bounds to the head, where the doors are: it started before it knew a project.
+
+    Raises:
+        SettingsError: it may open too few files for them, or was not started by `node`.
+    """
+    import ray
+    from ray.exceptions import RayTaskError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    strategy = NodeAffinitySchedulingStrategy(ray_internals.find_head(), soft=False)
+    write = ray.remote(num_cpus=0, scheduling_strategy=strategy)(write_rules)
+    try:
+        ray.get(write.remote(application.limit_doors(settings)), timeout=_LIMIT_S)
+    except RayTaskError as error:
+        raise error.cause from None
 
 
 def _prepare(place: ServicePaths, settings: ServingSettings) -> None:

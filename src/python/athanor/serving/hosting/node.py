@@ -33,7 +33,7 @@ DEFAULT_OBJECT_STORE_MIB: Final = 256
 # The same on all nodes: the head assigns them.
 SERVE_PORTS: Final = ServePorts(others=19_200, replica_http=19_000, replica_grpc=19_100, replicas=MAX_REPLICAS)
 
-# A node starts before its project's max_deadline_s is known.
+# A node starts before its project's settings are known: `deploy` brings them.
 _LIMITS: Final = DoorLimits(answer_s=3600)
 
 _WAIT_S: Final = 60.0
