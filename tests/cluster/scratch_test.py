@@ -6,11 +6,13 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support.commands import environment
 
 from athanor.cluster.scratch import PREFIX, remove_abandoned, scratch_folder
+from athanor.errors import StorageError
 
 _OWNER = """
 import sys
@@ -42,6 +44,21 @@ def test_it_is_short_private_and_removed(monkeypatch: pytest.MonkeyPatch, tmp_pa
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         (folder / "file").touch()
     assert not folder.exists()
+
+
+def test_without_room_for_ray_it_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=3 * 2**19))
+    words = f"{tmp_path} has 1.5 MiB of free space, less than 8 MiB; free some. .* whatever TMPDIR and --home say"
+    with pytest.raises(StorageError, match=words), scratch_folder(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_no_folder_can_be_made_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`/proc` takes no folder, from any user."""
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**30))
+    with pytest.raises(StorageError, match=r"/proc cannot be written: .*; Ray keeps"), scratch_folder(Path("/proc")):
+        pass
 
 
 def test_what_a_killed_process_left_goes_with_the_next_one_and_what_a_live_one_has_stays(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def bound_doors(settings: ServingSettings) -> None:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     strategy = NodeAffinitySchedulingStrategy(ray_internals.find_head(), soft=False)
-    write = ray.remote(num_cpus=0, scheduling_strategy=strategy)(write_rules)
+    write = ray.remote(write_rules).options(num_cpus=0, scheduling_strategy=strategy)
     try:
         ray.get(write.remote(application.limit_doors(settings)), timeout=_LIMIT_S)
     except RayTaskError as error:
