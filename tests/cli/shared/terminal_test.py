@@ -60,7 +60,7 @@ def call(app: typer.Typer, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> 
         ("full", "/home/x: No space left on device; free some space, or choose"),
         ("unnamed", "the standard output or a file: No space left on device; free some space, or choose"),
         ("read-only", "/home/x: Read-only file system; choose a folder that this user can write to"),
-        ("denied", "/home/x, /home/y: Permission denied; choose a folder that this user can write to"),
+        ("denied", "/home/x -> /home/y: Permission denied; choose a folder that this user can write to"),
     ],
 )
 def test_an_error_of_the_file_system_is_words_with_a_remedy(

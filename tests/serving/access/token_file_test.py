@@ -45,7 +45,8 @@ def test_a_token_that_could_not_be_shown_is_not_kept(tmp_path: Path) -> None:
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment(),
+            # As people run it: what is printed waits in a buffer.
+            env={**environment(), "PYTHONUNBUFFERED": ""},
             check=False,
         )
     assert done.returncode == 1

@@ -110,10 +110,20 @@ def run_app(app: typer.Typer) -> None:
         err.print(f"[red]{error.code}[/] {plain(error)}", highlight=False, soft_wrap=True)
         for violation in getattr(error, "violations", ()):
             err.print(f"  - {plain(violation.description)}", highlight=False, soft_wrap=True)
+        _drop_unwritten()
         sys.exit(error.exit_status)
     except Exception:
         sys.excepthook = _print_defect
         raise
+
+
+def _drop_unwritten() -> None:
+    """Drops what standard output refused, as on a full disk: Python would try again at its end, and exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - it is no file
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _print_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
