@@ -2,11 +2,14 @@
 
 import errno
 import json
+import subprocess
 import sys
+from pathlib import Path
 from typing import Final
 
 import pytest
 import typer
+from support.commands import environment
 
 from athanor.cli import app as composed
 from athanor.cli.shared.terminal import JsonOption, facts, listing, make_app, run_app, show, watch
@@ -28,8 +31,31 @@ ERRORS: Final[dict[str, Exception]] = {
 }
 
 
+@pytest.mark.parametrize(("kind", "status"), [("work", 0), ("data", 2)])
+def test_standard_error_on_a_full_disk_changes_no_exit_status(kind: str, status: int) -> None:
+    """As of a training whose log has no more room."""
+    imports = "from cli.shared import terminal_test; from athanor.cli.shared import terminal"
+    program = f"{imports}; terminal.run_program(terminal_test.make_example())"
+    arguments = [kind, "--json"] if kind == "work" else ["fail", kind]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            env={**environment(), "PYTHONUNBUFFERED": ""},
+            check=False,
+        )
+    assert done.returncode == status
+    assert (json.loads(done.stdout) == {"rows": 3}) if kind == "work" else not done.stdout
+
+
 @pytest.fixture
 def app() -> typer.Typer:
+    return make_example()
+
+
+def make_example() -> typer.Typer:
     made = make_app("example", "An example.")
 
     @made.command()

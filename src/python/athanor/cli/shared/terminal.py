@@ -8,10 +8,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO, TypeAlias, cast
 
 import typer
 from rich.console import Console, RenderableType
@@ -44,9 +44,26 @@ _REMEDIES: Final = {
     errno.EMFILE: "raise the limit of open files: ulimit -n",
 }
 
+
+class _StandardError:
+    """Loses what a full disk refuses: a bar that cannot be drawn is no reason to end a training."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
 # Results go to standard output, everything else to standard error.
 out = Console()
-err = Console(stderr=True)
+err = Console(file=cast(TextIO, _StandardError()))
 
 ProjectArgument: TypeAlias = Annotated[str, typer.Argument(help="Name of the project, such as flight_delay.")]
 HomeOption: TypeAlias = Annotated[
@@ -98,7 +115,10 @@ def run_program(app: typer.Typer) -> None:
     protect_imports()
     # What a command and its children write holds rows, predictions and tokens: it is for its user alone.
     os.umask(0o077)
-    run_app(app)
+    try:
+        run_app(app)
+    finally:
+        _drop_unwritten()
 
 
 def run_app(app: typer.Typer) -> None:
@@ -110,7 +130,6 @@ def run_app(app: typer.Typer) -> None:
         err.print(f"[red]{error.code}[/] {plain(error)}", highlight=False, soft_wrap=True)
         for violation in getattr(error, "violations", ()):
             err.print(f"  - {plain(violation.description)}", highlight=False, soft_wrap=True)
-        _drop_unwritten()
         sys.exit(error.exit_status)
     except Exception:
         sys.excepthook = _print_defect
@@ -118,12 +137,13 @@ def run_app(app: typer.Typer) -> None:
 
 
 def _drop_unwritten() -> None:
-    """Drops what standard output refused, as on a full disk: Python would try again at its end, and exit with 120."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - it is no file
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    """Drops what a full disk refused: Python would try again at its end, fail, and exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - it is no file
+                os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _print_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
