@@ -349,7 +349,7 @@ class Registry(RegistryReader):
         return traffic
 
     def _find_unpublished(self, moves: Sequence[Move], kind: str, variant: str) -> Move | None:
-        """The last move, if it is one of these whose process died, or found no space, before it was published."""
+        """The last move, if it is of this kind and its process died, or found no space, before it published it."""
         if not moves or (moves[-1].kind, moves[-1].variant) != (kind, variant):
             return None
         with suppress(NotFoundError):

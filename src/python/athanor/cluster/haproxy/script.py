@@ -59,7 +59,7 @@ def write_rules(limits: DoorLimits, script: Path | None = None) -> None:
     """Writes the rules that HAProxy has from its next start on: each change of the replicas is one.
 
     Args:
-        script: of `write_haproxy_script`; that of this node of a cluster, where a worker calls it, when not given.
+        script: of `write_haproxy_script`; by default this node's, for a worker of a cluster.
 
     Raises:
         SettingsError: as `write_haproxy_script`; or Ray was not started with such a script.
