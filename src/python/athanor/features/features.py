@@ -1,34 +1,26 @@
-"""Features: pure functions from contract columns to model inputs, the same objects in training and serving.
+"""Features: what a model sees of a row. They are functions of arrays, traced once into the graph of a release.
 
-Helpers are in `athanor.features.transforms`. Its docstrings have no examples, because its code is part of every feature
-digest; they stand here. Times are local to a zone, and a cyclic value is a point on a circle:
-
->>> transforms.to_local_time(np.array(["NaT", "2013-07-01T12:00"], dtype="M8[us]"), "America/New_York")
-array([                       'NaT', '2013-07-01T08:00:00.000000'],
-      dtype='datetime64[us]')
->>> sine, cosine = transforms.cyclic(np.array([np.nan, 0.0, 6.0]), period=24)
->>> sine.round(3).tolist(), cosine.round(3).tolist()
-([nan, 0.0, 1.0], [nan, 1.0, 0.0])
+The same graph computes them in training, in evaluation and in serving. Helpers are in `times`, `numbers` and `texts`.
 """
 
-import ast
+from __future__ import annotations
+
 import hashlib
-import inspect
-from collections.abc import Callable, Mapping
+import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from athanor.contract.columns import Columns
-from athanor.contract.contract import Contract
-from athanor.errors import ContractError
-from athanor.features import transforms
+from athanor.features.arrays import Compute
 
-# Kinds of values, as numpy names them, that are not allowed in an array of a kind: times and bytes, for example.
-_NOT_ALLOWED: Final = {"f": "mMcSUV", "O": "mMcSVfiub"}
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from athanor.contract.columns import Column, Columns
+    from athanor.contract.contract import Contract
 
 
 @dataclass(frozen=True)
@@ -50,23 +42,9 @@ class FeatureArrays:
     def __len__(self) -> int:
         return len(self.numeric)
 
-    def take(self, chosen: NDArray[Any]) -> "FeatureArrays":
+    def take(self, chosen: NDArray[Any]) -> FeatureArrays:
         """The features of the rows at some positions, or where a mask is true."""
         return FeatureArrays(self.numeric[chosen], self.categorical[chosen])
-
-
-class _Given(dict[str, NDArray[Any]]):
-    """Columns that say why one is not among them. Other errors of `compute`, a KeyError too, are its own."""
-
-    def __missing__(self, name: str) -> NDArray[Any]:
-        raise ContractError(f"the features use the column {name!r}, which does not have ROLE_FEATURE")
-
-
-def _misshapen(name: str, values: NDArray[Any], length: int) -> ContractError:
-    return ContractError(
-        f"the feature {name} is an array of shape {values.shape} and type {values.dtype}; it must have the shape "
-        f"({length},), one value for each row, and hold numbers if it is numeric, texts if it is categorical"
-    )
 
 
 @dataclass(frozen=True)
@@ -75,60 +53,61 @@ class Features:
 
     Attributes:
         numeric, categorical: names, in the order of the model's inputs.
-        compute: takes contract columns of length n and returns one array of length n for each name. It must be pure,
-            treat each row independently, and keep missing values missing. It gets only columns with ROLE_FEATURE.
+        compute: takes an array of shape (n,) for each contract column with ROLE_FEATURE and returns one of shape (n,)
+            for each name: numbers or booleans if it is numeric, texts if it is categorical. The arrays are ndonnx's:
+            see `arrays`. It must be pure, treat each row independently, and keep missing values missing.
 
     >>> features = Features(
     ...     numeric=("log_amount",),
     ...     categorical=("color",),
-    ...     compute=lambda columns: {"log_amount": np.log1p(columns["amount"]), "color": columns["color"]},
+    ...     compute=lambda columns: {"log_amount": xp.log1p(columns["amount"]), "color": columns["color"]},
     ... )
     >>> columns = {"amount": np.array([np.nan, 0.0]), "color": np.array(["", "red"], dtype=object)}
-    >>> features(columns).numeric.tolist(), features(columns).categorical.tolist()
-    ([[nan], [0.0]], [[''], ['red']])
+    >>> {name: values.tolist() for name, values in features.eager(columns).items()}
+    {'log_amount': [nan, 0.0], 'color': ['', 'red']}
     >>> features.position("color")
     [1]
     """
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
-    compute: Callable[[Columns], Mapping[str, NDArray[Any]]]
+    compute: Compute
 
-    def __call__(self, columns: Columns) -> FeatureArrays:
-        """Computes the features.
+    def trace(self, columns: Sequence[Column]) -> bytes:
+        """The features as an ONNX graph.
+
+        Args:
+            columns: of the contract. The graph takes those with ROLE_FEATURE, as `GraphInputs` packs them.
+
+        Returns:
+            The same bytes for the same computation. Outputs of the graph are `numeric`, float32 of shape (n, number of
+            numeric features), and `categorical`, texts of shape (n, number of categorical features); one without
+            features is absent.
 
         Raises:
-            ContractError: `compute` used a column that is not there, or returned names other than the declared ones,
-                another number of values than rows, or values that are no numbers for a numeric feature.
+            ContractError: `compute` needs values where there are none yet (NumPy, `if`, `float`, loops over rows), or
+                a column without ROLE_FEATURE; it returns other names than the declared ones, or no array of shape (n,)
+                of the declared kind; or rows depend on each other. The message says where, and what to write instead.
         """
-        computed = self.compute(_Given(columns))
-        if computed.keys() != {*self.numeric, *self.categorical}:
-            differing = sorted(computed.keys() ^ {*self.numeric, *self.categorical})
-            raise ContractError(f"declared and computed features differ: {', '.join(differing)}")
-        length = len(next(iter(columns.values())))
-        numeric = np.empty((length, len(self.numeric)), dtype=np.float32)
-        categorical = np.empty((length, len(self.categorical)), dtype=object)
-        for array, names in ((numeric, self.numeric), (categorical, self.categorical)):
-            for position, name in enumerate(names):
-                values = np.asarray(computed[name])
-                # Numpy would repeat one value for all rows, and turn a time into a number.
-                if values.shape != (length,) or values.dtype.kind in _NOT_ALLOWED[array.dtype.kind]:
-                    raise _misshapen(name, values, length)
-                try:
-                    array[:, position] = values
-                except (TypeError, ValueError):
-                    raise _misshapen(name, values, length) from None
-        return FeatureArrays(numeric, categorical)
+        from athanor.features.tracing import trace  # noqa: PLC0415 - its libraries take 0.5 s to import
 
-    @cached_property
-    def digest(self) -> str:
-        """sha256, in hexadecimal, of the names and of the syntax trees of `compute`'s module and of `transforms`.
+        return trace(self, columns)
 
-        Comments and layout do not count; docstrings do. Serving refuses a release trained with a different digest.
+    def eager(self, columns: Columns) -> dict[str, NDArray[Any]]:
+        """The features of rows, computed operation by operation: for tests and notebooks, at a millisecond each.
+
+        Args:
+            columns: contract columns of length n, any that `compute` uses.
+
+        Returns:
+            float32 of shape (n,) for each numeric feature, an object array of `str` for each categorical one.
+
+        Raises:
+            ContractError: as `trace` does.
         """
-        module = inspect.getmodule(self.compute) or self.compute
-        code = (ast.dump(ast.parse(inspect.getsource(source))) for source in (module, transforms))
-        return hashlib.sha256("\n".join([repr(self.numeric), repr(self.categorical), *code]).encode()).hexdigest()
+        from athanor.features.tracing import run_eagerly  # noqa: PLC0415 - as above
+
+        return run_eagerly(self, columns)
 
     def position(self, *names: str) -> list[int]:
         """Positions of features among the inputs of a pipeline: the numeric ones, then the categorical ones."""
@@ -137,9 +116,10 @@ class Features:
 
 @dataclass(frozen=True)
 class Model:
-    """What training and serving share of a project: its contract and its features.
+    """What a project declares of its model: its contract and its features.
 
-    >>> Model(contract, Features(("amount",), (), lambda columns: {"amount": columns["amount"]})).name == contract.name
+    >>> model = Model(contract, Features(("amount",), (), lambda columns: {"amount": columns["amount"]}))
+    >>> model.name == contract.name
     True
     """
 
@@ -149,3 +129,17 @@ class Model:
     @property
     def name(self) -> str:
         return self.contract.name
+
+    @cached_property
+    def graph(self) -> bytes:
+        """The features of the contract's columns as an ONNX graph. Raises ContractError, as `Features.trace` does."""
+        return self.features.trace(self.contract.columns)
+
+    @cached_property
+    def features_digest(self) -> str:
+        """sha256, in hexadecimal, of the features' names and graph.
+
+        Neither the version of Python nor code that computes the same changes it. Rules of a time zone in use do.
+        """
+        names = json.dumps([self.features.numeric, self.features.categorical])
+        return hashlib.sha256(names.encode() + self.graph).hexdigest()

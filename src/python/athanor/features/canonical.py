@@ -1,0 +1,72 @@
+"""The canonical form of a traced graph: the same computation gives the same bytes, and is done once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from onnx import GraphProto, ModelProto, NodeProto
+
+_IR_VERSION: Final = 10
+_PRODUCER: Final = "athanor"
+
+
+def canonicalize(model: ModelProto) -> bytes:
+    """The bytes of a model whose nodes stand in the order in which its outputs need them.
+
+    Helpers are called as often as is convenient, so a graph holds many nodes twice: equal ones are merged. What does
+    not count for the computation is left out: names of nodes and values, types of values between nodes, who made it.
+    """
+    names = {tensor.name: tensor.name for tensor in model.graph.input}
+    outputs = {tensor.name for tensor in model.graph.output}
+    known: dict[bytes, list[str]] = {}
+    nodes: list[NodeProto] = []
+    for node in model.graph.node:
+        made, original = _copy(node, names)
+        key = made.SerializeToString(deterministic=True)
+        is_output = not outputs.isdisjoint(original)
+        if made.op_type == "Identity" and not is_output:
+            names[original[0]] = made.input[0]
+            continue
+        if is_output or key not in known:
+            known[key] = original if is_output else [f"v{len(known)}_{i}" for i in range(len(original))]
+            made.output[:] = known[key]
+            nodes.append(made)
+        names.update(zip(original, known[key], strict=True))
+    del model.graph.node[:], model.graph.value_info[:]
+    model.graph.node.extend(nodes)
+    model.graph.name = _PRODUCER
+    model.ir_version, model.producer_name, model.producer_version = _IR_VERSION, _PRODUCER, ""
+    model.opset_import.sort(key=lambda opset: opset.domain)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _copy(node: NodeProto, names: dict[str, str]) -> tuple[NodeProto, list[str]]:
+    """A node with new names for its inputs and none for its outputs, and the original names of its outputs."""
+    made = type(node)()
+    made.CopyFrom(node)
+    made.ClearField("name")
+    made.ClearField("doc_string")
+    original = list(made.output)
+    del made.output[:]
+    _rename(made, names)
+    return made, original
+
+
+def _rename(node: NodeProto, names: dict[str, str]) -> None:
+    """Gives inputs their new names, also those that a body of a loop takes from around it."""
+    node.input[:] = [names.get(name, name) for name in node.input]
+    for body in _bodies(node):
+        for inner in body.node:
+            _rename(inner, names)
+        for output in body.output:
+            output.name = names.get(output.name, output.name)
+
+
+def _bodies(node: NodeProto) -> Iterator[GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs

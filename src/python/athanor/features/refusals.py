@@ -1,0 +1,127 @@
+"""Explains why a function of arrays cannot be traced: where it stands, what is wrong, and what to write instead."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import traceback
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from athanor.errors import ContractError
+from athanor.features.arrays import xp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+_LIBRARIES: Final = ("ndonnx", "spox", "numpy", "pandas", "onnx")
+_FOREIGN: Final = ("numpy", "pandas", "math", "statistics", "scipy")
+
+_BRANCH: Final = (
+    "Python's if, and, or, not, in, min and max ask for one value, but the array has one for each row: write "
+    "xp.where(condition, a, b), &, |, ~, xp.isin, xp.minimum or xp.maximum"
+)
+_ONE_NUMBER: Final = "an array of all rows is no single number: write the function of xp, such as xp.floor or xp.log"
+_ROWS: Final = (
+    "the number of rows is not known, and the same graph computes one or thousands: write an expression of whole "
+    "arrays instead of a loop over rows"
+)
+_TEXT: Final = "texts are compared with == and joined with +; athanor.features.texts has normalise, join and look_up"
+_TIME: Final = "athanor.features.times has to_local_time, hour_of_day, weekday, day_of_month, month, year and more"
+_DATETIME: Final = "write an instant as np.datetime64('2013-01-31T00:00', 'us'), and a difference with time_between"
+_DTYPE: Final = (
+    "give a type of xp, such as xp.float64, xp.int64 or xp.bool; athanor.features.times has parts of instants"
+)
+_MISSING: Final = "write xp.where(xp.isnan(x), value, x)"
+_GENERAL: Final = "write it with xp, the Array API's functions, or with the helpers of athanor.features"
+
+_METHODS: Final = {
+    **dict.fromkeys(("lower", "upper", "strip", "casefold", "replace", "split", "startswith", "str", "title"), _TEXT),
+    **dict.fromkeys(("dt", "year", "month", "day", "hour", "minute", "weekday", "dayofweek", "timestamp"), _TIME),
+    **dict.fromkeys(("fillna", "isna", "isnull", "notna"), _MISSING),
+}
+_CALLED: Final = {
+    "__bool__": _BRANCH,
+    **dict.fromkeys(("__float__", "__int__", "__index__", "__complex__"), _ONE_NUMBER),
+    "__iter__": _ROWS,
+}
+_SAID: Final = {
+    "has no len()": _ROWS,
+    "'NoneType' object cannot be interpreted": _ROWS,
+    "datetime": _DATETIME,
+    "timedelta": _DATETIME,
+    "dtype argument": _DTYPE,
+}
+
+
+def refuse(error: Exception, compute: Callable[..., Any]) -> ContractError:
+    """Says where in the project's code an error was raised, and how to write it so that it can be traced."""
+    trace = list(traceback.walk_tb(error.__traceback__))
+    own = [position for position, (frame, _) in enumerate(trace) if not _is_library(frame)]
+    if not own:
+        return ContractError(f"{locate(compute)}: {_say(error)}")
+    frame, line = trace[own[-1]]
+    place = f"{frame.f_code.co_filename}:{line}, in {frame.f_code.co_name}"
+    if isinstance(error, ContractError):
+        return ContractError(f"{place}: {error}")
+    expression = _read_expression(error, own[-1])
+    remedy = _find_remedy(error, [later.f_code.co_name for later, _ in trace[own[-1] + 1 :]], expression, frame)
+    shown = f"{expression} " if expression else ""
+    return ContractError(f"{place}: {shown}cannot be traced ({_say(error)}); {remedy}")
+
+
+def locate(compute: Callable[..., Any]) -> str:
+    """Where a function is defined."""
+    code = getattr(compute, "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}, in {code.co_name}" if code else repr(compute)
+
+
+def _say(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _is_library(frame: FrameType) -> bool:
+    return Path(frame.f_code.co_filename).is_relative_to(Path(__file__).parent) or any(
+        Path(frame.f_code.co_filename).is_relative_to(Path(spec.origin).parent)
+        for spec in map(find_spec, _LIBRARIES)
+        if spec and spec.origin
+    )
+
+
+def _read_expression(error: Exception, position: int) -> str:
+    """The expression that was evaluated, "" if its source cannot be read."""
+    at = traceback.extract_tb(error.__traceback__)[position]
+    if at.lineno != at.end_lineno or at.lineno is None:
+        return linecache.getline(at.filename, at.lineno or 0).strip()
+    return linecache.getline(at.filename, at.lineno).encode()[at.colno : at.end_colno].decode(errors="replace").strip()
+
+
+def _find_remedy(error: Exception, called: list[str], expression: str, frame: FrameType) -> str:
+    if function := _find_foreign(expression, frame):
+        library, name = function
+        return f"{library} computes values, and a traced array has none yet: write {_equivalent(name)}"
+    for name, remedy in _CALLED.items():
+        if name in called:
+            return remedy
+    if isinstance(error, AttributeError) and error.name in _METHODS:
+        return _METHODS[error.name]
+    return next((remedy for said, remedy in _SAID.items() if said in str(error)), _GENERAL)
+
+
+def _find_foreign(expression: str, frame: FrameType) -> tuple[str, str] | None:
+    """The library and the name of a function that was called, if it is one for values."""
+    try:
+        parsed = ast.parse(expression.strip(), mode="eval").body
+    except SyntaxError:
+        return None
+    function = parsed.func if isinstance(parsed, ast.Call) else None
+    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+        library = getattr(frame.f_globals.get(function.value.id), "__name__", "")
+        return (library, function.attr) if library in _FOREIGN else None
+    return None
+
+
+def _equivalent(name: str) -> str:
+    return f"xp.{name}" if hasattr(xp, name) else "it with the functions of xp or the helpers of athanor.features"

@@ -1,0 +1,233 @@
+"""Traces a function of arrays into an ONNX graph, and runs it on values for tests and notebooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+import onnxruntime
+import spox
+from spox import Tensor
+
+from athanor.contract.columns import Columns
+from athanor.contract.inputs import INSTANTS, NUMBERS, TEXTS, GraphInputs
+from athanor.errors import ContractError
+from athanor.features.arrays import Arrays, Compute, op, xp
+from athanor.features.canonical import canonicalize
+from athanor.features.refusals import locate, refuse
+from athanor.features.samples import make_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ndonnx import Array
+    from numpy.typing import NDArray
+    from spox import Var
+
+    from athanor.contract.columns import Column
+
+NUMERIC: Final = "numeric"
+CATEGORICAL: Final = "categorical"
+
+# Libraries compute a sine of few and of many rows by different instructions.
+_TOLERANCE: Final = 1e-5
+
+
+class Traceable(Protocol):
+    """A function of arrays and the names of what it returns: `Features`."""
+
+    @property
+    def numeric(self) -> tuple[str, ...]: ...
+    @property
+    def categorical(self) -> tuple[str, ...]: ...
+    @property
+    def compute(self) -> Compute: ...
+
+
+class _Given(dict[str, "Array"]):
+    """Columns that say why one is not among them. Other errors of `compute`, a KeyError too, are its own."""
+
+    def __missing__(self, name: str) -> Array:
+        raise ContractError(
+            f"the features use the column {name!r}, which does not have ROLE_FEATURE; those that do: {', '.join(self)}"
+        )
+
+
+def trace(traceable: Traceable, columns: Sequence[Column]) -> bytes:
+    """The graph of the features of a contract's columns; see `Features.trace`."""
+    inputs = GraphInputs.of(columns)
+    tensors = _make_arguments(inputs)
+    given = _read(inputs, tensors)
+    computed = _compute(traceable, given)
+    _require_rows_alone(traceable, columns, tensors, computed)
+    outputs = {
+        name: _join(features, tensors.get(tensor), names, given)
+        for name, features, tensor, names in (
+            (NUMERIC, {name: computed[name] for name in traceable.numeric}, NUMBERS, inputs.numbers),
+            (CATEGORICAL, {name: computed[name] for name in traceable.categorical}, TEXTS, inputs.texts),
+        )
+        if features
+    }
+    return canonicalize(spox.build(tensors, outputs))
+
+
+def run_eagerly(traceable: Traceable, columns: Columns) -> dict[str, NDArray[Any]]:
+    """The features of values; see `Features.eager`."""
+    given = {name: _make_constant(values) for name, values in columns.items()}
+    computed = {name: array.unwrap_numpy() for name, array in _compute(traceable, given).items()}
+    length = len(next(iter(columns.values())))
+    for name, values in computed.items():
+        if values.shape != (length,):
+            raise _misshapen(traceable, name, values.shape)
+    return {
+        **{name: computed[name].astype(np.float32) for name in traceable.numeric},
+        **{name: computed[name].astype(object) for name in traceable.categorical},
+    }
+
+
+def _make_constant(values: NDArray[Any]) -> Array:
+    if values.dtype.kind == "M":
+        return xp.asarray(values.astype("M8[us]"))
+    return xp.asarray(values.astype(np.str_ if values.dtype.kind in "OU" else np.float64))
+
+
+def _make_arguments(inputs: GraphInputs) -> dict[str, Var]:
+    tensors = (
+        (NUMBERS, np.float64, inputs.numbers),
+        (INSTANTS, np.int64, inputs.instants),
+        (TEXTS, np.str_, inputs.texts),
+    )
+    return {name: spox.argument(Tensor(kind, ("n", len(columns)))) for name, kind, columns in tensors if columns}
+
+
+def _read(inputs: GraphInputs, tensors: Mapping[str, Var]) -> dict[str, Array]:
+    """An array of shape (n,) for each column."""
+
+    def read(tensor: str, names: tuple[str, ...]) -> dict[str, Array]:
+        return {
+            name: xp.asarray(op.gather(_turn(tensors[tensor]), op.const(position), axis=0))
+            for position, name in enumerate(names)
+        }
+
+    instants = read(INSTANTS, inputs.instants)
+    return {
+        **read(NUMBERS, inputs.numbers),
+        **{name: array.astype(xp.DateTime64DType("us")) for name, array in instants.items()},
+        **read(TEXTS, inputs.texts),
+    }
+
+
+def _compute(traceable: Traceable, columns: Arrays) -> dict[str, Array]:
+    """The features of arrays with or without values."""
+    try:
+        computed = dict(traceable.compute(_Given(columns)))
+    except Exception as error:
+        raise refuse(error, traceable.compute) from error
+    if computed.keys() != {*traceable.numeric, *traceable.categorical}:
+        differing = ", ".join(sorted(map(str, computed.keys() ^ {*traceable.numeric, *traceable.categorical})))
+        raise ContractError(f"{locate(traceable.compute)}: declared and computed features differ: {differing}")
+    for name, values in computed.items():
+        if problem := _find_problem(values, is_text=name in traceable.categorical):
+            raise ContractError(f"{locate(traceable.compute)}: the feature {name} is {problem}")
+    return computed
+
+
+def _find_problem(values: object, *, is_text: bool) -> str:
+    """What is wrong with a feature's kind; "" if nothing is."""
+    if not isinstance(values, xp.Array):
+        return f"no array but {type(values).__name__}; return an array with one value for each row"
+    if values.ndim != 1:
+        return f"an array of {values.ndim} dimensions; return one value for each row, an array of shape (n,)"
+    kind = values.dtype
+    if is_text:
+        return "" if kind == xp.utf8 else f"categorical and an array of {kind}; return texts, or declare it as numeric"
+    if kind == xp.bool or xp.extensions.is_numeric_dtype(kind):
+        return ""
+    is_time = isinstance(kind, xp.DateTime64DType | xp.TimeDelta64DType)
+    remedy = "return hour_of_day, year or time_between of it" if is_time else "declare it as categorical"
+    return f"numeric and an array of {kind}; return numbers, or {remedy}"
+
+
+def _misshapen(traceable: Traceable, name: str, shape: tuple[int, ...]) -> ContractError:
+    return ContractError(
+        f"{locate(traceable.compute)}: the feature {name} has the shape {shape}, not one value for each row; "
+        "a constant is xp.full_like(column, value)"
+    )
+
+
+def _require_rows_alone(
+    traceable: Traceable, columns: Sequence[Column], tensors: dict[str, Var], computed: dict[str, Array]
+) -> None:
+    """Raises ContractError if a feature of some rows differs from the same feature of each row by itself."""
+    names = list(computed)
+    model = spox.build(tensors, {f"f{i}": computed[name].unwrap_spox() for i, name in enumerate(names)})
+    session = onnxruntime.InferenceSession(model.SerializeToString(), _options(), providers=["CPUExecutionProvider"])
+    rows = GraphInputs.of(columns).pack(make_rows(columns))
+    count = len(next(iter(rows.values())))
+    together = session.run(None, rows)
+    for name, values in zip(names, together, strict=True):
+        if values.shape != (count,):
+            raise _misshapen(traceable, name, values.shape)
+    alone = [session.run(None, {tensor: values[i : i + 1] for tensor, values in rows.items()}) for i in range(count)]
+    for name, values, single in zip(names, together, zip(*alone, strict=True), strict=True):
+        if not _are_equal(values, np.concatenate(single)):
+            raise ContractError(
+                f"{locate(traceable.compute)}: the feature {name} of a row depends on the other rows, but the service "
+                "answers each by itself; compute it from one row alone, without means, sums, sorting or positions"
+            )
+
+
+def _options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return options
+
+
+def _are_equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    if one.shape != other.shape:
+        return False
+    if one.dtype.kind == "f":
+        return np.allclose(one, other, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
+    return bool(np.array_equal(one, other))
+
+
+def _join(features: dict[str, Array], tensor: Var | None, names: tuple[str, ...], given: Arrays) -> Var:
+    """The matrix (n, k) of k features.
+
+    Each array that is cast or copied by itself would cost a node: those of one type are joined first, and columns that
+    are features as they are stay together. The features are put in order as rows: onnxruntime copies a row of a matrix
+    at once, and a column value by value.
+    """
+    kept = {name: names.index(name) for name, array in features.items() if array is given.get(name) and name in names}
+    if tensor is not None and len(kept) == len(features):
+        return _as_output(_choose(tensor, list(kept.values()), len(names), axis=1))
+    made: dict[Any, dict[str, Var]] = {}
+    for name, array in features.items():
+        if name not in kept:
+            made.setdefault(array.dtype, {})[name] = array.unwrap_spox()
+    order = [name for vectors in made.values() for name in vectors]
+    vectors = _concat([_as_output(_concat(list(each.values()))) for each in made.values()])
+    rows = [op.reshape(vectors, op.const([len(order), -1]))]
+    if tensor is not None and kept:
+        rows.append(_as_output(_turn(tensor)))
+    positions = [len(order) + kept[name] if name in kept else order.index(name) for name in features]
+    return _turn(_choose(_concat(rows), positions, len(order) + len(names) * bool(kept), axis=0))
+
+
+def _choose(matrix: Var, positions: list[int], width: int, axis: int) -> Var:
+    # An input of the graph is no output of it without a node between.
+    return op.identity(matrix) if positions == list(range(width)) else op.gather(matrix, op.const(positions), axis=axis)
+
+
+def _as_output(values: Var) -> Var:
+    is_output = values.unwrap_tensor().dtype in (np.float32, np.dtype(np.str_))
+    return values if is_output else op.cast(values, to=np.float32)
+
+
+def _concat(values: list[Var]) -> Var:
+    return op.concat(values, axis=0) if len(values) > 1 else values[0]
+
+
+def _turn(matrix: Var) -> Var:
+    return op.transpose(matrix, perm=[1, 0])
