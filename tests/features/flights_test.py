@@ -19,7 +19,7 @@ _ODD: Final = (np.nan, np.inf, -np.inf, -0.0, 1e-300, 4e9)
 
 @pytest.fixture(scope="module")
 def graph() -> FeatureGraph:
-    return FeatureGraph(MODEL)
+    return FeatureGraph(MODEL.features, MODEL.contract.columns)
 
 
 def _make_odd_columns() -> Columns:

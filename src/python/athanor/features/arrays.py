@@ -32,6 +32,8 @@ else:
             return getattr(import_module(self._name), name)
 
     xp = _Library("ndonnx")
+    onnx = _Library("onnx")
+    spox = _Library("spox")
     op = _Library("spox.opset.ai.onnx.v21")
     ml = _Library("spox.opset.ai.onnx.ml.v4")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from onnx import GraphProto, ModelProto, NodeProto
 
 _IR_VERSION: Final = 10
@@ -31,7 +29,8 @@ def canonicalize(model: ModelProto) -> bytes:
             names[original[0]] = made.input[0]
             continue
         if is_output or key not in known:
-            known[key] = original if is_output else [f"v{len(known)}_{i}" for i in range(len(original))]
+            # An output without a name is not computed.
+            known[key] = original if is_output else [name and f"v{len(known)}_{i}" for i, name in enumerate(original)]
             made.output[:] = known[key]
             nodes.append(made)
         names.update(zip(original, known[key], strict=True))
@@ -55,18 +54,21 @@ def _copy(node: NodeProto, names: dict[str, str]) -> tuple[NodeProto, list[str]]
     return made, original
 
 
-def _rename(node: NodeProto, names: dict[str, str]) -> None:
-    """Gives inputs their new names, also those that a body of a loop takes from around it."""
+def _rename(node: NodeProto, names: dict[str, str], depth: int = 1) -> None:
+    """Gives inputs their new names, also those that the body of a loop takes from around it."""
     node.input[:] = [names.get(name, name) for name in node.input]
-    for body in _bodies(node):
-        for inner in body.node:
-            _rename(inner, names)
-        for output in body.output:
-            output.name = names.get(output.name, output.name)
-
-
-def _bodies(node: NodeProto) -> Iterator[GraphProto]:
     for attribute in node.attribute:
         if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
+            _rename_body(attribute.g, dict(names), depth)
+
+
+def _rename_body(body: GraphProto, names: dict[str, str], depth: int) -> None:
+    body.ClearField("value_info")
+    own = [*(tensor.name for tensor in body.input), *(name for node in body.node for name in node.output)]
+    names.update((name, f"b{depth}_{i}") for i, name in enumerate(own))
+    for tensor in (*body.input, *body.output):
+        tensor.name = names[tensor.name]
+    for node in body.node:
+        _rename(node, names, depth + 1)
+        node.ClearField("name")
+        node.output[:] = [names[name] for name in node.output]

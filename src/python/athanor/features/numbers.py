@@ -2,16 +2,103 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from athanor.errors import ContractError
 from athanor.features.arrays import op, xp
+from athanor.features.kinds import require_numbers
+from athanor.features.steps import step
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ndonnx import Array
 
 _TURN: Final = 2 * np.pi
+
+
+def is_missing(values: Array) -> Array:
+    """Whether a value is missing.
+
+    Args:
+        values: numbers, instants or texts of shape (n,).
+
+    Returns:
+        bool of shape (n,): true for NaN, NaT and "". Integers and booleans are never missing.
+
+    >>> is_missing(xp.asarray(np.array([np.nan, 0.0, np.inf]))).unwrap_numpy().tolist()
+    [True, False, False]
+    """
+    return values == "" if values.dtype == xp.utf8 else xp.isnan(values)
+
+
+def clip(values: Array, low: float, high: float) -> Array:
+    """Values moved to the nearer bound if they lie outside of two.
+
+    Args:
+        values: numbers of shape (n,).
+        low, high: finite bounds; `low` is not above `high`.
+
+    Returns:
+        float64 of shape (n,), from `low` to `high`, also for infinite values; NaN for NaN.
+
+    Raises:
+        ContractError: the bounds are not finite or the wrong way round, or the values are no numbers.
+
+    >>> clip(xp.asarray(np.array([-1.0, 0.5, np.inf, np.nan])), 0, 1).unwrap_numpy().tolist()
+    [0.0, 0.5, 1.0, nan]
+    """
+    if not (isfinite(low) and isfinite(high) and low <= high):
+        raise ContractError(f"clip needs finite bounds, the lower one first; these are {low} and {high}")
+    bounds = op.const(np.float64(low)), op.const(np.float64(high))
+    return xp.asarray(op.clip(require_numbers(values).unwrap_spox(), *bounds))
+
+
+def ratio(dividend: Array, divisor: Array) -> Array:
+    """One number divided by another, missing where there is nothing to divide by.
+
+    Args:
+        dividend, divisor: numbers of shape (n,).
+
+    Returns:
+        float64 of shape (n,). NaN if one of them is NaN, if the divisor is zero, or if both are infinite; infinite if
+        the dividend is.
+
+    Raises:
+        ContractError: they are no numbers.
+
+    >>> ratio(xp.asarray(np.array([3.0, 1.0, 0.0])), xp.asarray(np.array([2.0, 0.0, 0.0]))).unwrap_numpy().tolist()
+    [1.5, nan, nan]
+    """
+    divided_by = require_numbers(divisor)
+    return require_numbers(dividend) / xp.where(divided_by == 0, xp.nan, divided_by)
+
+
+def bins(values: Array, edges: Sequence[float]) -> Array:
+    """Which of the ranges between edges a value lies in.
+
+    Args:
+        values: numbers of shape (n,).
+        edges: finite and ascending, at least one. A value that equals an edge lies above it.
+
+    Returns:
+        float64 of shape (n,): 0 below the first edge, `len(edges)` from the last one on; NaN for NaN.
+
+    Raises:
+        ContractError: there are no edges, or they are not finite or not ascending, or the values are no numbers.
+
+    >>> bins(xp.asarray(np.array([-np.inf, 10.0, 15.0, np.inf, np.nan])), [10, 20]).unwrap_numpy().tolist()
+    [0.0, 1.0, 1.0, 2.0, nan]
+    """
+    sorted_edges = np.array(edges, dtype=np.float64)
+    if not len(sorted_edges) or not np.isfinite(sorted_edges).all() or (np.diff(sorted_edges) <= 0).any():
+        raise ContractError(f"bins needs finite edges in ascending order, at least one; these are {list(edges)}")
+    doubles = require_numbers(values)
+    found = xp.asarray(step(doubles.unwrap_spox(), sorted_edges, np.arange(len(sorted_edges) + 1.0)))
+    return xp.where(xp.isnan(doubles), xp.nan, found.astype(xp.float64))
 
 
 def cyclic(values: Array, period: float) -> tuple[Array, Array]:
@@ -21,15 +108,21 @@ def cyclic(values: Array, period: float) -> tuple[Array, Array]:
 
     Args:
         values: numbers of shape (n,).
-        period: after which the values begin anew.
+        period: after which the values begin anew; finite and above zero.
 
     Returns:
-        Two arrays, float32 of shape (n,), within 2e-7 of the exact values; NaN for missing and infinite values.
+        Two arrays, float32 of shape (n,), within 2e-7 of the exact values for less than a million turns; NaN for
+        missing and infinite values.
+
+    Raises:
+        ContractError: the period is not finite and above zero, or the values are no numbers.
 
     >>> sine, cosine = cyclic(xp.asarray(np.array([np.nan, 0.0, 6.0])), period=24)
     >>> sine.unwrap_numpy().round(3).tolist(), abs(cosine).unwrap_numpy().round(3).tolist()
     ([nan, 0.0, 1.0], [nan, 1.0, 0.0])
     """
-    turns = values.astype(xp.float64) / period
+    if not (isfinite(period) and period > 0):
+        raise ContractError(f"cyclic needs a finite period above zero; this is {period}")
+    turns = require_numbers(values) / period
     angle = op.cast(((turns - xp.round(turns)) * _TURN).unwrap_spox(), to=np.float32)
     return xp.asarray(op.sin(angle)), xp.asarray(op.cos(angle))

@@ -8,6 +8,7 @@ import numpy as np
 
 from athanor.errors import ContractError
 from athanor.features.arrays import op, xp
+from athanor.features.kinds import require_instants
 from athanor.features.steps import step
 from athanor.features.zones import read_offsets
 
@@ -45,7 +46,7 @@ def to_local_time(instants: Array, zone: str) -> Array:
     >>> to_local_time(noon, "America/New_York").unwrap_numpy().astype(str).tolist()
     ['NaT', '2013-07-01T08:00:00.000000']
     """
-    at = _microseconds(instants)
+    at = require_instants(instants)
     changes, offsets = read_offsets(zone)
     edges = np.concatenate([[_AFTER_NAT], changes * _SECOND_US])
     # NaT has no offset: it would overflow.
@@ -69,7 +70,7 @@ def hour_of_day(times: Array) -> Array:
     >>> hour_of_day(xp.asarray(np.array(["2013-07-01T18:30", "NaT"], dtype="M8[us]"))).unwrap_numpy().tolist()
     [18.5, nan]
     """
-    at = _microseconds(times)
+    at = require_instants(times)
     return xp.asarray(_nan_where_nat(at, _since_midnight(at))) / (3600 * _SECOND_US)
 
 
@@ -194,17 +195,9 @@ def time_between(start: Array, end: Array, unit: Literal["s", "min", "h", "d"]) 
     """
     if unit not in _UNITS_US:
         raise ContractError(f"the unit {unit!r} is unknown; give {', '.join(map(repr, _UNITS_US))}")
-    first, last = _microseconds(start), _microseconds(end)
+    first, last = require_instants(start), require_instants(end)
     elapsed = _nan_where_nat(first, _nan_where_nat(last, op.sub(last, first)))
     return xp.asarray(elapsed) / _UNITS_US[unit]
-
-
-def _microseconds(times: Array) -> Var:
-    """int64 of shape (n,), microseconds since 1970, `_NAT` for missing."""
-    if not isinstance(getattr(times, "dtype", None), xp.DateTime64DType):
-        found = getattr(times, "dtype", type(times).__name__)
-        raise ContractError(f"times must be instants, an array of datetime64[us]; this is {found}")
-    return xp.extensions.get_data(times.astype(xp.DateTime64DType("us"))).unwrap_spox()
 
 
 def _since_midnight(at: Var) -> Var:
@@ -217,7 +210,7 @@ def _nan_where_nat(at: Var, values: Var) -> Var:
 
 def _days(times: Array) -> Var:
     """float64 of shape (n,), whole days since 1970-01-01; NaN for NaT."""
-    at = _microseconds(times)
+    at = require_instants(times)
     # A division rounds towards zero, so nothing may be left to round.
     return _nan_where_nat(at, op.div(op.sub(at, _since_midnight(at)), op.const(np.int64(_DAY_US))))
 

@@ -79,10 +79,10 @@ def run_eagerly(traceable: Traceable, columns: Columns) -> dict[str, NDArray[Any
     for name, values in computed.items():
         if values.shape != (length,):
             raise _misshapen(traceable, name, values.shape)
-    return {
-        **{name: computed[name].astype(np.float32) for name in traceable.numeric},
-        **{name: computed[name].astype(object) for name in traceable.categorical},
-    }
+    # As ONNX casts: what float32 cannot hold is infinite.
+    with np.errstate(over="ignore"):
+        numeric = {name: computed[name].astype(np.float32) for name in traceable.numeric}
+    return {**numeric, **{name: computed[name].astype(object) for name in traceable.categorical}}
 
 
 def _make_constant(values: NDArray[Any]) -> Array:
@@ -104,10 +104,7 @@ def _read(inputs: GraphInputs, tensors: Mapping[str, Var]) -> dict[str, Array]:
     """An array of shape (n,) for each column."""
 
     def read(tensor: str, names: tuple[str, ...]) -> dict[str, Array]:
-        return {
-            name: xp.asarray(op.gather(_turn(tensors[tensor]), op.const(position), axis=0))
-            for position, name in enumerate(names)
-        }
+        return {name: xp.asarray(_take(tensors[tensor], position)) for position, name in enumerate(names)}
 
     instants = read(INSTANTS, inputs.instants)
     return {
@@ -196,33 +193,49 @@ def _join(features: dict[str, Array], tensor: Var | None, names: tuple[str, ...]
     """The matrix (n, k) of k features.
 
     Each array that is cast or copied by itself would cost a node: those of one type are joined first, and columns that
-    are features as they are stay together. The features are put in order as rows: onnxruntime copies a row of a matrix
-    at once, and a column value by value.
+    are features as they are stay together.
     """
     kept = {name: names.index(name) for name, array in features.items() if array is given.get(name) and name in names}
     if tensor is not None and len(kept) == len(features):
-        return _as_output(_choose(tensor, list(kept.values()), len(names), axis=1))
+        return _as_output(_choose(tensor, list(kept.values()), len(names)))
     made: dict[Any, dict[str, Var]] = {}
     for name, array in features.items():
         if name not in kept:
             made.setdefault(array.dtype, {})[name] = array.unwrap_spox()
     order = [name for vectors in made.values() for name in vectors]
     vectors = _concat([_as_output(_concat(list(each.values()))) for each in made.values()])
-    rows = [op.reshape(vectors, op.const([len(order), -1]))]
-    if tensor is not None and kept:
-        rows.append(_as_output(_turn(tensor)))
+    matrix = _turn(op.reshape(vectors, op.const([len(order), -1])))
     positions = [len(order) + kept[name] if name in kept else order.index(name) for name in features]
-    return _turn(_choose(_concat(rows), positions, len(order) + len(names) * bool(kept), axis=0))
+    if tensor is not None and kept:
+        return _choose(op.concat([matrix, _as_output(tensor)], axis=1), positions, len(order) + len(names))
+    return _choose(matrix, positions, len(order))
 
 
-def _choose(matrix: Var, positions: list[int], width: int, axis: int) -> Var:
-    # An input of the graph is no output of it without a node between.
-    return op.identity(matrix) if positions == list(range(width)) else op.gather(matrix, op.const(positions), axis=axis)
+def _choose(matrix: Var, positions: list[int], width: int) -> Var:
+    """Some columns of a matrix."""
+    if positions == list(range(width)):
+        # An input of the graph is no output of it.
+        return op.identity(matrix)
+    if _is_text(matrix):
+        return op.gather(matrix, op.const(positions), axis=1)
+    return _turn(op.gather(_turn(matrix), op.const(positions), axis=0))
+
+
+def _take(matrix: Var, position: int) -> Var:
+    """A column of a matrix."""
+    # onnxruntime copies a column value by value, and a row at once. Of a row of texts, 1.32 copies only the first.
+    if _is_text(matrix):
+        return op.gather(matrix, op.const(position), axis=1)
+    return op.gather(_turn(matrix), op.const(position), axis=0)
 
 
 def _as_output(values: Var) -> Var:
-    is_output = values.unwrap_tensor().dtype in (np.float32, np.dtype(np.str_))
-    return values if is_output else op.cast(values, to=np.float32)
+    is_output = values.unwrap_tensor().dtype == np.float32
+    return values if is_output or _is_text(values) else op.cast(values, to=np.float32)
+
+
+def _is_text(values: Var) -> bool:
+    return values.unwrap_tensor().dtype.kind == "U"
 
 
 def _concat(values: list[Var]) -> Var:
