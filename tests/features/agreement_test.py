@@ -99,7 +99,7 @@ def _assert_equal(traced: Mapping[str, NDArray[Any]], eager: Mapping[str, NDArra
 
 
 # Eagerly an operation takes a millisecond, and there are hundreds.
-@settings(SLOW_PROPERTY, max_examples=8)
+@settings(SLOW_PROPERTY, max_examples=5)
 @given(_rows)
 @example([])
 def test_every_helper_gives_the_same_traced_and_eager(graph: FeatureGraph, rows: list[Any]) -> None:

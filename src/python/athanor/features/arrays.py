@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import ndonnx as xp
+    import onnx
+    import spox
     from ndonnx import Array
-
-    import spox.opset.ai.onnx.ml.v4 as ml
-    import spox.opset.ai.onnx.v21 as op
+    from spox.opset.ai.onnx import v21 as op
+    from spox.opset.ai.onnx.ml import v4 as ml
 else:
 
     class _Library:
@@ -37,7 +38,7 @@ else:
     op = _Library("spox.opset.ai.onnx.v21")
     ml = _Library("spox.opset.ai.onnx.ml.v4")
 
-__all__ = ["OPSET", "Arrays", "Compute", "ml", "op", "xp"]
+__all__ = ["OPSET", "Arrays", "Compute", "ml", "onnx", "op", "spox", "xp"]
 
 OPSET = 21
 """Version of ONNX's operators in a traced graph: ndonnx's, as `op` has it."""

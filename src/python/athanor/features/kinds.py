@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from spox import Var
 
 
-def require_numbers(values: Array) -> Array:
+def require_numbers(values: object) -> Array:
     """float64 of shape (n,). Raises ContractError if the values are no numbers or booleans."""
     if not (isinstance(values, xp.Array) and (values.dtype == xp.bool or xp.extensions.is_numeric_dtype(values.dtype))):
         raise _refuse("numbers", values)
     return values.astype(xp.float64)
 
 
-def require_texts(values: Array) -> Var:
+def require_texts(values: object) -> Var:
     """Texts of shape (n,). Raises ContractError if the values are no texts."""
     if not (isinstance(values, xp.Array) and values.dtype == xp.utf8):
         raise _refuse("texts", values)
     return values.unwrap_spox()
 
 
-def require_instants(values: Array) -> Var:
+def require_instants(values: object) -> Var:
     """int64 of shape (n,): microseconds since 1970, the smallest for NaT. Raises ContractError if there are others."""
     if not (isinstance(values, xp.Array) and isinstance(values.dtype, xp.DateTime64DType)):
         raise _refuse("instants, datetime64[us]", values)

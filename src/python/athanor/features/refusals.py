@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _LIBRARIES: Final = ("ndonnx", "spox", "numpy", "pandas", "onnx")
+_OF_ARRAYS: Final = (AttributeError, IndexError, NotImplementedError, TypeError, ValueError)
 _FOREIGN: Final = ("numpy", "pandas", "math", "statistics", "scipy")
 
 _BRANCH: Final = (
     "Python's if, and, or, not, in, min and max ask for one value, but the array has one for each row: write "
-    "xp.where(condition, a, b), &, |, ~, xp.isin, xp.minimum or xp.maximum"
+    "xp.where(condition, a, b), &, |, ~, ==, xp.minimum or xp.maximum"
 )
 _ONE_NUMBER: Final = "an array of all rows is no single number: write the function of xp, such as xp.floor or xp.log"
 _ROWS: Final = (
     "the number of rows is not known, and the same graph computes one or thousands: write an expression of whole "
     "arrays instead of a loop over rows"
 )
-_TEXT: Final = "texts are compared with == and joined with +; athanor.features.texts has normalise, join and look_up"
+_TEXT: Final = "texts are compared with == and joined with +; athanor.features.texts has normalize, join and look_up"
 _TIME: Final = "athanor.features.times has to_local_time, hour_of_day, weekday, day_of_month, month, year and more"
 _DATETIME: Final = "write an instant as np.datetime64('2013-01-31T00:00', 'us'), and a difference with time_between"
 _DTYPE: Final = (
@@ -67,9 +68,12 @@ def refuse(error: Exception, compute: Callable[..., Any]) -> ContractError:
     if isinstance(error, ContractError):
         return ContractError(f"{place}: {error}")
     expression = _read_expression(error, own[-1])
+    problem = f"{expression} cannot be traced ({_say(error)})" if expression else _say(error)
+    if not isinstance(error, _OF_ARRAYS):
+        return ContractError(f"{place}: {problem}")
     remedy = _find_remedy(error, [later.f_code.co_name for later, _ in trace[own[-1] + 1 :]], expression, frame)
-    shown = f"{expression} " if expression else ""
-    return ContractError(f"{place}: {shown}cannot be traced ({_say(error)}); {remedy}")
+    where_xp_is = "; xp is in athanor.features.arrays" if "xp" in remedy else ""
+    return ContractError(f"{place}: {problem}; {remedy}{where_xp_is}")
 
 
 def locate(compute: Callable[..., Any]) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -13,13 +12,11 @@ from athanor.features.arrays import ml, onnx, op, spox, xp
 from athanor.features.kinds import require_numbers, require_texts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ndonnx import Array
     from numpy.typing import NDArray
     from spox import Var
-
-Table: TypeAlias = Mapping[str, str] | Mapping[str, float] | Mapping[float, str] | Mapping[float, float]
-"""Numbers or texts by numbers or texts."""
-
 
 # Words are joined in a loop: rows have more or fewer of them. The last text guards operators that refuse to have none.
 _NORMALIZE: Final = """
@@ -100,7 +97,7 @@ def normalize(texts: Array) -> Array:
     return xp.asarray(normalized)
 
 
-def look_up(values: Array, table: Table, default: str | float | None = None) -> Array:
+def look_up(values: Array, table: Mapping[Any, str | float], default: str | float | None = None) -> Array:
     """What a constant table says of texts or numbers. The table becomes part of the graph.
 
     Args:

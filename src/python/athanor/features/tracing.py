@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
-import onnxruntime
 import spox
 from spox import Tensor
 
@@ -15,7 +14,7 @@ from athanor.errors import ContractError
 from athanor.features.arrays import Arrays, Compute, op, xp
 from athanor.features.canonical import canonicalize
 from athanor.features.refusals import locate, refuse
-from athanor.features.samples import make_rows
+from athanor.features.trial import require_length, try_on_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
 
 NUMERIC: Final = "numeric"
 CATEGORICAL: Final = "categorical"
-
-# Libraries compute a sine of few and of many rows by different instructions.
-_TOLERANCE: Final = 1e-5
 
 
 class Traceable(Protocol):
@@ -59,7 +55,8 @@ def trace(traceable: Traceable, columns: Sequence[Column]) -> bytes:
     tensors = _make_arguments(inputs)
     given = _read(inputs, tensors)
     computed = _compute(traceable, given)
-    _require_rows_alone(traceable, columns, tensors, computed)
+    each = spox.build(tensors, {f"f{i}": array.unwrap_spox() for i, array in enumerate(computed.values())})
+    try_on_rows(each, list(computed), columns, locate(traceable.compute))
     outputs = {
         name: _join(features, tensors.get(tensor), names, given)
         for name, features, tensor, names in (
@@ -76,9 +73,7 @@ def run_eagerly(traceable: Traceable, columns: Columns) -> dict[str, NDArray[Any
     given = {name: _make_constant(values) for name, values in columns.items()}
     computed = {name: array.unwrap_numpy() for name, array in _compute(traceable, given).items()}
     length = len(next(iter(columns.values())))
-    for name, values in computed.items():
-        if values.shape != (length,):
-            raise _misshapen(traceable, name, values.shape)
+    require_length(computed, length, locate(traceable.compute))
     # As ONNX casts: what float32 cannot hold is infinite.
     with np.errstate(over="ignore"):
         numeric = {name: computed[name].astype(np.float32) for name in traceable.numeric}
@@ -140,53 +135,9 @@ def _find_problem(values: object, *, is_text: bool) -> str:
         return "" if kind == xp.utf8 else f"categorical and an array of {kind}; return texts, or declare it as numeric"
     if kind == xp.bool or xp.extensions.is_numeric_dtype(kind):
         return ""
-    is_time = isinstance(kind, xp.DateTime64DType | xp.TimeDelta64DType)
-    remedy = "return hour_of_day, year or time_between of it" if is_time else "declare it as categorical"
-    return f"numeric and an array of {kind}; return numbers, or {remedy}"
-
-
-def _misshapen(traceable: Traceable, name: str, shape: tuple[int, ...]) -> ContractError:
-    return ContractError(
-        f"{locate(traceable.compute)}: the feature {name} has the shape {shape}, not one value for each row; "
-        "a constant is xp.full_like(column, value)"
-    )
-
-
-def _require_rows_alone(
-    traceable: Traceable, columns: Sequence[Column], tensors: dict[str, Var], computed: dict[str, Array]
-) -> None:
-    """Raises ContractError if a feature of some rows differs from the same feature of each row by itself."""
-    names = list(computed)
-    model = spox.build(tensors, {f"f{i}": computed[name].unwrap_spox() for i, name in enumerate(names)})
-    session = onnxruntime.InferenceSession(model.SerializeToString(), _options(), providers=["CPUExecutionProvider"])
-    rows = GraphInputs.of(columns).pack(make_rows(columns))
-    count = len(next(iter(rows.values())))
-    together = session.run(None, rows)
-    for name, values in zip(names, together, strict=True):
-        if values.shape != (count,):
-            raise _misshapen(traceable, name, values.shape)
-    alone = [session.run(None, {tensor: values[i : i + 1] for tensor, values in rows.items()}) for i in range(count)]
-    for name, values, single in zip(names, together, zip(*alone, strict=True), strict=True):
-        if not _are_equal(values, np.concatenate(single)):
-            raise ContractError(
-                f"{locate(traceable.compute)}: the feature {name} of a row depends on the other rows, but the service "
-                "answers each by itself; compute it from one row alone, without means, sums, sorting or positions"
-            )
-
-
-def _options() -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    return options
-
-
-def _are_equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    if one.shape != other.shape:
-        return False
-    if one.dtype.kind == "f":
-        return np.allclose(one, other, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
-    return bool(np.array_equal(one, other))
+    if isinstance(kind, xp.DateTime64DType | xp.TimeDelta64DType):
+        return f"numeric and an array of {kind}; return hour_of_day, year or time_between of it"
+    return f"numeric and an array of {kind}; return numbers, or declare it as categorical"
 
 
 def _join(features: dict[str, Array], tensor: Var | None, names: tuple[str, ...], given: Arrays) -> Var:
