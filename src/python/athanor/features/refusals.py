@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-_LIBRARIES: Final = ("ndonnx", "spox", "numpy", "pandas", "onnx")
+_LIBRARIES: Final = ("ndonnx", "spox", "numpy", "pandas", "scipy", "onnx")
 _OF_ARRAYS: Final = (AttributeError, IndexError, NotImplementedError, TypeError, ValueError)
 _FOREIGN: Final = ("numpy", "pandas", "math", "statistics", "scipy")
 
@@ -35,9 +35,13 @@ _DATETIME: Final = "write an instant as np.datetime64('2013-01-31T00:00', 'us'),
 _DTYPE: Final = (
     "give a type of xp, such as xp.float64, xp.int64 or xp.bool; athanor.features.times has parts of instants"
 )
-_MISSING: Final = "write xp.where(xp.isnan(x), value, x)"
+_MISSING: Final = "write xp.where(xp.isnan(x), value, x), or is_missing of athanor.features.numbers"
 _GENERAL: Final = "write it with xp, the Array API's functions, or with the helpers of athanor.features"
 
+_EQUIVALENTS: Final = {
+    "nan_to_num": "xp.where(xp.isnan(x), value, x)",
+    **dict.fromkeys(("isna", "isnull"), "is_missing of athanor.features.numbers"),
+}
 _METHODS: Final = {
     **dict.fromkeys(("lower", "upper", "strip", "casefold", "replace", "split", "startswith", "str", "title"), _TEXT),
     **dict.fromkeys(("dt", "year", "month", "day", "hour", "minute", "weekday", "dayofweek", "timestamp"), _TIME),
@@ -60,7 +64,7 @@ _SAID: Final = {
 def refuse(error: Exception, compute: Callable[..., Any]) -> ContractError:
     """Says where in the project's code an error was raised, and how to write it so that it can be traced."""
     trace = list(traceback.walk_tb(error.__traceback__))
-    own = [position for position, (frame, _) in enumerate(trace) if not _is_library(frame)]
+    own = [position for position, (frame, _) in enumerate(trace) if not is_library(frame)]
     if not own:
         return ContractError(f"{locate(compute)}: {_say(error)}")
     frame, line = trace[own[-1]]
@@ -82,11 +86,18 @@ def locate(compute: Callable[..., Any]) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}, in {code.co_name}" if code else repr(compute)
 
 
+def instead_of(library: str, name: str) -> str:
+    """What to write instead of a function for values."""
+    equivalent = f"xp.{name}" if hasattr(xp, name) else "it with xp or the helpers of athanor.features"
+    return f"{library} computes values, and a traced array has none yet: write {_EQUIVALENTS.get(name, equivalent)}"
+
+
 def _say(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _is_library(frame: FrameType) -> bool:
+def is_library(frame: FrameType) -> bool:
+    """Whether a frame runs code of a library or of this layer, and not of a project."""
     return Path(frame.f_code.co_filename).is_relative_to(Path(__file__).parent) or any(
         Path(frame.f_code.co_filename).is_relative_to(Path(spec.origin).parent)
         for spec in map(find_spec, _LIBRARIES)
@@ -104,8 +115,7 @@ def _read_expression(error: Exception, position: int) -> str:
 
 def _find_remedy(error: Exception, called: list[str], expression: str, frame: FrameType) -> str:
     if function := _find_foreign(expression, frame):
-        library, name = function
-        return f"{library} computes values, and a traced array has none yet: write {_equivalent(name)}"
+        return instead_of(*function)
     for name, remedy in _CALLED.items():
         if name in called:
             return remedy
@@ -125,7 +135,3 @@ def _find_foreign(expression: str, frame: FrameType) -> tuple[str, str] | None:
         library = getattr(frame.f_globals.get(function.value.id), "__name__", "")
         return (library, function.attr) if library in _FOREIGN else None
     return None
-
-
-def _equivalent(name: str) -> str:
-    return f"xp.{name}" if hasattr(xp, name) else "it with the functions of xp or the helpers of athanor.features"

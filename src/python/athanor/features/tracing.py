@@ -15,6 +15,7 @@ from athanor.features.arrays import Arrays, Compute, op, xp
 from athanor.features.canonical import canonicalize
 from athanor.features.refusals import locate, refuse
 from athanor.features.trial import require_length, try_on_rows
+from athanor.features.watch import watch_calls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -111,10 +112,8 @@ def _read(inputs: GraphInputs, tensors: Mapping[str, Var]) -> dict[str, Array]:
 
 def _compute(traceable: Traceable, columns: Arrays) -> dict[str, Array]:
     """The features of arrays with or without values."""
-    try:
-        computed = dict(traceable.compute(_Given(columns)))
-    except Exception as error:
-        raise refuse(error, traceable.compute) from error
+    with watch_calls():
+        computed = _call(traceable.compute, _Given(columns))
     if computed.keys() != {*traceable.numeric, *traceable.categorical}:
         differing = ", ".join(sorted(map(str, computed.keys() ^ {*traceable.numeric, *traceable.categorical})))
         raise ContractError(f"{locate(traceable.compute)}: declared and computed features differ: {differing}")
@@ -122,6 +121,13 @@ def _compute(traceable: Traceable, columns: Arrays) -> dict[str, Array]:
         if problem := _find_problem(values, is_text=name in traceable.categorical):
             raise ContractError(f"{locate(traceable.compute)}: the feature {name} is {problem}")
     return computed
+
+
+def _call(compute: Compute, columns: Arrays) -> dict[str, Array]:
+    try:
+        return dict(compute(columns))
+    except Exception as error:
+        raise refuse(error, compute) from error
 
 
 def _find_problem(values: object, *, is_text: bool) -> str:
