@@ -71,6 +71,25 @@ def test_features_stand_in_the_order_in_which_they_are_declared(
         np.testing.assert_array_equal(values, expected[name])
 
 
+def _replace_in_place(columns: Arrays) -> Arrays:
+    x = columns["x"]
+    x[xp.isnan(x)] = 7.0
+    return {"x": x, "other": columns["y"], "again": columns["y"], "both": columns["y"] * 1}
+
+
+def test_a_column_may_be_changed_in_place_and_have_another_name() -> None:
+    features = Features(("again", "x", "other", "both"), (), _replace_in_place)
+    columns = {"x": np.array([1.0, np.nan]), "y": np.array([3.0, 4.0])}
+    found = FeatureGraph(features, make_columns(x="double", y="double"))(columns)
+    for computed in (found, features.eager(columns)):
+        assert {name: values.tolist() for name, values in computed.items()} == {
+            "again": [3, 4],
+            "x": [1, 7],
+            "other": [3, 4],
+            "both": [3, 4],
+        }
+
+
 def test_the_graph_takes_the_tensors_of_the_contract_and_gives_matrices() -> None:
     model = onnx.load_from_string(_trace(_compute, ("twice", "sum", "is_more", "x", "y", "flag"), ("s", "r", "both")))
     onnx.checker.check_model(model, full_check=True)

@@ -18,7 +18,7 @@ from athanor.features.trial import require_length, try_on_rows
 from athanor.features.watch import watch_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ndonnx import Array
     from numpy.typing import NDArray
@@ -54,17 +54,25 @@ def trace(traceable: Traceable, columns: Sequence[Column]) -> bytes:
     """The graph of the features of a contract's columns; see `Features.trace`."""
     inputs = GraphInputs.of(columns)
     tensors = _make_arguments(inputs)
-    given = _read(inputs, tensors)
+    taken = {
+        **{name: _take(tensors[NUMBERS], position) for position, name in enumerate(inputs.numbers)},
+        **{name: _take(tensors[INSTANTS], position) for position, name in enumerate(inputs.instants)},
+        **{name: _take(tensors[TEXTS], position) for position, name in enumerate(inputs.texts)},
+    }
+    given = {name: xp.asarray(column) for name, column in taken.items()}
+    given |= {name: given[name].astype(xp.DateTime64DType("us")) for name in inputs.instants}
     computed = _compute(traceable, given)
     each = spox.build(tensors, {f"f{i}": array.unwrap_spox() for i, array in enumerate(computed.values())})
     try_on_rows(each, list(computed), columns, locate(traceable.compute))
     outputs = {
-        name: _join(features, tensors.get(tensor), names, given)
-        for name, features, tensor, names in (
-            (NUMERIC, {name: computed[name] for name in traceable.numeric}, NUMBERS, inputs.numbers),
-            (CATEGORICAL, {name: computed[name] for name in traceable.categorical}, TEXTS, inputs.texts),
+        output: _join(
+            [computed[name].unwrap_spox() for name in names], tensors.get(tensor), [taken[name] for name in kept]
         )
-        if features
+        for output, names, tensor, kept in (
+            (NUMERIC, traceable.numeric, NUMBERS, inputs.numbers),
+            (CATEGORICAL, traceable.categorical, TEXTS, inputs.texts),
+        )
+        if names
     }
     return canonicalize(spox.build(tensors, outputs))
 
@@ -94,20 +102,6 @@ def _make_arguments(inputs: GraphInputs) -> dict[str, Var]:
         (TEXTS, np.str_, inputs.texts),
     )
     return {name: spox.argument(Tensor(kind, ("n", len(columns)))) for name, kind, columns in tensors if columns}
-
-
-def _read(inputs: GraphInputs, tensors: Mapping[str, Var]) -> dict[str, Array]:
-    """An array of shape (n,) for each column."""
-
-    def read(tensor: str, names: tuple[str, ...]) -> dict[str, Array]:
-        return {name: xp.asarray(_take(tensors[tensor], position)) for position, name in enumerate(names)}
-
-    instants = read(INSTANTS, inputs.instants)
-    return {
-        **read(NUMBERS, inputs.numbers),
-        **{name: array.astype(xp.DateTime64DType("us")) for name, array in instants.items()},
-        **read(TEXTS, inputs.texts),
-    }
 
 
 def _compute(traceable: Traceable, columns: Arrays) -> dict[str, Array]:
@@ -146,26 +140,30 @@ def _find_problem(values: object, *, is_text: bool) -> str:
     return f"numeric and an array of {kind}; return numbers, or declare it as categorical"
 
 
-def _join(features: dict[str, Array], tensor: Var | None, names: tuple[str, ...], given: Arrays) -> Var:
+def _join(features: Sequence[Var], tensor: Var | None, columns: Sequence[Var]) -> Var:
     """The matrix (n, k) of k features.
 
     Each array that is cast or copied by itself would cost a node: those of one type are joined first, and columns that
     are features as they are stay together.
+
+    Args:
+        tensor, columns: the input that may hold some of them, and what was taken from it.
     """
-    kept = {name: names.index(name) for name, array in features.items() if array is given.get(name) and name in names}
-    if tensor is not None and len(kept) == len(features):
-        return _as_output(_choose(tensor, list(kept.values()), len(names)))
-    made: dict[Any, dict[str, Var]] = {}
-    for name, array in features.items():
-        if name not in kept:
-            made.setdefault(array.dtype, {})[name] = array.unwrap_spox()
-    order = [name for vectors in made.values() for name in vectors]
-    vectors = _concat([_as_output(_concat(list(each.values()))) for each in made.values()])
+    positions = {id(column): position for position, column in enumerate(columns)}
+    if tensor is not None and all(id(feature) in positions for feature in features):
+        return _as_output(_choose(tensor, [positions[id(feature)] for feature in features], len(columns)))
+    made: dict[np.dtype[Any], list[Var]] = {}
+    for feature in features:
+        if id(feature) not in positions:
+            made.setdefault(feature.unwrap_tensor().dtype, []).append(feature)
+    order = [feature for vectors in made.values() for feature in vectors]
+    vectors = _concat([_as_output(_concat(each)) for each in made.values()])
     matrix = _turn(op.reshape(vectors, op.const([len(order), -1])))
-    positions = [len(order) + kept[name] if name in kept else order.index(name) for name in features]
-    if tensor is not None and kept:
-        return _choose(op.concat([matrix, _as_output(tensor)], axis=1), positions, len(order) + len(names))
-    return _choose(matrix, positions, len(order))
+    if tensor is not None and len(order) < len(features):
+        matrix = op.concat([matrix, _as_output(tensor)], axis=1)
+        order.extend(columns)
+    positions = {id(feature): position for position, feature in enumerate(order)}
+    return _choose(matrix, [positions[id(feature)] for feature in features], len(order))
 
 
 def _choose(matrix: Var, positions: list[int], width: int) -> Var:
