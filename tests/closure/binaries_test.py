@@ -49,7 +49,9 @@ def test_a_binary_holds_its_libraries_and_little_else() -> None:
     assert whole.size == pytest.approx(binary("client").size, rel=0.05)
 
 
-@pytest.mark.parametrize("library", ["deltalake", "mlflow", "pandas", "pyarrow", "scikit-learn", "skl2onnx"])
+@pytest.mark.parametrize(
+    "library", ["deltalake", "mlflow", "ndonnx", "onnx", "pandas", "pyarrow", "scikit-learn", "skl2onnx", "spox"]
+)
 def test_serving_does_not_carry(library: str) -> None:
     assert library not in {found.name for found in binary("serving").distributions}
     assert library in BUDGETS["serving"].without

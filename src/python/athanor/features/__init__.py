@@ -1,1 +1,1 @@
-"""Layer `features`: functions of arrays, the same in training and in serving."""
+"""Layer `features`: functions of arrays, traced once into the graph of a release."""
