@@ -89,7 +89,7 @@ class Features:
                 a column without ROLE_FEATURE; it returns other names than the declared ones, or no array of shape (n,)
                 of the declared kind; or rows depend on each other. The message says where, and what to write instead.
         """
-        from athanor.features.tracing import trace  # noqa: PLC0415 - its libraries take 0.5 s to import
+        from athanor.features.tracing.trace import trace  # noqa: PLC0415 - its libraries take 0.5 s to import
 
         return trace(self, columns)
 
@@ -105,7 +105,7 @@ class Features:
         Raises:
             ContractError: as `trace` does.
         """
-        from athanor.features.tracing import run_eagerly  # noqa: PLC0415 - as above
+        from athanor.features.tracing.trace import run_eagerly  # noqa: PLC0415 - as above
 
         return run_eagerly(self, columns)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+_LAYER: Final = Path(__file__).parent.parent
 _LIBRARIES: Final = ("ndonnx", "spox", "numpy", "pandas", "scipy", "onnx")
 _OF_ARRAYS: Final = (AttributeError, IndexError, NotImplementedError, TypeError, ValueError)
 _FOREIGN: Final = ("numpy", "pandas", "math", "statistics", "scipy")
@@ -98,7 +99,7 @@ def _say(error: Exception) -> str:
 
 def is_library(frame: FrameType) -> bool:
     """Whether a frame runs code of a library or of this layer, and not of a project."""
-    return Path(frame.f_code.co_filename).is_relative_to(Path(__file__).parent) or any(
+    return Path(frame.f_code.co_filename).is_relative_to(_LAYER) or any(
         Path(frame.f_code.co_filename).is_relative_to(Path(spec.origin).parent)
         for spec in map(find_spec, _LIBRARIES)
         if spec and spec.origin

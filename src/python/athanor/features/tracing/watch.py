@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from athanor.errors import ContractError
 from athanor.features.arrays import xp
-from athanor.features.refusals import instead_of, is_library
+from athanor.features.tracing.refusals import instead_of, is_library
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,10 +12,10 @@ from athanor.contract.columns import Columns
 from athanor.contract.inputs import INSTANTS, NUMBERS, TEXTS, GraphInputs
 from athanor.errors import ContractError
 from athanor.features.arrays import Arrays, Compute, op, xp
-from athanor.features.canonical import canonicalize
-from athanor.features.refusals import locate, refuse
-from athanor.features.trial import require_length, try_on_rows
-from athanor.features.watch import watch_calls
+from athanor.features.tracing.canonical import canonicalize
+from athanor.features.tracing.refusals import locate, refuse
+from athanor.features.tracing.trial import require_length, try_on_rows
+from athanor.features.tracing.watch import watch_calls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

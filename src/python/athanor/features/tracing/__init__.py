@@ -1,0 +1,1 @@
+"""Traces features into a graph, and refuses what cannot be traced."""
