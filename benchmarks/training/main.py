@@ -25,11 +25,12 @@ from rich.table import Table
 from sklearn.model_selection import RandomizedSearchCV, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
 
+from athanor.contract.inputs import GraphInputs
 from athanor.data.building.snapshot_build import build_snapshot
 from athanor.data.snapshots.snapshot import read_snapshot
 from athanor.home import Home
-from athanor.release.predictor import Graph
-from athanor.training.compile.onnx_graph import compile_pipeline
+from athanor.release.graph import Graph
+from athanor.training.compile.model import compile_model
 from athanor.training.evaluation.evidence import Evidence, Rows
 from athanor.training.gates.gate import run_gates
 from athanor.training.search.search import SearchResult, fit, search
@@ -110,13 +111,15 @@ def search_and_fit_plainly(data: Data, jobs: int) -> RandomizedSearchCV:
 
 def gate(data: Data, pipeline: Any) -> None:
     """Compiling and all gates; a gate that says no is an error here."""
-    graph = compile_pipeline(pipeline, data.later.features)
+    graph = compile_model(RECIPE.model, pipeline)
     evidence = Evidence(
         model=RECIPE.model,
         rows=data.later,
         pipeline=pipeline,
         graph=graph,
-        probabilities=Graph(graph).predict_probability(data.later.features),
+        probabilities=Graph(graph, GraphInputs.of(RECIPE.model.contract.columns)).predict_probability(
+            data.later.columns
+        ),
         baseline=fit_baseline(data),
         seed=RECIPE.seed,
     )

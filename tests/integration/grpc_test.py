@@ -13,7 +13,7 @@ from integration.service import Service
 
 from athanor.client.client import Client, connect
 from athanor.errors import InvalidRequestError
-from athanor.release.predictor import TOLERANCE
+from athanor.release.graph import TOLERANCE
 from athanor.release.traffic import Traffic
 from delays.v1 import delays_pb2, delays_pb2_grpc
 

@@ -1,6 +1,6 @@
 """No skew: of the same rows, a live service sees bit for bit what training saw, and answers the same."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
@@ -12,7 +12,6 @@ from integration.skew import (
     ROWS_BY_GRPC,
     TIMEOUT_S,
     Seen,
-    Values,
     find_difference,
     inspect,
     see_by_grpc,
@@ -22,10 +21,8 @@ from integration.skew import (
 )
 from prepared.place import PREPARED
 
-from athanor.contract.columns import Columns
 from athanor.contract.messages import to_messages
 from athanor.data.snapshots.snapshot import find_snapshot, read_snapshot
-from athanor.features.features import Features, Model
 from athanor.release.files import Release
 from athanor.release.traffic import Traffic
 from athanor.training.evaluation.evidence import Rows, spread
@@ -35,7 +32,6 @@ from projects.delays.model import MODEL
 Flights: TypeAlias = list[delays_pb2.Flight]
 
 _ROWS: Final = 5_000
-_NUMERIC: Final = MODEL.features.numeric
 _NAMES: Final = (*MODEL.features.numeric, *MODEL.features.categorical)
 
 
@@ -74,7 +70,7 @@ def test_the_rows_are_of_the_whole_year_and_have_what_may_differ(rows: Rows) -> 
     days = rows.columns["scheduled_departure"].astype("M8[D]")
     assert len(rows) == _ROWS
     assert np.isin(np.arange("2013-01-01", "2014-01-01", dtype="M8[D]"), days).all()
-    assert np.isnan(rows.features.numeric).any()
+    assert rows.frame.isna().any(axis=None)
 
 
 def test_grpc_sees_what_training_saw(rows: Rows, release: Release, by_grpc: Seen) -> None:
@@ -118,36 +114,30 @@ def test_what_grpc_refuses_has_the_code_that_predict_gives_it(channel: grpc.Chan
 Break: TypeAlias = Callable[[Any], Any]
 
 
-def _break(name: str, row: int, change: Break) -> Model:
-    """The project's model, but for one feature of one row."""
-
-    def compute(columns: Columns) -> Mapping[str, Values]:
-        computed = {key: np.array(values) for key, values in MODEL.features.compute(columns).items()}
-        # As the model sees it, so that a change is one of float32.
-        values = computed[name].astype(np.float32) if name in _NUMERIC else computed[name]
-        values[row] = change(values[row])
-        return {**computed, name: values}
-
-    return replace(MODEL, features=Features(MODEL.features.numeric, MODEL.features.categorical, compute))
+def _break(trained: Seen, name: str, row: int, change: Break) -> Seen:
+    """What training would have seen with another value of one feature of one row."""
+    values = trained.features[name].copy()
+    values[row] = change(values[row])
+    return replace(trained, features={**trained.features, name: values})
 
 
-def _next_up(value: Any) -> Any:
-    return np.nextafter(value, np.float32(np.inf))
+def _raise(value: Any) -> Any:
+    return value + 1e-6 * max(abs(value), 1)
 
 
-def _next_down(value: Any) -> Any:
-    return np.nextafter(value, np.float32(-np.inf))
+def _lower(value: Any) -> Any:
+    return value - 1e-6 * max(abs(value), 1)
 
 
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("departure_hour", _next_up),
-        ("departure_sin", _next_down),
-        ("arrival_hour", _next_down),
-        ("weekday", _next_up),
-        ("distance", _next_up),
-        ("visibility", _next_down),
+        ("departure_hour", _raise),
+        ("departure_sin", _lower),
+        ("arrival_hour", _lower),
+        ("weekday", _raise),
+        ("distance", _raise),
+        ("visibility", _lower),
         pytest.param("precipitation", lambda value: -value, id="precipitation-the other sign"),
         pytest.param("temperature", lambda value: np.nan, id="temperature-missing"),
         pytest.param("carrier", str.lower, id="carrier-lower case"),
@@ -160,14 +150,14 @@ def test_one_feature_of_one_row_that_training_saw_otherwise_is_named(
 ) -> None:
     seen = by_grpc.features[name]
     row = _ROWS // 2 + int(np.flatnonzero(seen[_ROWS // 2 :] == seen[_ROWS // 2 :])[0])
-    trained = _train(Rows.make(_break(name, row, change), rows.columns), release)
+    trained = _break(_train(rows, release), name, row, change)
     told = f"feature {name} of row {row}: training has {trained.features[name][row]!r}, serving {seen[row]!r}"
     assert find_difference(trained, by_grpc) == find_difference(trained, by_rest) == told
 
 
 def test_a_value_where_serving_has_none_is_named(rows: Rows, release: Release, by_grpc: Seen) -> None:
     row = int(np.flatnonzero(np.isnan(by_grpc.features["wind_gust"]))[0])
-    trained = _train(Rows.make(_break("wind_gust", row, lambda value: 0.0), rows.columns), release)
+    trained = _break(_train(rows, release), "wind_gust", row, lambda value: 0.0)
     told = f"feature wind_gust of row {row}: training has np.float32(0.0), serving np.float32(nan)"
     assert find_difference(trained, by_grpc) == told
 

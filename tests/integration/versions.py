@@ -62,10 +62,10 @@ class Versions:
 
     def compute(self, number: str, rows: Sequence[delays_pb2.Flight]) -> list[float]:
         """What a version answers, computed in this process."""
-        core = Core(MODEL, self.store, max_rows=len(rows))
+        core = Core(MODEL.contract, self.store, max_rows=len(rows))
         question = core.ask_by_messages(rows)
-        batch = core.answer(question).batch
-        answers: list[float] = Predictor(self.read(number), MODEL).answer(batch.features).tolist()
+        columns = core.answer(question).batch
+        answers: list[float] = Predictor(self.read(number), MODEL.contract).predict(columns).tolist()
         return answers
 
     def move(self, service: Service, change: Callable[[], Traffic]) -> "Moved":

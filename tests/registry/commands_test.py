@@ -110,7 +110,7 @@ def test_two_versions_are_compared(registered: Registry, workspace: Workspace) -
     assert found["is_same_graph"] is found["gives_same_answers"] is (found["graph"][0] == found["graph"][1])
     assert found["is_same_graph"]
     table = _tell(workspace, "diff", MODEL, "1.0.0", "1.1.0")
-    for words in ("no change", "by distance", "+0.0000", "the same graph and features"):
+    for words in ("no change", "by distance", "+0.0000", "the same graph: both versions"):
         assert words in table
 
 

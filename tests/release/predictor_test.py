@@ -1,24 +1,33 @@
-"""Running a release: it answers as its graph says, and refuses code that it was not made with."""
+"""Running a release: it answers as its graph says, and refuses another contract than its own."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import ModelProto
 from support.flights import make_columns, make_flight
 from support.releases import expected_probability, make_files, make_graph, make_release
 
+from athanor.contract.inputs import NUMBERS
 from athanor.contract.messages import to_columns
 from athanor.errors import ReleaseError
-from athanor.features.features import Features, Model
-from athanor.release.predictor import TOLERANCE, Graph, Predictor
+from athanor.release.graph import TOLERANCE
+from athanor.release.predictor import Predictor
 from projects.delays.model import MODEL
+
+
+def _with_fewer_numbers() -> bytes:
+    model = ModelProto.FromString(make_graph())
+    numbers = next(tensor for tensor in model.graph.input if tensor.name == NUMBERS)
+    numbers.type.tensor_type.shape.dim[1].dim_value -= 1
+    return bytes(model.SerializeToString())
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 1_000])
 def test_it_answers_what_the_graph_says_whatever_the_number_of_rows(tmp_path: Path, length: int) -> None:
     columns = make_columns(length)
-    found = Predictor(make_release(tmp_path), MODEL).predict(columns)
+    found = Predictor(make_release(tmp_path), MODEL.contract).predict(columns)
     assert found.dtype == np.float64
     assert found.shape == (length,)
     expected = [expected_probability(distance) for distance in columns["distance"]]
@@ -28,35 +37,47 @@ def test_it_answers_what_the_graph_says_whatever_the_number_of_rows(tmp_path: Pa
 def test_it_needs_nothing_of_the_outcome(tmp_path: Path) -> None:
     columns = make_columns(5)
     del columns["arrived_late"]
-    assert len(Predictor(make_release(tmp_path), MODEL).predict(columns)) == 5
+    assert len(Predictor(make_release(tmp_path), MODEL.contract).predict(columns)) == 5
 
 
-@pytest.mark.parametrize("what", ["model", "contract", "features"])
-def test_a_release_made_with_other_code_is_refused_by_both_digests(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("what", ["model", "contract"])
+def test_a_release_of_another_contract_is_refused_by_both_digests(tmp_path: Path, what: str) -> None:
     changed: dict[str, Any] = {what: "f" * 64}
     release = make_release(tmp_path, **changed)
-    here = {"model": MODEL.name, "contract": MODEL.contract.fingerprint, "features": MODEL.features.digest}[what]
+    here = {"model": MODEL.name, "contract": MODEL.contract.fingerprint}[what]
     with pytest.raises(
         ReleaseError, match=f"release {release.digest} was trained with {what} {'f' * 64}; this binary has {here}"
     ):
-        Predictor(release, MODEL)
+        Predictor(release, MODEL.contract)
 
 
-def test_features_that_changed_since_are_refused(tmp_path: Path) -> None:
-    names = MODEL.features.numeric
-    turned = Features((*names[1:], names[0]), MODEL.features.categorical, MODEL.features.compute)
-    with pytest.raises(ReleaseError, match="was trained with features"):
-        Predictor(make_release(tmp_path), Model(MODEL.contract, turned))
+def test_a_release_with_other_features_than_this_code_has_is_run(tmp_path: Path) -> None:
+    """They are part of its graph."""
+    release = make_release(tmp_path, features="f" * 64)
+    assert len(Predictor(release, MODEL.contract).predict(make_columns(5))) == 5
+
+
+def test_it_names_the_features_and_returns_them_with_its_answers(tmp_path: Path) -> None:
+    columns = make_columns(50)
+    predictor = Predictor(make_release(tmp_path), MODEL.contract)
+    probabilities, features = predictor.predict_with_features(columns)
+    np.testing.assert_array_equal(probabilities, predictor.predict(columns))
+    assert (predictor.numeric, predictor.categorical) == (MODEL.features.numeric, MODEL.features.categorical)
+    at = {name: features.numeric[:, position] for position, name in enumerate(predictor.numeric)}
+    np.testing.assert_array_equal(at["distance"], columns["distance"].astype(np.float32))
+    np.testing.assert_array_equal(
+        features.categorical, np.column_stack([columns[name] for name in predictor.categorical])
+    )
 
 
 def test_a_graph_that_answers_otherwise_than_its_reference_rows_say_is_refused(tmp_path: Path) -> None:
     release = make_release(tmp_path, make_files(model=make_graph(middle=1_001)))
     with pytest.raises(ReleaseError, match=f"release {release.digest} answers reference row .* allowed is 1e-06"):
-        Predictor(release, MODEL)
+        Predictor(release, MODEL.contract)
 
 
 def test_a_difference_within_the_tolerance_is_accepted(tmp_path: Path) -> None:
-    Predictor(make_release(tmp_path, make_files(model=make_graph(middle=1_000.001))), MODEL)
+    Predictor(make_release(tmp_path, make_files(model=make_graph(middle=1_000.001))), MODEL.contract)
 
 
 @pytest.mark.parametrize(
@@ -65,23 +86,18 @@ def test_a_difference_within_the_tolerance_is_accepted(tmp_path: Path) -> None:
         pytest.param(b"", id="empty"),
         pytest.param(b"no graph", id="no graph"),
         pytest.param(make_graph()[:-20], id="cut short"),
-        pytest.param(make_graph(width=18), id="of other features"),
+        pytest.param(_with_fewer_numbers(), id="of another contract"),
         pytest.param(make_graph(output="scores"), id="without probabilities"),
-        pytest.param(make_graph().replace(b"numeric", b"NUMERIC"), id="with other inputs"),
+        pytest.param(make_graph().replace(b"numbers", b"NUMBERS"), id="with other inputs"),
     ],
 )
 def test_a_graph_that_cannot_be_run_is_refused(tmp_path: Path, graph: bytes) -> None:
     with pytest.raises(ReleaseError, match=r"model\.onnx cannot be run"):
-        Predictor(make_release(tmp_path, make_files(model=graph)), MODEL)
-
-
-def test_a_graph_may_look_at_numbers_alone() -> None:
-    features = MODEL.features(make_columns(3))
-    assert Graph(make_graph()).predict_probability(features).shape == (3,)
+        Predictor(make_release(tmp_path, make_files(model=graph)), MODEL.contract)
 
 
 def test_it_answers_the_rows_of_messages(tmp_path: Path) -> None:
     rows: list[Any] = [make_flight(distance=distance) for distance in (100, 1_000, 5_000)]
-    found = Predictor(make_release(tmp_path), MODEL).predict(to_columns(MODEL.contract.columns, rows))
+    found = Predictor(make_release(tmp_path), MODEL.contract).predict(to_columns(MODEL.contract.columns, rows))
     np.testing.assert_allclose(found, [expected_probability(d) for d in (100, 1_000, 5_000)], rtol=0, atol=TOLERANCE)
     assert found[1] == 0.5

@@ -8,10 +8,11 @@ import numpy as np
 import onnxruntime
 import pytest
 from onnx import ModelProto, SparseTensorProto, TensorProto, external_data_helper, helper
+from support.model_graphs import open_graph
 from support.releases import make_files, make_graph, make_release
 
 from athanor.errors import ReleaseError
-from athanor.release.predictor import Graph, Predictor
+from athanor.release.predictor import Predictor
 from athanor.release.self_contained import require_self_contained
 from projects.delays.model import MODEL
 
@@ -120,7 +121,7 @@ def test_data_outside_of_the_graph_is_refused_wherever_it_is_named(change: Calla
     with pytest.raises(ReleaseError, match="keeps its data outside of the graph"):
         require_self_contained(_change(change))
     with pytest.raises(ReleaseError, match="keeps its data outside of the graph"):
-        Graph(_change(change))
+        open_graph(_change(change))
 
 
 def test_a_release_is_refused_even_where_the_file_lies_in_the_working_folder(
@@ -135,7 +136,7 @@ def test_a_release_is_refused_even_where_the_file_lies_in_the_working_folder(
     onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     release = make_release(tmp_path / "candidates", make_files(model=graph))
     with pytest.raises(ReleaseError, match=r"model\.onnx cannot be run: its tensor 'one' keeps its data outside"):
-        Predictor(release, MODEL)
+        Predictor(release, MODEL.contract)
 
 
 def test_a_second_graph_in_the_same_bytes_is_seen() -> None:
@@ -160,7 +161,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     release = make_release(tmp_path / "candidates", make_files(model=content))
     with pytest.raises(ReleaseError, match="cannot be run"):
-        Predictor(release, MODEL)
+        Predictor(release, MODEL.contract)
 
 
 @pytest.mark.parametrize("operator", ["EPContext", "PythonOp"])
@@ -170,7 +171,7 @@ def test_operators_that_read_files_or_run_code_are_not_there(tmp_path: Path, ope
     model.graph.node.append(node)
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     with pytest.raises(Exception, match=operator):
-        Graph(model.SerializeToString())
+        open_graph(model.SerializeToString())
     assert [*tmp_path.iterdir()] == []
 
 

@@ -33,7 +33,7 @@ def release(store: ReleaseStore, tmp_path: Path) -> Release:
 
 @pytest.fixture
 def core(store: ReleaseStore, release: Release) -> Core:
-    return Core(MODEL, store, max_rows=50)
+    return Core(MODEL.contract, store, max_rows=50)
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper
-from support.releases import make_files, make_graph, make_release
+from onnx import TensorProto, helper
+from support.releases import attach, make_files, make_release, make_tail
 
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
@@ -27,23 +27,19 @@ def make_core(folder: Path, graph: bytes, shadow: bytes | None = None) -> Core:
 
     champion, shadowing = serve(graph, "1.0.0"), serve(shadow, "2.0.0") if shadow else None
     store.write_traffic(Traffic(model=MODEL.name, revision=1, champion=champion, shadow=shadowing))
-    return Core(MODEL, store, max_rows=10_000)
+    return Core(MODEL.contract, store, max_rows=10_000)
 
 
 def make_strict_graph(middle: float = 1_000.0) -> bytes:
     """As `make_graph`, but it fails on a carrier that it does not know, as OneHotEncoder() compiles it."""
-    model = ModelProto.FromString(make_graph(middle))
+    model = make_tail(middle)
     position = MODEL.features.categorical.index("carrier")
-    model.graph.input.append(
-        helper.make_tensor_value_info("categorical", TensorProto.STRING, [None, len(MODEL.features.categorical)])
-    )
     model.graph.initializer.extend(
         [
             helper.make_tensor("at_carrier", TensorProto.INT64, [1], [position]),
             helper.make_tensor("zeros", TensorProto.FLOAT, [len(KNOWN)], [0.0] * len(KNOWN)),
         ]
     )
-    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
     known: dict[str, Any] = {"keys_strings": list(KNOWN), "values_int64s": list(range(len(KNOWN))), "default_int64": 99}
     nodes = [
         helper.make_node("Gather", ["categorical", "at_carrier"], ["carrier"], axis=1),
@@ -56,12 +52,12 @@ def make_strict_graph(middle: float = 1_000.0) -> bytes:
     subtract.input[0] = "kept"
     del model.graph.node[:]
     model.graph.node.extend([gather, *nodes, subtract, *rest])
-    return bytes(model.SerializeToString(deterministic=True))
+    return attach(model)
 
 
 def make_dividing_graph(middle: float = 1_000.0) -> bytes:
     """As `make_graph`, but it answers NaN at 4,000 miles, infinity at 5,000 and -infinity at 5,001."""
-    model = ModelProto.FromString(make_graph(middle))
+    model = make_tail(middle)
     values = {"nan_at": 4_000.0, "nan": np.nan, "inf_at": 5_000.0, "inf": np.inf, "minus_at": 5_001.0, "minus": -np.inf}
     model.graph.initializer.extend(
         helper.make_tensor(name, TensorProto.FLOAT, [1], [value]) for name, value in values.items()
@@ -76,4 +72,4 @@ def make_dividing_graph(middle: float = 1_000.0) -> bytes:
     last.input[1] = late
     del model.graph.node[-1]
     model.graph.node.extend([*nodes, last])
-    return bytes(model.SerializeToString(deterministic=True))
+    return attach(model)

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf import json_format
-from onnx import TensorProto, helper
+from onnx import ModelProto, TensorProto, compose, helper
 from support.flights import make_columns
 
 from athanor.contract.descriptors import to_descriptors
 from athanor.contract.messages import to_messages
 from athanor.data.profiles.profile import profile
 from athanor.release.files import (
-    ANSWERS,
     CONTRACT,
     DESCRIPTORS,
     GRAPH,
@@ -26,6 +25,7 @@ from athanor.release.files import (
     digests,
     write_release,
 )
+from athanor.release.graph import CATEGORICAL, NUMERIC, PROBABILITIES
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import TrainingRecord
 from delays.v1 import delays_pb2
@@ -56,15 +56,11 @@ def expected_probability(distance: float, middle: float = MIDDLE) -> float:
     return 1 / (1 + math.exp(-(distance - middle) / 1_000))
 
 
-def make_graph(middle: float = MIDDLE, width: int | None = None, output: str = "probabilities") -> bytes:
-    """A graph that looks at the distance alone.
-
-    Args:
-        width: of its input `numeric`; as many as the features of a flight when not given.
-    """
+def make_tail(middle: float = MIDDLE, output: str = PROBABILITIES) -> ModelProto:
+    """What follows the features in a hand-made graph: it looks at the distance alone."""
     position = MODEL.features.position("distance")[0]
     nodes = [
-        helper.make_node("Gather", ["numeric", "position"], ["distance"], axis=1),
+        helper.make_node("Gather", [NUMERIC, "position"], ["distance"], axis=1),
         helper.make_node("Sub", ["distance", "middle"], ["beyond"]),
         helper.make_node("Div", ["beyond", "scale"], ["score"]),
         helper.make_node("Sigmoid", ["score"], ["late"]),
@@ -77,15 +73,40 @@ def make_graph(middle: float = MIDDLE, width: int | None = None, output: str = "
         helper.make_tensor("scale", TensorProto.FLOAT, [1], [1_000.0]),
         helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
     ]
+    kinds = {
+        NUMERIC: (TensorProto.FLOAT, MODEL.features.numeric),
+        CATEGORICAL: (TensorProto.STRING, MODEL.features.categorical),
+    }
     graph = helper.make_graph(
         nodes,
         "by_distance",
-        [helper.make_tensor_value_info("numeric", TensorProto.FLOAT, [None, width or len(MODEL.features.numeric)])],
+        [helper.make_tensor_value_info(name, kind, [None, len(names)]) for name, (kind, names) in kinds.items()],
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, 2])],
         constants,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    return bytes(model.SerializeToString(deterministic=True))
+    return helper.make_model(graph)
+
+
+def attach(tail: ModelProto) -> bytes:
+    """The graph of a model: the features of a flight, and what follows them."""
+    features = ModelProto.FromString(MODEL.graph)
+    tail.ir_version = features.ir_version
+    del tail.opset_import[:]
+    tail.opset_import.extend(features.opset_import)
+    names = [output.name for output in features.graph.output]
+    outputs = [*names, *(output.name for output in tail.graph.output)]
+    merged = compose.merge_models(features, tail, [(name, name) for name in names], outputs=outputs)
+    del merged.opset_import[:]
+    merged.opset_import.extend(features.opset_import)
+    helper.set_model_props(
+        merged, {NUMERIC: json.dumps(MODEL.features.numeric), CATEGORICAL: json.dumps(MODEL.features.categorical)}
+    )
+    return bytes(merged.SerializeToString(deterministic=True))
+
+
+def make_graph(middle: float = MIDDLE, output: str = PROBABILITIES) -> bytes:
+    """A graph that answers `expected_probability`."""
+    return attach(make_tail(middle, output))
 
 
 def make_files(middle: float = MIDDLE, **replaced: bytes | Any) -> dict[str, bytes]:
@@ -114,7 +135,7 @@ def make_identity(files: Mapping[str, bytes], **changed: Any) -> Identity:
         "model": MODEL.name,
         "contract": MODEL.contract.fingerprint,
         "snapshot": "5" * 64,
-        "features": MODEL.features.digest,
+        "features": MODEL.features_digest,
         "recipe": "7" * 64,
         "algorithm": "by distance",
         "parameters": {"middle": MIDDLE},
@@ -130,15 +151,11 @@ def make_release(folder: Path, files: Mapping[str, bytes] | None = None, **chang
     """A release of the project below a folder, with some parts of its identity changed.
 
     Args:
-        changed: `provenance`, `record`, `descriptors` and `answers`, those it gave when it was evaluated, as well.
+        changed: `provenance`, `record` and `descriptors` as well.
     """
     files = files if files is not None else make_files()
     provenance = PROVENANCE.model_copy(update=changed.pop("provenance", {}))
-    answers = changed.pop(
-        "answers", {"snapshot": "5" * 64, "test_from": "2013-10-01T00:00:00+00:00", "probabilities": ""}
-    )
     documents = {
-        ANSWERS: json.dumps(answers).encode(),
         DESCRIPTORS: changed.pop("descriptors", to_descriptors(MODEL.contract)),
         MODEL_CARD: b"<!doctype html><title>delays</title>\n",
         TRAINING: make_record(**changed.pop("record", {})).model_dump_json().encode(),

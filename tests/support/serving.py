@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from support.flights import make_flight
 from support.releases import make_files, make_release
 
-from athanor.features.features import FeatureArrays
+from athanor.contract.columns import Columns
+from athanor.release.graph import FeatureArrays
 from athanor.release.predictor import Predictor
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Challenger, Served, Traffic
@@ -54,7 +55,7 @@ class Stage:
         return traffic
 
     def core(self, max_rows: int = 50) -> Core:
-        return Core(MODEL, self.store, max_rows)
+        return Core(MODEL.contract, self.store, max_rows)
 
     def path(self, middle: float, file: str) -> Path:
         """A file of a release in the store."""
@@ -65,19 +66,28 @@ class Stage:
 
 
 class WatchedPredictor(Predictor):
-    """Calls a test before each run, with the number of rows; the test may wait there, or fail."""
+    """Calls a test before each run, with the columns; the test may wait there, or fail."""
 
-    def __init__(self, predictor: Predictor, before: Callable[[int], object]) -> None:
+    def __init__(self, predictor: Predictor, before: Callable[[Columns], object]) -> None:
         vars(self).update(vars(predictor))
         self._before = before
 
-    def answer(self, features: FeatureArrays) -> NDArray[np.float64]:
-        self._before(len(features))
-        return super().answer(features)
+    def predict(self, columns: Columns) -> NDArray[np.float64]:
+        self._before(columns)
+        return super().predict(columns)
+
+    def predict_with_features(self, columns: Columns) -> tuple[NDArray[np.float64], FeatureArrays]:
+        self._before(columns)
+        return super().predict_with_features(columns)
 
 
 def watch_champion(core: Core, before: Callable[[int], object]) -> None:
-    """Calls a test before each run of the champion."""
+    """Calls a test before each run of the champion, with the number of rows."""
+    watch_columns(core, lambda columns: before(len(columns["distance"])))
+
+
+def watch_columns(core: Core, before: Callable[[Columns], object]) -> None:
+    """Calls a test before each run of the champion, with the columns."""
     champion = core.traffic.champion
     watched = replace(champion, predictor=WatchedPredictor(champion.predictor, before))
     core.traffic = replace(core.traffic, champion=watched)

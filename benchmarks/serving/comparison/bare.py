@@ -38,4 +38,4 @@ if __name__ == "__main__":
     parser.add_argument("store", type=Path)
     parser.add_argument("port", type=int)
     options = parser.parse_args()
-    run(serve(make_core(MODEL, options.store), options.port))
+    run(serve(make_core(MODEL.contract, options.store), options.port))

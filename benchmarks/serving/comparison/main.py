@@ -66,7 +66,7 @@ def compete(contenders: Sequence[Contender], site: Site, turns: int, seconds: fl
 def _measure(
     lanes: Sequence[Lane], prepared: Prepared, turns: int, seconds: float, progress: Progress, *, with_core: bool
 ) -> Results:
-    core = make_core(prepared.model, prepared.store) if with_core else None
+    core = make_core(prepared.model.contract, prepared.store) if with_core else None
     measured: dict[str, list[Turn]] = {lane.name: [] for lane in lanes}
     alone: list[Alone] = []
     task = progress.add_task("measure", total=turns * len(lanes))

@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from athanor.contract.columns import Columns
-from athanor.features.features import Model
+from athanor.contract.contract import Contract
 from athanor.release.store import ReleaseStore
 from athanor.serving.answering.core import Core, Question
 from athanor.serving.formats import typed
@@ -33,9 +33,9 @@ class CoreAlone:
     answer_columns: Callable[[Columns], NDArray[Any]]
 
 
-def make_core(model: Model, store: Path) -> CoreAlone:
+def make_core(contract: Contract, store: Path) -> CoreAlone:
     """Loads whatever takes traffic in a release store."""
-    core = Core(model, ReleaseStore(store), _MAX_ROWS)
+    core = Core(contract, ReleaseStore(store), _MAX_ROWS)
 
     def answer_message(content: bytes) -> bytes:
         answer = core.answer(typed.to_question(core, typed.parse(core, content)))

@@ -20,7 +20,8 @@ from athanor.errors import NotFoundError
 from athanor.features.features import Model
 from athanor.home import Home
 from athanor.release.files import Release
-from athanor.release.predictor import TOLERANCE, Predictor
+from athanor.release.graph import TOLERANCE
+from athanor.release.predictor import Predictor
 from athanor.release.store import ReleaseStore
 from athanor.training.evaluation.evidence import Rows, spread
 from athanor.training.recipe import Recipe
@@ -72,7 +73,7 @@ def prepare(home: Home, folder: Path) -> Prepared:
     messages = to_messages(recipe.model.contract.columns, columns, GetMessageClass(recipe.model.contract.row))
     # As a door reads them.
     columns = to_columns(recipe.model.contract.columns, messages)
-    probabilities = Predictor(release, recipe.model).predict(columns)
+    probabilities = Predictor(release, recipe.model.contract).predict(columns)
     pipeline = _fit(recipe, release, past)
     demand_equal(probabilities, pipeline.predict_proba(rows.frame)[:, 1], "the pipeline fitted anew")
     joblib.dump(pipeline, folder / "pipeline.joblib")

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from athanor.contract.columns import Columns
 from athanor.contract.messages import to_columns
 from athanor.release.files import REFERENCE_ROWS
-from athanor.release.predictor import TOLERANCE, Predictor
+from athanor.release.graph import TOLERANCE
+from athanor.release.predictor import Predictor
 from flight_delay.v1 import flight_delay_pb2
 from projects.flight_delay.model import MODEL
 

@@ -133,14 +133,14 @@ def test_a_good_request_is_answered_after_a_bad_one(core: Core) -> None:
 
 def test_it_does_not_start_without_traffic(store: ReleaseStore) -> None:
     with pytest.raises(NotFoundError, match="no release of delays takes traffic"):
-        Core(MODEL, store, max_rows=1)
+        Core(MODEL.contract, store, max_rows=1)
 
 
 def test_it_does_not_start_on_a_tampered_release(store: ReleaseStore, release: Release) -> None:
     path = Path(store.location, "releases", MODEL.name, release.digest, GRAPH)
     path.write_bytes(path.read_bytes().replace(b"Sigmoid", b"Softmax"))
     with pytest.raises(ReleaseError, match=f"{path.name} is corrupted or was tampered with"):
-        Core(MODEL, store, max_rows=1)
+        Core(MODEL.contract, store, max_rows=1)
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_a_signed_release_is_served_where_signatures_are_required(
     store: ReleaseStore, release: Release, key: Path, public: Path
 ) -> None:
     _sign(store, release, key)
-    response = predict(Core(MODEL, store, max_rows=1, trust=Trust(public)), make_request(make_flight()))
+    response = predict(Core(MODEL.contract, store, max_rows=1, trust=Trust(public)), make_request(make_flight()))
     assert response.release_digest == release.digest
 
 
@@ -176,7 +176,7 @@ def test_an_unsigned_release_is_refused_where_signatures_are_required(
 ) -> None:
     _sign_traffic(store, key)
     with pytest.raises(ReleaseError, match=f"release {release.digest} of delays is not signed by key"):
-        Core(MODEL, store, max_rows=1, trust=Trust(public))
+        Core(MODEL.contract, store, max_rows=1, trust=Trust(public))
 
 
 def test_a_release_signed_by_another_key_is_refused(
@@ -186,7 +186,7 @@ def test_a_release_signed_by_another_key_is_refused(
     _sign(store, release, tmp_path / "other")
     _sign_traffic(store, key)
     with pytest.raises(ReleaseError, match=f"{release.digest} of delays is not signed by key"):
-        Core(MODEL, store, max_rows=1, trust=Trust(public))
+        Core(MODEL.contract, store, max_rows=1, trust=Trust(public))
 
 
 def test_a_changed_provenance_is_refused_only_where_signatures_are_required(
@@ -201,11 +201,11 @@ def test_a_changed_provenance_is_refused_only_where_signatures_are_required(
         manifest.sizes,
     )
     Path(store.location, "releases", MODEL.name, release.digest, MANIFEST).write_bytes(changed.content)
-    Core(MODEL, store, max_rows=1)
+    Core(MODEL.contract, store, max_rows=1)
     with pytest.raises(
         ReleaseError, match=f"signature of release {release.digest} .* It was changed or made again since"
     ):
-        Core(MODEL, store, max_rows=1, trust=Trust(public))
+        Core(MODEL.contract, store, max_rows=1, trust=Trust(public))
 
 
 def test_a_graph_is_not_loaded_before_its_signature_is_verified(
@@ -218,28 +218,28 @@ def test_a_graph_is_not_loaded_before_its_signature_is_verified(
         Traffic(model=MODEL.name, revision=2, champion=Served(digest=broken.digest, semantic_version="1.2.4"))
     )
     with pytest.raises(ReleaseError, match="cannot be run"):
-        Core(MODEL, store, max_rows=1)
+        Core(MODEL.contract, store, max_rows=1)
     _sign_traffic(store, key)
     with pytest.raises(ReleaseError, match=f"release {broken.digest} of delays is not signed by key"):
-        Core(MODEL, store, max_rows=1, trust=Trust(public))
+        Core(MODEL.contract, store, max_rows=1, trust=Trust(public))
 
 
 def test_an_unreadable_public_key_is_named(store: ReleaseStore, release: Release, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"absent\.pub cannot be read as a public key"):
-        Core(MODEL, store, max_rows=1, trust=Trust(tmp_path / "absent.pub"))
+        Core(MODEL.contract, store, max_rows=1, trust=Trust(tmp_path / "absent.pub"))
 
 
 def test_it_serves_from_a_store_at_a_url(release: Release, store: ReleaseStore) -> None:
-    served = Core(MODEL, ReleaseStore(Path(store.location).as_uri()), max_rows=1)
+    served = Core(MODEL.contract, ReleaseStore(Path(store.location).as_uri()), max_rows=1)
     response = predict(served, make_request(make_flight()))
     assert response.release_digest == release.digest
 
 
 def test_libraries_for_signatures_and_urls_are_imported_only_if_needed(store: ReleaseStore, release: Release) -> None:
     program = (
-        "import sys; from athanor.projects import load; from athanor.features.features import Model; "
+        "import sys; from athanor.serving.setup.contracts import load_contract; "
         "from athanor.release.store import ReleaseStore; from athanor.serving.answering.core import Core; "
-        "Core(load('delays', 'model', Model), ReleaseStore(sys.argv[1]), 1); "
+        "Core(load_contract('delays'), ReleaseStore(sys.argv[1]), 1); "
         "print({'cryptography', 'fsspec'} & set(sys.modules))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

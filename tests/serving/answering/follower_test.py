@@ -123,13 +123,12 @@ def test_a_release_that_cannot_be_loaded_leaves_the_old_one(
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"features": "0" * 64}, "was trained with features"),
         ({"contract": "0" * 64}, "was trained with contract"),
         ({"files": make_files(model=b"no graph")}, "cannot be run"),
         ({"files": make_files(model=make_graph(SECOND + 100))}, "with a difference of"),
     ],
 )
-def test_a_release_that_does_not_fit_the_code_leaves_the_old_one(
+def test_a_release_that_cannot_answer_leaves_the_old_one(
     stage: Stage, following: Any, tmp_path: Path, changed: dict[str, Any], message: str
 ) -> None:
     core, _, listener, _ = following

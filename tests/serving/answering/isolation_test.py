@@ -3,7 +3,6 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,11 +12,11 @@ import pytest
 from support.failing import make_core, make_dividing_graph, make_strict_graph
 from support.flights import make_flight
 from support.reading import finish
-from support.serving import ask, watch_champion
+from support.serving import ask, watch_champion, watch_columns
 from support.tensors import to_request
 
+from athanor.contract.columns import Columns
 from athanor.errors import InvalidAnswerError, InvalidRequestError, NotComputableError
-from athanor.features.features import Features, Model
 from athanor.serving.answering.batcher import Batcher, Computed
 from athanor.serving.answering.core import Answer, Core
 from athanor.serving.answering.isolation import find_failing
@@ -92,14 +91,13 @@ def test_the_error_names_the_value_as_its_door_does(strict: Core) -> None:
 
 
 def test_a_missing_value_is_named_as_such(strict: Core) -> None:
-    def compute(columns: Any) -> Any:
+    def check(columns: Columns) -> None:
         if np.isnan(columns["temperature"]).any():
             raise ZeroDivisionError
-        return MODEL.features.compute(columns)
 
     champion = strict.traffic.champion.predictor
     champion.example = {**champion.example, "temperature": np.array([39.0])}
-    strict.model = _with_features(strict, compute)
+    watch_columns(strict, check)
     (error,) = strict.answer_together([ask(strict, make_flight(temperature=None))])
     assert isinstance(error, NotComputableError)
     assert [v.field for v in error.violations] == ["flights[0].temperature"]
@@ -118,12 +116,11 @@ def test_rows_are_named_up_to_a_limit(strict: Core) -> None:
 
 
 def test_values_that_fail_only_together_name_the_row(strict: Core) -> None:
-    def compute(columns: Any) -> Any:
+    def check(columns: Columns) -> None:
         if np.any((columns["carrier"] == "UA") & (columns["origin"] == "LGA")):
             raise ZeroDivisionError
-        return MODEL.features.compute(columns)
 
-    strict.model = _with_features(strict, compute)
+    watch_columns(strict, check)
     good, bad = make_flight(carrier="UA", origin="JFK"), make_flight(carrier="UA", origin="LGA")
     example = dict(strict.traffic.champion.predictor.example)
     example["carrier"], example["origin"] = (np.array([text], dtype=object) for text in ("AA", "JFK"))
@@ -134,20 +131,13 @@ def test_values_that_fail_only_together_name_the_row(strict: Core) -> None:
     assert [(v.field, v.rule) for v in error.violations] == [("flights[1]", "COMPUTABLE")]
 
 
-def _with_features(core: Core, compute: Callable[[Any], Any]) -> Model:
-    model = Model(MODEL.contract, Features(MODEL.features.numeric, MODEL.features.categorical, compute))
-    core.traffic.champion.predictor.model = model
-    return model
-
-
 @pytest.mark.parametrize("failure", [ZeroDivisionError(), KeyError("ZZ"), StopIteration()])
-def test_features_that_fail_on_a_value_fail_its_request_alone(strict: Core, failure: Exception) -> None:
-    def compute(columns: Any) -> Any:
+def test_a_model_that_fails_on_a_value_fails_its_request_alone(strict: Core, failure: Exception) -> None:
+    def check(columns: Columns) -> None:
         if np.any(columns["distance"] == 4_000):
             raise failure
-        return MODEL.features.compute(columns)
 
-    strict.model = _with_features(strict, compute)
+    watch_columns(strict, check)
     questions = [ask(strict, make_flight(distance=distance)) for distance in (100, 4_000, 200)]
     questions.append(ask(strict, *[make_flight(distance=300)] * 300, make_flight(distance=4_000)))
     first, bad, second, large = _ask_all(strict, questions)
@@ -160,10 +150,10 @@ def test_features_that_fail_on_a_value_fail_its_request_alone(strict: Core, fail
 
 
 def test_a_failure_that_a_future_refuses_reaches_every_caller(strict: Core) -> None:
-    def compute(columns: Any) -> Any:
+    def fail(columns: Columns) -> None:
         raise StopIteration
 
-    strict.model = _with_features(strict, compute)
+    watch_columns(strict, fail)
     found = _ask_all(strict, [ask(strict, *[make_flight()] * rows) for rows in (1, 1, 300)])
     assert [type(each) for each in found] == [RuntimeError] * 3
 
@@ -232,7 +222,7 @@ def test_an_answer_that_breaks_the_contract_is_an_error_of_its_request(
 
 def test_the_contract_s_own_range_holds(dividing: Core) -> None:
     contract = replace(MODEL.contract, prediction=replace(MODEL.contract.prediction, maximum=0.5))
-    dividing.traffic.champion.predictor.model = Model(contract, MODEL.features)
+    dividing.traffic.champion.predictor.contract = contract
     low, high = dividing.answer_together([ask(dividing, make_flight(distance=d)) for d in (100, 3_000)])
     assert isinstance(low, Answer)
     assert isinstance(high, InvalidAnswerError)

@@ -1,6 +1,7 @@
 """Questions answered together, each as if asked alone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +16,10 @@ from support.serving import FIRST, SECOND, THIRD, Stage, ask
 from support.tensors import to_request
 
 from athanor.errors import InvalidRequestError, ModelNotFoundError
-from athanor.release.predictor import TOLERANCE
+from athanor.release.graph import TOLERANCE
 from athanor.serving.answering.core import Answer, Core, Question
 from athanor.serving.formats import inference_messages
+from projects.delays.model import MODEL
 
 _DISTANCES: Final = st.floats(1, 6_000)
 _BAD: Final[st.SearchStrategy[dict[str, Any]]] = st.sampled_from(
@@ -42,8 +44,9 @@ def _assert_same(together: Answer | Exception, alone: Answer | Exception) -> Non
         return
     assert (together.variant.name, together.variant.digest) == (alone.variant.name, alone.variant.digest)
     np.testing.assert_allclose(together.probabilities, alone.probabilities, rtol=0, atol=TOLERANCE)
-    np.testing.assert_array_equal(together.features.numeric, alone.features.numeric)
-    np.testing.assert_array_equal(together.features.categorical, alone.features.categorical)
+    assert together.columns.keys() == alone.columns.keys()
+    for name, values in alone.columns.items():
+        np.testing.assert_array_equal(together.columns[name], values)
 
 
 def _ask_typed(core: Core, rows: list[dict[str, Any]], version: str) -> Question:
@@ -119,11 +122,24 @@ def test_rows_come_back_in_the_order_of_each_question(shared: Core) -> None:
         ask(shared, *(make_flight(distance=d) for d in distances), semantic_version=version)
         for distances, version in zip(asked, ["1.0.0", "2.0.0", "1.0.0"], strict=True)
     ]
-    position = shared.model.features.position("distance")[0]
     for answer, distances in zip(shared.answer_together(questions), asked, strict=True):
         assert isinstance(answer, Answer)
-        assert answer.features.numeric[:, position].tolist() == distances
-        assert answer.batch.columns["distance"][answer.first : answer.first + answer.count].tolist() == distances
+        assert answer.columns["distance"].tolist() == distances
+
+
+def test_features_are_there_for_the_questions_that_need_them_alone(shared: Core) -> None:
+    asked = [[100.0, 5_000.0], [3_000.0], [4_000.0]]
+    questions = [
+        replace(ask(shared, *(make_flight(distance=d) for d in distances)), with_features=needed)
+        for distances, needed in zip(asked, [True, False, True], strict=True)
+    ]
+    position = MODEL.features.position("distance")[0]
+    answers = [answer for answer in shared.answer_together(questions) if isinstance(answer, Answer)]
+    found = [each.features.numeric[:, position].tolist() if each.features else None for each in answers]
+    assert found == [asked[0], None, asked[2]]
+    # Each stands beside the probabilities of the same rows.
+    for answer, distances in zip(answers, asked, strict=True):
+        assert answer.columns["distance"].tolist() == distances
 
 
 def test_a_violation_names_the_field_as_its_door_does(shared: Core) -> None:

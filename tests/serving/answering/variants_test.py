@@ -146,9 +146,9 @@ def test_a_release_with_two_roles_is_loaded_once(stage: Stage) -> None:
 
 
 def test_a_loaded_release_is_not_loaded_again(stage: Stage) -> None:
-    first = load_traffic(MODEL, stage.store, stage.direct(FIRST))
+    first = load_traffic(MODEL.contract, stage.store, stage.direct(FIRST))
     known = {first.champion.digest: first.champion.predictor}
-    second = load_traffic(MODEL, stage.store, stage.direct(SECOND, FIRST), loaded=known)
+    second = load_traffic(MODEL.contract, stage.store, stage.direct(SECOND, FIRST), loaded=known)
     assert second.challenger is not None
     assert second.challenger.predictor is first.champion.predictor
     assert second.champion.predictor is not first.champion.predictor
@@ -159,18 +159,18 @@ def test_each_variant_is_proved_before_it_takes_traffic(stage: Stage, part: str)
     traffic = stage.direct(FIRST, **{part: SECOND})
     stage.path(SECOND, GRAPH).write_bytes(make_graph(THIRD))
     with pytest.raises(ReleaseError, match=f"{GRAPH} is corrupted or was tampered with"):
-        load_traffic(MODEL, stage.store, traffic)
+        load_traffic(MODEL.contract, stage.store, traffic)
 
 
 def test_a_missing_release_is_named(stage: Stage) -> None:
     traffic = stage.direct(FIRST, SECOND)
     stage.store.remove(MODEL.name, stage.releases[SECOND].digest)
     with pytest.raises(NotFoundError, match=stage.releases[SECOND].digest):
-        load_traffic(MODEL, stage.store, traffic)
+        load_traffic(MODEL.contract, stage.store, traffic)
 
 
 def test_variants_have_the_versions_and_digests_of_the_file(stage: Stage) -> None:
-    loaded = load_traffic(MODEL, stage.store, stage.direct(THIRD, SECOND, 0.5, FIRST))
+    loaded = load_traffic(MODEL.contract, stage.store, stage.direct(THIRD, SECOND, 0.5, FIRST))
     assert [(v.name, v.semantic_version, v.digest) for v in loaded.variants] == [
         (name, VERSIONS[middle], stage.releases[middle].digest)
         for name, middle in (("champion", THIRD), ("challenger", SECOND), ("shadow", FIRST))

@@ -197,7 +197,7 @@ async def _answer_large(client: RestClient, take: Callable[[Any], Any], token: s
 
 @pytest.fixture
 def large(store: ReleaseStore, release: Release) -> Core:
-    return Core(MODEL, store, max_rows=500)
+    return Core(MODEL.contract, store, max_rows=500)
 
 
 def test_a_large_answer_is_sent_in_parts_and_whole(large: Core, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ _UNKNOWN: Final = b"\xf8\x07\x00"
 def _reading_core() -> Core:
     """A core that only reads requests: it loads no release."""
     core = Core.__new__(Core)
-    core.model, core.max_rows, core.request_class = MODEL, _ROWS, delays_pb2.PredictRequest
+    core.contract, core.max_rows, core.request_class = MODEL.contract, _ROWS, delays_pb2.PredictRequest
     core.traffic = None  # type: ignore[assignment]
     return core
 

@@ -14,6 +14,7 @@ from support.processes import wait_until
 from support.releases import expected_probability
 from support.serving import FIRST, SECOND, THIRD, Stage, WatchedPredictor, ask
 
+from athanor.contract.columns import Columns
 from athanor.serving.answering.core import Answer, Core
 from athanor.serving.doors import shadow as shadow_module
 from athanor.serving.doors.shadow import Shadow
@@ -61,7 +62,7 @@ def test_it_answers_the_same_rows_by_its_own_release(stage: Stage) -> None:
     first, second = recorder.answers
     assert (second.variant.semantic_version, second.variant.digest) == ("3.0.0", stage.releases[THIRD].digest)
     assert (second.variant.name, second.first, second.count) == ("shadow", 1, 2)
-    assert second.batch.columns["distance"].tolist()[1:3] == [500, 900]
+    assert second.batch["distance"].tolist()[1:3] == [500, 900]
     assert first.probabilities == pytest.approx([expected_probability(10, THIRD)], abs=1e-6)
     assert second.probabilities == pytest.approx([expected_probability(d, THIRD) for d in (500, 900)], abs=1e-6)
 
@@ -110,7 +111,7 @@ def slow(stage: Stage) -> Iterator[tuple[Core, threading.Event, threading.Event]
     stage.direct(FIRST, shadow=THIRD)
     core, busy, go = stage.core(max_rows=10_000), threading.Event(), threading.Event()
 
-    def hold(rows: int) -> None:
+    def hold(columns: Columns) -> None:
         busy.set()
         assert go.wait(60)
 
@@ -167,7 +168,7 @@ def test_a_shadow_that_fails_counts_what_it_did_not_answer(stage: Stage) -> None
     stage.direct(FIRST, shadow=THIRD)
     core, recorder, dropped = stage.core(), Recorder(), list[None]()
 
-    def fail(rows: int) -> None:
+    def fail(columns: Columns) -> None:
         raise ZeroDivisionError
 
     shadow_variant = core.traffic.shadow
@@ -183,7 +184,7 @@ def test_a_shadow_that_fails_counts_what_it_did_not_answer(stage: Stage) -> None
 def test_a_slow_shadow_holds_no_more_memory_than_its_limit(
     slow: tuple[Core, threading.Event, threading.Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Six answers of the largest size would take 25 MB."""
+    """Six answers of the largest size would take 21 MB."""
     limit = 16 * 1024 * 1024
     monkeypatch.setattr(shadow_module, "_MOST_BYTES", limit)
     core, _, go = slow
@@ -201,7 +202,7 @@ def test_a_slow_shadow_holds_no_more_memory_than_its_limit(
     finally:
         tracemalloc.stop()
     assert limit / 2 < held < limit
-    assert (rows, len(dropped)) == (30_000, 3)
+    assert (rows, len(dropped)) == (40_000, 2)
 
 
 def test_closing_answers_the_backlog(stage: Stage) -> None:

@@ -19,7 +19,8 @@ from support.rest import RestClient
 from support.serving import FIRST, THIRD, Stage, WatchedPredictor
 from support.tensors import to_json, to_request
 
-from athanor.features.features import FeatureArrays
+from athanor.contract.columns import Columns
+from athanor.release.graph import FeatureArrays
 from athanor.serving.answering.core import Core
 
 _FLIGHTS: Final = json.dumps({"flights": [json_format.MessageToDict(make_flight(distance=1_000))]}).encode()
@@ -65,8 +66,11 @@ _DOORS: Final = [
 class _Unwritable(WatchedPredictor):
     """Answers numbers that no format has."""
 
-    def answer(self, features: FeatureArrays) -> NDArray[Any]:
-        return np.array([complex(0, probability) for probability in super().answer(features)], dtype=object)
+    def predict(self, columns: Columns) -> NDArray[Any]:
+        return np.array([complex(0, probability) for probability in super().predict(columns)], dtype=object)
+
+    def predict_with_features(self, columns: Columns) -> tuple[NDArray[Any], FeatureArrays]:
+        return self.predict(columns), super().predict_with_features(columns)[1]
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def test_without_an_id_the_answer_has_the_request_id(core: Core) -> None:
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 40), upright=st.booleans())
 def test_columns_equal_those_of_the_grpc_door(seed: int, count: int, upright: bool) -> None:
     core = Core.__new__(Core)
-    core.model, core.max_rows = MODEL, 10_000
+    core.contract, core.max_rows = MODEL.contract, 10_000
     columns = make_columns(count, seed)
     body = to_json(columns)
     if upright:
@@ -330,7 +330,7 @@ _ANYTHING: Final = st.recursive(
 )
 def test_any_tensor_is_read_or_refused(tensor: Any) -> None:
     core = Core.__new__(Core)
-    core.model, core.max_rows = MODEL, 50
+    core.contract, core.max_rows = MODEL.contract, 50
     body = json.dumps({"inputs": [*TENSORS[:_DISTANCE], tensor]}).encode()
     with suppress(InvalidRequestError):
         assert parse(core, body).question.count == 2

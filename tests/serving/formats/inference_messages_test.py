@@ -91,7 +91,7 @@ def test_columns_keep_their_values_and_equal_those_of_messages(seed: int, count:
 def _reading_core() -> Core:
     """A core that only reads requests: it loads no release."""
     core = Core.__new__(Core)
-    core.model, core.max_rows = MODEL, 10_000
+    core.contract, core.max_rows = MODEL.contract, 10_000
     return core
 
 

@@ -11,9 +11,9 @@ from support.releases import expected_probability
 from support.serving import FIRST, SECOND, THIRD, Stage, make_request, predict
 
 from athanor.errors import InvalidRequestError, ModelNotFoundError
-from athanor.features.features import FeatureArrays
 from athanor.inspection.v1 import inspection_pb2
 from athanor.release.files import Release
+from athanor.release.graph import FeatureArrays
 from athanor.serving.answering.core import Answer, Core
 from athanor.serving.formats.inspection import Inspection, inspect, read, to_json, to_message
 from delays.v1 import delays_pb2

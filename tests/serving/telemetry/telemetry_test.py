@@ -16,9 +16,8 @@ from support.collector import Collector, collecting
 from support.flights import make_columns
 
 from athanor.errors import FieldViolation, InvalidRequestError, ServiceError, SettingsError
-from athanor.features.features import FeatureArrays
 from athanor.serving.answering.batcher import Computed
-from athanor.serving.answering.core import Answer, Batch
+from athanor.serving.answering.core import Answer
 from athanor.serving.answering.variants import Variant
 from athanor.serving.setup.paths import ServicePaths
 from athanor.serving.setup.settings import ServingSettings, make_settings
@@ -61,8 +60,7 @@ def start(settings: ServingSettings) -> Telemetry:
 
 def make_answer(name: str, version: str, digest: str, probabilities: NDArray[np.float64]) -> Answer:
     predictor: Any = SimpleNamespace(release=SimpleNamespace(digest=digest))
-    features = FeatureArrays(np.empty((3, 0), np.float32), np.empty((3, 0), object))
-    return Answer(Variant(name, version, predictor), probabilities, Batch(_COLUMNS, features), 0)
+    return Answer(Variant(name, version, predictor), probabilities, _COLUMNS, 0)
 
 
 _ANSWER: Final = make_answer("champion", "1.2.3", "d1", _PROBABILITIES)

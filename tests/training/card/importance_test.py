@@ -1,4 +1,4 @@
-"""Importance is measured with the graph, and shows which features it uses."""
+"""Importance is measured with the graph, and shows which columns it uses."""
 
 from dataclasses import replace
 
@@ -7,10 +7,11 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 from support.flights import make_columns
+from support.model_graphs import INPUTS, open_graph
 from support.releases import make_graph
 
-from athanor.features.features import FeatureArrays
-from athanor.release.predictor import Graph
+from athanor.contract.columns import Columns
+from athanor.release.graph import Graph
 from athanor.training.card.importance import measure_importance
 from athanor.training.evaluation.evidence import Evidence, Rows
 from projects.delays.model import MODEL
@@ -22,33 +23,32 @@ def _evidence(rows: int = 2_000, seed: int = 0) -> Evidence:
     columns["arrived_late"] = (columns["distance"] > 3_000).astype(np.float64)
     made = Rows.make(MODEL, columns)
     graph = make_graph()
-    answers = Graph(graph).predict_probability(made.features)
+    answers = open_graph(graph).predict_probability(columns)
     return Evidence(MODEL, made, None, graph, answers, np.full(rows, 0.5), seed=seed)
 
 
-def test_only_features_that_the_graph_uses_are_important() -> None:
+def test_only_columns_that_the_graph_uses_are_important() -> None:
     found = measure_importance(_evidence())
     assert next(iter(found)) == "distance"
     assert found["distance"] > 0.3
     assert {name for name, loss in found.items() if loss} == {"distance"}
-    assert found.keys() == {*MODEL.features.numeric, *MODEL.features.categorical}
+    assert found.keys() == {*INPUTS.numbers, *INPUTS.instants, *INPUTS.texts}
 
 
-def test_a_shuffled_feature_leaves_the_precision_of_chance() -> None:
+def test_a_shuffled_column_leaves_the_precision_of_chance() -> None:
     evidence = _evidence()
     rate = float(evidence.rows.labels.mean())
     whole = average_precision_score(evidence.rows.labels, evidence.probabilities)
     assert measure_importance(evidence)["distance"] == pytest.approx(whole - rate, abs=0.05)
 
 
-def test_categorical_features_are_shuffled_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_are_shuffled_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """A graph that looks at a text cannot be made by hand in a few lines; its answers can."""
     columns = make_columns(500)
     columns["arrived_late"] = (columns["origin"] == "JFK").astype(np.float64)
-    position = MODEL.features.categorical.index("origin")
 
-    def ask(_: Graph, features: FeatureArrays) -> NDArray[np.float64]:
-        return np.asarray(features.categorical[:, position] == "JFK", dtype=np.float64)
+    def ask(_: Graph, columns: Columns) -> NDArray[np.float64]:
+        return np.asarray(columns["origin"] == "JFK", dtype=np.float64)
 
     monkeypatch.setattr(Graph, "predict_probability", ask)
     found = measure_importance(replace(_evidence(500), rows=Rows.make(MODEL, columns)))
@@ -64,26 +64,25 @@ def test_the_same_seed_gives_the_same_and_another_one_another() -> None:
 
 def test_the_evidence_is_not_modified() -> None:
     evidence = _evidence()
-    before = evidence.rows.features
-    numeric, categorical = before.numeric.copy(), before.categorical.copy()
+    before = {name: values.copy() for name, values in evidence.rows.columns.items()}
     measure_importance(evidence)
-    np.testing.assert_array_equal(before.numeric, numeric)
-    np.testing.assert_array_equal(before.categorical, categorical)
+    for name, values in evidence.rows.columns.items():
+        np.testing.assert_array_equal(values, before[name])
 
 
 def test_not_more_than_five_thousand_rows_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     predict = Graph.predict_probability
 
-    def watch(graph: Graph, features: FeatureArrays) -> NDArray[np.float64]:
-        asked.append(len(features))
-        return predict(graph, features)
+    def watch(graph: Graph, columns: Columns) -> NDArray[np.float64]:
+        asked.append(len(columns["distance"]))
+        return predict(graph, columns)
 
     evidence = _evidence(7_000)
     monkeypatch.setattr(Graph, "predict_probability", watch)
     measure_importance(evidence)
     assert set(asked) == {5_000}
-    assert len(asked) == 1 + 2 * len(MODEL.features.numeric + MODEL.features.categorical)
+    assert len(asked) == 1 + 2 * len(INPUTS.numbers + INPUTS.instants + INPUTS.texts)
 
 
 def test_without_positive_rows_importance_is_empty() -> None:

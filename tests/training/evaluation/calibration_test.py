@@ -5,11 +5,12 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from support.flights import make_columns
+from support.model_graphs import open_graph
 from support.pipelines import make_pipeline_over
 
+from athanor.release.graph import TOLERANCE
 from athanor.release.manifest import Calibration
-from athanor.release.predictor import TOLERANCE, Graph
-from athanor.training.compile.onnx_graph import compile_pipeline
+from athanor.training.compile.model import compile_model
 from athanor.training.evaluation.calibration import Calibrated, apply_calibration, find_calibration
 from athanor.training.evaluation.evidence import Rows
 from projects.delays.model import MODEL
@@ -76,15 +77,13 @@ def test_nan_stays_nan_and_certainty_stays_a_probability() -> None:
 )
 def test_the_calibration_is_part_of_the_graph(calibration: Calibration) -> None:
     pipeline = make_pipeline_over("distance", "wind_speed").fit(_ROWS.frame, _ROWS.labels)
-    graph = Graph(compile_pipeline(pipeline, _ROWS.features, calibration))
+    graph = open_graph(compile_model(MODEL, pipeline, calibration))
     expected = Calibrated(pipeline, calibration).predict_proba(_ROWS.frame)
     np.testing.assert_allclose(expected.sum(axis=1), 1)
-    np.testing.assert_allclose(graph.predict_probability(_ROWS.features), expected[:, 1], rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(graph.predict_probability(_ROWS.columns), expected[:, 1], rtol=0, atol=TOLERANCE)
 
 
 def test_compiling_a_calibration_twice_gives_the_same_bytes_and_another_one_others() -> None:
     pipeline = make_pipeline_over("distance").fit(_ROWS.frame, _ROWS.labels)
-    graphs = [
-        compile_pipeline(pipeline, _ROWS.features, Calibration(slope=slope, intercept=0.1)) for slope in (2, 2, 3)
-    ]
+    graphs = [compile_model(MODEL, pipeline, Calibration(slope=slope, intercept=0.1)) for slope in (2, 2, 3)]
     assert graphs[0] == graphs[1] != graphs[2]

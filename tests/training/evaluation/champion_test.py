@@ -1,27 +1,30 @@
 """The champion's predictions for the rows on which a new model is evaluated."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
+from sklearn.linear_model import LogisticRegression
 from support.flights import make_columns
-from support.releases import expected_probability, make_files, make_release
+from support.releases import expected_probability, make_files, make_graph, make_release
 
+from athanor.contract.contract import Contract
+from athanor.contract.descriptors import from_descriptors, to_descriptors
 from athanor.features.features import Features, Model
 from athanor.release.files import Release
+from athanor.release.graph import TOLERANCE
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
-from athanor.training.evaluation.champion import encode_predictions, predict_with_champion
+from athanor.training.compile.model import compile_model
+from athanor.training.evaluation.champion import predict_with_champion
 from athanor.training.evaluation.evidence import Rows
 from projects.delays.model import MODEL
 
-_SNAPSHOT, _FROM = "5" * 64, "2013-10-01T00:00:00+00:00"
 _ROWS = Rows.make(MODEL, make_columns(50))
-_KEPT = np.linspace(0, 1, 50).astype(np.float32).astype(np.float64)
 
 
 @pytest.fixture
@@ -36,21 +39,41 @@ def _promote(store: ReleaseStore, release: Release) -> None:
     )
 
 
-def _other_features() -> Model:
-    def compute(columns: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        return {"miles": columns["distance"]}
+def _change(change: Callable[[DescriptorProto], object]) -> Contract:
+    """The contract of the project, with another row."""
+    declared = FileDescriptorSet.FromString(to_descriptors(MODEL.contract))
+    change(next(found for found in declared.file[-1].message_type if found.name == MODEL.contract.row.name))
+    names = MODEL.contract.service.full_name, MODEL.contract.outcome.full_name
+    return from_descriptors(declared.SerializeToString(), *names)
 
-    return Model(MODEL.contract, Features(("miles",), (), compute))
+
+def _rename(row: DescriptorProto) -> None:
+    next(field for field in row.field if field.name == "distance").name = "miles"
+
+
+def _make_whole(row: DescriptorProto) -> None:
+    next(field for field in row.field if field.name == "distance").type = FieldDescriptorProto.TYPE_INT32
+
+
+def _remove_last(row: DescriptorProto) -> None:
+    del row.field[-1], row.oneof_decl[-1]
+
+
+def _make_champion(folder: Path, contract: Contract, graph: bytes | None = None) -> Release:
+    """A release of another contract than the project has now."""
+    content = make_files(contract=json.dumps(contract.wire).encode(), model=graph or make_graph())
+    return make_release(folder, content, contract=contract.fingerprint, descriptors=to_descriptors(contract))
 
 
 def test_without_traffic_there_is_no_champion(store: ReleaseStore) -> None:
-    assert predict_with_champion(store, MODEL, _ROWS, _SNAPSHOT, _FROM) is None
+    assert predict_with_champion(store, MODEL.contract, _ROWS) is None
 
 
-def test_with_the_same_features_its_graph_is_asked(store: ReleaseStore, tmp_path: Path) -> None:
-    release = make_release(tmp_path / "candidates", snapshot="6" * 64)
+@pytest.mark.parametrize("changed", [{}, {"features": "f" * 64}], ids=["same features", "other features"])
+def test_its_graph_is_asked_whatever_its_features(store: ReleaseStore, tmp_path: Path, changed: dict[str, Any]) -> None:
+    release = make_release(tmp_path / "candidates", snapshot="6" * 64, **changed)
     _promote(store, release)
-    champion = predict_with_champion(store, MODEL, _ROWS, _SNAPSHOT, _FROM)
+    champion = predict_with_champion(store, MODEL.contract, _ROWS)
     assert champion is not None
     assert (champion.semantic_version, champion.digest, champion.reason) == ("1.2.0", release.digest, "")
     assert not champion.is_of_another_major
@@ -59,37 +82,34 @@ def test_with_the_same_features_its_graph_is_asked(store: ReleaseStore, tmp_path
     np.testing.assert_allclose(champion.probabilities, np.array(expected), atol=1e-6)
 
 
-def test_with_other_features_it_has_given_its_answers_to_the_same_rows(store: ReleaseStore, tmp_path: Path) -> None:
-    _promote(store, make_release(tmp_path / "candidates", answers=encode_predictions(_SNAPSHOT, _FROM, _KEPT)))
-    champion = predict_with_champion(store, _other_features(), _ROWS, _SNAPSHOT, _FROM)
-    assert champion is not None
-    np.testing.assert_array_equal(champion.probabilities, _KEPT)
-
-
-@pytest.mark.parametrize(("snapshot", "test_from"), [("6" * 64, _FROM), (_SNAPSHOT, "2013-11-01T00:00:00+00:00")])
-def test_with_other_features_and_rows_there_are_no_predictions_and_a_remedy(
-    store: ReleaseStore, tmp_path: Path, snapshot: str, test_from: str
+@pytest.mark.parametrize(("change", "lost"), [(_rename, "miles (number)"), (_make_whole, "distance (integer)")])
+def test_without_its_columns_there_are_no_predictions_and_a_reason(
+    store: ReleaseStore, tmp_path: Path, change: Callable[[DescriptorProto], None], lost: str
 ) -> None:
-    _promote(store, make_release(tmp_path / "candidates", answers=encode_predictions(_SNAPSHOT, _FROM, _KEPT)))
-    champion = predict_with_champion(store, _other_features(), _ROWS, snapshot, test_from)
+    _promote(store, _make_champion(tmp_path / "candidates", _change(change)))
+    champion = predict_with_champion(store, MODEL.contract, _ROWS)
     assert champion is not None
     assert champion.probabilities is None
-    assert "train on that snapshot (--snapshot 0)" in champion.reason
+    assert champion.reason == f"the champion needs columns that the contract does not have any more: {lost}"
+
+
+def test_columns_that_are_new_since_are_not_given_to_it(store: ReleaseStore, tmp_path: Path) -> None:
+    """Its graph takes one number less."""
+    model = Model(_change(_remove_last), Features(("miles",), (), lambda columns: {"miles": columns["distance"]}))
+    rows = Rows.make(model, _ROWS.columns)
+    pipeline = LogisticRegression().fit(rows.frame, np.arange(50) % 2)
+    _promote(store, _make_champion(tmp_path / "candidates", model.contract, compile_model(model, pipeline)))
+    champion = predict_with_champion(store, MODEL.contract, _ROWS)
+    assert champion is not None
+    assert champion.probabilities is not None
+    np.testing.assert_allclose(champion.probabilities, pipeline.predict_proba(rows.frame)[:, 1], rtol=0, atol=TOLERANCE)
 
 
 def test_a_champion_whose_callers_would_stumble_is_of_another_major_version(
     store: ReleaseStore, tmp_path: Path
 ) -> None:
     """The old contract had a column that the new one lacks."""
-    wire = dict(MODEL.contract.wire)
-    messages = {name: dict(fields) for name, fields in wire["messages"].items()}
-    messages[MODEL.contract.row.full_name]["gate"] = [99, 9, False, ""]
-    files = make_files(contract=_to_json({**wire, "messages": messages}))
-    _promote(store, make_release(tmp_path / "candidates", files))
-    champion = predict_with_champion(store, MODEL, _ROWS, _SNAPSHOT, _FROM)
+    _promote(store, _make_champion(tmp_path / "candidates", _change(_rename)))
+    champion = predict_with_champion(store, MODEL.contract, _ROWS)
     assert champion is not None
     assert champion.is_of_another_major
-
-
-def _to_json(wire: Mapping[str, Any]) -> bytes:
-    return json.dumps(wire).encode()

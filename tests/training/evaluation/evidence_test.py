@@ -1,66 +1,73 @@
-"""Features of training rows: what a project's function must not return is refused with its name, in words."""
+"""Features of training rows, by the graph that a release holds: a model cannot be trained on infinite ones."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
 from support.flights import make_columns
+from support.model_graphs import open_graph
 
-from athanor.contract.columns import Columns
 from athanor.errors import ContractError
 from athanor.features.features import Features, Model
-from athanor.training.evaluation.evidence import Rows
+from athanor.training.evaluation import evidence
+from athanor.training.evaluation.evidence import Rows, compute_frame
 from projects.delays.model import MODEL
 
-_COLUMNS = make_columns(5)
+_COLUMNS: Final = make_columns(5)
 
 
-def _make(compute: Callable[[Columns], Mapping[str, Any]]) -> Rows:
-    return Rows.make(Model(MODEL.contract, Features(("x",), ("text",), compute)), _COLUMNS)
+def _compute(columns: Any) -> Any:
+    return {"x": columns["distance"], "y": -columns["wind_speed"], "text": columns["origin"]}
 
 
-def test_a_function_that_raises_is_named_with_the_line() -> None:
-    def divide(columns: Columns) -> Mapping[str, Any]:
-        raise ZeroDivisionError("by the wind")
-
-    with pytest.raises(
-        ContractError, match=r"function .*divide raised ZeroDivisionError: by the wind \(line \d+ of evidence_test.py\)"
-    ):
-        _make(divide)
+_MODEL: Final = Model(MODEL.contract, Features(("x", "y"), ("text",), _compute))
 
 
-def test_a_failing_look_up_is_not_taken_for_a_column() -> None:
-    def look_up(columns: Columns) -> Mapping[str, Any]:
-        return {"x": np.array([{"EWR": 1}[name] for name in ["EWR", "XYZ"]])}
+def test_a_frame_has_the_numeric_features_then_the_categorical_ones() -> None:
+    frame = compute_frame(_MODEL, _COLUMNS)
+    assert frame.columns.tolist() == ["x", "y", "text"]
+    assert [dtype.kind for dtype in frame.dtypes] == ["f", "f", "O"]
+    np.testing.assert_array_equal(frame["x"], _COLUMNS["distance"].astype(np.float32))
+    assert frame["text"].tolist() == _COLUMNS["origin"].tolist()
 
-    with pytest.raises(ContractError, match=r"look_up raised KeyError: 'XYZ' \(line"):
-        _make(look_up)
+
+@pytest.mark.parametrize("part_rows", [1, 2, 5, 7])
+def test_rows_computed_in_parts_stay_in_order(monkeypatch: pytest.MonkeyPatch, part_rows: int) -> None:
+    monkeypatch.setattr(evidence, "_PART_ROWS", part_rows)
+    whole = open_graph(_MODEL.graph).compute_features(_COLUMNS)
+    frame = compute_frame(_MODEL, _COLUMNS)
+    np.testing.assert_array_equal(frame[["x", "y"]], whole.numeric)
+    np.testing.assert_array_equal(frame[["text"]], whole.categorical)
+
+
+def test_no_rows_make_an_empty_frame() -> None:
+    assert compute_frame(_MODEL, {name: values[:0] for name, values in _COLUMNS.items()}).shape == (0, 3)
+
+
+def test_the_outcome_is_not_computed_from() -> None:
+    columns = {name: values for name, values in _COLUMNS.items() if name != MODEL.contract.label.name}
+    assert compute_frame(_MODEL, columns).equals(compute_frame(_MODEL, _COLUMNS))
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300])
 def test_an_infinite_feature_is_named_with_its_first_row(value: float) -> None:
     """In single precision 1e300 is infinite too."""
-
-    def compute(columns: Columns) -> Mapping[str, Any]:
-        return {"x": np.array([1.0, np.nan, value, value, 2.0]), "text": columns["origin"]}
-
-    with pytest.raises(ContractError, match="compute: x is infinite in 2 of 5 rows, first in row 2; allowed are"):
-        _make(compute)
-
-
-@pytest.mark.parametrize("other", [None, np.nan, 7, b"EWR"])
-def test_a_text_that_is_none_is_refused(other: Any) -> None:
-    def compute(columns: Columns) -> Mapping[str, Any]:
-        return {"x": columns["distance"], "text": np.array(["a", other, "", other, "b"], dtype=object)}
-
-    with pytest.raises(ContractError, match=r'text is .* in 2 rows; allowed are texts, and "" for a missing one'):
-        _make(compute)
+    distance = np.array([1.0, np.nan, value, value, 2.0])
+    with pytest.raises(
+        ContractError, match=r"evidence_test\._compute: x is infinite in 2 of 5 rows, first in row 2; allowed are"
+    ):
+        Rows.make(_MODEL, {**_COLUMNS, "distance": distance})
 
 
-def test_all_such_features_are_listed() -> None:
-    def compute(columns: Columns) -> Mapping[str, Any]:
-        return {"x": np.full(5, np.inf), "text": np.full(5, None)}
+def test_all_infinite_features_are_listed() -> None:
+    infinite = np.full(5, np.inf)
+    with pytest.raises(ContractError, match=r"x is infinite in 5 .*; y is infinite in 5 of 5 rows"):
+        Rows.make(_MODEL, {**_COLUMNS, "distance": infinite, "wind_speed": infinite})
 
-    with pytest.raises(ContractError, match=r"x is infinite in 5 .*; text is None in 5 rows"):
-        _make(compute)
+
+def test_a_function_that_cannot_be_traced_is_named_with_its_line() -> None:
+    def divide(columns: Any) -> Any:
+        raise ZeroDivisionError("by the wind")
+
+    with pytest.raises(ContractError, match=r"evidence_test\.py:\d+, in divide"):
+        Rows.make(Model(MODEL.contract, Features(("x",), (), divide)), _COLUMNS)

@@ -44,7 +44,7 @@ def test_a_pipeline_that_compiles_to_something_else_is_no_parity(gather: Gather)
     assert not Parity().run(gather(_with_classifier(DecisionTreeClassifier(random_state=0)))).passed
 
 
-def test_its_refusal_names_candidate_feature_and_remedies(gather: Gather, columns: Columns) -> None:
+def test_its_refusal_names_candidate_column_and_remedies(gather: Gather, columns: Columns) -> None:
     """A forest that was fitted without missing values sends them one way, and its graph the other."""
     pipeline = make_pipeline(
         ColumnTransformer([("numeric", "passthrough", MODEL.features.position("distance", "temperature"))]),
@@ -69,14 +69,24 @@ def test_the_bound_that_it_suggests_would_pass(gather: Gather) -> None:
 
 
 def test_one_row_that_is_answered_otherwise_is_found_and_named(good: Evidence) -> None:
-    frame = good.rows.frame.copy()
-    frame.iloc[1_234, frame.columns.get_loc("distance")] += 500
-    evidence = replace(good, rows=replace(good.rows, frame=frame))
+    distance = good.rows.frame["distance"].iloc[1_234]
+    evidence = replace(good, pipeline=_DifferingAt(good.pipeline, distance))
     explanation = Parity().run(evidence).explanation
     assert "in row 1234:" in explanation
     assert "The graph of the pipeline differs in 1 rows; the cause is distance, which is" in explanation
     assert not Parity().run(evidence).passed
     assert Parity(rows=2).run(evidence).passed
+
+
+class _DifferingAt:
+    """A pipeline that answers otherwise at one distance."""
+
+    def __init__(self, pipeline: Any, distance: float) -> None:
+        self._pipeline = pipeline
+        self._distance = distance
+
+    def predict_proba(self, frame: Any) -> Any:
+        return np.where(frame[["distance"]] == self._distance, 0.5, 1) * self._pipeline.predict_proba(frame)
 
 
 def test_a_slow_graph_is_stopped(gather: Gather, good: Evidence) -> None:

@@ -8,11 +8,11 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.base import clone
 from support.flights import make_columns
+from support.model_graphs import open_graph
 from support.pipelines import make_pipeline_over
 
 from athanor.contract.columns import Columns
-from athanor.release.predictor import Graph
-from athanor.training.compile.onnx_graph import compile_pipeline
+from athanor.training.compile.model import compile_model
 from athanor.training.evaluation.evidence import Champion, Evidence, Rows
 from projects.delays.model import MODEL
 
@@ -36,14 +36,14 @@ def gather(columns: Columns) -> Gather:
     ) -> Evidence:
         past, later = Rows.make(MODEL, fitted_on).take(_half(0)), Rows.make(MODEL, evaluated_on).take(_half(1))
         fitted = clone(pipeline or make_pipeline_over("distance", "wind_speed")).fit(past.frame, past.labels)
-        graph = compile_pipeline(fitted, past.features)
+        graph = compile_model(MODEL, fitted)
         baseline = make_pipeline_over("visibility").fit(past.frame, past.labels)
         parts: dict[str, Any] = {
             "model": MODEL,
             "rows": later,
             "pipeline": fitted,
             "graph": graph,
-            "probabilities": Graph(graph).predict_probability(later.features),
+            "probabilities": open_graph(graph).predict_probability(later.columns),
             "baseline": baseline.predict_proba(later.frame)[:, 1],
         }
         return Evidence(**{**parts, **replaced})
@@ -68,13 +68,13 @@ def broken(gather: Gather) -> Evidence:
     """Of a model that answers NaN: its pipeline, its graph and its probabilities."""
     good = gather()
     good.pipeline[-1].coef_ = np.full_like(good.pipeline[-1].coef_, np.nan)
-    graph = compile_pipeline(good.pipeline, good.rows.features)
+    graph = compile_model(MODEL, good.pipeline)
     return Evidence(
         good.model,
         good.rows,
         good.pipeline,
         graph,
-        Graph(graph).predict_probability(good.rows.features),
+        open_graph(graph).predict_probability(good.rows.columns),
         good.baseline,
         Champion("1.2.3", "c0ffee" * 10, good.probabilities),
     )

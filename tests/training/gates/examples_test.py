@@ -13,10 +13,11 @@ from support.examples import find_examples, run_example
 from support.protos import Toy
 
 from athanor.contract.columns import Columns
+from athanor.contract.inputs import GraphInputs
 from athanor.contract.v1 import options_pb2
 from athanor.features.features import Features, Model
-from athanor.release.predictor import Graph
-from athanor.training.compile.onnx_graph import compile_pipeline
+from athanor.release.graph import Graph
+from athanor.training.compile.model import compile_model
 from athanor.training.evaluation.evidence import Evidence, Rows
 from athanor.training.gates import artefact, behaviour, metrics, slices
 
@@ -46,9 +47,9 @@ def evidence() -> Evidence:
     # The color has no effect; without this, noise would give it some.
     encoded.set_params(transformer_weights={"color": 0.0})
     pipeline = make_pipeline(encoded, LogisticRegression()).fit(past.frame, past.labels)
-    graph = compile_pipeline(pipeline, past.features)
+    graph = compile_model(model, pipeline)
     baseline = DummyClassifier().fit(past.frame, past.labels)
-    probabilities = Graph(graph).predict_probability(later.features)
+    probabilities = Graph(graph, GraphInputs.of(model.contract.columns)).predict_probability(later.columns)
     return Evidence(model, later, pipeline, graph, probabilities, baseline.predict_proba(later.frame)[:, 1])
 
 

@@ -151,10 +151,13 @@ def test_a_champion_of_another_major_version_is_no_measure(gather: Gather, champ
 
 
 def test_a_champion_without_predictions_stops_even_a_good_model(good: Evidence, champion: Champion) -> None:
-    silent = replace(champion, probabilities=None, reason="other features; train on that snapshot (--snapshot 3)")
+    silent = replace(champion, probabilities=None, reason="the champion needs columns")
     result = NotWorseThanChampion("roc_auc", margin=0.5).run(replace(good, champion=silent))
     assert not result.passed
-    assert "cannot be compared: other features; train on that snapshot (--snapshot 3)" in result.explanation
+    assert (
+        "cannot be compared: the champion needs columns; train once with a recipe without this gate"
+        in result.explanation
+    )
     assert "a recipe without this gate" in result.explanation
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from athanor.features.arrays import Compute
@@ -21,30 +20,6 @@ if TYPE_CHECKING:
 
     from athanor.contract.columns import Column, Columns
     from athanor.contract.contract import Contract
-
-
-@dataclass(frozen=True)
-class FeatureArrays:
-    """Model inputs of n rows.
-
-    Attributes:
-        numeric: float32 of shape (n, number of numeric features); NaN for missing, never infinite.
-        categorical: object array of `str` of shape (n, number of categorical features); "" for missing.
-
-    >>> arrays = FeatureArrays(np.array([[1.5], [np.nan]], dtype=np.float32), np.array([["red"], [""]], dtype=object))
-    >>> arrays.take(np.array([False, True])).categorical.tolist()
-    [['']]
-    """
-
-    numeric: NDArray[np.float32]
-    categorical: NDArray[np.object_]
-
-    def __len__(self) -> int:
-        return len(self.numeric)
-
-    def take(self, chosen: NDArray[Any]) -> FeatureArrays:
-        """The features of the rows at some positions, or where a mask is true."""
-        return FeatureArrays(self.numeric[chosen], self.categorical[chosen])
 
 
 @dataclass(frozen=True)

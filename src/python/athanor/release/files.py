@@ -25,7 +25,6 @@ REFERENCE_PROFILE: Final = "reference_profile.json"
 REFERENCE_ROWS: Final = "reference_rows.json"
 MODEL_CARD: Final = "model_card.html"
 TRAINING: Final = "training.json"
-ANSWERS: Final = "answers.json"
 
 MAX_MANIFEST_BYTES: Final = 4 * 1024**2
 """A manifest has some 20 kB, most of them names of libraries."""

@@ -3,55 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import onnxruntime
 from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns, Kind
+from athanor.contract.contract import Contract
+from athanor.contract.inputs import GraphInputs
 from athanor.contract.messages import to_columns
 from athanor.contract.validation import Breach, validate
 from athanor.errors import ReleaseError
-from athanor.features.features import FeatureArrays, Model
 from athanor.release.files import GRAPH, REFERENCE_ROWS, Release
-from athanor.release.self_contained import require_self_contained
-
-TOLERANCE: Final = 1e-6
-"""Largest allowed difference between two probabilities that should be equal."""
-
-
-class Graph:
-    """An ONNX graph of a binary classifier with the inputs `numeric` and `categorical` of `FeatureArrays`."""
-
-    def __init__(self, content: bytes) -> None:
-        """Raises ReleaseError if the graph reads files; onnxruntime raises errors of its own."""
-        require_self_contained(content)
-        options = onnxruntime.SessionOptions()
-        # Its own format keeps data in files too.
-        options.add_session_config_entry("session.load_model_format", "ONNX")
-        # Replicas scale by processes, and would compete with the threads of a session.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        # Fatal ones alone. It raises every error, and would write it to standard error too, with values of the request.
-        options.log_severity_level = 4
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        self._inputs = frozenset(node.name for node in self._session.get_inputs())
-
-    def predict_probability(self, features: FeatureArrays) -> NDArray[np.float64]:
-        """Probability of the positive class for each row; float64 of length n."""
-        arrays: dict[str, NDArray[Any]] = {"numeric": features.numeric, "categorical": features.categorical}
-        outputs = self._session.run(["probabilities"], {name: arrays[name] for name in self._inputs})
-        return _clip(np.asarray(outputs[0][:, 1], dtype=np.float64), 0.0, 1.0)
-
-
-def _clip(probabilities: NDArray[np.float64], lowest: float, highest: float) -> NDArray[np.float64]:
-    """Moves what rounding moved out of a range back: a forest's float32 sum may exceed 1 by 1e-7. Leaves the rest."""
-    clipped = np.clip(probabilities, lowest, highest)
-    is_rounding = np.abs(clipped - probabilities) <= TOLERANCE
-    return clipped if is_rounding.all() else np.where(is_rounding, clipped, probabilities)
+from athanor.release.graph import TOLERANCE, FeatureArrays, Graph, clip
 
 
 def find_invalid(prediction: Column, probabilities: NDArray[np.float64]) -> tuple[Breach, ...]:
@@ -73,20 +39,25 @@ def _range_of(prediction: Column) -> tuple[float, float]:
 
 
 class Predictor:
-    """A release, with the code that makes its features."""
+    """A release that was proved to answer as it did in training.
 
-    def __init__(self, release: Release, model: Model) -> None:
+    Attributes:
+        numeric, categorical: names of the features that it computes.
+    """
+
+    def __init__(self, release: Release, contract: Contract) -> None:
         """Loads the graph and verifies its answers to the release's reference rows.
 
         Raises:
-            ReleaseError: the release needs another contract or other features than this code has, its graph cannot be
-                loaded, or its answers to the reference rows differ from those recorded in training.
+            ReleaseError: the release is of another contract, its graph cannot be loaded, or its answers to the
+                reference rows differ from those recorded in training.
         """
         self.release = release
-        self.model = model
-        self._check_code()
+        self.contract = contract
+        self._range = _range_of(contract.prediction)
+        self._check_contract()
         try:
-            self._graph = Graph(release.files[GRAPH])
+            self._graph = Graph(release.files[GRAPH], GraphInputs.of(contract.columns))
             difference = self._measure_difference()
         except Exception as error:  # noqa: BLE001 - onnxruntime has a class for each kind of damage
             raise ReleaseError(f"{release.location}/{GRAPH} cannot be run: {error}") from None
@@ -95,25 +66,26 @@ class Predictor:
                 f"release {release.digest} answers reference row {difference.argmax()} with a difference of "
                 f"{difference.max():.3g} from its answer in training; allowed is {TOLERANCE:g}"
             )
+        self.numeric, self.categorical = self._graph.numeric, self._graph.categorical
 
     def predict(self, columns: Columns) -> NDArray[np.float64]:
         """Probabilities for `n` rows of valid contract columns; float64 of length n. `find_invalid` checks them."""
-        return self.answer(self.model.features(columns))
+        return self._clip(self._graph.predict_probability(columns))
 
-    def answer(self, features: FeatureArrays) -> NDArray[np.float64]:
-        """Probabilities, as `predict`, from the features of `n` rows."""
-        probabilities = self._graph.predict_probability(features)
-        lowest, highest = _range_of(self.model.contract.prediction)
+    def predict_with_features(self, columns: Columns) -> tuple[NDArray[np.float64], FeatureArrays]:
+        """Probabilities, as `predict`, and the features that they come from."""
+        probabilities, features = self._graph.predict_with_features(columns)
+        return self._clip(probabilities), features
+
+    def _clip(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         # The graph has settled the usual range. Its float32 numbers may exceed a narrower one by rounding too.
-        is_usual = (lowest, highest) == (0.0, 1.0)
-        return probabilities if is_usual else _clip(probabilities, lowest, highest)
+        return probabilities if self._range == (0.0, 1.0) else clip(probabilities, *self._range)
 
-    def _check_code(self) -> None:
+    def _check_contract(self) -> None:
         identity = self.release.identity
         for what, of_release, of_code in (
-            ("model", identity.model, self.model.name),
-            ("contract", identity.contract, self.model.contract.fingerprint),
-            ("features", identity.features, self.model.features.digest),
+            ("model", identity.model, self.contract.name),
+            ("contract", identity.contract, self.contract.fingerprint),
         ):
             if of_release != of_code:
                 raise ReleaseError(
@@ -133,6 +105,6 @@ class Predictor:
         return np.asarray(np.abs(answers - np.array(reference["predictions"])))
 
     def _read_rows(self, rows: Sequence[dict[str, Any]]) -> Columns:
-        row_class = GetMessageClass(self.model.contract.row)
+        row_class = GetMessageClass(self.contract.row)
         messages = [json_format.ParseDict(row, row_class()) for row in rows]
-        return to_columns(self.model.contract.columns, messages)
+        return to_columns(self.contract.columns, messages)

@@ -162,9 +162,7 @@ def _tables(title: str, found: "Difference", roles: Sequence[str]) -> Renderable
 
 
 def _describe_graph(found: "Difference") -> str:
-    if found.gives_same_answers:
-        return "the same graph and features: both versions give the same answers"
-    return "the same graph, with other features" if found.is_same_graph else "another graph"
+    return "the same graph: both versions give the same answers" if found.gives_same_answers else "another graph"
 
 
 def _number(value: float | None) -> str:

@@ -16,7 +16,7 @@ from athanor.contract.messages import to_columns
 from athanor.contract.shown import shown
 from athanor.contract.validation import Breach, validate
 from athanor.errors import MOST_VIOLATIONS, FieldViolation, InvalidAnswerError, InvalidRequestError, ModelNotFoundError
-from athanor.features.features import FeatureArrays, Model
+from athanor.release.graph import FeatureArrays
 from athanor.release.store import ReleaseStore
 from athanor.release.trust import Trust
 from athanor.serving.answering.isolation import explain_failure
@@ -33,6 +33,7 @@ class Question:
         locate: names a value for the caller, or a row.
         semantic_version: version to ask; "" to choose by traffic.
         sticky_key: key that chooses the variant; "" for the key columns of the first row.
+        with_features: whether its answer needs the features.
     """
 
     count: int
@@ -41,14 +42,7 @@ class Question:
     columns: Columns | None = None
     semantic_version: str = ""
     sticky_key: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Rows computed together, of one question or of several."""
-
-    columns: Columns
-    features: FeatureArrays
+    with_features: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +51,24 @@ class Answer:
 
     Attributes:
         probabilities: of the positive class, float64 of shape (count,), in the order of the rows.
-        batch, first: the batch that the rows are in, and the index of the first one there.
+        batch, first: the columns that the rows are in, of all questions computed together, and the index of the first.
+        features: of the rows; None unless the question needs them.
     """
 
     variant: Variant
     probabilities: NDArray[np.float64]
-    batch: Batch
+    batch: Columns
     first: int
+    features: FeatureArrays | None = None
 
     @property
     def count(self) -> int:
         return len(self.probabilities)
 
     @property
-    def features(self) -> FeatureArrays:
-        if self.count == len(self.batch.features):
-            return self.batch.features
-        return self.batch.features.take(_rows(self.first, self.first + self.count))
+    def columns(self) -> Columns:
+        """The rows of the question."""
+        return take(self.batch, slice(self.first, self.first + self.count))
 
 
 class Core:
@@ -84,7 +79,7 @@ class Core:
             key needs its request's id as one.
     """
 
-    def __init__(self, model: Model, store: ReleaseStore, max_rows: int, trust: Trust | None = None) -> None:
+    def __init__(self, contract: Contract, store: ReleaseStore, max_rows: int, trust: Trust | None = None) -> None:
         """Loads and proves what takes traffic.
 
         Args:
@@ -94,17 +89,13 @@ class Core:
             NotFoundError: nothing takes traffic.
             ReleaseError, SettingsError: as `load_traffic`.
         """
-        self.model = model
-        self.request_class = GetMessageClass(model.contract.predict.input_type)
-        self.response_class = GetMessageClass(model.contract.predict.output_type)
+        self.contract = contract
+        self.request_class = GetMessageClass(contract.predict.input_type)
+        self.response_class = GetMessageClass(contract.predict.output_type)
         self.max_rows = max_rows
-        self.sticks_by_request_id = not tells_callers_apart(model.contract.wire)
+        self.sticks_by_request_id = not tells_callers_apart(contract.wire)
         # Replaced as a whole, so that an answer never mixes two traffic files.
-        self.traffic: LoadedTraffic = load_traffic(model, store, store.read_traffic(model.name), trust)
-
-    @property
-    def contract(self) -> Contract:
-        return self.model.contract
+        self.traffic: LoadedTraffic = load_traffic(contract, store, store.read_traffic(contract.name), trust)
 
     def ask_by_messages(
         self, messages: Sequence[Message], model_name: str = "", semantic_version: str = "", sticky_key: str = ""
@@ -185,12 +176,12 @@ class Core:
         """
         try:
             return self.compute(questions)
-        except Exception as error:  # noqa: BLE001 - features and graphs raise anything
+        except Exception as error:  # noqa: BLE001 - graphs raise anything
             found = dict(self.answer_apart(questions, error))
             return [found[position] for position in range(len(questions))]
 
     def compute(self, questions: Sequence[Question]) -> list[Answer | Exception]:
-        """As `answer_together`, for little more than the cost of one question. Raises what features or graphs raise."""
+        """As `answer_together`, for little more than the cost of one question. Raises what graphs raise."""
         prepared = self.prepare(questions)
         if isinstance(prepared, Prepared):
             return prepared.predict()
@@ -249,7 +240,7 @@ class Core:
         chosen = tuple(
             self._choose(traffic, question, columns, first) for question, first in zip(questions, firsts, strict=False)
         )
-        return Prepared(questions, Batch(columns, self.model.features(columns)), firsts, chosen)
+        return Prepared(questions, columns, firsts, chosen)
 
     def _read(self, questions: Sequence[Question]) -> Columns:
         """The rows of all questions, in their order."""
@@ -286,15 +277,16 @@ def _chain(questions: Sequence[Question]) -> list[Message]:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Questions with valid rows, and their features.
+    """Questions with valid rows.
 
     Attributes:
-        firsts: the first row of each question in the batch, and the number of all rows.
+        columns: the rows of all questions, in their order.
+        firsts: the first row of each question in the columns, and the number of all rows.
         chosen: the variant that answers each question, or the error if its version does not answer.
     """
 
     questions: Sequence[Question]
-    batch: Batch
+    columns: Columns
     firsts: Sequence[int]
     chosen: Sequence[Variant | ModelNotFoundError]
 
@@ -309,18 +301,23 @@ class Prepared:
 
     def _predict_by(self, variant: Variant) -> Iterator[tuple[int, Answer | InvalidAnswerError]]:
         asked = [position for position, c in enumerate(self.chosen) if c is variant]
-        features = self.batch.features
+        columns = self.columns
         if len(asked) < len(self.chosen):
-            features = features.take(np.concatenate([_rows(*self.firsts[i : i + 2]) for i in asked]))
-        probabilities = variant.predictor.answer(features)
+            columns = take(columns, np.concatenate([np.arange(*self.firsts[i : i + 2]) for i in asked]))
+        features = None
+        if any(self.questions[position].with_features for position in asked):
+            probabilities, features = variant.predictor.predict_with_features(columns)
+        else:
+            probabilities = variant.predictor.predict(columns)
         is_valid = not variant.find_invalid(probabilities)
         start = 0
         for position in asked:
-            first, last = self.firsts[position : position + 2]
-            end = start + last - first
-            answer = Answer(variant, probabilities[start:end], self.batch, first)
-            yield position, answer if is_valid else _check(answer, self.questions[position])
-            start = end
+            question, first = self.questions[position], self.firsts[position]
+            rows = slice(start, start + question.count)
+            needed = features.take(rows) if features is not None and question.with_features else None
+            answer = Answer(variant, probabilities[rows], self.columns, first, needed)
+            yield position, answer if is_valid else _check(answer, question)
+            start = rows.stop
 
 
 def _check(answer: Answer, question: Question) -> Answer | InvalidAnswerError:
@@ -347,5 +344,6 @@ def _firsts(breach: Breach) -> range:
     return range(min(len(breach.rows), MOST_VIOLATIONS))
 
 
-def _rows(first: int, last: int) -> NDArray[np.intp]:
-    return np.arange(first, last)
+def take(columns: Columns, rows: slice | NDArray[np.intp]) -> Columns:
+    """Some rows of columns."""
+    return {name: values[rows] for name, values in columns.items()}

@@ -87,7 +87,7 @@ class Follower:
     def _load(self, traffic: Traffic) -> None:
         started = time.monotonic()
         known = {variant.digest: variant.predictor for variant in self._core.traffic.variants}
-        loaded = load_traffic(self._core.model, self._store, traffic, self._trust, known)
+        loaded = load_traffic(self._core.contract, self._store, traffic, self._trust, known)
         self._core.traffic = loaded
         self._on_loaded(loaded, time.monotonic() - started)
 

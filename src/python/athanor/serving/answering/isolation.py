@@ -90,9 +90,9 @@ def _violate(field: str, description: str) -> FieldViolation:
 
 def _find_columns(predictor: Predictor, columns: Columns, row: int) -> list[Column]:
     """Columns whose value makes a row fail that is fine otherwise: one of the release's reference rows."""
-    names = [column.name for column in predictor.model.contract.columns]
+    names = [column.name for column in predictor.contract.columns]
     table: dict[str, Any] = {name: np.repeat(predictor.example[name], len(names)) for name in names}
     for position, name in enumerate(names):
         table[name][position] = columns[name][row]
     failing = find_failing(lambda rows: predictor.predict(_take(table, rows)), len(names), len(names))
-    return [predictor.model.contract.columns[position] for position in failing]
+    return [predictor.contract.columns[position] for position in failing]

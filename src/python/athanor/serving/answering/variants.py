@@ -7,9 +7,9 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from athanor.contract.contract import Contract
 from athanor.contract.validation import Breach
 from athanor.errors import ModelNotFoundError
-from athanor.features.features import Model
 from athanor.release.files import Release
 from athanor.release.predictor import Predictor, find_invalid
 from athanor.release.store import ReleaseStore
@@ -37,7 +37,7 @@ class Variant:
 
     def find_invalid(self, probabilities: NDArray[np.float64]) -> tuple[Breach, ...]:
         """Its answers that break the contract."""
-        return find_invalid(self.predictor.model.contract.prediction, probabilities)
+        return find_invalid(self.predictor.contract.prediction, probabilities)
 
 
 @dataclass(frozen=True)
@@ -94,18 +94,18 @@ def share_of(model: str, key: str) -> float:
     return int.from_bytes(digest, "big") / 2.0**64
 
 
-def prove_releases(model: Model, store: ReleaseStore, trust: Trust | None = None) -> None:
+def prove_releases(contract: Contract, store: ReleaseStore, trust: Trust | None = None) -> None:
     """Loads and proves what takes traffic, as a replica does when it starts.
 
     Raises:
         NotFoundError: nothing takes traffic.
         ReleaseError, SettingsError: as `load_traffic`.
     """
-    load_traffic(model, store, store.read_traffic(model.name), trust)
+    load_traffic(contract, store, store.read_traffic(contract.name), trust)
 
 
 def load_traffic(
-    model: Model,
+    contract: Contract,
     store: ReleaseStore,
     traffic: Traffic,
     trust: Trust | None = None,
@@ -120,7 +120,7 @@ def load_traffic(
     Raises:
         NotFoundError: the store lacks a release.
         ReleaseError: a release is corrupted, tampered with or not signed, answers its reference rows differently, or
-            does not fit this binary's code; or the traffic is not signed, or older than was served.
+            is of another contract; or the traffic is not signed, or older than was served.
         SettingsError: the public key cannot be read.
     """
     if trust:
@@ -129,7 +129,7 @@ def load_traffic(
 
     def load(name: str, served: Served) -> Variant:
         if served.digest not in predictors:
-            predictors[served.digest] = Predictor(_read_release(store, model.name, served.digest, trust), model)
+            predictors[served.digest] = Predictor(_read_release(store, contract.name, served.digest, trust), contract)
         return Variant(name, served.semantic_version, predictors[served.digest])
 
     made = LoadedTraffic(

@@ -12,15 +12,15 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
 from athanor.errors import AthanorError, ServiceError
-from athanor.features.features import Model
 from athanor.inspection.v1 import inspection_pb2
-from athanor.projects import find_projects, load
+from athanor.projects import find_projects
 from athanor.serving.answering.core import Core
 from athanor.serving.doors.handler import Exchange, RequestHandler, headers_of
 from athanor.serving.doors.health import HEALTH, HEALTH_SERVICE, health_handler
 from athanor.serving.doors.incoming import Incoming, Transit, parse
 from athanor.serving.doors.reflection import REFLECTION_SERVICES, reflection_handlers
 from athanor.serving.formats import inference, inference_messages, inspection, typed
+from athanor.serving.setup.contracts import load_contract
 from inference import open_inference_pb2
 
 _INSPECTION: Final = inspection_pb2.DESCRIPTOR.services_by_name["InspectionService"]
@@ -145,7 +145,7 @@ def close_doors() -> None:
 
 def add_services(servicer: Any, server: Any) -> None:
     """Adds all services. Serve calls it by its import path in every process that has a gRPC server."""
-    methods = [load(name, "model", Model).contract.predict for name in find_projects("model")]
+    methods = [load_contract(name).predict for name in find_projects("model")]
     _add(server, _INSPECTION, "inspection", {"ComputeFeatures": GrpcDoors.compute_features})
     _add(server, _INFERENCE, "oip-grpc", _INFERENCE_METHODS)
     for predict in methods:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -72,7 +73,8 @@ class RestDoors:
     async def compute_features(self, request: Request) -> Response:
         call = _read_call(request, "inspection")
         with self._handler.admit(call) as exchange:
-            answer = await exchange.answer(await self._read_rows(request, call, exchange))
+            question = await self._read_rows(request, call, exchange)
+            answer = await exchange.answer(replace(question, with_features=True))
             seen = inspection.inspect(self._core, answer, call.request_id)
             text = await exchange.take_turns(inspection.to_json(seen))
             return self._respond(call, text, _JSON, headers_of(answer, call.request_id))

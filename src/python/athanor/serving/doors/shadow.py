@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from athanor.features.features import FeatureArrays
-from athanor.serving.answering.core import Answer, Batch, Core
+from athanor.contract.columns import Columns
+from athanor.serving.answering.core import Answer, Core
 from athanor.serving.answering.memory import RetainedBytes, owner_of
 from athanor.serving.answering.variants import Variant
 from athanor.serving.telemetry.telemetry import Observation
@@ -45,7 +45,7 @@ class Shadow:
         self._retained_bytes = RetainedBytes(core.contract)
         self._lock = threading.Lock()
         self._backlog: deque[_Entry] = deque()
-        self._last_batch: Batch | None = None
+        self._last_batch: Columns | None = None
         # Of the backlog, and of what the thread is asking about.
         self._rows = self._bytes = 0
         self._arrived = threading.Event()
@@ -77,10 +77,8 @@ class Shadow:
         self._on_dropped()
 
     def _measure(self, answer: Answer) -> int:
-        """Bytes that the batch of an answer keeps alive: columns, features and probabilities."""
-        features = answer.batch.features
-        size = self._retained_bytes(answer.batch.columns) + features.numeric.nbytes + features.categorical.nbytes
-        return size + getsizeof(owner_of(answer.probabilities))
+        """Bytes that the batch of an answer keeps alive: columns and probabilities."""
+        return self._retained_bytes(answer.batch) + getsizeof(owner_of(answer.probabilities))
 
     def close(self) -> None:
         """Asks about the rest of the backlog, and ends. A second call does nothing."""
@@ -154,14 +152,11 @@ def _predict_apart(shadow: Variant, answered: Sequence[Answer]) -> list[Answer |
 
 def _predict(shadow: Variant, answered: Sequence[Answer]) -> list[Answer]:
     """The shadow's answers to what others have answered, in one run of its graph."""
-    # All variants see the same features: a release with others does not load in this binary.
-    probabilities = shadow.predictor.answer(_join([answer.features for answer in answered]))
+    probabilities = shadow.predictor.predict(_join([answer.columns for answer in answered]))
     ends = np.cumsum([answer.count for answer in answered])
     parts = np.split(probabilities, ends[:-1])
     return [Answer(shadow, part, each.batch, each.first) for part, each in zip(parts, answered, strict=True)]
 
 
-def _join(features: Sequence[FeatureArrays]) -> FeatureArrays:
-    return FeatureArrays(
-        np.concatenate([each.numeric for each in features]), np.concatenate([each.categorical for each in features])
-    )
+def _join(parts: Sequence[Columns]) -> Columns:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

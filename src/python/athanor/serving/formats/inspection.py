@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from athanor.contract.shown import shown
 from athanor.errors import InvalidRequestError
-from athanor.features.features import FeatureArrays
 from athanor.inspection.v1 import inspection_pb2
+from athanor.release.graph import FeatureArrays
 from athanor.serving.answering.core import Answer, Core, Question
 from athanor.serving.formats import typed, wire
 from athanor.serving.formats.json_body import Turns
@@ -57,7 +57,8 @@ def read(core: Core, content: bytes, sticky_key: str = "") -> Turns[Question]:
     if question.semantic_version and request.semantic_version not in ("", question.semantic_version):
         both = f"{shown(request.semantic_version)} and, in the request, {shown(question.semantic_version)}"
         raise InvalidRequestError(f"the request names two semantic versions: {both}; name one")
-    return replace(question, semantic_version=request.semantic_version or question.semantic_version)
+    version = request.semantic_version or question.semantic_version
+    return replace(question, semantic_version=version, with_features=True)
 
 
 def _parse(content: bytes) -> Turns[inspection_pb2.ComputeFeaturesRequest]:
@@ -73,11 +74,13 @@ def _parse(content: bytes) -> Turns[inspection_pb2.ComputeFeaturesRequest]:
 
 
 def inspect(core: Core, answer: Answer, request_id: str) -> Inspection:
-    """The features behind an answer."""
-    features = core.model.features
+    """The features behind the answer to a question `with_features`."""
+    if answer.features is None:
+        raise ValueError("the question did not ask for features")
+    predictor = answer.variant.predictor
     return Inspection(
-        numeric_names=features.numeric,
-        categorical_names=features.categorical,
+        numeric_names=predictor.numeric,
+        categorical_names=predictor.categorical,
         features=answer.features,
         probabilities=answer.probabilities,
         model_name=core.contract.name,

@@ -14,8 +14,6 @@ from starlette.applications import Starlette
 
 from athanor.cluster.ray_internals import call_when_draining, limit_messages, set_version
 from athanor.errors import AthanorError, SettingsError
-from athanor.features.features import Model
-from athanor.projects import load
 from athanor.release.store import ReleaseStore
 from athanor.serving.access.authentication import Authenticator
 from athanor.serving.answering.batcher import Batcher
@@ -29,6 +27,7 @@ from athanor.serving.doors.rest import build_rest
 from athanor.serving.doors.shadow import Shadow
 from athanor.serving.replica.autoscaling import Utilisation, autoscaling_config
 from athanor.serving.replica.status import StatusFolder
+from athanor.serving.setup.contracts import load_contract
 from athanor.serving.setup.paths import ServicePaths, find_trust, node_name
 from athanor.serving.setup.settings import CLOSING_S, ServingSettings
 from athanor.serving.telemetry.logs import close_log, open_log
@@ -64,7 +63,7 @@ class Replica:
         store = ReleaseStore(settings.store)
         trust = find_trust(settings)
         started = time.monotonic()
-        self._core = Core(load(settings.project, "model", Model), store, settings.max_rows, trust)
+        self._core = Core(load_contract(settings.project), store, settings.max_rows, trust)
         loading_s = time.monotonic() - started
         self._telemetry = Telemetry(settings, self._core.contract)
         self._batcher = Batcher(self._core, settings.max_in_flight)

@@ -190,7 +190,7 @@ class Observation:
         if predictions is None or self._draw >= self._telemetry._prediction_log_ratio:
             return
         asked = (self._request_id, self._at_ns, self._door)
-        rows = (answer.batch.columns, answer.first, answer.probabilities)
+        rows = (answer.batch, answer.first, answer.probabilities)
         predictions.append(Entry(*asked, variant.name, variant.semantic_version, variant.digest, *rows))
 
     def _describe(self, duration_ns: int) -> dict[str, object]:

@@ -176,7 +176,7 @@ def _shorten(count: int) -> str:
 
 
 def draw_importance(importance: Mapping[str, float]) -> str:
-    """Permutation importance of the first fifteen features given."""
+    """Permutation importance of the first fifteen columns given."""
     shown = list(importance.items())[:IMPORTANT]
     if not shown:
         return ""

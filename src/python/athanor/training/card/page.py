@@ -41,7 +41,7 @@ class CardSubject:
         snapshot: used for training and evaluation.
         labels, probabilities, baseline: labels of the n held-out rows, and the predictions of the graph and of the
             baseline; shape (n,).
-        importance: loss of average precision when a feature is shuffled, by feature, descending.
+        importance: loss of average precision when a column is shuffled, by column, descending.
         trained, evaluated: event times of the training rows and of the held-out rows; None if unknown.
     """
 
@@ -156,12 +156,12 @@ def _list_figures(subject: CardSubject) -> Iterator[Figure]:
         charts.draw_calibration(answers),
         "Observed rate against predicted probability; on the dotted line they agree. Bins with few rows are noisy.",
     )
-    yield Figure("Importance of features", charts.draw_importance(subject.importance), _describe_importance(subject))
+    yield Figure("Importance of columns", charts.draw_importance(subject.importance), _describe_importance(subject))
 
 
 def _describe_importance(subject: CardSubject) -> str:
     rest = list(subject.importance.values())[charts.IMPORTANT :]
-    caption = "Loss of average precision when a feature is shuffled among rows. Correlated features share it."
+    caption = "Loss of average precision when a column is shuffled among rows. Correlated columns share it."
     if not rest:
         return caption
     return f"{caption} {wording.plural(len(rest), 'other')} lose at most {_metric(max(rest))}."

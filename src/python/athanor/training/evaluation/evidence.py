@@ -1,20 +1,21 @@
 """What gates and the model card are based on: held-out rows and the predictions for them."""
 
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from athanor.contract.columns import Columns, Role
+from athanor.contract.columns import Columns
+from athanor.contract.inputs import GraphInputs
 from athanor.data.tables.tables import join_blocks
-from athanor.errors import AthanorError, ContractError
-from athanor.features.features import FeatureArrays, Model
-from athanor.release.predictor import Graph
+from athanor.errors import ContractError
+from athanor.features.features import Model
+from athanor.release.graph import FeatureArrays, Graph
+
+_PART_ROWS: Final = 50_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,6 @@ class Rows:
     """
 
     columns: Columns
-    features: FeatureArrays
     frame: Any
     labels: NDArray[np.int64]
 
@@ -49,12 +49,8 @@ class Rows:
 
     @classmethod
     def make(cls, model: Model, columns: Columns) -> "Rows":
-        """Computes features and labels."""
-        features = compute_features(model, columns)
-        labels = columns[model.contract.label.name].astype(np.int64)
-        names = model.features
-        frame = join_blocks((names.numeric, features.numeric), (names.categorical, features.categorical))
-        return cls(columns, features, frame, labels)
+        """Computes features and labels. Raises ContractError as `compute_frame`."""
+        return cls(columns, compute_frame(model, columns), columns[model.contract.label.name].astype(np.int64))
 
     def span(self, model: Model) -> "Span":
         """Event times of the first and the last row; there is at least one."""
@@ -65,40 +61,36 @@ class Rows:
         """The rows at some positions, or where a mask is true."""
         return Rows(
             {name: values[chosen] for name, values in self.columns.items()},
-            self.features.take(chosen),
             self.frame.iloc[np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen],
             self.labels[chosen],
         )
 
 
-def compute_features(model: Model, columns: Columns) -> FeatureArrays:
-    """Features computed from the ROLE_FEATURE columns alone, as in serving.
+def compute_frame(model: Model, columns: Columns) -> Any:
+    """The input of a pipeline, computed from the ROLE_FEATURE columns by the graph that becomes part of a release.
 
     Raises:
-        ContractError: the project's function raised, or returned values that are not allowed.
+        ContractError: the project's function cannot be traced, or fails on some rows, or a feature is infinite.
     """
-    given = {c.name: columns[c.name] for c in model.contract.columns if Role.FEATURE in c.roles}
+    graph = Graph(model.graph, GraphInputs.of(model.contract.columns))
+    count = len(next(iter(columns.values())))
+    # Each node's values of a part are in memory at once, and each part costs a run.
+    parts = (slice(first, first + _PART_ROWS) for first in range(0, max(count, 1), _PART_ROWS))
     try:
-        # Beyond float32 a value becomes infinite, which is refused below.
-        with np.errstate(over="ignore"):
-            features = model.features(given)
-    except AthanorError:
-        raise
-    except Exception as error:
-        raise ContractError(f"{_name_function(model)} raised {_describe(error)}") from error
-    if problems := [*_list_infinite(model, features), *_list_no_texts(model, features)]:
+        features = FeatureArrays.join(
+            graph.compute_features({name: values[part] for name, values in columns.items()}) for part in parts
+        )
+    except Exception as error:  # onnxruntime has a class for each kind of failure
+        raise ContractError(f"{_name_function(model)} fails on these rows: {error}") from error
+    if problems := list(_list_infinite(model, features)):
         raise ContractError(f"{_name_function(model)}: {'; '.join(problems)}")
-    return features
+    names = model.features
+    return join_blocks((names.numeric, features.numeric), (names.categorical, features.categorical))
 
 
 def _name_function(model: Model) -> str:
     compute = model.features.compute
     return f"the feature function {compute.__module__}.{getattr(compute, '__qualname__', compute)}"
-
-
-def _describe(error: Exception) -> str:
-    line = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} (line {line.lineno} of {Path(line.filename).name})"
 
 
 def _list_infinite(model: Model, features: FeatureArrays) -> Iterator[str]:
@@ -109,13 +101,6 @@ def _list_infinite(model: Model, features: FeatureArrays) -> Iterator[str]:
             f"{model.features.numeric[position]} is infinite in {len(rows):,} of {len(features):,} rows, first in row "
             f"{rows[0]}; allowed are finite float32 numbers, and NaN for a missing one"
         )
-
-
-def _list_no_texts(model: Model, features: FeatureArrays) -> Iterator[str]:
-    for position, name in enumerate(model.features.categorical):
-        values = features.categorical[:, position]
-        if other := [value for value in values if not isinstance(value, str)]:
-            yield f'{name} is {other[0]!r} in {len(other):,} rows; allowed are texts, and "" for a missing one'
 
 
 def spread(length: int, count: int) -> NDArray[np.int64]:
@@ -146,7 +131,7 @@ class Evidence:
     Attributes:
         rows: n held-out rows.
         pipeline: the fitted scikit-learn classifier, including its calibration if any.
-        graph: the pipeline as ONNX; what will be served.
+        graph: features, pipeline and calibration as ONNX; what will be served.
         probabilities: the graph's predictions, shape (n,).
         baseline: the baseline's predictions, shape (n,).
         champion: None if there is no traffic yet.
@@ -168,8 +153,8 @@ class Evidence:
     @cached_property
     def session(self) -> Graph:
         """The graph, ready to run."""
-        return Graph(self.graph)
+        return Graph(self.graph, GraphInputs.of(self.model.contract.columns))
 
     def predict(self, columns: Columns) -> NDArray[np.float64]:
         """The graph's probabilities for other rows, shape (n,)."""
-        return self.session.predict_probability(compute_features(self.model, columns))
+        return self.session.predict_probability(columns)

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 
 from athanor.contract.columns import Columns
 from athanor.errors import ContractError, DataError, GateError
-from athanor.release.predictor import TOLERANCE
+from athanor.release.graph import TOLERANCE
 from athanor.release.record import SliceResult
 from athanor.training.evaluation.slices import Slice
 

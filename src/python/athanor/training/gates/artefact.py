@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from athanor.release.predictor import TOLERANCE
+from athanor.contract.columns import Column, Role
+from athanor.contract.messages import is_missing
+from athanor.release.graph import TOLERANCE
 from athanor.release.record import GateResult
 from athanor.training.evaluation.evidence import Evidence, Rows, spread
 from athanor.training.evaluation.metrics import describe_invalid
@@ -16,7 +18,7 @@ from athanor.training.gates.bounds import require_count, require_range
 from athanor.training.gates.gate import make_result
 
 _CULPRITS: Final = 3
-"""Largest number of features that are named as the cause of a difference."""
+"""Largest number of columns that are named as the cause of a difference."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,9 @@ class Parity:
         return make_result(self, passed, differences[worst], f"a difference of at most {self.at_most:g}", explanation)
 
     def _explain(self, evidence: Evidence, rows: Rows, differences: NDArray[np.float64]) -> str:
-        """Names the candidate, the features at fault if they can be found, and the remedies."""
+        """Names the candidate, the columns at fault if they can be found, and the remedies."""
         found = self._find_culprits(evidence, rows, differences)
-        cause = f"the cause is {' or '.join(found)}" if found else "no feature alone is the cause"
+        cause = f"the cause is {' or '.join(found)}" if found else "no column alone is the cause"
         who = f"candidate {evidence.candidate!r}" if evidence.candidate else "the pipeline"
         wide = f"{_round_up(differences.max()):g}" if differences.max() < 1 else "..."
         return (
@@ -73,35 +75,32 @@ class Parity:
         )
 
     def _find_culprits(self, evidence: Evidence, rows: Rows, differences: NDArray[np.float64]) -> list[str]:
-        """Features that, taken from the row with the smallest difference, make the worst row agree; with its values."""
+        """Columns that, taken from the row with the smallest difference, make the worst row agree; with its values."""
         if not np.nanmin(differences, initial=np.inf) <= self.at_most:
             return []
         worst, best = int(differences.argmax()), int(np.nanargmin(differences))
-        names = (*evidence.model.features.numeric, *evidence.model.features.categorical)
-        mixed = rows.take(np.full(len(names), worst))
-        width = len(evidence.model.features.numeric)
-        for position in range(len(names)):
-            part, column = ("numeric", position) if position < width else ("categorical", position - width)
-            getattr(mixed.features, part)[position, column] = getattr(rows.features, part)[best, column]
-            mixed.frame.iloc[position, position] = rows.frame.iloc[best, position]
-        of_pipeline, of_graph = _predict_both(evidence, mixed)
+        columns = [column for column in evidence.model.contract.columns if Role.FEATURE in column.roles]
+        mixed = {name: np.repeat(values[worst], len(columns)) for name, values in rows.columns.items()}
+        for position, column in enumerate(columns):
+            mixed[column.name][position] = rows.columns[column.name][best]
+        of_pipeline, of_graph = _predict_both(evidence, Rows.make(evidence.model, mixed))
         agree = np.flatnonzero(np.abs(of_pipeline - of_graph) <= self.at_most)
-        # If most features help, chance does.
+        # If most columns help, chance does.
         if len(agree) > _CULPRITS:
             return []
-        values = rows.frame.iloc[worst]
-        is_missing = (values.isna() | values.eq("")).to_numpy()
-        return [
-            f"{names[position]}, which is {'missing' if is_missing[position] else values.iloc[position]} there"
-            for position in agree
-        ]
+        return [f"{columns[at].name}, which is {_show(columns[at], rows, worst)} there" for at in agree]
+
+
+def _show(column: Column, rows: Rows, row: int) -> str:
+    values = rows.columns[column.name][row : row + 1]
+    return "missing" if is_missing(column, values)[0] else str(values[0])
 
 
 def _predict_both(evidence: Evidence, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Probabilities of the pipeline and of the graph."""
     with threadpool_limits(1):
         of_pipeline = evidence.pipeline.predict_proba(rows.frame)[:, 1]
-    return of_pipeline, evidence.session.predict_probability(rows.features)
+    return of_pipeline, evidence.predict(rows.columns)
 
 
 def _round_up(value: float) -> float:

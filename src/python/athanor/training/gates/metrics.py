@@ -161,7 +161,7 @@ def _describe(champion: Champion) -> str:
 
 
 def _explain_unavailable(champion: Champion) -> str:
-    remedy = "or train once with a recipe without this gate, and give the reason in the commit"
+    remedy = "train once with a recipe without this gate, and give the reason in the commit"
     return f"{_describe(champion)} cannot be compared: {champion.reason or 'unknown reason'}; {remedy}"
 
 

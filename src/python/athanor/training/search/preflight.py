@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from threadpoolctl import threadpool_limits
 
+from athanor.contract.inputs import GraphInputs
 from athanor.errors import ContractError, DataError
+from athanor.features.features import Model
+from athanor.release.graph import Graph
 from athanor.release.manifest import Calibration
-from athanor.release.predictor import Graph
-from athanor.training.compile.onnx_graph import compile_pipeline
+from athanor.training.compile.model import compile_model
 from athanor.training.evaluation.evidence import Rows, spread
 from athanor.training.evaluation.metrics import select
 from athanor.training.recipe import Recipe
@@ -44,12 +46,14 @@ class _Stage:
     """Fits of the training on some rows.
 
     Attributes:
+        model: whose features the pipelines take.
         fitted: these rows.
         ahead: rows that the fits predict.
         is_compiled: whether the fits are compiled.
         calibration: compiled with them; None for no calibration.
     """
 
+    model: Model
     fitted: Rows
     ahead: Rows
     is_compiled: bool
@@ -85,9 +89,10 @@ def require_workable(recipe: Recipe, past: Rows, later: Rows, trials: int | None
         raise DataError(_join(problems))
     fitted, _ = next(make_folds(recipe).split(past.labels))
     # A later fold predicts from values that the first fold never saw.
-    first = _Stage(past.take(fitted), past.take(np.arange(len(fitted), len(past))), is_compiled=False)
-    last = _Stage(past, later, True, Calibration(slope=1.0, intercept=0.0) if recipe.calibrate else None)
-    uncompiled = _Stage(past, later, is_compiled=False)
+    ahead = past.take(np.arange(len(fitted), len(past)))
+    first = _Stage(recipe.model, past.take(fitted), ahead, is_compiled=False)
+    last = _Stage(recipe.model, past, later, True, Calibration(slope=1.0, intercept=0.0) if recipe.calibrate else None)
+    uncompiled = _Stage(recipe.model, past, later, is_compiled=False)
     problems = [
         *_list_failures(list_trials(recipe, trials), first, last),
         *filter(None, [_try(BASELINE, recipe.baseline, {}, uncompiled)]),
@@ -164,9 +169,10 @@ def _fit(who: str, pipeline: Any, parameters: Mapping[str, Any], rows: Rows, sta
                 require_probabilities(fitted.predict_proba(unlike.frame))
     if stage.is_compiled:
         with naming(who, "be compiled to ONNX", rows.frame, remedy=CONVERTIBLE):
-            graph = Graph(compile_pipeline(fitted, rows.features, stage.calibration))
+            content = compile_model(stage.model, fitted, stage.calibration)
+            graph = Graph(content, GraphInputs.of(stage.model.contract.columns))
             for each in (rows, unlike) if len(unlike) else (rows,):
-                graph.predict_probability(each.features)
+                graph.predict_probability(each.columns)
 
 
 def _sample(rows: Rows, count: int) -> NDArray[np.int64]:

@@ -1,19 +1,17 @@
-"""The documents of a training: protobuf files, model card, training record and predictions."""
+"""The documents of a training: protobuf files, model card and training record."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from athanor.contract.descriptors import to_descriptors
 from athanor.data.snapshots.snapshot import Snapshot
-from athanor.release.files import ANSWERS, DESCRIPTORS, MODEL_CARD, TRAINING
+from athanor.release.files import DESCRIPTORS, MODEL_CARD, TRAINING
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import TrainingRecord
 from athanor.system.atomic import replace_file
 from athanor.training.card.importance import measure_importance
 from athanor.training.card.page import CardSubject, write_card
-from athanor.training.evaluation.champion import encode_predictions
 from athanor.training.evaluation.evidence import Evidence
 from athanor.training.gates.gate import raise_if_failed
 from athanor.training.recipe import Recipe
@@ -30,7 +28,6 @@ def make_documents(
     evidence: Evidence,
 ) -> Mapping[str, bytes]:
     """The documents of a release, by file name."""
-    answers = encode_predictions(snapshot.digest, recipe.test_from.isoformat(), evidence.probabilities)
     card = write_card(
         CardSubject(
             model=recipe.model,
@@ -48,7 +45,6 @@ def make_documents(
         )
     )
     return {
-        ANSWERS: json.dumps(answers).encode(),
         # No part of the identity: words and budgets stand in them too. The fingerprint proves the rest.
         DESCRIPTORS: to_descriptors(recipe.model.contract),
         MODEL_CARD: card,

@@ -14,18 +14,19 @@ from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
 from threadpoolctl import threadpool_limits
 
+from athanor.contract.inputs import GraphInputs
 from athanor.contract.messages import to_messages
 from athanor.data.profiles.profile import profile
 from athanor.data.snapshots.snapshot import Snapshot, read_snapshot
 from athanor.home import Home
 from athanor.progress import Advance, Progress
 from athanor.release.files import CONTRACT, GRAPH, REFERENCE_PROFILE, REFERENCE_ROWS, digests
+from athanor.release.graph import Graph
 from athanor.release.manifest import Calibration, Identity
-from athanor.release.predictor import Graph
 from athanor.release.record import Estimate
 from athanor.release.store import ReleaseStore
 from athanor.system.code.imported_code import digest_imported_code
-from athanor.training.compile.onnx_graph import compile_pipeline
+from athanor.training.compile.model import compile_model
 from athanor.training.evaluation.bootstrap import estimate
 from athanor.training.evaluation.calibration import Calibrated, find_calibration
 from athanor.training.evaluation.champion import predict_with_champion
@@ -139,10 +140,10 @@ def build_release(
         steps.step("compile", "Compile to ONNX") as advance,
         naming(who, "be compiled to ONNX", past.frame, remedy=CONVERTIBLE),
     ):
-        graph = compile_pipeline(fitted.pipeline, later.features, fitted.calibration)
+        graph = compile_model(recipe.model, fitted.pipeline, fitted.calibration)
         advance(f"{len(graph) / 1024:.0f} KiB")
     with steps.step("evaluate", "Evaluate on the held-out rows") as advance:
-        evidence = _make_evidence(recipe, snapshot, home, fitted, graph, later)
+        evidence = _make_evidence(recipe, home, fitted, graph, later)
         metrics = estimate(later.labels, evidence.probabilities, recipe.seed)
         baseline = estimate(later.labels, evidence.baseline, recipe.seed)
         advance(f"ROC AUC {metrics['roc_auc'].value:.4f}, baseline {baseline['roc_auc'].value:.4f}")
@@ -151,7 +152,7 @@ def build_release(
         model=recipe.model.name,
         contract=recipe.model.contract.fingerprint,
         snapshot=snapshot.digest,
-        features=recipe.model.features.digest,
+        features=recipe.model.features_digest,
         recipe=recipe.digest,
         algorithm=found.candidate.name,
         parameters=dict(found.parameters),
@@ -191,7 +192,7 @@ def _search_folder(recipe: Recipe, snapshot: Snapshot, home: Home, options: Trai
     if options.search_folder is not None:
         return options.search_folder
     code = digest_imported_code([__name__, recipe.declared_in, recipe.model.features.compute.__module__])
-    parts = (recipe.digest, recipe.model.features.digest, recipe.model.contract.fingerprint, snapshot.digest, code)
+    parts = (recipe.digest, recipe.model.features_digest, recipe.model.contract.fingerprint, snapshot.digest, code)
     return home.searches / recipe.model.name / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -226,13 +227,11 @@ def _fit(recipe: Recipe, found: SearchResult, past: Rows, steps: Steps) -> _Fitt
     return _Fitted(found.candidate.name, pipeline, calibration, baseline, past.span(recipe.model))
 
 
-def _make_evidence(
-    recipe: Recipe, snapshot: Snapshot, home: Home, fitted: _Fitted, graph: bytes, later: Rows
-) -> Evidence:
+def _make_evidence(recipe: Recipe, home: Home, fitted: _Fitted, graph: bytes, later: Rows) -> Evidence:
     with threadpool_limits(1), naming(BASELINE, _LATER, later.frame):
         baseline = fitted.baseline.predict_proba(later.frame)[:, 1]
     with naming(f"candidate {fitted.candidate!r}", f"{_LATER} once compiled to ONNX", later.frame):
-        probabilities = Graph(graph).predict_probability(later.features)
+        probabilities = Graph(graph, GraphInputs.of(recipe.model.contract.columns)).predict_probability(later.columns)
     return Evidence(
         model=recipe.model,
         rows=later,
@@ -240,9 +239,7 @@ def _make_evidence(
         graph=graph,
         probabilities=probabilities,
         baseline=baseline,
-        champion=predict_with_champion(
-            ReleaseStore(home.store_url), recipe.model, later, snapshot.digest, recipe.test_from.isoformat()
-        ),
+        champion=predict_with_champion(ReleaseStore(home.store_url), recipe.model.contract, later),
         seed=recipe.seed,
         candidate=fitted.candidate,
         trained=fitted.trained,
@@ -255,7 +252,7 @@ def _files(recipe: Recipe, graph: bytes, past: Rows) -> Mapping[str, bytes]:
     rows = to_messages(contract.columns, reference.columns, GetMessageClass(contract.row))
     reference_rows = {
         "rows": [json_format.MessageToDict(row, preserving_proto_field_name=True) for row in rows],
-        "predictions": Graph(graph).predict_probability(reference.features).tolist(),
+        "predictions": Graph(graph, GraphInputs.of(contract.columns)).predict_probability(reference.columns).tolist(),
     }
     return {
         CONTRACT: json.dumps(contract.wire, sort_keys=True).encode(),

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from athanor.data.snapshots.snapshot import Snapshot, read_snapshot
 from athanor.home import Home
 from athanor.progress import Progress, Unwatched
@@ -10,7 +12,6 @@ from athanor.release.files import Release
 from athanor.release.predictor import Predictor
 from athanor.release.record import Estimate, SliceResult
 from athanor.training.evaluation.bootstrap import estimate
-from athanor.training.evaluation.evidence import Rows
 from athanor.training.evaluation.metrics import evaluate_slices
 from athanor.training.recipe import Recipe
 from athanor.training.search.folds import require_both_labels
@@ -39,22 +40,23 @@ def evaluate_release(
     """Evaluates a release on the rows of a snapshot from the recipe's `test_from` on.
 
     Raises:
-        ReleaseError: the release was made with a different contract or features.
+        ReleaseError: the release was made with a different contract.
         DataError: the snapshot was made under a different contract, or all labels from `test_from` on are equal.
     """
     with (progress or Unwatched()).step("Evaluate the release") as advance:
-        predictor = Predictor(release, recipe.model)
+        predictor = Predictor(release, recipe.model.contract)
         columns = read_snapshot(recipe.model.contract, home.datasets, snapshot)
         is_test = recipe.is_test(columns)
         require_both_labels(recipe, columns, {"from": is_test})
-        rows = Rows.make(recipe.model, columns).take(is_test)
-        probabilities = predictor.predict(rows.columns)
-        advance(f"{len(rows):,} rows")
+        later = {name: values[is_test] for name, values in columns.items()}
+        labels = later[recipe.model.contract.label.name].astype(np.int64)
+        probabilities = predictor.predict(later)
+        advance(f"{len(labels):,} rows")
         return ReleaseEvaluation(
             digest=release.digest,
             snapshot=snapshot.digest,
-            rows=len(rows),
-            label_rate=float(rows.labels.mean()),
-            metrics=estimate(rows.labels, probabilities, recipe.seed),
-            slices=evaluate_slices(recipe.slices, rows.columns, rows.labels, probabilities),
+            rows=len(labels),
+            label_rate=float(labels.mean()),
+            metrics=estimate(labels, probabilities, recipe.seed),
+            slices=evaluate_slices(recipe.slices, later, labels, probabilities),
         )
