@@ -1,7 +1,9 @@
 """Messages to arrays and back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from math import nan
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -11,6 +13,7 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns, Kind
+from athanor.contract.plans import once
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
@@ -21,6 +24,8 @@ _LAST_SECOND = 253_402_300_799
 FIRST_US = _FIRST_SECOND * 1_000_000
 OUT_OF_RANGE_US = (_LAST_SECOND + 1) * 1_000_000
 
+_FEW_MESSAGES = 8
+
 
 def to_columns(columns: Sequence[Column], messages: Sequence[Message]) -> dict[str, NDArray[Any]]:
     """Reads `n` messages into arrays of length `n`, by column name. Values are not validated.
@@ -28,23 +33,58 @@ def to_columns(columns: Sequence[Column], messages: Sequence[Message]) -> dict[s
     A field that is not set is missing: NaN, "" or NaT, as `Kind` says.
     """
     # A repeated field creates its messages anew on each iteration.
-    listed = list(messages)
-    return {column.name: _read(column, listed) for column in columns}
+    return _make_reader(columns).read(list(messages))
 
 
-def _read(column: Column, messages: list[Message]) -> NDArray[Any]:
-    values = list(map(attrgetter(column.name), messages))
-    if column.kind is Kind.TIMESTAMP:
-        values = list(map(_microseconds, map(_SECONDS_AND_NANOS, values)))
-    if column.kind is not Kind.TEXT and not all(values):
-        # Reading presence costs more than reading the value, and matters only where the value is zero.
-        missing = _NOT_A_TIME if column.kind is Kind.TIMESTAMP else nan
-        for row, value in enumerate(values):
-            if not value and not messages[row].HasField(column.name):
-                values[row] = missing
-    if column.kind is Kind.TIMESTAMP:
-        return np.array(values, dtype=np.int64).view("M8[us]")
-    return np.array(values, dtype=column.dtype)
+@dataclass(frozen=True)
+class _Reader:
+    """Reads the columns of a kind into one array, and few messages with all columns at once: half the time for one."""
+
+    numbers: tuple[str, ...]
+    instants: tuple[str, ...]
+    texts: tuple[str, ...]
+
+    def read(self, messages: list[Message]) -> dict[str, NDArray[Any]]:
+        """Each column is a view of the array of its kind."""
+        first, last = len(self.numbers), len(self.numbers) + len(self.instants)
+        values = self._read_values(messages)
+        for position, name in enumerate(self.numbers):
+            # Reading presence costs more than reading the value, and matters only where the value is zero.
+            if not all(values[position]):
+                values[position] = _mark_missing(name, values[position], messages, nan)
+        for position, name in enumerate(self.instants, first):
+            instants = list(map(_microseconds, map(_SECONDS_AND_NANOS, values[position])))
+            values[position] = instants if all(instants) else _mark_missing(name, instants, messages, _NOT_A_TIME)
+        read = dict(zip(self.numbers, np.array(values[:first], np.float64), strict=True))
+        read.update(zip(self.instants, np.array(values[first:last], np.int64).view("M8[us]"), strict=True))
+        read.update(zip(self.texts, np.array(values[last:], np.object_), strict=True))
+        return read
+
+    def _read_values(self, messages: list[Message]) -> list[Sequence[Any]]:
+        if 0 < len(messages) <= _FEW_MESSAGES:
+            return list(zip(*map(self._values_of, messages), strict=True))
+        return [list(map(attrgetter(name), messages)) for name in self._names]
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return (*self.numbers, *self.instants, *self.texts)
+
+    @cached_property
+    def _values_of(self) -> Callable[[Message], tuple[Any, ...]]:
+        # Of one name `attrgetter` makes no tuple.
+        return attrgetter(*self._names) if len(self._names) > 1 else lambda message: (getattr(message, *self._names),)
+
+
+@once
+def _make_reader(columns: Sequence[Column]) -> _Reader:
+    numbers = tuple(column.name for column in columns if column.kind.is_numeric)
+    instants = tuple(column.name for column in columns if column.kind is Kind.TIMESTAMP)
+    texts = tuple(column.name for column in columns if column.kind is Kind.TEXT)
+    return _Reader(numbers, instants, texts)
+
+
+def _mark_missing(name: str, values: Sequence[Any], messages: list[Message], missing: float) -> Sequence[Any]:
+    return [v if v or message.HasField(name) else missing for v, message in zip(values, messages, strict=True)]
 
 
 _NOT_A_TIME = np.datetime64("NaT", "us").astype(np.int64).item()

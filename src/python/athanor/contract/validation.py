@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.messages import FIRST_US, OUT_OF_RANGE_US, is_missing
+from athanor.contract.plans import once
 from athanor.contract.shown import shown
 from athanor.errors import ContractError
 
@@ -94,9 +95,9 @@ def validate(columns: Sequence[Column], values: Columns) -> tuple[Breach, ...]:
     Raises:
         ContractError: an array is absent, has another dtype than its column's kind, or another length than the rest.
     """
-    _check_arrays(columns, values)
     if _are_clean(columns, values):
         return ()
+    _check_arrays(columns, values)
     numeric = [column for column in columns if column.kind.is_numeric]
     breaches = _validate_numbers(numeric, values) if numeric else []
     for column in columns:
@@ -109,18 +110,22 @@ def validate(columns: Sequence[Column], values: Columns) -> tuple[Breach, ...]:
 
 def _are_clean(columns: Sequence[Column], values: Columns) -> bool:
     """Whether a few rows are all valid, checked value by value: faster than arrays, and true of most requests."""
-    if columns and len(values[columns[0].name]) > _FEW_ROWS:
-        return False
-    return all(
-        all(map(accepts, (array.view(np.int64) if array.dtype.kind == "M" else array).tolist()))
-        for accepts, array in zip(_acceptors(tuple(columns)), (values[c.name] for c in columns), strict=True)
-    )
+    length = None
+    for name, dtype, accepts in _acceptors(columns):
+        array = values.get(name)
+        if array is None or array.dtype != dtype or len(array) > _FEW_ROWS or length not in (None, len(array)):
+            return False
+        length = len(array)
+        for value in (array.view(np.int64) if dtype.kind == "M" else array).tolist():
+            if not accepts(value):
+                return False
+    return True
 
 
-@lru_cache(maxsize=64)
-def _acceptors(columns: tuple[Column, ...]) -> tuple[Callable[[Any], bool], ...]:
-    """For each column, a function that says whether a value is allowed. An instant is given in microseconds."""
-    return tuple(map(_acceptor, columns))
+@once
+def _acceptors(columns: Sequence[Column]) -> tuple[tuple[str, np.dtype[Any], Callable[[Any], bool]], ...]:
+    """Name and dtype of each column, and whether a value is allowed. An instant is given in microseconds."""
+    return tuple((column.name, column.dtype, _acceptor(column)) for column in columns)
 
 
 def _acceptor(column: Column) -> Callable[[Any], bool]:

@@ -17,7 +17,7 @@ from athanor.contract.messages import to_columns
 from athanor.contract.validation import Breach, validate
 from athanor.errors import ReleaseError
 from athanor.release.files import GRAPH, REFERENCE_ROWS, Release
-from athanor.release.graph import TOLERANCE, FeatureArrays, Graph, clip
+from athanor.release.graph import TOLERANCE, FeatureArrays, Graph, are_within, clip
 
 
 def find_invalid(prediction: Column, probabilities: NDArray[np.float64]) -> tuple[Breach, ...]:
@@ -27,8 +27,7 @@ def find_invalid(prediction: Column, probabilities: NDArray[np.float64]) -> tupl
         prediction: the contract's column.
     """
     lowest, highest = _range_of(prediction)
-    # Comparisons with NaN are false.
-    if not len(probabilities) or (probabilities.min() >= lowest and probabilities.max() <= highest):
+    if are_within(probabilities, lowest, highest):
         return ()
     required = replace(prediction, kind=Kind.NUMBER, minimum=lowest, maximum=highest, may_be_missing=False)
     return validate([required], {prediction.name: probabilities})

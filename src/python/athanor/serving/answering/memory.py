@@ -3,14 +3,14 @@
 from sys import getsizeof
 from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from athanor.contract.columns import Columns, Kind
 from athanor.contract.contract import Contract
 
-# Of objects, about: an array with its key; a number, or the reference to a text; a text beside its characters.
+# Of objects, about: an array with its key, but for its values; a text beside its characters.
 _ARRAY_BYTES: Final = 200
-_VALUE_BYTES: Final = 8
 _TEXT_BYTES: Final = 80
 
 
@@ -24,13 +24,17 @@ class RetainedBytes:
         self._text_bytes = sum(max(map(getsizeof, column.categories), default=_TEXT_BYTES) for column in texts)
 
     def __call__(self, columns: Columns) -> int:
-        arrays = columns.values()
-        rows = len(next(iter(arrays)))
-        size = (_ARRAY_BYTES + _VALUE_BYTES * rows) * len(columns) + self._text_bytes * rows
-        size += sum([getsizeof(array.base) for array in arrays if array.base is not None])
+        rows = len(next(iter(columns.values())))
+        # Columns of a kind may share their memory.
+        owners = {id(owner): owner for owner in map(owner_of, columns.values())}
+        size = _ARRAY_BYTES * len(columns) + self._text_bytes * rows + sum(map(_bytes_of, owners.values()))
         # Ten times as fast as to ask each text for its size, and never less.
         size += sum([getsizeof("".join(columns[name].tolist())) for name in self._free_texts])
         return size
+
+
+def _bytes_of(owner: object) -> int:
+    return owner.nbytes if isinstance(owner, np.ndarray) else getsizeof(owner)
 
 
 def owner_of(array: NDArray[Any]) -> object:
