@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def step(x: Var, edges: NDArray[np.float64], values: NDArray[np.float64]) -> Var:
     """The value between the edges around each `x`.
 
-    ONNX has no binary search but a decision tree. For 1,000 rows and the 360 edges of a time zone it takes 0.01 of the
-    time and memory of comparing each row with each edge.
+    ONNX has no binary search, but decision trees. For 1,000 rows and the 360 changes of New York's clocks one takes
+    18 us; comparing each row with each change takes 1,300 us, and memory for all pairs.
 
     Args:
         x: float64 of shape (n,). NaN gives the last value.

@@ -218,8 +218,8 @@ def _days(times: Array) -> Var:
 def _march_year_and_day(times: Array) -> tuple[Array, Array]:
     """The year that begins in March, and the day in it from 0: leap days are then its last ones.
 
-    In doubles, where divisions by the mean lengths of centuries and years are exact enough to be rounded down: see
-    https://www.benjoffe.com/fast-date and Neri and Schneider, "Euclidean affine functions", 2022.
+    A double divided by the mean length of a century or a year is exact enough to be rounded down: the test compares
+    the years 1 to 9999.
     """
     days = xp.asarray(_days(times)) + _MARCH_OF_YEAR_0
     centuries = xp.floor((days + 0.75) / 36_524.25)
