@@ -75,6 +75,13 @@ def test_they_are_what_the_clock_the_calendar_and_the_circle_say(graph: FeatureG
         np.testing.assert_allclose(found[name], values.astype(np.float32), rtol=1e-6, atol=3e-7, err_msg=name)
 
 
+def test_they_are_the_same_traced_and_eager(graph: FeatureGraph) -> None:
+    columns = _make_odd_columns()
+    traced = graph(columns)
+    for name, values in MODEL.features.eager(columns).items():
+        np.testing.assert_array_equal(traced[name], values, err_msg=name)
+
+
 def test_columns_that_are_features_keep_every_value(graph: FeatureGraph) -> None:
     columns = _make_odd_columns()
     found = graph(columns)
