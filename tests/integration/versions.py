@@ -18,6 +18,7 @@ from athanor.release.predictor import Predictor
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Traffic
 from athanor.serving.answering.core import Core
+from athanor.serving.answering.loading import Loader
 from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
 
@@ -62,10 +63,10 @@ class Versions:
 
     def compute(self, number: str, rows: Sequence[delays_pb2.Flight]) -> list[float]:
         """What a version answers, computed in this process."""
-        core = Core(MODEL.contract, self.store, max_rows=len(rows))
-        question = core.ask_by_messages(rows)
+        core = Core(Loader(MODEL.name, self.store, max_rows=len(rows)))
+        question = core.interface.ask_by_messages(rows)
         columns = core.answer(question).batch
-        answers: list[float] = Predictor(self.read(number), MODEL.contract).predict(columns).tolist()
+        answers: list[float] = Predictor(self.read(number)).predict(columns).tolist()
         return answers
 
     def move(self, service: Service, change: Callable[[], Traffic]) -> "Moved":

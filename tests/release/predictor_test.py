@@ -27,7 +27,7 @@ def _with_fewer_numbers() -> bytes:
 @pytest.mark.parametrize("length", [0, 1, 7, 1_000])
 def test_it_answers_what_the_graph_says_whatever_the_number_of_rows(tmp_path: Path, length: int) -> None:
     columns = make_columns(length)
-    found = Predictor(make_release(tmp_path), MODEL.contract).predict(columns)
+    found = Predictor(make_release(tmp_path)).predict(columns)
     assert found.dtype == np.float64
     assert found.shape == (length,)
     expected = [expected_probability(distance) for distance in columns["distance"]]
@@ -37,29 +37,18 @@ def test_it_answers_what_the_graph_says_whatever_the_number_of_rows(tmp_path: Pa
 def test_it_needs_nothing_of_the_outcome(tmp_path: Path) -> None:
     columns = make_columns(5)
     del columns["arrived_late"]
-    assert len(Predictor(make_release(tmp_path), MODEL.contract).predict(columns)) == 5
-
-
-@pytest.mark.parametrize("what", ["model", "contract"])
-def test_a_release_of_another_contract_is_refused_by_both_digests(tmp_path: Path, what: str) -> None:
-    changed: dict[str, Any] = {what: "f" * 64}
-    release = make_release(tmp_path, **changed)
-    here = {"model": MODEL.name, "contract": MODEL.contract.fingerprint}[what]
-    with pytest.raises(
-        ReleaseError, match=f"release {release.digest} was trained with {what} {'f' * 64}; this binary has {here}"
-    ):
-        Predictor(release, MODEL.contract)
+    assert len(Predictor(make_release(tmp_path)).predict(columns)) == 5
 
 
 def test_a_release_with_other_features_than_this_code_has_is_run(tmp_path: Path) -> None:
     """They are part of its graph."""
     release = make_release(tmp_path, features="f" * 64)
-    assert len(Predictor(release, MODEL.contract).predict(make_columns(5))) == 5
+    assert len(Predictor(release).predict(make_columns(5))) == 5
 
 
 def test_it_names_the_features_and_returns_them_with_its_answers(tmp_path: Path) -> None:
     columns = make_columns(50)
-    predictor = Predictor(make_release(tmp_path), MODEL.contract)
+    predictor = Predictor(make_release(tmp_path))
     probabilities, features = predictor.predict_with_features(columns)
     np.testing.assert_array_equal(probabilities, predictor.predict(columns))
     assert (predictor.numeric, predictor.categorical) == (MODEL.features.numeric, MODEL.features.categorical)
@@ -73,11 +62,11 @@ def test_it_names_the_features_and_returns_them_with_its_answers(tmp_path: Path)
 def test_a_graph_that_answers_otherwise_than_its_reference_rows_say_is_refused(tmp_path: Path) -> None:
     release = make_release(tmp_path, make_files(model=make_graph(middle=1_001)))
     with pytest.raises(ReleaseError, match=f"release {release.digest} answers reference row .* allowed is 1e-06"):
-        Predictor(release, MODEL.contract)
+        Predictor(release)
 
 
 def test_a_difference_within_the_tolerance_is_accepted(tmp_path: Path) -> None:
-    Predictor(make_release(tmp_path, make_files(model=make_graph(middle=1_000.001))), MODEL.contract)
+    Predictor(make_release(tmp_path, make_files(model=make_graph(middle=1_000.001))))
 
 
 @pytest.mark.parametrize(
@@ -93,11 +82,11 @@ def test_a_difference_within_the_tolerance_is_accepted(tmp_path: Path) -> None:
 )
 def test_a_graph_that_cannot_be_run_is_refused(tmp_path: Path, graph: bytes) -> None:
     with pytest.raises(ReleaseError, match=r"model\.onnx cannot be run"):
-        Predictor(make_release(tmp_path, make_files(model=graph)), MODEL.contract)
+        Predictor(make_release(tmp_path, make_files(model=graph)))
 
 
 def test_it_answers_the_rows_of_messages(tmp_path: Path) -> None:
     rows: list[Any] = [make_flight(distance=distance) for distance in (100, 1_000, 5_000)]
-    found = Predictor(make_release(tmp_path), MODEL.contract).predict(to_columns(MODEL.contract.columns, rows))
+    found = Predictor(make_release(tmp_path)).predict(to_columns(MODEL.contract.columns, rows))
     np.testing.assert_allclose(found, [expected_probability(d) for d in (100, 1_000, 5_000)], rtol=0, atol=TOLERANCE)
     assert found[1] == 0.5

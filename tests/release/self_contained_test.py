@@ -14,7 +14,6 @@ from support.releases import make_files, make_graph, make_release
 from athanor.errors import ReleaseError
 from athanor.release.predictor import Predictor
 from athanor.release.self_contained import require_self_contained
-from projects.delays.model import MODEL
 
 
 def _external(location: str = "weights.bin", name: str = "outside") -> TensorProto:
@@ -136,7 +135,7 @@ def test_a_release_is_refused_even_where_the_file_lies_in_the_working_folder(
     onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     release = make_release(tmp_path / "candidates", make_files(model=graph))
     with pytest.raises(ReleaseError, match=r"model\.onnx cannot be run: its tensor 'one' keeps its data outside"):
-        Predictor(release, MODEL.contract)
+        Predictor(release)
 
 
 def test_a_second_graph_in_the_same_bytes_is_seen() -> None:
@@ -161,7 +160,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     release = make_release(tmp_path / "candidates", make_files(model=content))
     with pytest.raises(ReleaseError, match="cannot be run"):
-        Predictor(release, MODEL.contract)
+        Predictor(release)
 
 
 @pytest.mark.parametrize("operator", ["EPContext", "PythonOp"])

@@ -13,6 +13,7 @@ from athanor.release.files import Release
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
 from athanor.serving.answering.core import Core
+from athanor.serving.answering.loading import Loader
 from projects.delays.model import MODEL
 
 
@@ -33,7 +34,7 @@ def release(store: ReleaseStore, tmp_path: Path) -> Release:
 
 @pytest.fixture
 def core(store: ReleaseStore, release: Release) -> Core:
-    return Core(MODEL.contract, store, max_rows=50)
+    return Core(Loader(MODEL.name, store, max_rows=50))
 
 
 @pytest.fixture

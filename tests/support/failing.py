@@ -10,6 +10,7 @@ from support.releases import attach, make_files, make_release, make_tail
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
 from athanor.serving.answering.core import Core
+from athanor.serving.answering.loading import Loader
 from projects.delays.model import MODEL
 
 KNOWN: Final = ("AA", "B6", "DL", "UA")
@@ -27,7 +28,7 @@ def make_core(folder: Path, graph: bytes, shadow: bytes | None = None) -> Core:
 
     champion, shadowing = serve(graph, "1.0.0"), serve(shadow, "2.0.0") if shadow else None
     store.write_traffic(Traffic(model=MODEL.name, revision=1, champion=champion, shadow=shadowing))
-    return Core(MODEL.contract, store, max_rows=10_000)
+    return Core(Loader(MODEL.name, store, max_rows=10_000))
 
 
 def make_strict_graph(middle: float = 1_000.0) -> bytes:

@@ -16,13 +16,13 @@ TENSORS: Final = to_json(make_columns(2))["inputs"]
 
 
 def parse(core: Core, body: bytes, json_length: str | None = None) -> InferenceRequest:
-    return finish(read(core, body, json_length, "", ""))
+    return finish(read(core.interface, body, json_length, "", ""))
 
 
 def infer(core: Core, body: bytes, json_length: str | None = None) -> tuple[dict[str, Any], bytes]:
     """The JSON of an answer, and the bytes after it."""
     request = parse(core, body, json_length)
-    content, headers = to_body(core, core.answer(request.question), request, "my request")
+    content, headers = to_body(core.interface, core.answer(request.question), request, "my request")
     length = int(headers.get(JSON_LENGTH, len(content)))
     return json.loads(content[:length]), content[length:]
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +16,9 @@ from athanor.release.graph import FeatureArrays
 from athanor.release.predictor import Predictor
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Challenger, Served, Traffic
-from athanor.serving.answering.core import Core, Question
+from athanor.serving.answering.core import Core
+from athanor.serving.answering.interface import Interface, Question
+from athanor.serving.answering.loading import Loader
 from athanor.serving.formats import typed
 from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
@@ -55,7 +58,7 @@ class Stage:
         return traffic
 
     def core(self, max_rows: int = 50) -> Core:
-        return Core(MODEL.contract, self.store, max_rows)
+        return Core(Loader(MODEL.name, self.store, max_rows))
 
     def path(self, middle: float, file: str) -> Path:
         """A file of a release in the store."""
@@ -63,6 +66,13 @@ class Stage:
 
     def _serve(self, middle: float) -> Served:
         return Served(digest=self.releases[middle].digest, semantic_version=VERSIONS[middle])
+
+
+def reading_core(max_rows: int = 10_000) -> Core:
+    """A core that only reads requests: it loads no release."""
+    core = Core.__new__(Core)
+    core.traffic = SimpleNamespace(interface=Interface(MODEL.contract, max_rows))  # type: ignore[assignment]
+    return core
 
 
 class WatchedPredictor(Predictor):
@@ -99,10 +109,10 @@ def make_request(*flights: delays_pb2.Flight, **fields: str) -> delays_pb2.Predi
 
 def ask(core: Core, *flights: delays_pb2.Flight, **fields: str) -> Question:
     """A question about the contract's messages; about one valid flight by default."""
-    return typed.to_question(core, make_request(*(flights or (make_flight(),)), **fields))
+    return typed.to_question(core.interface, make_request(*(flights or (make_flight(),)), **fields))
 
 
 def predict(core: Core, request: delays_pb2.PredictRequest, request_id: str = "id") -> Any:
     """The response of a typed door, without the door."""
-    question = typed.to_question(core, typed.parse(core, request.SerializeToString()))
-    return typed.to_response(core, core.answer(question), request_id)
+    question = typed.to_question(core.interface, typed.parse(core.interface, request.SerializeToString()))
+    return typed.to_response(core.interface, core.answer(question), request_id)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from athanor.contract.columns import Columns
 from athanor.contract.contract import Contract
 from athanor.release.store import ReleaseStore
-from athanor.serving.answering.core import Core, Question
+from athanor.serving.answering.core import Core
+from athanor.serving.answering.interface import Question
+from athanor.serving.answering.loading import Loader
 from athanor.serving.formats import typed
 from athanor.serving.formats.tensors import locate
 
@@ -35,14 +37,14 @@ class CoreAlone:
 
 def make_core(contract: Contract, store: Path) -> CoreAlone:
     """Loads whatever takes traffic in a release store."""
-    core = Core(contract, ReleaseStore(store), _MAX_ROWS)
+    core = Core(Loader(contract.name, ReleaseStore(store), _MAX_ROWS))
 
     def answer_message(content: bytes) -> bytes:
-        answer = core.answer(typed.to_question(core, typed.parse(core, content)))
-        return typed.to_response(core, answer, _REQUEST_ID).SerializeToString()
+        answer = core.answer(typed.to_question(core.interface, typed.parse(core.interface, content)))
+        return typed.to_response(core.interface, answer, _REQUEST_ID).SerializeToString()
 
     def answer_columns(columns: Columns) -> NDArray[Any]:
         count = len(next(iter(columns.values())))
-        return core.answer(Question(count, locate, columns=columns)).probabilities
+        return core.answer(Question(core.interface.contract, count, locate, columns=columns)).probabilities
 
     return CoreAlone(answer_message, answer_columns)

@@ -73,7 +73,7 @@ def prepare(home: Home, folder: Path) -> Prepared:
     messages = to_messages(recipe.model.contract.columns, columns, GetMessageClass(recipe.model.contract.row))
     # As a door reads them.
     columns = to_columns(recipe.model.contract.columns, messages)
-    probabilities = Predictor(release, recipe.model.contract).predict(columns)
+    probabilities = Predictor(release).predict(columns)
     pipeline = _fit(recipe, release, past)
     demand_equal(probabilities, pipeline.predict_proba(rows.frame)[:, 1], "the pipeline fitted anew")
     joblib.dump(pipeline, folder / "pipeline.joblib")

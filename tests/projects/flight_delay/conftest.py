@@ -41,4 +41,4 @@ def release(demo: Demo) -> Release:
 
 @pytest.fixture(scope="session")
 def predictor(release: Release) -> Predictor:
-    return Predictor(release, MODEL.contract)
+    return Predictor(release)

@@ -11,7 +11,8 @@ from support.serving import ask, watch_champion
 from athanor.errors import OverloadedError
 from athanor.serving.answering import batcher as batcher_module
 from athanor.serving.answering.batcher import Batcher, Computed
-from athanor.serving.answering.core import Core, Question
+from athanor.serving.answering.core import Core
+from athanor.serving.answering.interface import Question
 
 _NEVER = float("inf")
 
@@ -27,7 +28,7 @@ def go(core: Core) -> Iterator[threading.Event]:
 
 @pytest.fixture
 def batcher(core: Core) -> Iterator[Batcher]:
-    core.max_rows = 10_000
+    core.interface.max_rows = 10_000
     made = Batcher(core, max_in_flight=8)
     yield made
     made.close()

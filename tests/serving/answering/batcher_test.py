@@ -18,7 +18,9 @@ from athanor.errors import (
     OverloadedError,
 )
 from athanor.serving.answering.batcher import Batcher, Computed
-from athanor.serving.answering.core import Core, Prepared, Question
+from athanor.serving.answering.core import Core
+from athanor.serving.answering.interface import Question
+from athanor.serving.answering.prepared import Prepared
 
 T = TypeVar("T")
 
@@ -40,7 +42,7 @@ class CountingCore(Core):
 @pytest.fixture
 def counting(core: Core) -> CountingCore:
     counting = CountingCore(core)
-    counting.max_rows = 10_000
+    counting.interface.max_rows = 10_000
     return counting
 
 

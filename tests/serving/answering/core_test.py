@@ -27,6 +27,7 @@ from athanor.release.traffic import Served, Traffic
 from athanor.release.traffic_signature import sign_traffic
 from athanor.release.trust import Trust
 from athanor.serving.answering.core import Core
+from athanor.serving.answering.loading import Loader
 from athanor.serving.formats import typed
 from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
@@ -41,7 +42,7 @@ def _refuse(core: Core, *flights: delays_pb2.Flight) -> tuple[FieldViolation, ..
 def test_it_answers_each_row_in_the_order_given(core: Core, release: Release) -> None:
     distances = [100.0, 5_000.0, 1_000.0]
     response = predict(core, make_request(*(make_flight(distance=d) for d in distances)), "my request")
-    assert isinstance(response, delays_pb2.PredictResponse)
+    assert response.DESCRIPTOR.full_name == delays_pb2.PredictResponse.DESCRIPTOR.full_name
     found = [prediction.late_probability for prediction in response.predictions]
     assert found == pytest.approx([expected_probability(d) for d in distances], abs=1e-6)
     assert (response.model_name, response.semantic_version) == ("delays", "1.2.3")
@@ -116,7 +117,7 @@ def test_optional_values_may_be_absent_or_nan(core: Core) -> None:
 
 def test_malformed_bytes_are_refused_with_the_expected_message(core: Core) -> None:
     with pytest.raises(InvalidRequestError, match=r"the bytes are not a valid delays\.v1\.PredictRequest: "):
-        typed.parse(core, b"\xff")
+        typed.parse(core.interface, b"\xff")
 
 
 def test_a_good_request_is_answered_after_a_bad_one(core: Core) -> None:
@@ -133,14 +134,14 @@ def test_a_good_request_is_answered_after_a_bad_one(core: Core) -> None:
 
 def test_it_does_not_start_without_traffic(store: ReleaseStore) -> None:
     with pytest.raises(NotFoundError, match="no release of delays takes traffic"):
-        Core(MODEL.contract, store, max_rows=1)
+        Core(Loader(MODEL.name, store, max_rows=1))
 
 
 def test_it_does_not_start_on_a_tampered_release(store: ReleaseStore, release: Release) -> None:
     path = Path(store.location, "releases", MODEL.name, release.digest, GRAPH)
     path.write_bytes(path.read_bytes().replace(b"Sigmoid", b"Softmax"))
     with pytest.raises(ReleaseError, match=f"{path.name} is corrupted or was tampered with"):
-        Core(MODEL.contract, store, max_rows=1)
+        Core(Loader(MODEL.name, store, max_rows=1))
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def test_a_signed_release_is_served_where_signatures_are_required(
     store: ReleaseStore, release: Release, key: Path, public: Path
 ) -> None:
     _sign(store, release, key)
-    response = predict(Core(MODEL.contract, store, max_rows=1, trust=Trust(public)), make_request(make_flight()))
+    response = predict(Core(Loader(MODEL.name, store, max_rows=1, trust=Trust(public))), make_request(make_flight()))
     assert response.release_digest == release.digest
 
 
@@ -176,7 +177,7 @@ def test_an_unsigned_release_is_refused_where_signatures_are_required(
 ) -> None:
     _sign_traffic(store, key)
     with pytest.raises(ReleaseError, match=f"release {release.digest} of delays is not signed by key"):
-        Core(MODEL.contract, store, max_rows=1, trust=Trust(public))
+        Core(Loader(MODEL.name, store, max_rows=1, trust=Trust(public)))
 
 
 def test_a_release_signed_by_another_key_is_refused(
@@ -186,7 +187,7 @@ def test_a_release_signed_by_another_key_is_refused(
     _sign(store, release, tmp_path / "other")
     _sign_traffic(store, key)
     with pytest.raises(ReleaseError, match=f"{release.digest} of delays is not signed by key"):
-        Core(MODEL.contract, store, max_rows=1, trust=Trust(public))
+        Core(Loader(MODEL.name, store, max_rows=1, trust=Trust(public)))
 
 
 def test_a_changed_provenance_is_refused_only_where_signatures_are_required(
@@ -201,11 +202,11 @@ def test_a_changed_provenance_is_refused_only_where_signatures_are_required(
         manifest.sizes,
     )
     Path(store.location, "releases", MODEL.name, release.digest, MANIFEST).write_bytes(changed.content)
-    Core(MODEL.contract, store, max_rows=1)
+    Core(Loader(MODEL.name, store, max_rows=1))
     with pytest.raises(
         ReleaseError, match=f"signature of release {release.digest} .* It was changed or made again since"
     ):
-        Core(MODEL.contract, store, max_rows=1, trust=Trust(public))
+        Core(Loader(MODEL.name, store, max_rows=1, trust=Trust(public)))
 
 
 def test_a_graph_is_not_loaded_before_its_signature_is_verified(
@@ -218,29 +219,29 @@ def test_a_graph_is_not_loaded_before_its_signature_is_verified(
         Traffic(model=MODEL.name, revision=2, champion=Served(digest=broken.digest, semantic_version="1.2.4"))
     )
     with pytest.raises(ReleaseError, match="cannot be run"):
-        Core(MODEL.contract, store, max_rows=1)
+        Core(Loader(MODEL.name, store, max_rows=1))
     _sign_traffic(store, key)
     with pytest.raises(ReleaseError, match=f"release {broken.digest} of delays is not signed by key"):
-        Core(MODEL.contract, store, max_rows=1, trust=Trust(public))
+        Core(Loader(MODEL.name, store, max_rows=1, trust=Trust(public)))
 
 
 def test_an_unreadable_public_key_is_named(store: ReleaseStore, release: Release, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"absent\.pub cannot be read as a public key"):
-        Core(MODEL.contract, store, max_rows=1, trust=Trust(tmp_path / "absent.pub"))
+        Core(Loader(MODEL.name, store, max_rows=1, trust=Trust(tmp_path / "absent.pub")))
 
 
 def test_it_serves_from_a_store_at_a_url(release: Release, store: ReleaseStore) -> None:
-    served = Core(MODEL.contract, ReleaseStore(Path(store.location).as_uri()), max_rows=1)
+    served = Core(Loader(MODEL.name, ReleaseStore(Path(store.location).as_uri()), max_rows=1))
     response = predict(served, make_request(make_flight()))
     assert response.release_digest == release.digest
 
 
-def test_libraries_for_signatures_and_urls_are_imported_only_if_needed(store: ReleaseStore, release: Release) -> None:
+def test_no_project_and_no_library_that_is_not_needed_is_imported(store: ReleaseStore, release: Release) -> None:
     program = (
-        "import sys; from athanor.serving.setup.contracts import load_contract; "
-        "from athanor.release.store import ReleaseStore; from athanor.serving.answering.core import Core; "
-        "Core(load_contract('delays'), ReleaseStore(sys.argv[1]), 1); "
-        "print({'cryptography', 'fsspec'} & set(sys.modules))"
+        "import sys; from athanor.release.store import ReleaseStore; from athanor.serving.answering.core import Core; "
+        "from athanor.serving.answering.loading import Loader; "
+        "Core(Loader('delays', ReleaseStore(sys.argv[1]), 1)); "
+        "print({'cryptography', 'fsspec', 'projects', 'athanor.features', 'delays'} & set(sys.modules))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(

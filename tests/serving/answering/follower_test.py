@@ -20,8 +20,10 @@ from athanor.release.traffic import Served, Traffic
 from athanor.release.traffic_signature import sign_traffic
 from athanor.release.trust import Trust
 from athanor.serving.answering import follower as follower_module
-from athanor.serving.answering.core import Answer, Core
+from athanor.serving.answering.core import Core
 from athanor.serving.answering.follower import Follower
+from athanor.serving.answering.loading import Loader
+from athanor.serving.answering.prepared import Answer
 from athanor.system.atomic import replace_file
 from projects.delays.model import MODEL
 
@@ -37,7 +39,7 @@ def following(stage: Stage) -> Iterator[Any]:
 @contextmanager
 def _follow(stage: Stage, trust: Trust | None = None) -> Iterator[tuple[Core, Follower, Listener, CountingStore]]:
     core, listener, store = stage.core(), Listener(), CountingStore(stage.store.location)
-    follower = Follower(core, store, trust, 0.005, listener.on_loaded, listener.on_failed)
+    follower = Follower(core, Loader(MODEL.name, store, 10_000, trust), 0.005, listener.on_loaded, listener.on_failed)
     try:
         yield core, follower, listener, store
     finally:
@@ -123,12 +125,14 @@ def test_a_release_that_cannot_be_loaded_leaves_the_old_one(
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"contract": "0" * 64}, "was trained with contract"),
+        ({"model": "weather"}, "there is no release"),
+        ({"contract": "0" * 64}, "the manifest says 000"),
+        ({"descriptors": b"none", "seed": 9}, "the contract's protobuf files cannot be read"),
         ({"files": make_files(model=b"no graph")}, "cannot be run"),
         ({"files": make_files(model=make_graph(SECOND + 100))}, "with a difference of"),
     ],
 )
-def test_a_release_that_cannot_answer_leaves_the_old_one(
+def test_a_champion_that_cannot_be_proved_leaves_the_old_one(
     stage: Stage, following: Any, tmp_path: Path, changed: dict[str, Any], message: str
 ) -> None:
     core, _, listener, _ = following
@@ -280,7 +284,7 @@ def test_it_survives_errors_of_its_callbacks(stage: Stage) -> None:
         listener.on_failed(error)
         raise OSError("no space left on device")
 
-    follower = Follower(core, store, None, 0.005, listener.on_loaded, fail)
+    follower = Follower(core, Loader(MODEL.name, store, 10_000), 0.005, listener.on_loaded, fail)
     try:
         stage.direct(SECOND)
         listener.wait(loaded=1)

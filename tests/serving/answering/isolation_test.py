@@ -18,8 +18,9 @@ from support.tensors import to_request
 from athanor.contract.columns import Columns
 from athanor.errors import InvalidAnswerError, InvalidRequestError, NotComputableError
 from athanor.serving.answering.batcher import Batcher, Computed
-from athanor.serving.answering.core import Answer, Core
+from athanor.serving.answering.core import Core, read_columns
 from athanor.serving.answering.isolation import find_failing
+from athanor.serving.answering.prepared import Answer
 from athanor.serving.formats import inference_messages
 from projects.delays.model import MODEL
 
@@ -81,10 +82,10 @@ def test_the_error_names_rows_and_columns(strict: Core, count: int) -> None:
 
 
 def test_the_error_names_the_value_as_its_door_does(strict: Core) -> None:
-    columns = strict._read([ask(strict, make_flight(), make_flight(carrier=_NEW))])
+    columns = read_columns([ask(strict, make_flight(), make_flight(carrier=_NEW))], MODEL.contract)
     request = to_request(dict(columns), raw=True)
     (error,) = strict.answer_together(
-        [finish(inference_messages.read(strict, request.SerializeToString(), "")).question]
+        [finish(inference_messages.read(strict.interface, request.SerializeToString(), "")).question]
     )
     assert isinstance(error, NotComputableError)
     assert [v.field for v in error.violations] == ["inputs.carrier[1]"]

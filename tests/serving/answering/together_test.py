@@ -17,7 +17,9 @@ from support.tensors import to_request
 
 from athanor.errors import InvalidRequestError, ModelNotFoundError
 from athanor.release.graph import TOLERANCE
-from athanor.serving.answering.core import Answer, Core, Question
+from athanor.serving.answering.core import Core
+from athanor.serving.answering.interface import Question
+from athanor.serving.answering.prepared import Answer
 from athanor.serving.formats import inference_messages
 from projects.delays.model import MODEL
 
@@ -58,7 +60,7 @@ def _ask_by_tensors(core: Core, seed: int, count: int, version: str, sticky_key:
     if bad:
         columns["distance"][seed % count] = -1
     request = to_request(columns, raw=bool(seed % 2), model_version=version)
-    return finish(inference_messages.read(core, request.SerializeToString(), sticky_key)).question
+    return finish(inference_messages.read(core.interface, request.SerializeToString(), sticky_key)).question
 
 
 @st.composite

@@ -13,8 +13,10 @@ from support.tensors import to_request
 
 from athanor.errors import ModelNotFoundError, NotFoundError, ReleaseError
 from athanor.release.files import GRAPH
-from athanor.serving.answering.core import Answer, Core
-from athanor.serving.answering.variants import load_traffic, share_of
+from athanor.serving.answering.core import Core, read_columns
+from athanor.serving.answering.loading import Loader
+from athanor.serving.answering.prepared import Answer
+from athanor.serving.answering.variants import share_of
 from athanor.serving.formats import inference_messages
 from projects.delays.model import MODEL
 
@@ -27,7 +29,7 @@ def _variant(core: Core, **fields: Any) -> str:
 
 def _ask_with_key(core: Core, key: str) -> Answer:
     request = to_request(make_columns(1))
-    return core.answer(finish(inference_messages.read(core, request.SerializeToString(), key)).question)
+    return core.answer(finish(inference_messages.read(core.interface, request.SerializeToString(), key)).question)
 
 
 def test_keys_are_spread_uniformly() -> None:
@@ -87,7 +89,10 @@ def test_every_part_of_the_key_counts(stage: Stage, changed: dict[str, Any]) -> 
     stage.direct(FIRST, SECOND, 0.5)
     core = stage.core()
     row = {"carrier": "UA", "flight_number": 1}
-    keys = {str(core._key(core._read([ask(core, make_flight(**{**row, **c}))]), 0)) for c in ({}, changed)}
+    keys = set[str]()
+    for fields in (row, {**row, **changed}):
+        columns = read_columns([ask(core, make_flight(**fields))], MODEL.contract)
+        keys.add(core.interface.key(columns, 0))
     assert len(keys) == 2
 
 
@@ -138,6 +143,10 @@ def test_the_shadow_never_answers(stage: Stage) -> None:
     assert found == {"1.0.0", "2.0.0"}
 
 
+def _loader(stage: Stage) -> Loader:
+    return Loader(MODEL.name, stage.store, max_rows=10)
+
+
 def test_a_release_with_two_roles_is_loaded_once(stage: Stage) -> None:
     stage.direct(FIRST, FIRST, 0.5, FIRST)
     loaded = stage.core().traffic
@@ -146,31 +155,40 @@ def test_a_release_with_two_roles_is_loaded_once(stage: Stage) -> None:
 
 
 def test_a_loaded_release_is_not_loaded_again(stage: Stage) -> None:
-    first = load_traffic(MODEL.contract, stage.store, stage.direct(FIRST))
-    known = {first.champion.digest: first.champion.predictor}
-    second = load_traffic(MODEL.contract, stage.store, stage.direct(SECOND, FIRST), loaded=known)
+    first = _loader(stage).load(stage.direct(FIRST))
+    second = _loader(stage).load(stage.direct(SECOND, FIRST), first)
     assert second.challenger is not None
     assert second.challenger.predictor is first.champion.predictor
     assert second.champion.predictor is not first.champion.predictor
 
 
 @pytest.mark.parametrize("part", ["challenger", "shadow"])
-def test_each_variant_is_proved_before_it_takes_traffic(stage: Stage, part: str) -> None:
+def test_a_part_that_cannot_be_proved_takes_nothing_with_it(stage: Stage, part: str) -> None:
     traffic = stage.direct(FIRST, **{part: SECOND})
     stage.path(SECOND, GRAPH).write_bytes(make_graph(THIRD))
+    loaded = _loader(stage).load(traffic)
+    assert [variant.name for variant in loaded.variants] == ["champion"]
+    assert loaded.choose("", lambda: "any").semantic_version == VERSIONS[FIRST]
+    assert str(loaded.failure).startswith(f"the {part} {VERSIONS[SECOND]} cannot be loaded and takes no part: ")
+    assert f"{GRAPH} is corrupted or was tampered with" in str(loaded.failure)
+
+
+def test_a_champion_that_cannot_be_proved_is_refused(stage: Stage) -> None:
+    traffic = stage.direct(SECOND)
+    stage.path(SECOND, GRAPH).write_bytes(make_graph(THIRD))
     with pytest.raises(ReleaseError, match=f"{GRAPH} is corrupted or was tampered with"):
-        load_traffic(MODEL.contract, stage.store, traffic)
+        _loader(stage).load(traffic)
 
 
 def test_a_missing_release_is_named(stage: Stage) -> None:
-    traffic = stage.direct(FIRST, SECOND)
+    traffic = stage.direct(SECOND, FIRST)
     stage.store.remove(MODEL.name, stage.releases[SECOND].digest)
     with pytest.raises(NotFoundError, match=stage.releases[SECOND].digest):
-        load_traffic(MODEL.contract, stage.store, traffic)
+        _loader(stage).load(traffic)
 
 
 def test_variants_have_the_versions_and_digests_of_the_file(stage: Stage) -> None:
-    loaded = load_traffic(MODEL.contract, stage.store, stage.direct(THIRD, SECOND, 0.5, FIRST))
+    loaded = _loader(stage).load(stage.direct(THIRD, SECOND, 0.5, FIRST))
     assert [(v.name, v.semantic_version, v.digest) for v in loaded.variants] == [
         (name, VERSIONS[middle], stage.releases[middle].digest)
         for name, middle in (("champion", THIRD), ("challenger", SECOND), ("shadow", FIRST))

@@ -21,6 +21,7 @@ from athanor.release.store import ReleaseStore
 from athanor.serving.access.scope import Scope
 from athanor.serving.access.token_file import make_token
 from athanor.serving.answering.core import Core
+from athanor.serving.answering.loading import Loader
 from athanor.serving.doors import answers as answers_module
 from projects.delays.model import MODEL
 
@@ -197,7 +198,7 @@ async def _answer_large(client: RestClient, take: Callable[[Any], Any], token: s
 
 @pytest.fixture
 def large(store: ReleaseStore, release: Release) -> Core:
-    return Core(MODEL.contract, store, max_rows=500)
+    return Core(Loader(MODEL.name, store, max_rows=500))
 
 
 def test_a_large_answer_is_sent_in_parts_and_whole(large: Core, tmp_path: Path) -> None:

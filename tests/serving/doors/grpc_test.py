@@ -77,7 +77,7 @@ def test_health_follows_the_doors(closed: GrpcServer, opened: OpenHandler, servi
 
 
 def test_serve_wraps_no_service(closed: GrpcServer) -> None:
-    assert closed.passthrough == {*SERVICES, "grpc.health.v1.Health", *REFLECTIONS}
+    assert closed.passthrough == {*SERVICES[1:], "grpc.health.v1.Health", *REFLECTIONS}
 
 
 def test_flights_are_answered(server: GrpcServer, release: Release) -> None:
@@ -211,7 +211,7 @@ def test_health_needs_no_token(guarded: tuple[GrpcServer, OpenHandler]) -> None:
 
 def test_a_refusal_for_overload_says_when_to_retry(closed: GrpcServer, core: Core, tmp_path: Path) -> None:
     go = threading.Event()
-    core.max_rows = 1_000
+    core.interface.max_rows = 1_000
     large = make_request(*[make_flight()] * 300)
     watch_champion(core, lambda rows: go.wait(60))
     with open_handler(core, tmp_path / "service", max_in_flight=2) as opened:

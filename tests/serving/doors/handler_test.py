@@ -70,7 +70,7 @@ def test_a_key_that_cannot_tell_callers_apart_gives_way_to_the_request_id(stage:
     calls = [_call(x_request_id=str(number)) for number in range(200)]
     # One key, one side.
     assert len(set(_variants(core, tmp_path / "by_key", *calls))) == 1
-    core.sticks_by_request_id = True
+    core.interface.sticks_by_request_id = True
     by_id = _variants(core, tmp_path / "by_id", *calls)
     assert 60 < by_id.count("challenger") < 140
     assert _variants(core, tmp_path / "again", *calls) == by_id

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from support.flights import make_columns, make_flight
 from support.reading import finish
+from support.serving import reading_core
 from support.tensors import to_json, to_request
 
 from athanor.contract.messages import to_messages
 from athanor.contract.validation import validate
 from athanor.errors import AthanorError, InvalidRequestError
-from athanor.serving.answering.core import Core, Question
+from athanor.serving.answering.core import Core, read_columns
+from athanor.serving.answering.interface import Question
 from athanor.serving.answering.refusals import Unread, refuse
 from athanor.serving.formats import inference_json, inference_messages, inspection, typed, typed_json
 from athanor.serving.formats.json_body import Turns
@@ -32,14 +34,6 @@ _LONGEST_TURN_S: Final = 0.2
 _ROWS: Final = 10_000
 _STATUS: Final = Path("/proc/self/status")
 _UNKNOWN: Final = b"\xf8\x07\x00"
-
-
-def _reading_core() -> Core:
-    """A core that only reads requests: it loads no release."""
-    core = Core.__new__(Core)
-    core.contract, core.max_rows, core.request_class = MODEL.contract, _ROWS, delays_pb2.PredictRequest
-    core.traffic = None  # type: ignore[assignment]
-    return core
 
 
 def _fill(head: bytes, unit: bytes, tail: bytes) -> bytes:
@@ -124,11 +118,11 @@ _TENSOR_MESSAGES: Final[dict[str, Callable[[], bytes]]] = {
     ).SerializeToString(),
 }
 _DOORS: Final[dict[str, tuple[dict[str, Callable[[], bytes]], Callable[[Core, bytes], Turns[Any]]]]] = {
-    "rest": (_TYPED, lambda core, body: typed_json.read(core, body, "delays")),
-    "oip-rest": (_TENSORS, lambda core, body: inference_json.read(core, body, None, "", "")),
-    "grpc": (_MESSAGES, typed.read),
-    "inspection": (_MESSAGES, lambda core, body: inspection.read(core, _wrap(0x1A, body))),
-    "oip-grpc": (_TENSOR_MESSAGES, lambda core, body: inference_messages.read(core, body, "")),
+    "rest": (_TYPED, lambda core, body: typed_json.read(core.interface, body, "delays")),
+    "oip-rest": (_TENSORS, lambda core, body: inference_json.read(core.interface, body, None, "", "")),
+    "grpc": (_MESSAGES, lambda core, body: typed.read(core.interface, body)),
+    "inspection": (_MESSAGES, lambda core, body: inspection.read(core.interface, _wrap(0x1A, body))),
+    "oip-grpc": (_TENSOR_MESSAGES, lambda core, body: inference_messages.read(core.interface, body, "")),
 }
 _CASES: Final = [(door, kind) for door, (kinds, _) in _DOORS.items() for kind in kinds]
 
@@ -150,8 +144,8 @@ def _measure(core: Core, work: Turns[Any]) -> tuple[float, object]:
 
 
 def _validate(core: Core, question: Question) -> InvalidRequestError | None:
-    columns = core._read([question])
-    breaches = validate(core.contract.columns, columns)
+    columns = read_columns([question], question.contract)
+    breaches = validate(core.interface.contract.columns, columns)
     return refuse(breaches, Unread(), question.count, question.locate) if breaches else None
 
 
@@ -163,7 +157,7 @@ def _read_memory(name: str) -> int:
 @pytest.mark.parametrize(("door", "kind"), _CASES)
 def test_the_worst_request_is_refused_in_short_turns_and_little_memory(door: str, kind: str) -> None:
     kinds, read = _DOORS[door]
-    core, body = _reading_core(), kinds[kind]()
+    core, body = reading_core(_ROWS), kinds[kind]()
     before = _read_memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     longest, error = _measure(core, read(core, body))
@@ -187,7 +181,7 @@ def test_as_many_rows_as_allowed_are_read_in_short_turns(door: str) -> None:
         "inspection": rows.SerializeToString(),
         "oip-grpc": to_request(columns).SerializeToString(),
     }
-    core = _reading_core()
+    core = reading_core(_ROWS)
     longest, error = _measure(core, _DOORS[door][1](core, bodies[door]))
     assert error is None or door == "rest"
     assert longest < _LONGEST_TURN_S
@@ -195,11 +189,11 @@ def test_as_many_rows_as_allowed_are_read_in_short_turns(door: str) -> None:
 
 def test_large_and_small_messages_are_read_alike() -> None:
     """Beyond some kilobytes they are read in parts."""
-    core, names = _reading_core(), [column.name for column in MODEL.contract.columns]
+    core, names = reading_core(_ROWS), [column.name for column in MODEL.contract.columns]
     flights = [make_flight(distance=1 + row) for row in range(1_200)]
     request = delays_pb2.PredictRequest(semantic_version="1.2.3", flights=flights)
-    question = finish(typed.read(core, request.SerializeToString(), "key"))
-    expected = core._read([typed.to_question(core, request, "key")])
+    question = finish(typed.read(core.interface, request.SerializeToString(), "key"))
+    expected = read_columns([typed.to_question(core.interface, request, "key")], question.contract)
     assert (question.count, question.semantic_version, question.sticky_key) == (1_200, "1.2.3", "key")
     assert question.columns is not None
     for name in names:
@@ -217,6 +211,9 @@ def test_large_and_small_messages_are_read_alike() -> None:
 )
 def test_a_large_message_of_malformed_bytes_is_refused(tail: bytes, message: str) -> None:
     content = delays_pb2.PredictRequest(flights=[make_flight()] * 1_000).SerializeToString() + tail
-    for read in (typed.read, lambda core, body: inference_messages.read(core, body, "")):
+    for read in (
+        lambda core, body: typed.read(core.interface, body),
+        lambda core, body: inference_messages.read(core.interface, body, ""),
+    ):
         with pytest.raises(InvalidRequestError, match=f"the bytes are not a valid .*{message}"):
-            finish(read(_reading_core(), content))
+            finish(read(reading_core(_ROWS), content))

@@ -15,7 +15,8 @@ from support.releases import expected_probability
 from support.serving import FIRST, SECOND, THIRD, Stage, WatchedPredictor, ask
 
 from athanor.contract.columns import Columns
-from athanor.serving.answering.core import Answer, Core
+from athanor.serving.answering.core import Core
+from athanor.serving.answering.prepared import Answer
 from athanor.serving.doors import shadow as shadow_module
 from athanor.serving.doors.shadow import Shadow
 

@@ -14,6 +14,7 @@ from support.inference import TENSORS, infer, parse, refuse, replace_tensor
 from support.properties import PROPERTY
 from support.reading import finish
 from support.releases import expected_probability
+from support.serving import reading_core
 from support.tensors import make_tensor, to_json, to_request
 
 from athanor.contract.columns import Kind
@@ -54,15 +55,16 @@ def test_without_an_id_the_answer_has_the_request_id(core: Core) -> None:
 @PROPERTY
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 40), upright=st.booleans())
 def test_columns_equal_those_of_the_grpc_door(seed: int, count: int, upright: bool) -> None:
-    core = Core.__new__(Core)
-    core.contract, core.max_rows = MODEL.contract, 10_000
+    core = reading_core()
     columns = make_columns(count, seed)
     body = to_json(columns)
     if upright:
         for tensor in body["inputs"]:
             tensor["shape"], tensor["data"] = [count, 1], [[value] for value in tensor["data"]]
     by_json = parse(core, json.dumps(body).encode()).question.columns
-    by_messages = finish(inference_messages.read(core, to_request(columns).SerializeToString(), "")).question.columns
+    by_messages = finish(
+        inference_messages.read(core.interface, to_request(columns).SerializeToString(), "")
+    ).question.columns
     assert by_json is not None
     assert by_messages is not None
     for column in MODEL.contract.columns:
@@ -329,8 +331,7 @@ _ANYTHING: Final = st.recursive(
     )
 )
 def test_any_tensor_is_read_or_refused(tensor: Any) -> None:
-    core = Core.__new__(Core)
-    core.contract, core.max_rows = MODEL.contract, 50
+    core = reading_core(50)
     body = json.dumps({"inputs": [*TENSORS[:_DISTANCE], tensor]}).encode()
     with suppress(InvalidRequestError):
         assert parse(core, body).question.count == 2

@@ -11,14 +11,15 @@ from support.flights import make_columns
 from support.properties import PROPERTY
 from support.reading import finish
 from support.releases import expected_probability
-from support.serving import FIRST, SECOND, THIRD, Stage, ask
+from support.serving import FIRST, SECOND, THIRD, Stage, ask, reading_core
 from support.tensors import to_request
 
 from athanor.contract.columns import Kind
 from athanor.contract.messages import to_messages
 from athanor.errors import FieldViolation, InvalidRequestError, ModelNotFoundError
 from athanor.release.files import Release
-from athanor.serving.answering.core import Core, Question
+from athanor.serving.answering.core import Core, read_columns
+from athanor.serving.answering.interface import Question
 from athanor.serving.formats.inference import describe, is_ready
 from athanor.serving.formats.inference_messages import (
     read,
@@ -36,7 +37,7 @@ _NAMES: Final = [column.name for column in _COLUMNS]
 
 
 def _ask(core: Core, request: ModelInferRequest) -> Question:
-    return finish(read(core, request.SerializeToString(), "")).question
+    return finish(read(core.interface, request.SerializeToString(), "")).question
 
 
 def _refuse(core: Core, request: ModelInferRequest) -> tuple[FieldViolation, ...]:
@@ -46,8 +47,8 @@ def _refuse(core: Core, request: ModelInferRequest) -> tuple[FieldViolation, ...
 
 
 def _infer(core: Core, request: ModelInferRequest) -> ModelInferResponse:
-    read_ = finish(read(core, request.SerializeToString(), ""))
-    return to_response(core, core.answer(read_.question), read_, "my request")
+    read_ = finish(read(core.interface, request.SerializeToString(), ""))
+    return to_response(core.interface, core.answer(read_.question), read_, "my request")
 
 
 @pytest.mark.parametrize("raw", [False, True])
@@ -76,23 +77,16 @@ def test_without_an_id_the_answer_has_the_request_id(core: Core) -> None:
 @PROPERTY
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 40), raw=st.booleans())
 def test_columns_keep_their_values_and_equal_those_of_messages(seed: int, count: int, raw: bool) -> None:
-    core = _reading_core()
+    core = reading_core()
     columns = make_columns(count, seed)
     by_tensors = _ask(core, to_request(columns, raw)).columns
     flights = to_messages(_COLUMNS, columns, delays_pb2.Flight)
-    by_messages = core._read([ask(core, *flights)])
+    by_messages = read_columns([ask(core, *flights)], MODEL.contract)
     assert by_tensors is not None
     for column in _COLUMNS:
         np.testing.assert_array_equal(by_tensors[column.name], columns[column.name], err_msg=column.name)
         np.testing.assert_array_equal(by_tensors[column.name], by_messages[column.name], err_msg=column.name)
         assert by_tensors[column.name].dtype == by_messages[column.name].dtype
-
-
-def _reading_core() -> Core:
-    """A core that only reads requests: it loads no release."""
-    core = Core.__new__(Core)
-    core.contract, core.max_rows = MODEL.contract, 10_000
-    return core
 
 
 _SPECIAL: Final = st.sampled_from([float("nan"), float("inf"), float("-inf"), -0.0, 0.0, 1e300]) | st.floats()
@@ -109,9 +103,9 @@ def test_invalid_values_are_read_as_those_of_messages(data: st.DataObject, raw: 
         elif column.kind is Kind.TEXT:
             texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
             columns[column.name] = np.array(data.draw(st.lists(texts, min_size=count, max_size=count)), dtype=object)
-    core = _reading_core()
+    core = reading_core()
     by_tensors = _ask(core, to_request(columns, raw)).columns
-    by_messages = core._read([ask(core, *to_messages(_COLUMNS, columns, delays_pb2.Flight))])
+    by_messages = read_columns([ask(core, *to_messages(_COLUMNS, columns, delays_pb2.Flight))], MODEL.contract)
     assert by_tensors is not None
     for name in _NAMES:
         np.testing.assert_array_equal(by_tensors[name], by_messages[name], err_msg=name)
@@ -248,15 +242,15 @@ def test_typed_contents_and_messages_are_answered_alike(core: Core) -> None:
 def test_metadata_names_columns_and_answering_versions(stage: Stage) -> None:
     stage.direct(SECOND, FIRST, 0.5, THIRD)
     core = stage.core()
-    metadata = to_model_metadata(core, "delays", "")
+    metadata = to_model_metadata(core.traffic, "delays", "")
     assert (metadata.name, list(metadata.versions), metadata.platform) == ("delays", ["1.0.0", "2.0.0"], "onnx")
     assert [tensor.name for tensor in metadata.inputs] == _NAMES
     assert {tensor.name: tensor.datatype for tensor in metadata.inputs}["distance"] == "FP64"
     assert [(t.name, t.datatype, list(t.shape)) for t in metadata.outputs] == [("late_probability", "FP64", [-1])]
-    assert describe(core, "", "2.0.0")["name"] == "delays"
+    assert describe(core.traffic, "", "2.0.0")["name"] == "delays"
     for name, version in (("weather", ""), ("delays", "3.0.0"), ("delays", "9.9.9")):
         with pytest.raises(ModelNotFoundError):
-            to_model_metadata(core, name, version)
+            to_model_metadata(core.traffic, name, version)
     assert to_server_metadata().version == VERSION
 
 
@@ -273,7 +267,7 @@ def test_metadata_names_columns_and_answering_versions(stage: Stage) -> None:
 )
 def test_answering_versions_are_ready(stage: Stage, name: str, version: str, ready: bool) -> None:
     stage.direct(FIRST, SECOND, 0.5, THIRD)
-    assert is_ready(stage.core(), name, version) is ready
+    assert is_ready(stage.core().traffic, name, version) is ready
 
 
 def test_a_time_before_all_years_is_refused_and_not_read_as_missing(core: Core) -> None:

@@ -14,7 +14,8 @@ from athanor.errors import InvalidRequestError, ModelNotFoundError
 from athanor.inspection.v1 import inspection_pb2
 from athanor.release.files import Release
 from athanor.release.graph import FeatureArrays
-from athanor.serving.answering.core import Answer, Core
+from athanor.serving.answering.core import Core
+from athanor.serving.answering.prepared import Answer
 from athanor.serving.formats.inspection import Inspection, inspect, read, to_json, to_message
 from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
@@ -39,7 +40,9 @@ _HOSTILE: Final = Inspection(
 def _ask(core: Core, *flights: delays_pb2.Flight, **asked: Any) -> Inspection:
     request = delays_pb2.PredictRequest(flights=flights).SerializeToString()
     question = inspection_pb2.ComputeFeaturesRequest(**{"request": request, **asked})
-    return inspect(core, core.answer(finish(read(core, question.SerializeToString()))), "my request")
+    return inspect(
+        core.interface, core.answer(finish(read(core.interface, question.SerializeToString()))), "my request"
+    )
 
 
 def _bits(values: object) -> list[list[int]]:
@@ -122,7 +125,7 @@ def test_rows_of_a_batch_with_others_are_shown_alone(core: Core) -> None:
     questions = [
         finish(
             read(
-                core,
+                core.interface,
                 inspection_pb2.ComputeFeaturesRequest(
                     request=make_request(*(make_flight(distance=d) for d in distances)).SerializeToString()
                 ).SerializeToString(),
@@ -133,7 +136,7 @@ def test_rows_of_a_batch_with_others_are_shown_alone(core: Core) -> None:
     position = MODEL.features.numeric.index("distance")
     for answer, distances in zip(core.answer_together(questions), asked, strict=True):
         assert isinstance(answer, Answer)
-        assert inspect(core, answer, "id").features.numeric[:, position].tolist() == distances
+        assert inspect(core.interface, answer, "id").features.numeric[:, position].tolist() == distances
 
 
 def test_malformed_bytes_are_refused_with_the_expected_message(core: Core) -> None:

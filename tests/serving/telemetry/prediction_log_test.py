@@ -20,6 +20,7 @@ import pytest
 from arro3.io import write_parquet
 from support.commands import environment
 from support.flights import make_columns, make_unshared_columns
+from support.wires import add_column
 
 from athanor.contract.columns import Kind
 from athanor.errors import SettingsError
@@ -359,3 +360,19 @@ def test_only_the_owner_can_read_a_file(tmp_path: Path) -> None:
     log.close()
     (path,) = tmp_path.rglob("*.parquet")
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_rows_of_a_newer_wire_lie_in_files_of_their_own(tmp_path: Path) -> None:
+    log = make_log(tmp_path)
+    columns = make_columns(4)
+    log.append(entry(columns, 0, 2))
+    wait_until(lambda: bool(log._held))
+    log.follow(add_column("gate"))
+    # Answered before the wire changed, written after.
+    log.append(entry(columns, 2, 1))
+    log.append(entry({**columns, "gate": np.array(["", "A1", "A2", "A3"], dtype=object)}, 3, 1))
+    log.close()
+    assert (log.written, log.dropped) == (4, {"queue": 0, "failed": 0})
+    older, newer = sorted((pq.read_table(path) for path in tmp_path.rglob("*.parquet")), key=lambda t: len(t.schema))
+    assert "gate" not in older.schema.names
+    assert newer["gate"].to_pylist() == [None, "A3"]

@@ -17,7 +17,7 @@ from support.flights import make_columns
 
 from athanor.errors import FieldViolation, InvalidRequestError, ServiceError, SettingsError
 from athanor.serving.answering.batcher import Computed
-from athanor.serving.answering.core import Answer
+from athanor.serving.answering.prepared import Answer
 from athanor.serving.answering.variants import Variant
 from athanor.serving.setup.paths import ServicePaths
 from athanor.serving.setup.settings import ServingSettings, make_settings

@@ -105,11 +105,11 @@ def test_columns_that_are_new_since_are_not_given_to_it(store: ReleaseStore, tmp
     np.testing.assert_allclose(champion.probabilities, pipeline.predict_proba(rows.frame)[:, 1], rtol=0, atol=TOLERANCE)
 
 
-def test_a_champion_whose_callers_would_stumble_is_of_another_major_version(
-    store: ReleaseStore, tmp_path: Path
-) -> None:
-    """The old contract had a column that the new one lacks."""
-    _promote(store, _make_champion(tmp_path / "candidates", _change(_rename)))
+def test_a_champion_of_another_proto_package_is_of_another_major_version(store: ReleaseStore, tmp_path: Path) -> None:
+    declared = to_descriptors(MODEL.contract).replace(b"delays.v1", b"delays.v0")
+    contract = from_descriptors(declared, "delays.v0.DelaysService", "delays.v0.FlightOutcome")
+    _promote(store, _make_champion(tmp_path / "candidates", contract))
     champion = predict_with_champion(store, MODEL.contract, _ROWS)
     assert champion is not None
     assert champion.is_of_another_major
+    assert champion.probabilities is not None

@@ -82,7 +82,7 @@ def test_a_release_is_written_below_the_home_and_can_be_served(
 ) -> None:
     training = train(make_recipe(), snapshot, home)
     assert training.release.location == str(home.candidates / MODEL.name / training.release.digest)
-    found = Predictor(read_release(Path(training.release.location)), MODEL.contract).predict(make_columns(50))
+    found = Predictor(read_release(Path(training.release.location))).predict(make_columns(50))
     assert np.all((found >= 0) & (found <= 1))
     assert found.std() > 0.01
 

@@ -98,7 +98,9 @@ def test_another_recipe_is_named_as_code(make_recipe: MakeRecipe, release: Relea
 
 
 def test_another_lock_is_named(make_recipe: MakeRecipe, release: Release, home: Home) -> None:
-    said = _with_manifest(release, identity={"files": {GRAPH: "0" * 64}}, provenance={"lock": "0" * 64})
+    said = _with_manifest(
+        release, identity={"files": {**release.identity.files, GRAPH: "0" * 64}}, provenance={"lock": "0" * 64}
+    )
     assert verify(make_recipe(), said, home).causes == ("lock",)
 
 

@@ -2,10 +2,10 @@
 
 import enum
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf, isfinite, isinf
+from math import inf, isfinite, isinf, nan
 from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
@@ -111,6 +111,11 @@ class Column:
     def dtype(self) -> np.dtype[Any]:
         """The dtype of its array."""
         return self.kind.dtype
+
+    def missing(self, length: int) -> NDArray[Any]:
+        """An array without values."""
+        nothing = {Kind.TEXT: "", Kind.TIMESTAMP: np.datetime64("NaT", "us")}.get(self.kind, nan)
+        return np.full(length, nothing, self.dtype)
 
     # Each request looks up caches by its columns. Hashing every attribute would cost more than the work they save.
     def __hash__(self) -> int:
@@ -303,3 +308,12 @@ def _check_roles(column: Column, given: Mapping[str, Any]) -> Iterator[str]:
 
 def _list_options(options: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in options.items())
+
+
+def conform(values: Columns, columns: Iterable[Column], length: int) -> Columns:
+    """The columns of another contract: values of `length` rows where they are given, missing ones elsewhere.
+
+    >>> conform({"old": np.array([1.0])}, [column], 1)
+    {'amount': array([nan])}
+    """
+    return {column.name: values[column.name] if column.name in values else column.missing(length) for column in columns}

@@ -66,12 +66,10 @@ class Release:
             contract = from_descriptors(self.files[DESCRIPTORS], wire["method"].split("/")[0], wire["outcome"])
         except (ContractError, KeyError) as error:
             raise ReleaseError(f"{self.location}/{DESCRIPTORS}: {error}") from None
-        if contract.fingerprint != self.identity.contract:
-            _refuse(
-                self.location,
-                DESCRIPTORS,
-                f"it declares the contract {contract.fingerprint}, the manifest says {self.identity.contract}",
-            )
+        found, expected = (contract.name, contract.fingerprint), (self.identity.model, self.identity.contract)
+        if found != expected:
+            declared, named = (f"{fingerprint} of {model}" for model, fingerprint in (found, expected))
+            _refuse(self.location, DESCRIPTORS, f"it declares the contract {declared}, the manifest says {named}")
         return contract
 
     def check_files(self) -> None:

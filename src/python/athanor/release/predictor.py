@@ -11,7 +11,6 @@ from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns, Kind
-from athanor.contract.contract import Contract
 from athanor.contract.inputs import GraphInputs
 from athanor.contract.messages import to_columns
 from athanor.contract.validation import Breach, validate
@@ -44,17 +43,16 @@ class Predictor:
         numeric, categorical: names of the features that it computes.
     """
 
-    def __init__(self, release: Release, contract: Contract) -> None:
+    def __init__(self, release: Release) -> None:
         """Loads the graph and verifies its answers to the release's reference rows.
 
         Raises:
-            ReleaseError: the release is of another contract, its graph cannot be loaded, or its answers to the
-                reference rows differ from those recorded in training.
+            ReleaseError: its contract cannot be read, its graph cannot be loaded, or its answers to the reference rows
+                differ from those recorded in training.
         """
         self.release = release
-        self.contract = contract
+        self.contract = contract = release.contract
         self._range = _range_of(contract.prediction)
-        self._check_contract()
         try:
             self._graph = Graph(release.files[GRAPH], GraphInputs.of(contract.columns))
             difference = self._measure_difference()
@@ -79,18 +77,6 @@ class Predictor:
     def _clip(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         # The graph has settled the usual range. Its float32 numbers may exceed a narrower one by rounding too.
         return probabilities if self._range == (0.0, 1.0) else clip(probabilities, *self._range)
-
-    def _check_contract(self) -> None:
-        identity = self.release.identity
-        for what, of_release, of_code in (
-            ("model", identity.model, self.contract.name),
-            ("contract", identity.contract, self.contract.fingerprint),
-        ):
-            if of_release != of_code:
-                raise ReleaseError(
-                    f"release {self.release.digest} was trained with {what} {of_release}; this binary has {of_code}. "
-                    "Serve it with the binary of its commit, or train again"
-                )
 
     @cached_property
     def example(self) -> Columns:

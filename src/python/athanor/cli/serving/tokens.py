@@ -84,12 +84,16 @@ def revoke(project: ProjectArgument, name: _NameArgument, home: HomeOption = Non
 
 
 def _tokens_file(project: str, home: Path | None) -> Path:
-    """Raises NotFoundError if this binary has no such project: no service would read the file."""
-    from athanor.projects import require_project
+    """Raises NotFoundError for a project that is nowhere: no service would read the file."""
+    from athanor.projects import find_projects
+    from athanor.release.store import ReleaseStore
     from athanor.serving.access.token_file import tokens_path
 
-    require_project(project, "model")
-    return tokens_path(Home.find(home).service, project)
+    found = Home.find(home)
+    if project not in find_projects("model"):
+        # A binary for serving carries none.
+        ReleaseStore(found.store_url).read_traffic(project)
+    return tokens_path(found.service, project)
 
 
 def _expiry(days: float | None) -> datetime | None:

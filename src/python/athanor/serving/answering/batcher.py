@@ -14,7 +14,9 @@ import numpy as np
 
 from athanor.contract.messages import to_columns
 from athanor.errors import DeadlineExceededError, InvalidRequestError, OverloadedError
-from athanor.serving.answering.core import Answer, Core, Prepared, Question
+from athanor.serving.answering.core import Core
+from athanor.serving.answering.interface import Question
+from athanor.serving.answering.prepared import Answer, Prepared
 
 # A larger question runs in a thread: in the event loop it would hold up the small ones that arrive meanwhile.
 _LARGE_ROWS: Final = 256
@@ -231,7 +233,7 @@ class Batcher:
     async def _read_in_turns(self, question: Question) -> Question:
         if question.columns is not None:
             return question
-        columns, parts = self._core.contract.columns, []
+        columns, parts = question.contract.columns, []
         for first in range(0, question.count, _BATCH_ROWS):
             parts.append(to_columns(columns, question.messages[first : first + _BATCH_ROWS]))
             await asyncio.sleep(0)

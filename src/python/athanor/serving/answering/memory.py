@@ -29,7 +29,7 @@ class RetainedBytes:
         owners = {id(owner): owner for owner in map(owner_of, columns.values())}
         size = _ARRAY_BYTES * len(columns) + self._text_bytes * rows + sum(map(_bytes_of, owners.values()))
         # Ten times as fast as to ask each text for its size, and never less.
-        size += sum([getsizeof("".join(columns[name].tolist())) for name in self._free_texts])
+        size += sum([getsizeof("".join(columns[name].tolist())) for name in self._free_texts if name in columns])
         return size
 
 

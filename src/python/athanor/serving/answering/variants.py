@@ -1,6 +1,6 @@
 """The releases of a traffic file, loaded and proved, and which of them answers a request."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 
 from athanor.contract.contract import Contract
 from athanor.contract.validation import Breach
-from athanor.errors import ModelNotFoundError
-from athanor.release.files import Release
+from athanor.errors import AthanorError, ModelNotFoundError
 from athanor.release.predictor import Predictor, find_invalid
-from athanor.release.store import ReleaseStore
-from athanor.release.traffic import Served, Traffic
-from athanor.release.trust import Trust
+from athanor.release.traffic import Traffic
+from athanor.serving.answering.interface import Interface
 
 _LONGEST_BLAKE_KEY = 64
 
@@ -35,19 +33,31 @@ class Variant:
     def digest(self) -> str:
         return self.predictor.release.digest
 
+    @property
+    def contract(self) -> Contract:
+        return self.predictor.contract
+
     def find_invalid(self, probabilities: NDArray[np.float64]) -> tuple[Breach, ...]:
         """Its answers that break the contract."""
-        return find_invalid(self.predictor.contract.prediction, probabilities)
+        return find_invalid(self.contract.prediction, probabilities)
 
 
 @dataclass(frozen=True)
 class LoadedTraffic:
-    """A traffic file with its releases, proved and ready to answer."""
+    """A traffic file with its releases, proved and ready to answer.
+
+    Attributes:
+        interface: the newest contract of the releases that answer, which allows the rows of all of them.
+        challenger, shadow: None where there is none, or it cannot be loaded.
+        failure: why challenger or shadow cannot be loaded; None if they can.
+    """
 
     traffic: Traffic
+    interface: Interface
     champion: Variant
-    challenger: Variant | None
-    shadow: Variant | None
+    challenger: Variant | None = None
+    shadow: Variant | None = None
+    failure: AthanorError | None = None
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -57,6 +67,12 @@ class LoadedTraffic:
     def answering(self) -> tuple[Variant, ...]:
         """The variants whose answers are sent."""
         return tuple(variant for variant in (self.champion, self.challenger) if variant)
+
+    @property
+    def newest(self) -> Variant:
+        """A variant that allows every row that the interface does."""
+        fingerprint = self.interface.contract.fingerprint
+        return next(variant for variant in self.answering if variant.contract.fingerprint == fingerprint)
 
     def choose(self, semantic_version: str, read_key: Callable[[], str]) -> Variant:
         """The variant that answers a request.
@@ -92,60 +108,3 @@ def share_of(model: str, key: str) -> float:
     salt = model.encode()[:_LONGEST_BLAKE_KEY]
     digest = blake2b(key.encode(errors="surrogatepass"), digest_size=8, key=salt).digest()
     return int.from_bytes(digest, "big") / 2.0**64
-
-
-def prove_releases(contract: Contract, store: ReleaseStore, trust: Trust | None = None) -> None:
-    """Loads and proves what takes traffic, as a replica does when it starts.
-
-    Raises:
-        NotFoundError: nothing takes traffic.
-        ReleaseError, SettingsError: as `load_traffic`.
-    """
-    load_traffic(contract, store, store.read_traffic(contract.name), trust)
-
-
-def load_traffic(
-    contract: Contract,
-    store: ReleaseStore,
-    traffic: Traffic,
-    trust: Trust | None = None,
-    loaded: Mapping[str, Predictor] | None = None,
-) -> LoadedTraffic:
-    """Loads and proves the releases that a traffic file names.
-
-    Args:
-        trust: signatures that are required; None to require none.
-        loaded: predictors to reuse, by digest.
-
-    Raises:
-        NotFoundError: the store lacks a release.
-        ReleaseError: a release is corrupted, tampered with or not signed, answers its reference rows differently, or
-            is of another contract; or the traffic is not signed, or older than was served.
-        SettingsError: the public key cannot be read.
-    """
-    if trust:
-        trust.require_traffic(store, traffic)
-    predictors = dict(loaded or {})
-
-    def load(name: str, served: Served) -> Variant:
-        if served.digest not in predictors:
-            predictors[served.digest] = Predictor(_read_release(store, contract.name, served.digest, trust), contract)
-        return Variant(name, served.semantic_version, predictors[served.digest])
-
-    made = LoadedTraffic(
-        traffic,
-        champion=load("champion", traffic.champion),
-        challenger=load("challenger", traffic.challenger) if traffic.challenger else None,
-        shadow=load("shadow", traffic.shadow) if traffic.shadow else None,
-    )
-    if trust:
-        trust.remember(traffic)
-    return made
-
-
-def _read_release(store: ReleaseStore, model: str, digest: str, trust: Trust | None) -> Release:
-    """A verified release."""
-    release = store.read(model, digest)
-    if trust:
-        trust.require_release(store, release)
-    return release

@@ -4,6 +4,7 @@ They run on the replica's own gRPC server, which Serve starts and stops, but byp
 fifths of the throughput, and words errors its own way.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
@@ -13,14 +14,13 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from athanor.errors import AthanorError, ServiceError
 from athanor.inspection.v1 import inspection_pb2
-from athanor.projects import find_projects
 from athanor.serving.answering.core import Core
+from athanor.serving.answering.interface import Interface
 from athanor.serving.doors.handler import Exchange, RequestHandler, headers_of
 from athanor.serving.doors.health import HEALTH, HEALTH_SERVICE, health_handler
 from athanor.serving.doors.incoming import Incoming, Transit, parse
-from athanor.serving.doors.reflection import REFLECTION_SERVICES, reflection_handlers
+from athanor.serving.doors.reflection import REFLECTION_SERVICES, Services, reflection_handlers
 from athanor.serving.formats import inference, inference_messages, inspection, typed
-from athanor.serving.setup.contracts import load_contract
 from inference import open_inference_pb2
 
 _INSPECTION: Final = inspection_pb2.DESCRIPTOR.services_by_name["InspectionService"]
@@ -45,6 +45,17 @@ class GrpcDoors:
         self._handler = handler
         self._core: Core = handler.core
         self._transit = Transit(_SLOW_BYTES, _UNREAD_BYTES)
+        self.loop = asyncio.get_running_loop()
+
+    @property
+    def interface(self) -> Interface:
+        return self._core.interface
+
+    @property
+    def predict_path(self) -> str:
+        """The contract's own method, as gRPC names it."""
+        predict = self.interface.contract.predict
+        return f"/{predict.containing_service.full_name}/{predict.name}"
 
     def require_token(self, incoming: Incoming) -> None:
         """Counts a call among those that may ask.
@@ -56,29 +67,31 @@ class GrpcDoors:
         self._trust(incoming)
 
     async def predict(self, incoming: Incoming) -> Reply:
-        core, call = self._core, incoming.call
+        interface, call = self._core.interface, incoming.call
         with self._handler.admit(call) as exchange:
             content = await self._read(incoming, exchange)
-            answer = await exchange.answer(await exchange.take_turns(typed.read(core, content, call.sticky_key)))
-            response = typed.to_response(core, answer, call.request_id)
+            answer = await exchange.answer(await exchange.take_turns(typed.read(interface, content, call.sticky_key)))
+            response = typed.to_response(interface, answer, call.request_id)
             return incoming.write(response), headers_of(answer, call.request_id)
 
     async def compute_features(self, incoming: Incoming) -> Reply:
-        core, call = self._core, incoming.call
+        interface, call = self._core.interface, incoming.call
         with self._handler.admit(call) as exchange:
             content = await self._read(incoming, exchange)
-            answer = await exchange.answer(await exchange.take_turns(inspection.read(core, content, call.sticky_key)))
-            seen = inspection.inspect(core, answer, call.request_id)
+            answer = await exchange.answer(
+                await exchange.take_turns(inspection.read(interface, content, call.sticky_key))
+            )
+            seen = inspection.inspect(interface, answer, call.request_id)
             response = await exchange.take_turns(inspection.to_message(seen))
             return incoming.write(response), headers_of(answer, call.request_id)
 
     async def model_infer(self, incoming: Incoming) -> Reply:
-        core, call = self._core, incoming.call
+        interface, call = self._core.interface, incoming.call
         with self._handler.admit(call) as exchange:
             content = await self._read(incoming, exchange)
-            request = await exchange.take_turns(inference_messages.read(core, content, call.sticky_key))
+            request = await exchange.take_turns(inference_messages.read(interface, content, call.sticky_key))
             answer = await exchange.answer(request.question)
-            response = inference_messages.to_response(core, answer, request, call.request_id)
+            response = inference_messages.to_response(interface, answer, request, call.request_id)
             return incoming.write(response), headers_of(answer, call.request_id)
 
     async def _read(self, incoming: Incoming, exchange: Exchange) -> bytes:
@@ -103,7 +116,7 @@ class GrpcDoors:
     async def model_ready(self, incoming: Incoming) -> Reply:
         self.require_token(incoming)
         asked = parse(open_inference_pb2.ModelReadyRequest, await incoming.read_small())
-        ready = inference.is_ready(self._core, asked.name, asked.version)
+        ready = inference.is_ready(self._core.traffic, asked.name, asked.version)
         return incoming.write(open_inference_pb2.ModelReadyResponse(ready=ready)), ()
 
     async def server_metadata(self, incoming: Incoming) -> Reply:
@@ -114,7 +127,7 @@ class GrpcDoors:
     async def model_metadata(self, incoming: Incoming) -> Reply:
         self.require_token(incoming)
         asked = parse(open_inference_pb2.ModelMetadataRequest, await incoming.read_small())
-        return incoming.write(inference_messages.to_model_metadata(self._core, asked.name, asked.version)), ()
+        return incoming.write(inference_messages.to_model_metadata(self._core.traffic, asked.name, asked.version)), ()
 
 
 _INFERENCE_METHODS: Final[dict[str, Method]] = {
@@ -134,7 +147,17 @@ _open: list[GrpcDoors] = []
 def open_doors(handler: RequestHandler) -> None:
     """Lets the gRPC services of this process answer, and its health say so."""
     _open[:] = [GrpcDoors(handler)]
-    HEALTH.serve(service.full_name for service in (handler.core.contract.service, _INSPECTION, _INFERENCE))
+    HEALTH.serve(_name_services(handler.core.interface))
+
+
+def follow_interface(interface: Interface) -> None:
+    """Reports the service of a newer contract as healthy. Call it on any thread, once the doors are open or before."""
+    for doors in _open:
+        doors.loop.call_soon_threadsafe(HEALTH.serve, _name_services(interface))
+
+
+def _name_services(interface: Interface) -> list[str]:
+    return [service.full_name for service in (interface.contract.service, _INSPECTION, _INFERENCE)]
 
 
 def close_doors() -> None:
@@ -145,29 +168,49 @@ def close_doors() -> None:
 
 def add_services(servicer: Any, server: Any) -> None:
     """Adds all services. Serve calls it by its import path in every process that has a gRPC server."""
-    methods = [load_contract(name).predict for name in find_projects("model")]
     _add(server, _INSPECTION, "inspection", {"ComputeFeatures": GrpcDoors.compute_features})
     _add(server, _INFERENCE, "oip-grpc", _INFERENCE_METHODS)
-    for predict in methods:
-        _add(server, predict.containing_service, "grpc", {predict.name: GrpcDoors.predict})
-    served = (_INSPECTION, _INFERENCE, *(predict.containing_service for predict in methods))
-    libraries = (HEALTH_SERVICE, *REFLECTION_SERVICES)
-    for name in libraries:
+    for name in (HEALTH_SERVICE, *REFLECTION_SERVICES):
         server.add_passthrough_service(name)
-    names = [*(service.full_name for service in served), *libraries]
-    # Before Serve adds its own for v1alpha: the first handler that knows a method answers.
-    server.add_generic_rpc_handlers((health_handler(), *reflection_handlers(names, _require_token)))
+    # Before Serve adds its own for v1alpha: the first handler that knows a method answers. Serve looks at the first of
+    # a group alone, and lets the others be.
+    reflection = reflection_handlers(_describe_services, _require_token)
+    server.add_generic_rpc_handlers((health_handler(), *reflection, _TypedHandler()))
+
+
+def _describe_services() -> Services:
+    names = [_INSPECTION.full_name, _INFERENCE.full_name, HEALTH_SERVICE, *REFLECTION_SERVICES]
+    if not _open:
+        return Services(names)
+    service = _open[0].interface.contract.service
+    return Services([service.full_name, *names], service.file.pool)
 
 
 def _add(server: Any, service: ServiceDescriptor, door: str, methods: dict[str, Method]) -> None:
     # Otherwise Serve wraps the handlers with its own request path.
     server.add_passthrough_service(service.full_name)
+    handlers = {name: _stream_handler(door, method) for name, method in methods.items()}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
+
+
+def _stream_handler(door: str, method: Method) -> Any:
     # A handler of unary requests would be called once the request has been read, which takes the caller's time and the
     # replica's memory before anything is known about the caller. To callers it looks the same.
-    handlers: dict[str, Any] = {
-        name: grpc.stream_unary_rpc_method_handler(_make_handler(door, m)) for name, m in methods.items()
-    }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
+    return grpc.stream_unary_rpc_method_handler(_make_handler(door, method))
+
+
+class _TypedHandler(grpc.GenericRpcHandler):  # type: ignore[type-arg,unused-ignore]  # no generic class at run time
+    """Finds the contract's own method when it is called: its service is known once a release is loaded."""
+
+    def __init__(self) -> None:
+        self._predict = _stream_handler("grpc", GrpcDoors.predict)
+
+    def service(self, handler_call_details: Any) -> Any:
+        """The handler of a method; None for one that this process does not have."""
+        method: str = handler_call_details.method
+        # While the doors are closed, a contract's method is refused as UNAVAILABLE, not as unknown.
+        is_served = method == _open[0].predict_path if _open else method.endswith("/Predict")
+        return self._predict if is_served else None
 
 
 def _make_handler(door: str, method: Method) -> Callable[[object, Any], Awaitable[bytes]]:

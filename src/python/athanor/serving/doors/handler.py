@@ -22,7 +22,9 @@ from athanor.errors import (
 from athanor.serving.access.authentication import Authenticator
 from athanor.serving.access.scope import find_scope
 from athanor.serving.answering.batcher import Batcher, Computed
-from athanor.serving.answering.core import Answer, Core, Question
+from athanor.serving.answering.core import Core
+from athanor.serving.answering.interface import Question
+from athanor.serving.answering.prepared import Answer
 from athanor.serving.doors.answers import UnreadAnswers
 from athanor.serving.doors.shadow import Shadow
 from athanor.serving.doors.turns import TurnTaker
@@ -227,7 +229,7 @@ class Exchange:
 
     async def answer(self, question: Question) -> Answer:
         """Answers the request's question. Raises AthanorError as `Batcher.ask`."""
-        if self._handler.core.sticks_by_request_id and not question.sticky_key:
+        if self._handler.core.interface.sticks_by_request_id and not question.sticky_key:
             question = replace(question, sticky_key=self._call.request_id)
         self._end_reading()
         self._computed = await self._handler.batcher.ask(question, self._deadline)

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Lifespan
 
+from athanor.contract.contract import Contract
 from athanor.errors import (
     AbandonedError,
     AthanorError,
@@ -23,7 +24,8 @@ from athanor.errors import (
     UnauthenticatedError,
     UnsupportedEncodingError,
 )
-from athanor.serving.answering.core import Core, Question
+from athanor.serving.answering.core import Core
+from athanor.serving.answering.interface import Question
 from athanor.serving.docs.openapi import build_openapi
 from athanor.serving.docs.page.rendering import render_gate, render_page
 from athanor.serving.doors.handler import REQUEST_ID, Call, Exchange, RequestHandler, headers_of, make_request_id
@@ -67,7 +69,7 @@ class RestDoors:
         call = _read_call(request, "rest")
         with self._handler.admit(call) as exchange:
             answer = await exchange.answer(await self._read_rows(request, call, exchange))
-            text = typed_json.write(self._core, answer, call.request_id)
+            text = typed_json.write(self._core.interface, answer, call.request_id)
             return self._respond(call, text, _JSON, headers_of(answer, call.request_id))
 
     async def compute_features(self, request: Request) -> Response:
@@ -75,7 +77,7 @@ class RestDoors:
         with self._handler.admit(call) as exchange:
             question = await self._read_rows(request, call, exchange)
             answer = await exchange.answer(replace(question, with_features=True))
-            seen = inspection.inspect(self._core, answer, call.request_id)
+            seen = inspection.inspect(self._core.interface, answer, call.request_id)
             text = await exchange.take_turns(inspection.to_json(seen))
             return self._respond(call, text, _JSON, headers_of(answer, call.request_id))
 
@@ -84,7 +86,7 @@ class RestDoors:
         with self._handler.admit(call) as exchange:
             parsed = await self._read_tensors(request, call, exchange)
             answer = await exchange.answer(parsed.question)
-            content, headers = inference_json.to_body(self._core, answer, parsed, call.request_id)
+            content, headers = inference_json.to_body(self._core.interface, answer, parsed, call.request_id)
             media_type = "application/octet-stream" if headers else _JSON
             return self._respond(call, content, media_type, (*headers.items(), *headers_of(answer, call.request_id)))
 
@@ -101,13 +103,13 @@ class RestDoors:
     async def model_ready(self, request: Request) -> Response:
         self._require_token(request)
         model, version = _path_of(request)
-        if not inference.is_ready(self._core, model, version):
+        if not inference.is_ready(self._core.traffic, model, version):
             raise ModelNotFoundError(f"{model} {version} is not served here".replace("  ", " "))
         return JSONResponse({"name": model, "ready": True})
 
     async def model_metadata(self, request: Request) -> Response:
         self._require_token(request)
-        return JSONResponse(inference.describe(self._core, *_path_of(request)))
+        return JSONResponse(inference.describe(self._core.traffic, *_path_of(request)))
 
     async def metrics(self, request: Request) -> Response:
         self._require_token(request, "metrics")
@@ -116,19 +118,22 @@ class RestDoors:
 
     async def openapi(self, request: Request) -> Response:
         self._require_token(request)
-        return JSONResponse(build_openapi(self._core.contract, self._versions(), self._core.max_rows))
+        return JSONResponse(build_openapi(*self._described()))
 
     async def docs(self, request: Request) -> Response:
         try:
             self._require_token(request)
-            page = render_page(self._core.contract, self._versions(), self._core.max_rows)
+            page = render_page(*self._described())
         except (PermissionDeniedError, UnauthenticatedError):
             # A browser opens an address without a token.
             page = render_gate()
         return HTMLResponse(page, headers={"content-security-policy": "frame-ancestors 'none'"})
 
-    def _versions(self) -> list[str]:
-        return sorted({variant.semantic_version for variant in self._core.traffic.answering})
+    def _described(self) -> tuple[Contract, list[str], int]:
+        traffic = self._core.traffic
+        versions = sorted({variant.semantic_version for variant in traffic.answering})
+        # Not the interface's: words may have changed since it was made.
+        return traffic.newest.contract, versions, traffic.interface.max_rows
 
     def _require_token(self, request: Request, door: str = "rest") -> None:
         self._handler.require_token(request.headers.get("authorization"), door)
@@ -143,14 +148,16 @@ class RestDoors:
         """The question in the body, for the model in the path."""
         body = await _read_body(request, exchange)
         return await exchange.take_turns(
-            typed_json.read(self._core, body, request.path_params["model"], call.sticky_key)
+            typed_json.read(self._core.interface, body, request.path_params["model"], call.sticky_key)
         )
 
     async def _read_tensors(self, request: Request, call: Call, exchange: Exchange) -> inference_json.InferenceRequest:
         model, version = _path_of(request)
-        self._core.check_model(model)
+        self._core.interface.check_model(model)
         body, length = await _read_body(request, exchange), request.headers.get(inference_json.JSON_LENGTH)
-        return await exchange.take_turns(inference_json.read(self._core, body, length, version, call.sticky_key))
+        return await exchange.take_turns(
+            inference_json.read(self._core.interface, body, length, version, call.sticky_key)
+        )
 
 
 def _read_call(request: Request, door: str) -> Call:

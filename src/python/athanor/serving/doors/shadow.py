@@ -9,9 +9,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from athanor.contract.columns import Columns
-from athanor.serving.answering.core import Answer, Core
+from athanor.contract.columns import Columns, conform
+from athanor.contract.validation import validate
+from athanor.serving.answering.core import Core
 from athanor.serving.answering.memory import RetainedBytes, owner_of
+from athanor.serving.answering.prepared import Answer
 from athanor.serving.answering.variants import Variant
 from athanor.serving.telemetry.telemetry import Observation
 
@@ -42,7 +44,8 @@ class Shadow:
         """Args: on_dropped: called for each answer that the shadow is not asked about; on any thread."""
         self._core = core
         self._on_dropped = on_dropped
-        self._retained_bytes = RetainedBytes(core.contract)
+        self._interface = core.interface
+        self._retained_bytes = RetainedBytes(core.interface.contract)
         self._lock = threading.Lock()
         self._backlog: deque[_Entry] = deque()
         self._last_batch: Columns | None = None
@@ -63,6 +66,9 @@ class Shadow:
         if self._core.traffic.shadow is None:
             return
         with self._lock:
+            if self._interface is not self._core.interface:
+                self._interface = self._core.interface
+                self._retained_bytes = RetainedBytes(self._interface.contract)
             # An answer retains its whole batch, which it may share with the answer before it.
             shares = answer.batch is self._last_batch
             size_bytes = _ANSWER_BYTES + (0 if shares else self._measure(answer))
@@ -121,7 +127,12 @@ class Shadow:
         if shadow is None:
             return
         failed = 0
-        for entry, answer in zip(entries, _predict_apart(shadow, [entry.answer for entry in entries]), strict=True):
+        is_other = shadow.contract.fingerprint != self._core.interface.contract.fingerprint
+        asked = [entry for entry in entries if not (is_other and _breaks_contract(shadow, entry.answer))]
+        for _ in range(len(entries) - len(asked)):
+            self._on_dropped()
+        answers = _predict_apart(shadow, [entry.answer for entry in asked]) if asked else []
+        for entry, answer in zip(asked, answers, strict=True):
             if answer is None or shadow.find_invalid(answer.probabilities):
                 failed += 1
                 self._on_dropped()
@@ -134,8 +145,17 @@ class Shadow:
         if failed:
             _logger.error(
                 "the shadow %s failed to answer %d of %d requests, or answered outside of the contract",
-                *(shadow.semantic_version, failed, len(entries)),
+                *(shadow.semantic_version, failed, len(asked)),
             )
+
+
+def _breaks_contract(shadow: Variant, answer: Answer) -> bool:
+    """Whether a row that callers may send is not allowed by the shadow's own contract."""
+    return bool(validate(shadow.contract.columns, _columns_for(shadow, answer)))
+
+
+def _columns_for(shadow: Variant, answer: Answer) -> Columns:
+    return conform(answer.columns, shadow.contract.columns, answer.count)
 
 
 def _predict_apart(shadow: Variant, answered: Sequence[Answer]) -> list[Answer | None]:
@@ -152,7 +172,7 @@ def _predict_apart(shadow: Variant, answered: Sequence[Answer]) -> list[Answer |
 
 def _predict(shadow: Variant, answered: Sequence[Answer]) -> list[Answer]:
     """The shadow's answers to what others have answered, in one run of its graph."""
-    probabilities = shadow.predictor.predict(_join([answer.columns for answer in answered]))
+    probabilities = shadow.predictor.predict(_join([_columns_for(shadow, answer) for answer in answered]))
     ends = np.cumsum([answer.count for answer in answered])
     parts = np.split(probabilities, ends[:-1])
     return [Answer(shadow, part, each.batch, each.first) for part, each in zip(parts, answered, strict=True)]

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from athanor.contract.shown import shown
 from athanor.errors import MOST_VIOLATIONS, FieldViolation, InvalidRequestError
-from athanor.serving.answering.core import Core, Question
+from athanor.serving.answering.interface import Interface, Question
 from athanor.serving.answering.refusals import Violations
+from athanor.serving.answering.variants import LoadedTraffic
 from athanor.serving.formats import tensors
 from athanor.serving.formats.json_body import Turns
 from athanor.serving.formats.tensors import ColumnReader, MalformedTensorError, Tensor
@@ -26,10 +27,10 @@ _UNSUPPORTED: Final = {
 class RequestReader:
     """Reads a request, part by part, into a question about rows whose columns are its tensors."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, interface: Interface) -> None:
+        self._interface = interface
         self._asked = Violations()
-        self._columns = ColumnReader(core.contract, lambda count: core.check_count(count, "inputs"))
+        self._columns = ColumnReader(interface.contract, lambda count: interface.check_count(count, "inputs"))
 
     def expect(self, shape: tuple[int, ...]) -> int:
         """The number of values of an input of that shape. Raises InvalidRequestError if they are too many rows."""
@@ -50,7 +51,7 @@ class RequestReader:
                 self._asked.add(where, "UNSUPPORTED", f"has the parameter {name}, but {_UNSUPPORTED[name]}")
 
     def add_output(self, name: str, parameters: Iterable[str]) -> None:
-        known = self._core.contract.prediction.name
+        known = self._interface.contract.prediction.name
         where = f"outputs.{shown(name)}"
         if name != known:
             self._asked.add(where, "UNKNOWN", f"is not an output; the model has {known}")
@@ -58,7 +59,7 @@ class RequestReader:
 
     def check_number(self, side: str, count: int) -> None:
         """Raises InvalidRequestError for many more inputs or outputs than the model has, before they are read."""
-        known = len(self._core.contract.columns) if side == "inputs" else 1
+        known = len(self._interface.contract.columns) if side == "inputs" else 1
         # As many wrong ones are named each.
         if count > known + MOST_VIOLATIONS:
             violation = FieldViolation(
@@ -70,29 +71,28 @@ class RequestReader:
         """Raises InvalidRequestError if an output is unknown, or the tensors make no rows; names the violations."""
         self._asked.raise_any("the model does not have what is asked for")
         columns, unread = self._columns.columns(), self._columns.unread
-        return self._core.ask_by_columns(columns, tensors.locate, semantic_version, sticky_key, unread)
+        return self._interface.ask_by_columns(columns, tensors.locate, semantic_version, sticky_key, unread)
 
 
-def describe(core: Core, name: str, version: str) -> dict[str, Any]:
+def describe(traffic: LoadedTraffic, name: str, version: str) -> dict[str, Any]:
     """Metadata of a model. Raises ModelNotFoundError if the service does not serve that model or version."""
-    core.check_model(name)
-    traffic = core.traffic
+    traffic.interface.check_model(name)
     if version:
         traffic.find(version)
+    contract = traffic.interface.contract
     return {
-        "name": core.contract.name,
+        "name": contract.name,
         "versions": sorted({variant.semantic_version for variant in traffic.answering}),
         "platform": PLATFORM,
         "inputs": [
-            {"name": column.name, "datatype": tensors.datatype_of(column), "shape": [-1]}
-            for column in core.contract.columns
+            {"name": column.name, "datatype": tensors.datatype_of(column), "shape": [-1]} for column in contract.columns
         ],
-        "outputs": [{"name": core.contract.prediction.name, "datatype": "FP64", "shape": [-1]}],
+        "outputs": [{"name": contract.prediction.name, "datatype": "FP64", "shape": [-1]}],
     }
 
 
-def is_ready(core: Core, name: str, version: str) -> bool:
+def is_ready(traffic: LoadedTraffic, name: str, version: str) -> bool:
     """Whether the service answers for a model, or for a version of it."""
-    if name != core.contract.name:
+    if name != traffic.interface.contract.name:
         return False
-    return not version or any(variant.semantic_version == version for variant in core.traffic.answering)
+    return not version or any(variant.semantic_version == version for variant in traffic.answering)

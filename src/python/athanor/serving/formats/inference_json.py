@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from athanor.contract.shown import shown
 from athanor.errors import InvalidRequestError
-from athanor.serving.answering.core import Answer, Core, Question
+from athanor.serving.answering.interface import Interface, Question
+from athanor.serving.answering.prepared import Answer
 from athanor.serving.formats import json_body, tensors
 from athanor.serving.formats.inference import RequestReader
 from athanor.serving.formats.json_body import Limits, Turns
@@ -42,7 +43,9 @@ class InferenceRequest:
     wants_binary: bool
 
 
-def read(core: Core, body: bytes, json_length: str | None, version: str, sticky_key: str) -> Turns[InferenceRequest]:
+def read(
+    interface: Interface, body: bytes, json_length: str | None, version: str, sticky_key: str
+) -> Turns[InferenceRequest]:
     """Reads a body.
 
     Args:
@@ -52,11 +55,11 @@ def read(core: Core, body: bytes, json_length: str | None, version: str, sticky_
         InvalidRequestError: it is no JSON object, or a part of it has the wrong type; or as `RequestReader`.
     """
     length = _read_length(body, json_length)
-    cells = core.max_rows * len(core.contract.columns) + _SLACK
+    cells = interface.max_rows * len(interface.contract.columns) + _SLACK
     # Each value may be in a list of its own: [n, 1].
-    limits = Limits(cells, 2 * cells, "inputs", core.max_rows)
+    limits = Limits(cells, 2 * cells, "inputs", interface.max_rows)
     text = yield from json_body.read_text(body[:length] if length < len(body) else body, limits)
-    reader = _BodyReader(core, body, length)
+    reader = _BodyReader(interface, body, length)
     for name, position, value in json_body.read_members(text):
         yield from reader.add(name, position, value)
     return reader.to_request(version, sticky_key)
@@ -73,8 +76,8 @@ def _read_length(body: bytes, json_length: str | None) -> int:
 class _BodyReader:
     """Reads the members of a body, and the bytes that follow its JSON."""
 
-    def __init__(self, core: Core, body: bytes, at: int) -> None:
-        self._reader = RequestReader(core)
+    def __init__(self, interface: Interface, body: bytes, at: int) -> None:
+        self._reader = RequestReader(interface)
         self._body = body
         self._at = at
         self._id = ""
@@ -169,10 +172,12 @@ def _read_data(given: Mapping[str, Any], datatype: str) -> list[Any]:
     return [each[0] if isinstance(each, list) and len(each) == 1 else each for each in data]
 
 
-def to_body(core: Core, answer: Answer, request: InferenceRequest, request_id: str) -> tuple[bytes, dict[str, str]]:
+def to_body(
+    interface: Interface, answer: Answer, request: InferenceRequest, request_id: str
+) -> tuple[bytes, dict[str, str]]:
     """The body of an answer, and its headers. Raises ValueError for a number that JSON does not have."""
     variant = answer.variant
-    output: dict[str, Any] = {"name": core.contract.prediction.name, "datatype": "FP64", "shape": [answer.count]}
+    output: dict[str, Any] = {"name": interface.contract.prediction.name, "datatype": "FP64", "shape": [answer.count]}
     binary = b""
     if request.wants_binary:
         binary = answer.probabilities.astype("<f8").tobytes()
@@ -181,7 +186,7 @@ def to_body(core: Core, answer: Answer, request: InferenceRequest, request_id: s
         output["data"] = answer.probabilities.tolist()
     text = json.dumps(
         {
-            "model_name": core.contract.name,
+            "model_name": interface.contract.name,
             "model_version": variant.semantic_version,
             "id": request.id or request_id,
             "parameters": {"release_digest": variant.digest, "variant": variant.name, "request_id": request_id},

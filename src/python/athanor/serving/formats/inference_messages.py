@@ -8,7 +8,9 @@ from google.protobuf.message import DecodeError
 
 from athanor.contract.shown import shown
 from athanor.errors import FieldViolation, InvalidRequestError
-from athanor.serving.answering.core import Answer, Core, Question
+from athanor.serving.answering.interface import Interface, Question
+from athanor.serving.answering.prepared import Answer
+from athanor.serving.answering.variants import LoadedTraffic
 from athanor.serving.formats import inference, tensors, wire
 from athanor.serving.formats.inference import RequestReader
 from athanor.serving.formats.json_body import Turns
@@ -48,20 +50,20 @@ class InferenceRequest:
     has_raw: bool
 
 
-def read(core: Core, content: bytes, sticky_key: str) -> Turns[InferenceRequest]:
+def read(interface: Interface, content: bytes, sticky_key: str) -> Turns[InferenceRequest]:
     """Reads a serialised request.
 
     Raises:
         ModelNotFoundError: the request names another model.
         InvalidRequestError: the bytes are malformed or hold too much; or as `RequestReader`.
     """
-    yield from _check_size(core, content)
+    yield from _check_size(interface, content)
     try:
         request = _Request.FromString(content)
     except DecodeError as error:
         raise _malformed(error) from None
-    core.check_model(request.model_name)
-    reader = RequestReader(core)
+    interface.check_model(request.model_name)
+    reader = RequestReader(interface)
     reader.check_parameters("parameters", request.parameters)
     reader.check_number("outputs", len(request.outputs))
     for output in request.outputs:
@@ -78,18 +80,18 @@ def read(core: Core, content: bytes, sticky_key: str) -> Turns[InferenceRequest]
     return InferenceRequest(reader.to_question(request.model_version, sticky_key), request.id, bool(raw))
 
 
-def _check_size(core: Core, content: bytes) -> Turns[None]:
+def _check_size(interface: Interface, content: bytes) -> Turns[None]:
     if len(content) <= wire.SMALL_BYTES:
         return
-    most = core.max_rows * len(core.contract.columns) + _SLACK
+    most = interface.max_rows * len(interface.contract.columns) + _SLACK
     try:
         yield from wire.check_values(content, _Request.DESCRIPTOR, most)
     except DecodeError as error:
         raise _malformed(error) from None
     except TooManyValuesError:
-        violation = FieldViolation("inputs", "TOO_MANY", f"has more than {core.max_rows} rows, or too many inputs")
+        violation = FieldViolation("inputs", "TOO_MANY", f"has more than {interface.max_rows} rows, or too many inputs")
         raise InvalidRequestError(
-            f"the request has more than {most} values, the most that {core.max_rows} rows of this model have",
+            f"the request has more than {most} values, the most that {interface.max_rows} rows of this model have",
             (violation,),
         ) from None
 
@@ -131,12 +133,12 @@ def _read_contents(given: Any) -> Any:
 
 
 def to_response(
-    core: Core, answer: Answer, request: InferenceRequest, request_id: str
+    interface: Interface, answer: Answer, request: InferenceRequest, request_id: str
 ) -> open_inference_pb2.ModelInferResponse:
     """An answer as a message; with raw contents if the request had raw contents."""
     variant = answer.variant
     response = open_inference_pb2.ModelInferResponse(
-        model_name=core.contract.name,
+        model_name=interface.contract.name,
         model_version=variant.semantic_version,
         id=request.id or request_id,
         parameters={
@@ -145,7 +147,7 @@ def to_response(
             "request_id": _text(request_id),
         },
     )
-    output = response.outputs.add(name=core.contract.prediction.name, datatype="FP64", shape=[answer.count])
+    output = response.outputs.add(name=interface.contract.prediction.name, datatype="FP64", shape=[answer.count])
     if request.has_raw:
         response.raw_output_contents.append(answer.probabilities.astype("<f8").tobytes())
     else:
@@ -163,9 +165,9 @@ def to_server_metadata() -> open_inference_pb2.ServerMetadataResponse:
     )
 
 
-def to_model_metadata(core: Core, name: str, version: str) -> open_inference_pb2.ModelMetadataResponse:
+def to_model_metadata(traffic: LoadedTraffic, name: str, version: str) -> open_inference_pb2.ModelMetadataResponse:
     """Raises ModelNotFoundError if the service does not serve that model or version."""
-    metadata = inference.describe(core, name, version)
+    metadata = inference.describe(traffic, name, version)
     tensor = open_inference_pb2.ModelMetadataResponse.TensorMetadata
     return open_inference_pb2.ModelMetadataResponse(
         **{**metadata, **{side: [tensor(**given) for given in metadata[side]] for side in ("inputs", "outputs")}}

@@ -14,7 +14,8 @@ from athanor.contract.shown import shown
 from athanor.errors import InvalidRequestError
 from athanor.inspection.v1 import inspection_pb2
 from athanor.release.graph import FeatureArrays
-from athanor.serving.answering.core import Answer, Core, Question
+from athanor.serving.answering.interface import Interface, Question
+from athanor.serving.answering.prepared import Answer
 from athanor.serving.formats import typed, wire
 from athanor.serving.formats.json_body import Turns
 from athanor.serving.formats.wire import TooManyValuesError
@@ -45,15 +46,15 @@ class Inspection:
     variant: str
 
 
-def read(core: Core, content: bytes, sticky_key: str = "") -> Turns[Question]:
+def read(interface: Interface, content: bytes, sticky_key: str = "") -> Turns[Question]:
     """The question in the Predict request within a serialised request.
 
     Raises:
         ModelNotFoundError, InvalidRequestError: as `typed.read`.
     """
     request = yield from _parse(content)
-    core.check_model(request.model_name)
-    question = yield from typed.read(core, request.request, sticky_key)
+    interface.check_model(request.model_name)
+    question = yield from typed.read(interface, request.request, sticky_key)
     if question.semantic_version and request.semantic_version not in ("", question.semantic_version):
         both = f"{shown(request.semantic_version)} and, in the request, {shown(question.semantic_version)}"
         raise InvalidRequestError(f"the request names two semantic versions: {both}; name one")
@@ -73,7 +74,7 @@ def _parse(content: bytes) -> Turns[inspection_pb2.ComputeFeaturesRequest]:
         raise InvalidRequestError(f"the {name} has more than {_MOST_VALUES} fields; give each once") from None
 
 
-def inspect(core: Core, answer: Answer, request_id: str) -> Inspection:
+def inspect(interface: Interface, answer: Answer, request_id: str) -> Inspection:
     """The features behind the answer to a question `with_features`."""
     if answer.features is None:
         raise ValueError("the question did not ask for features")
@@ -83,7 +84,7 @@ def inspect(core: Core, answer: Answer, request_id: str) -> Inspection:
         categorical_names=predictor.categorical,
         features=answer.features,
         probabilities=answer.probabilities,
-        model_name=core.contract.name,
+        model_name=interface.contract.name,
         semantic_version=answer.variant.semantic_version,
         release_digest=answer.variant.digest,
         request_id=request_id,

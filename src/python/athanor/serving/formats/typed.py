@@ -8,7 +8,8 @@ from google.protobuf.message import DecodeError, Message
 
 from athanor.contract.messages import to_columns
 from athanor.errors import FieldViolation, InvalidRequestError
-from athanor.serving.answering.core import Answer, Core, Question
+from athanor.serving.answering.interface import Interface, Question
+from athanor.serving.answering.prepared import Answer
 from athanor.serving.formats import wire
 from athanor.serving.formats.json_body import Turns
 from athanor.serving.formats.wire import TooManyValuesError
@@ -19,19 +20,19 @@ _PART_ROWS: Final = 512
 _MOST_VALUES: Final = 1_000
 
 
-def parse(core: Core, content: bytes) -> Any:
+def parse(interface: Interface, content: bytes) -> Any:
     """Parses a request. Raises InvalidRequestError if the bytes are malformed."""
     try:
-        return core.request_class.FromString(content)
+        return interface.request_class.FromString(content)
     except DecodeError as error:
-        raise _malformed(core, error) from None
+        raise _malformed(interface, error) from None
 
 
-def _malformed(core: Core, error: DecodeError) -> InvalidRequestError:
-    return InvalidRequestError(f"the bytes are not a valid {core.contract.predict.input_type.full_name}: {error}")
+def _malformed(interface: Interface, error: DecodeError) -> InvalidRequestError:
+    return InvalidRequestError(f"the bytes are not a valid {interface.contract.predict.input_type.full_name}: {error}")
 
 
-def read(core: Core, content: bytes, sticky_key: str = "") -> Turns[Question]:
+def read(interface: Interface, content: bytes, sticky_key: str = "") -> Turns[Question]:
     """The question in a serialised request.
 
     Raises:
@@ -39,29 +40,29 @@ def read(core: Core, content: bytes, sticky_key: str = "") -> Turns[Question]:
         InvalidRequestError: the bytes are malformed, or the request has no rows, or too many.
     """
     if len(content) <= wire.SMALL_BYTES:
-        return to_question(core, parse(core, content), sticky_key)
-    contract, parts, texts = core.contract, [], {"model_name": "", "semantic_version": ""}
-    for part in _split(core, content):
-        message = parse(core, part)
+        return to_question(interface, parse(interface, content), sticky_key)
+    contract, parts, texts = interface.contract, [], {"model_name": "", "semantic_version": ""}
+    for part in _split(interface, content):
+        message = parse(interface, part)
         texts = {name: getattr(message, name) or text for name, text in texts.items()}
         parts.append(to_columns(contract.columns, getattr(message, contract.rows_field.name)))
         yield
-    core.check_model(texts["model_name"])
-    core.check_count(sum(len(part[contract.columns[0].name]) for part in parts), contract.rows_field.name)
+    interface.check_model(texts["model_name"])
+    interface.check_count(sum(len(part[contract.columns[0].name]) for part in parts), contract.rows_field.name)
     columns = {column.name: np.concatenate([part[column.name] for part in parts]) for column in contract.columns}
-    return core.ask_by_columns(columns, core.locate, texts["semantic_version"], sticky_key)
+    return interface.ask_by_columns(columns, interface.locate, texts["semantic_version"], sticky_key)
 
 
-def _split(core: Core, content: bytes) -> Iterator[bytes]:
+def _split(interface: Interface, content: bytes) -> Iterator[bytes]:
     """Parts of a request that are requests of some of its rows, once no row was seen to be too much."""
-    field, begin, rows, first, where = core.contract.rows_field, 0, 0, 0, "the request"
+    field, begin, rows, first, where = interface.contract.rows_field, 0, 0, 0, "the request"
     try:
         for count, (number, _, start, end) in enumerate(wire.read_fields(content)):
             if number == field.number:
                 rows += 1
-                core.check_count(rows, field.name)
+                interface.check_count(rows, field.name)
                 where = f"{field.name}[{rows - 1}]"
-                _check_row(core, content, start, end)
+                _check_row(interface, content, start, end)
             elif count - rows > _MOST_VALUES:
                 where = "the request"
                 raise TooManyValuesError
@@ -69,43 +70,43 @@ def _split(core: Core, content: bytes) -> Iterator[bytes]:
                 yield content[begin:end]
                 begin, first = end, rows
     except DecodeError as error:
-        raise _malformed(core, error) from None
+        raise _malformed(interface, error) from None
     except TooManyValuesError:
         violation = FieldViolation(where, "TOO_MANY", f"has more than {_MOST_VALUES} fields; give each once")
         raise InvalidRequestError(f"{where} has more than {_MOST_VALUES} fields", (violation,)) from None
     yield content[begin:]
 
 
-def _check_row(core: Core, content: bytes, start: int, end: int) -> None:
+def _check_row(interface: Interface, content: bytes, start: int, end: int) -> None:
     """Raises TooManyValuesError for a row that would take long to parse. A smaller one cannot."""
     if end - start > _PART_BYTES:
-        for _ in wire.check_values(content, core.contract.row, _MOST_VALUES, start, end):
+        for _ in wire.check_values(content, interface.contract.row, _MOST_VALUES, start, end):
             pass
 
 
-def to_question(core: Core, request: Any, sticky_key: str = "") -> Question:
+def to_question(interface: Interface, request: Any, sticky_key: str = "") -> Question:
     """The question in a request.
 
     Raises:
         ModelNotFoundError: the request names another model.
         InvalidRequestError: the request has no rows, or too many.
     """
-    rows = getattr(request, core.contract.rows_field.name)
-    return core.ask_by_messages(rows, request.model_name, request.semantic_version, sticky_key)
+    rows = getattr(request, interface.contract.rows_field.name)
+    return interface.ask_by_messages(rows, request.model_name, request.semantic_version, sticky_key)
 
 
-def to_response(core: Core, answer: Answer, request_id: str) -> Message:
+def to_response(interface: Interface, answer: Answer, request_id: str) -> Message:
     """An answer as the contract's response message."""
     variant = answer.variant
-    response = core.response_class(
-        model_name=core.contract.name,
+    response = interface.response_class(
+        model_name=interface.contract.name,
         semantic_version=variant.semantic_version,
         release_digest=variant.digest,
         request_id=request_id,
         variant=variant.name,
     )
-    add = getattr(response, core.contract.predictions_field.name).add
-    name = core.contract.prediction.name
+    add = getattr(response, interface.contract.predictions_field.name).add
+    name = interface.contract.prediction.name
     for probability in answer.probabilities.tolist():
         add(**{name: probability})
     return response

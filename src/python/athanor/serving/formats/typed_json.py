@@ -13,7 +13,8 @@ from typing import Any, Final
 from athanor.contract.columns import Column, Columns
 from athanor.contract.contract import Contract, message_of
 from athanor.contract.shown import shown
-from athanor.serving.answering.core import Answer, Core, Question
+from athanor.serving.answering.interface import Interface, Question
+from athanor.serving.answering.prepared import Answer
 from athanor.serving.answering.refusals import Unread, Violations
 from athanor.serving.formats import json_body, values
 from athanor.serving.formats.json_body import Limits, Turns
@@ -26,24 +27,26 @@ _MOST_MEMBERS: Final = 1_000
 _ROWS_A_TURN: Final = 32
 
 
-def read(core: Core, body: bytes, model: str, sticky_key: str = "") -> Turns[Question]:
+def read(interface: Interface, body: bytes, model: str, sticky_key: str = "") -> Turns[Question]:
     """The question in a body, for a model of that name.
 
     Raises:
         ModelNotFoundError: the service has another model.
         InvalidRequestError: the body is malformed, has no rows or too many, or values that cannot be read.
     """
-    core.check_model(model)
-    contract, field = core.contract, core.contract.rows_field.name
-    most_values = core.max_rows * (len(contract.columns) + 1) + _SLACK
-    text = yield from json_body.read_text(body, Limits(core.max_rows + _SLACK, most_values, field, core.max_rows))
+    interface.check_model(model)
+    contract, field = interface.contract, interface.contract.rows_field.name
+    most_values = interface.max_rows * (len(contract.columns) + 1) + _SLACK
+    text = yield from json_body.read_text(
+        body, Limits(interface.max_rows + _SLACK, most_values, field, interface.max_rows)
+    )
     members = _name_members(contract)
     rows, texts, violations = RowReader(contract), dict[str, str](), Violations()
     for name, position, value in json_body.read_members(text):
         member = members.get(name)
         if member == field and position is not None:
-            if rows.count == core.max_rows:
-                core.check_count(rows.count + 1, field)
+            if rows.count == interface.max_rows:
+                interface.check_count(rows.count + 1, field)
             rows.add(value)
             if position % _ROWS_A_TURN == 0:
                 yield
@@ -55,8 +58,10 @@ def read(core: Core, body: bytes, model: str, sticky_key: str = "") -> Turns[Que
             what, given = "a list of rows" if member == field else "text", show(value) if position is None else "a list"
             violations.add(member, "TYPE", f"is {given}; give {what}")
     violations.raise_any("the body is not a request of this model")
-    core.check_count(rows.count, field)
-    return core.ask_by_columns(rows.columns(), core.locate, texts.get("semantic_version", ""), sticky_key, rows.unread)
+    interface.check_count(rows.count, field)
+    return interface.ask_by_columns(
+        rows.columns(), interface.locate, texts.get("semantic_version", ""), sticky_key, rows.unread
+    )
 
 
 def _name_members(contract: Contract) -> Mapping[str, str]:
@@ -138,9 +143,9 @@ class RowReader:
         }
 
 
-def write(core: Core, answer: Answer, request_id: str) -> str:
+def write(interface: Interface, answer: Answer, request_id: str) -> str:
     """An answer as the contract's response message. Raises ValueError for a number that JSON does not have."""
-    contract, variant = core.contract, answer.variant
+    contract, variant = interface.contract, answer.variant
     name = message_of(contract.predictions_field).fields_by_name[contract.prediction.name].json_name
     return json.dumps(
         {

@@ -16,10 +16,9 @@ from athanor.errors import NotFoundError, ServiceError, SettingsError
 from athanor.progress import Progress
 from athanor.release.store import ReleaseStore
 from athanor.serving.access.token_file import local_token
-from athanor.serving.answering.variants import prove_releases
+from athanor.serving.answering.loading import prove_releases
 from athanor.serving.hosting import application
 from athanor.serving.hosting.service import read_settings
-from athanor.serving.setup.contracts import load_contract
 from athanor.serving.setup.paths import ServicePaths, ServiceState, find_trust
 from athanor.serving.setup.settings import ServingSettings
 from athanor.system.atomic import replace_file
@@ -48,7 +47,7 @@ def deploy(settings: ServingSettings, address: str, token: Path | None, progress
     require_ipv4(settings)
     if place.is_held():
         raise SettingsError(f"a service of {settings.project} runs from {place.folder}; stop it by `serve down`")
-    prove_releases(load_contract(settings.project), ReleaseStore(settings.store), find_trust(settings))
+    prove_releases(settings.project, ReleaseStore(settings.store), find_trust(settings))
     with progress.step("Deploy") as advance, joined_ray(found, token, SERVE, application.NAMESPACE):
         _check_deployed(settings)
         _prepare(place, settings)

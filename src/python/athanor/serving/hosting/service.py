@@ -14,9 +14,8 @@ from typing import Final
 from athanor.errors import ServiceError, SettingsError, StorageError
 from athanor.progress import Progress
 from athanor.release.store import ReleaseStore
-from athanor.serving.answering.variants import prove_releases
+from athanor.serving.answering.loading import prove_releases
 from athanor.serving.replica.status import StatusFolder
-from athanor.serving.setup.contracts import load_contract
 from athanor.serving.setup.paths import ServicePaths, ServiceState, find_trust
 from athanor.serving.setup.ports import require_free
 from athanor.serving.setup.settings import (
@@ -101,7 +100,7 @@ def _environment(paths: ServicePaths) -> dict[str, str]:
 
 
 def _check_traffic(settings: ServingSettings) -> None:
-    prove_releases(load_contract(settings.project), ReleaseStore(settings.store), find_trust(settings))
+    prove_releases(settings.project, ReleaseStore(settings.store), find_trust(settings))
 
 
 def _wait_until_answering(paths: ServicePaths, process: "subprocess.Popen[bytes]") -> ServiceState:

@@ -19,15 +19,15 @@ from athanor.serving.access.authentication import Authenticator
 from athanor.serving.answering.batcher import Batcher
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.follower import Follower
+from athanor.serving.answering.loading import Loader
 from athanor.serving.answering.variants import LoadedTraffic
-from athanor.serving.doors.grpc import close_doors, open_doors
+from athanor.serving.doors.grpc import close_doors, follow_interface, open_doors
 from athanor.serving.doors.handler import RequestHandler
 from athanor.serving.doors.health import HEALTH
 from athanor.serving.doors.rest import build_rest
 from athanor.serving.doors.shadow import Shadow
 from athanor.serving.replica.autoscaling import Utilisation, autoscaling_config
 from athanor.serving.replica.status import StatusFolder
-from athanor.serving.setup.contracts import load_contract
 from athanor.serving.setup.paths import ServicePaths, find_trust, node_name
 from athanor.serving.setup.settings import CLOSING_S, ServingSettings
 from athanor.serving.telemetry.logs import close_log, open_log
@@ -60,25 +60,21 @@ class Replica:
         _check_shared(place, settings)
         # A node of a cluster starts before its project's message size is known.
         limit_messages(settings.max_message_bytes)
-        store = ReleaseStore(settings.store)
-        trust = find_trust(settings)
         started = time.monotonic()
-        self._core = Core(load_contract(settings.project), store, settings.max_rows, trust)
+        loader = Loader(settings.project, ReleaseStore(settings.store), settings.max_rows, find_trust(settings))
+        self._core = Core(loader)
         loading_s = time.monotonic() - started
-        self._telemetry = Telemetry(settings, self._core.contract)
+        self._interface = self._core.interface
+        self._telemetry = Telemetry(settings, self._interface.contract)
         self._batcher = Batcher(self._core, settings.max_in_flight)
         self._shadow = Shadow(self._core, self._telemetry.shadow_dropped)
         tokens = None if settings.insecure else Authenticator(place.tokens)
         self._handler = RequestHandler(self._core, self._batcher, self._shadow, tokens, self._telemetry, settings)
         self._on_loaded(self._core.traffic, loading_s)
+        if self._core.traffic.failure:
+            self._on_failed(self._core.traffic.failure)
         self._follower = Follower(
-            self._core,
-            store,
-            trust,
-            settings.traffic_poll_s,
-            self._on_loaded,
-            self._on_failed,
-            self._write_status_again,
+            self._core, loader, settings.traffic_poll_s, self._on_loaded, self._on_failed, self._write_status_again
         )
         self._utilisation = Utilisation()
 
@@ -120,6 +116,10 @@ class Replica:
         self._statuses.remove()
 
     def _on_loaded(self, loaded: LoadedTraffic, seconds: float) -> None:
+        if loaded.interface is not self._interface:
+            self._interface = loaded.interface
+            self._telemetry.follow(loaded.interface.contract)
+            follow_interface(loaded.interface)
         for variant in loaded.variants:
             self._telemetry.loaded(
                 variant.name, variant.semantic_version, variant.digest, seconds, loaded.traffic.revision
@@ -131,9 +131,9 @@ class Replica:
     def _on_failed(self, error: AthanorError) -> None:
         self._telemetry.load_failed()
         self._write_status(self._core.traffic, error)
-        _logger.error(
-            "cannot load newer traffic, still serving revision %s: %s", self._core.traffic.traffic.revision, error
-        )
+        serving = self._core.traffic
+        what = "without a part of it" if serving.failure is error else "and no newer one"
+        _logger.error("serving traffic revision %s, %s: %s", serving.traffic.revision, what, error)
 
     def _write_status(self, loaded: LoadedTraffic, failure: AthanorError | None = None) -> None:
         """A replica that cannot write its status, as on a full disk, answers all the same."""

@@ -176,9 +176,13 @@ class RequestLog:
 
     def __init__(self, columns: Iterable[str], now: Callable[[], float] = time.monotonic) -> None:
         """Args: columns: names to log; any other name in a request may be private, and is logged as `other`."""
-        self._columns = frozenset(columns)
+        self.name(columns)
         self._logger = logging.getLogger(REQUESTS)
         self._limits = {kind: _RateLimit(maximum, now) for kind, maximum in _MAX_LINES_PER_S.items()}
+
+    def name(self, columns: Iterable[str]) -> None:
+        """Logs these names from now on."""
+        self._columns = frozenset(columns)
 
     def answered(self, **fields: object) -> None:
         if self._limits["answered"].allows("OK"):

@@ -40,6 +40,10 @@ SHADOW_REQUESTS: Final = Family(
 SHADOW_DROPPED: Final = Family(
     "athanor_shadow_dropped_total", "Requests without an answer of the shadow: it fell behind, or failed."
 )
+REDIRECTED: Final = Family(
+    "athanor_redirected_requests_total",
+    "Requests that another version answered than traffic chose, whose contract does not allow their rows.",
+)
 RELOAD_FAILURES: Final = Family(
     "athanor_traffic_reload_failures_total", "Traffic files that could not be loaded; the previous one stays in force."
 )
@@ -58,6 +62,7 @@ COUNTERS: Final = (
     VIOLATIONS,
     SHADOW_REQUESTS,
     SHADOW_DROPPED,
+    REDIRECTED,
     RELOAD_FAILURES,
     LOG_ROWS,
     LOG_DROPPED,

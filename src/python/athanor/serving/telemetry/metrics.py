@@ -53,6 +53,7 @@ class Metrics(Collector):
         self._refusals: deque[tuple[str, str, int, Sequence[FieldViolation]]] = deque()
         self._shadows: deque[tuple[str, Probabilities, Probabilities]] = deque()
         self._shadow_drops: deque[None] = deque()
+        self._redirected: deque[None] = deque()
 
     @property
     def in_flight(self) -> int:
@@ -89,6 +90,9 @@ class Metrics(Collector):
     def shadow_dropped(self) -> None:
         # Without the lock: the thread that answers must not wait for it.
         self._shadow_drops.append(None)
+
+    def redirected(self) -> None:
+        self._redirected.append(None)
 
     def loaded(self, variant: str, semantic_version: str, digest: str, seconds: float, revision: int) -> None:
         with self._lock:
@@ -151,6 +155,7 @@ class Metrics(Collector):
             self._aggregate_refusals(_drain(self._refusals))
             self._aggregate_shadows(_drain(self._shadows))
             self._count(families.SHADOW_DROPPED, (), len(_drain(self._shadow_drops)))
+            self._count(families.REDIRECTED, (), len(_drain(self._redirected)))
 
     def _aggregate_answers(self, answers: Sequence[tuple[str, str, str, int, Probabilities]]) -> None:
         requests: Counter[tuple[str, str, str]] = Counter()

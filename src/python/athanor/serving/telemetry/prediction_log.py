@@ -56,8 +56,8 @@ class PredictionLog:
         self._replica = secrets.token_hex(8)
         self._sequence = 0
         self._failing = False
-        # For the thread below alone: record batches by day, and their totals.
-        self._held: list[tuple[str, RecordBatch]] = []
+        # For the thread below alone: record batches by day and shape, and their totals.
+        self._held: list[tuple[str, EntryShape, RecordBatch]] = []
         self._held_rows = self._held_bytes = 0
         self._held_since = 0.0
         self._worked_until = 0.0
@@ -70,6 +70,14 @@ class PredictionLog:
     def dropped(self) -> dict[str, int]:
         """Rows in no file, by reason: the "queue" had no room or was closed, or writing "failed"."""
         return {"queue": self._queue.dropped, "failed": self._failed}
+
+    def follow(self, contract: Contract) -> None:
+        """Writes rows of a newer contract from now on, into files of their own."""
+        try:
+            self._shape = EntryShape(contract)
+        except SettingsError as error:
+            _logger.error("the prediction log leaves new columns out: %s", error)
+        self._queue.follow(contract)
 
     def append(self, entry: Entry) -> None:
         """Take the rows of a request, or drop them. Returns at once."""
@@ -101,14 +109,14 @@ class PredictionLog:
             self._held_since = time.monotonic()
         # By day as they came: a clock that is set back makes one file more, not a wrong one.
         for day, found in groupby(entries, lambda entry: _day(entry.at_ns)):
-            of_day = list(found)
+            of_day, shape = list(found), self._shape
             with self._counting_failure(sum(entry.rows for entry in of_day)):
-                self._hold(day, list(_pause_between(self._shape.batches(of_day), self._pause)))
+                self._hold(day, shape, list(_pause_between(shape.batches(of_day), self._pause)))
         self._queue.release(0, size)
 
-    def _hold(self, day: str, batches: Sequence[RecordBatch]) -> None:
+    def _hold(self, day: str, shape: EntryShape, batches: Sequence[RecordBatch]) -> None:
         size = sum(batch.nbytes for batch in batches)
-        self._held += [(day, batch) for batch in batches]
+        self._held += [(day, shape, batch) for batch in batches]
         self._held_rows += sum(batch.num_rows for batch in batches)
         self._held_bytes += size
         self._queue.release(0, -size)
@@ -118,14 +126,14 @@ class PredictionLog:
         return bool(self._held) and (is_old or self._limits.should_write(self._held_rows, self._held_bytes))
 
     def _flush(self) -> None:
-        """Write the batches, a file for each day."""
-        for day, found in groupby(self._held, lambda each: each[0]):
-            batches = [batch for _, batch in found]
+        """Write the batches, a file for each day and shape."""
+        for (day, shape), found in groupby(self._held, lambda each: each[:2]):
+            batches = [batch for *_, batch in found]
             rows = sum(batch.num_rows for batch in batches)
             with self._counting_failure(rows):
                 self._sequence += 1
                 path = self._folder / f"date={day}" / f"{self._replica}-{self._sequence:06d}.parquet"
-                _write_file(path, self._shape.schema, batches, self._pause)
+                _write_file(path, shape.schema, batches, self._pause)
                 self.written += rows
                 self._queue.release(rows, 0)
                 if self._failing:

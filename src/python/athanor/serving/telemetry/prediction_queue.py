@@ -60,6 +60,10 @@ class EntryQueue:
         # Identities of arrays of entries that wait: those live, so that no other object has the same.
         self._counted: set[int] = set()
 
+    def follow(self, contract: Contract) -> None:
+        """Takes entries of a newer contract from now on."""
+        self._retained_bytes = RetainedBytes(contract)
+
     def put(self, entry: Entry) -> bool:
         """Add an entry. Returns False if there is no room for it, and then holds nothing of it."""
         with self._lock:

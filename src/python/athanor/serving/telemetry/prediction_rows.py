@@ -8,7 +8,7 @@ import numpy as np
 from arro3.core import Array, ChunkedArray, DataType, Field, RecordBatch, Schema
 from numpy.typing import NDArray
 
-from athanor.contract.columns import Column, Columns, Kind
+from athanor.contract.columns import Column, Columns, Kind, conform
 from athanor.contract.contract import Contract
 from athanor.errors import SettingsError
 
@@ -102,7 +102,7 @@ class EntryShape:
             yield self._batch(pieces)
 
     def _batch(self, pieces: Sequence[_Piece]) -> RecordBatch:
-        runs = _merge(pieces)
+        runs = [run._replace(columns=self._conform(run.columns)) for run in _merge(pieces)]
         are_single = all(run.last - run.first == 1 for run in runs)
         predicted = np.concatenate([piece.entry.probabilities[piece.start : piece.end] for piece in pieces])
         arrays = [
@@ -111,6 +111,12 @@ class EntryShape:
             Array.from_numpy(np.ascontiguousarray(predicted, dtype=np.float64)),
         ]
         return RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _conform(self, columns: Columns) -> Columns:
+        """Columns of an entry from before or after the contract changed have a missing value for each row."""
+        if all(column.name in columns for column in self._columns):
+            return columns
+        return conform(columns, self._columns, len(next(iter(columns.values()))))
 
 
 def _metadata(pieces: Sequence[_Piece]) -> Iterator[Array]:

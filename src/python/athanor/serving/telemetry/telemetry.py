@@ -16,7 +16,7 @@ from opentelemetry.trace import Span, format_span_id, format_trace_id
 from athanor.contract.contract import Contract
 from athanor.errors import AthanorError, violations_of
 from athanor.serving.answering.batcher import Computed
-from athanor.serving.answering.core import Answer
+from athanor.serving.answering.prepared import Answer
 from athanor.serving.setup.paths import ServicePaths, process_name
 from athanor.serving.setup.settings import ServingSettings
 from athanor.serving.telemetry.logs import RequestLog, close_log, open_log
@@ -40,8 +40,8 @@ class Telemetry:
         self._trace_ratio = settings.trace_ratio
         self._access_log_ratio = settings.access_log_ratio
         self._prediction_log_ratio = settings.prediction_log_ratio
-        tracing = Tracing.from_environment(contract.name)
-        self._spans = None if tracing is None else RequestSpans(tracing, contract)
+        self._tracing = Tracing.from_environment(contract.name)
+        self._spans = None if self._tracing is None else RequestSpans(self._tracing, contract)
         folder = settings.prediction_log
         self._predictions = None if folder is None else PredictionLog(Path(folder), contract)
         place = ServicePaths.of(settings)
@@ -53,6 +53,14 @@ class Telemetry:
         self._flusher = threading.Thread(target=self._keep_flushing, name="telemetry", daemon=True)
         self._flusher.start()
         atexit.register(self.close)
+
+    def follow(self, contract: Contract) -> None:
+        """Uses a newer contract of the model from now on."""
+        self._requests.name(column.name for column in contract.columns)
+        if self._predictions:
+            self._predictions.follow(contract)
+        if self._tracing:
+            self._spans = RequestSpans(self._tracing, contract)
 
     def begin(self, door: str, request_id: str, traceparent: str | None) -> "Observation":
         """Starts to observe a request.
@@ -162,6 +170,8 @@ class Observation:
         name, version = answer.variant.name, answer.variant.semantic_version
         duration_ns = time.perf_counter_ns() - self._started_ns
         telemetry._metrics.answered(self._door, name, version, duration_ns, answer.probabilities)
+        if answer.is_redirected:
+            telemetry._metrics.redirected()
         self._log_prediction(answer)
         if self._draw < telemetry._access_log_ratio:
             telemetry._requests.answered(

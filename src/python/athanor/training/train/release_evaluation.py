@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from athanor.data.snapshots.snapshot import Snapshot, read_snapshot
+from athanor.errors import ReleaseError
 from athanor.home import Home
 from athanor.progress import Progress, Unwatched
 from athanor.release.files import Release
@@ -40,12 +41,17 @@ def evaluate_release(
     """Evaluates a release on the rows of a snapshot from the recipe's `test_from` on.
 
     Raises:
-        ReleaseError: the release was made with a different contract.
+        ReleaseError: the release needs a column that the contract does not have any more, or cannot be run.
         DataError: the snapshot was made under a different contract, or all labels from `test_from` on are equal.
     """
     with (progress or Unwatched()).step("Evaluate the release") as advance:
-        predictor = Predictor(release, recipe.model.contract)
+        predictor = Predictor(release)
         columns = read_snapshot(recipe.model.contract, home.datasets, snapshot)
+        if lost := [column.name for column in predictor.contract.columns if column.name not in columns]:
+            raise ReleaseError(
+                f"release {release.digest} needs columns that the contract does not have any more: {', '.join(lost)}; "
+                "evaluate it at its own commit"
+            )
         is_test = recipe.is_test(columns)
         require_both_labels(recipe, columns, {"from": is_test})
         later = {name: values[is_test] for name, values in columns.items()}

@@ -1,0 +1,119 @@
+"""Loads and proves the releases that a traffic file names."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from athanor.contract.compatibility import Level, compare
+from athanor.contract.contract import Contract
+from athanor.contract.packages import next_package, package_of
+from athanor.errors import ReleaseError, SettingsError
+from athanor.release.predictor import Predictor
+from athanor.release.store import ReleaseStore
+from athanor.release.traffic import Served, Traffic
+from athanor.release.trust import Trust
+from athanor.serving.answering.interface import Interface
+from athanor.serving.answering.variants import LoadedTraffic, Variant
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Loads the traffic of one model.
+
+    Attributes:
+        trust: signatures that are required; None to require none.
+        max_rows: of a question.
+    """
+
+    model: str
+    store: ReleaseStore
+    max_rows: int
+    trust: Trust | None = None
+
+    def load(self, traffic: Traffic | None = None, before: LoadedTraffic | None = None) -> LoadedTraffic:
+        """Loads a traffic file. A challenger or shadow that cannot be loaded takes nothing with it but itself.
+
+        Args:
+            traffic: by default the store's.
+            before: what answers now, whose releases and interface are used again.
+
+        Raises:
+            NotFoundError: nothing takes traffic, or the store lacks the champion.
+            ReleaseError: the champion is corrupted, tampered with or not signed, or answers its reference rows
+                differently; or the traffic is not signed, or older than was served.
+            SettingsError: the public key cannot be read.
+        """
+        traffic = traffic or self.store.read_traffic(self.model)
+        if self.trust:
+            self.trust.require_traffic(self.store, traffic)
+        loaded = self._load(traffic, before)
+        if self.trust:
+            self.trust.remember(traffic)
+        return loaded
+
+    def _load(self, traffic: Traffic, before: LoadedTraffic | None) -> LoadedTraffic:
+        known = {variant.digest: variant.predictor for variant in before.variants} if before else {}
+        champion = Variant("champion", traffic.champion.semantic_version, self._prove(traffic.champion, known))
+        contract, loaded, failures = champion.contract, dict[str, Variant](), list[str]()
+        for name, served in _beside_champion(traffic):
+            try:
+                variant = Variant(name, served.semantic_version, self._prove(served, known))
+                newest = _newest(contract, variant.contract)
+            except SettingsError:
+                raise
+            except Exception as error:  # noqa: BLE001 - what a broken release raises must not stop the champion
+                failures.append(f"the {name} {served.semantic_version} cannot be loaded and takes no part: {error}")
+                continue
+            loaded[name] = variant
+            # The answers of a shadow are not sent, so that callers see nothing of its contract.
+            contract = newest if name == "challenger" else contract
+        return LoadedTraffic(
+            traffic,
+            self._interface(contract, before),
+            champion,
+            loaded.get("challenger"),
+            loaded.get("shadow"),
+            ReleaseError("; ".join(failures)) if failures else None,
+        )
+
+    def _prove(self, served: Served, known: dict[str, Predictor]) -> Predictor:
+        if served.digest not in known:
+            release = self.store.read(self.model, served.digest)
+            if self.trust:
+                self.trust.require_release(self.store, release)
+            known[served.digest] = Predictor(release)
+        return known[served.digest]
+
+    def _interface(self, contract: Contract, before: LoadedTraffic | None) -> Interface:
+        # The same contract keeps its objects: by them, caches know its columns.
+        if before and before.interface.contract.fingerprint == contract.fingerprint:
+            return before.interface
+        return Interface(contract, self.max_rows)
+
+
+def _beside_champion(traffic: Traffic) -> Iterator[tuple[str, Served]]:
+    if traffic.challenger:
+        yield "challenger", traffic.challenger
+    if traffic.shadow:
+        yield "shadow", traffic.shadow
+
+
+def _newest(one: Contract, other: Contract) -> Contract:
+    """The contract that allows the rows of both. Raises ReleaseError if neither does."""
+    if one.fingerprint == other.fingerprint:
+        return one
+    packages = package_of(one.wire), package_of(other.wire)
+    if packages[0] != packages[1]:
+        raise ReleaseError(f"it is of the proto package {packages[1]}, and the service speaks {packages[0]}")
+    broken = [change for change in compare(one.wire, other.wire) if change.level is Level.BREAKING]
+    if not broken:
+        return other
+    if any(change.level is Level.BREAKING for change in compare(other.wire, one.wire)):
+        named = "; ".join(map(str, broken))
+        following = next_package(packages[1])
+        raise ReleaseError(f"its contract breaks the champion's callers: {named}; declare it as {following}")
+    return one
+
+
+def prove_releases(model: str, store: ReleaseStore, trust: Trust | None = None) -> None:
+    """Loads and proves what takes traffic, as a replica does when it starts. Raises as `Loader.load`."""
+    Loader(model, store, 1, trust).load()

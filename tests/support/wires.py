@@ -1,0 +1,63 @@
+"""Other wires of the contract of the tests, as the next release of a project may have them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
+from support.protos import make_field
+from support.releases import make_files, make_release
+
+from athanor.contract.contract import Contract
+from athanor.contract.descriptors import from_descriptors, to_descriptors
+from athanor.contract.v1 import options_pb2
+from athanor.release.files import CONTRACT, Release
+from projects.delays.model import MODEL
+
+
+def edit_row(edit: Callable[[DescriptorProto], object]) -> Contract:
+    """The contract with another row."""
+    declared = FileDescriptorSet.FromString(to_descriptors(MODEL.contract))
+    edit(next(found for found in declared.file[-1].message_type if found.name == MODEL.contract.row.name))
+    names = MODEL.contract.service.full_name, MODEL.contract.outcome.full_name
+    return from_descriptors(declared.SerializeToString(), *names)
+
+
+def _options(row: DescriptorProto, name: str) -> Any:
+    field: FieldDescriptorProto = next(field for field in row.field if field.name == name)
+    return field.options.Extensions[options_pb2.column]
+
+
+def widen(maximum: float) -> Contract:
+    """Allows longer distances, up to some miles."""
+    return edit_row(lambda row: setattr(_options(row, "distance"), "maximum", maximum))
+
+
+def add_column(name: str = "gate") -> Contract:
+    """Has an optional text more."""
+    number = max(field.number for field in MODEL.contract.row.fields) + 1
+    text = make_field(name, number, "string", description="A text", may_be_missing=True, pattern=".*", example="A1")
+
+    def edit(row: DescriptorProto) -> None:
+        # As protoc writes `optional`.
+        row.oneof_decl.add(name=f"_{name}")
+        text.oneof_index = len(row.oneof_decl) - 1
+        row.field.append(text)
+
+    return edit_row(edit)
+
+
+def next_major() -> Contract:
+    """The same in the next proto package."""
+    declared = FileDescriptorSet.FromString(
+        to_descriptors(MODEL.contract).replace(b"delays.v1", b"delays.v2").replace(b"delays/v1", b"delays/v2")
+    )
+    names = MODEL.contract.service.full_name, MODEL.contract.outcome.full_name
+    return from_descriptors(declared.SerializeToString(), *(name.replace(".v1", ".v2") for name in names))
+
+
+def make_release_of(folder: Path, contract: Contract, middle: float) -> Release:
+    """A release of another wire that answers `expected_probability`."""
+    files = {**make_files(middle), CONTRACT: json.dumps(contract.wire, sort_keys=True).encode()}
+    return make_release(folder, files, contract=contract.fingerprint, descriptors=to_descriptors(contract))
