@@ -29,7 +29,25 @@ def _values(array: Any) -> NDArray[Any]:
 def test_cyclic_is_the_angle_on_the_circle(value: float, period: float) -> None:
     angle = 2 * math.pi * math.fmod(value, period) / period
     found = [_values(array)[0] for array in cyclic(_array(value), period)]
-    assert found == pytest.approx([math.sin(angle), math.cos(angle)], abs=2e-7)
+    assert found == pytest.approx([math.sin(angle), math.cos(angle)], abs=1e-7)
+
+
+@pytest.mark.parametrize("period", [24, 360, 1440])
+def test_cyclic_is_the_sine_rounded_once(period: int) -> None:
+    """Two angles of one sine, as 210 and 330 degrees, get one value: a tree may split between any two."""
+    whole = np.arange(period + 1, dtype=np.float64)
+    angles = whole * (2 * np.pi / period)
+    for found, exact in zip(cyclic(xp.asarray(whole), period), (np.sin(angles), np.cos(angles)), strict=True):
+        is_zero = np.abs(exact) < 1e-12
+        np.testing.assert_array_equal(_values(found)[~is_zero], exact[~is_zero].astype(np.float32))
+        np.testing.assert_allclose(_values(found)[is_zero], 0, atol=1e-15)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 16, 31])
+def test_cyclic_of_few_values_has_the_bits_of_many(count: int) -> None:
+    values = np.random.default_rng(0).uniform(-720, 720, 1_000)
+    for few, many in zip(cyclic(xp.asarray(values[:count]), 360), cyclic(xp.asarray(values), 360), strict=True):
+        assert _values(few).tobytes() == _values(many)[:count].tobytes()
 
 
 def test_the_end_of_a_period_lies_at_its_beginning() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, listing, make_app, show, to_json
-from athanor.errors import SettingsError
+from athanor.errors import NotFoundError, SettingsError
 from athanor.home import Home
 
 if TYPE_CHECKING:
@@ -85,12 +85,16 @@ def revoke(project: ProjectArgument, name: _NameArgument, home: HomeOption = Non
 
 def _tokens_file(project: str, home: Path | None) -> Path:
     """Raises NotFoundError for a project that is nowhere: no service would read the file."""
-    from athanor.projects import find_projects
+    from athanor.projects import find_projects, require_project
     from athanor.release.store import ReleaseStore
     from athanor.serving.access.token_file import tokens_path
 
     found = Home.find(home)
-    if project not in find_projects("model"):
+    if find_projects("model"):
+        require_project(project, "model")
+    elif not project.isidentifier():
+        raise NotFoundError(f"no project has the name {project!r}")
+    else:
         # A binary for serving carries none.
         ReleaseStore(found.store_url).read_traffic(project)
     return tokens_path(found.service, project)
