@@ -17,6 +17,7 @@ from athanor.serving.answering.core import Core
 from athanor.serving.answering.loading import Loader
 from athanor.serving.answering.prepared import Answer
 from athanor.serving.formats import typed
+from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
 
 _LONGEST = MODEL.contract.column("distance").maximum
@@ -98,6 +99,20 @@ def test_a_new_column_is_missing_in_rows_of_before(stage: Stage, tmp_path: Path)
     answer = core.answer(before)
     assert answer.columns["gate"].tolist() == [""]
     assert answer.probabilities.tolist() == pytest.approx([expected_probability(500, SECOND)], abs=1e-6)
+
+
+@pytest.mark.parametrize(("sent", "read"), [(b"A1", "A1"), (b"\xff", "")])
+def test_a_column_that_was_sent_before_its_release_came_is_read(
+    stage: Stage, tmp_path: Path, sent: bytes, read: str
+) -> None:
+    """Its answer is by that release, and must be the release's own. A text that is not UTF-8 was no column's yet."""
+    newer, core = add_column(), _load(stage, _usual(stage))
+    number = newer.row.fields_by_name["gate"].number
+    flight = make_flight(distance=500).SerializeToString() + bytes([number << 3 & 0x7F | 0x82, number >> 4, len(sent)])
+    request = make_request(delays_pb2.Flight.FromString(flight + sent)).SerializeToString()
+    before = finish(typed.read(core.interface, request))
+    core.traffic = _load(stage, _publish(stage, tmp_path, newer)).traffic
+    assert core.answer(before).columns["gate"].tolist() == [read]
 
 
 def test_a_column_that_is_gone_is_left_out(stage: Stage, tmp_path: Path) -> None:

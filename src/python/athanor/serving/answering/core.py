@@ -1,9 +1,12 @@
 """The core behind every door: rows in, probabilities out, independent of protocols."""
 
 from collections.abc import Iterator, Sequence, Set
+from contextlib import suppress
 from itertools import accumulate, chain
 
 import numpy as np
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 
 from athanor.contract.columns import Columns, conform
 from athanor.contract.contract import Contract
@@ -140,10 +143,20 @@ def read_columns(questions: Sequence[Question], contract: Contract) -> Columns:
 
 def _read_alone(question: Question, contract: Contract) -> Columns:
     columns = question.columns
-    if columns is None:
-        columns = to_columns(question.contract.columns, question.messages)
+    if question.contract is contract:
+        return to_columns(contract.columns, question.messages) if columns is None else columns
     # Read before the traffic changed, by the contract of then.
-    return columns if question.contract is contract else conform(columns, contract.columns, question.count)
+    if columns is None:
+        with suppress(DecodeError):
+            return _read_again(question.messages, contract)
+        columns = to_columns(question.contract.columns, question.messages)
+    return conform(columns, contract.columns, question.count)
+
+
+def _read_again(messages: Sequence[Message], contract: Contract) -> Columns:
+    """Messages of another contract as columns. They keep fields that their own does not know."""
+    row_class = GetMessageClass(contract.row)
+    return to_columns(contract.columns, [row_class.FromString(message.SerializeToString()) for message in messages])
 
 
 def _choose(traffic: LoadedTraffic, question: Question, columns: Columns, first: int) -> Variant | ModelNotFoundError:
