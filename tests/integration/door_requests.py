@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from google.protobuf import json_format
 
-from athanor.contract.columns import Kind
+from athanor.contract.columns import Column, Kind
 from athanor.contract.messages import to_columns
 from athanor.inspection.v1 import inspection_pb2
 from athanor.serving.formats.tensors import join_bytes
@@ -49,11 +49,11 @@ class _Input:
         return np.array(self.values, dtype={"FP64": "<f8", "INT64": "<i8"}[self.datatype]).tobytes()
 
 
-def _inputs(rows: Rows) -> list[_Input]:
-    columns = to_columns(_COLUMNS, rows)
+def _inputs(rows: Sequence[Any], columns: Sequence[Column] = _COLUMNS) -> list[_Input]:
+    values_of = to_columns(columns, rows)
     found = []
-    for column in _COLUMNS:
-        values = columns[column.name]
+    for column in columns:
+        values = values_of[column.name]
         if column.kind is Kind.TEXT:
             found.append(_Input(column.name, "BYTES", values.tolist()))
         elif column.kind is Kind.TIMESTAMP or (column.kind is Kind.INTEGER and not np.isnan(values).any()):
@@ -63,9 +63,12 @@ def _inputs(rows: Rows) -> list[_Input]:
     return found
 
 
-def inference_message(rows: Rows) -> open_inference_pb2.ModelInferRequest:
+def inference_message(
+    rows: Sequence[Any], columns: Sequence[Column] = _COLUMNS
+) -> open_inference_pb2.ModelInferRequest:
+    """Args: columns: of the contract whose messages the rows are."""
     request = open_inference_pb2.ModelInferRequest(model_name=MODEL.name)
-    for given in _inputs(rows):
+    for given in _inputs(rows, columns):
         tensor = request.inputs.add(name=given.name, datatype=given.datatype, shape=[len(rows)])
         if given.datatype == "BYTES":
             tensor.contents.bytes_contents.extend(value.encode() for value in given.values)

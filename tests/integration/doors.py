@@ -94,7 +94,7 @@ class Doors:
         return self._call(METHODS["oip-grpc"], door_requests.raw_inference_message(rows), read_inference, **asked)
 
     def rest_typed(self, rows: Rows, **asked: Any) -> Told | Refused:
-        return self._post(PATHS["rest"], door_requests.typed_json(rows).encode(), _read_typed_json, **asked)
+        return self._post(PATHS["rest"], door_requests.typed_json(rows).encode(), read_typed_json, **asked)
 
     def rest_inspection(self, rows: Rows, **asked: Any) -> Told | Refused:
         return self._post(
@@ -211,7 +211,7 @@ def _inference_fields(model: str, version: str, id_: str, told: Mapping[str, str
     }
 
 
-def _read_typed_json(response: httpx.Response) -> tuple[list[float], dict[str, str]]:
+def read_typed_json(response: httpx.Response) -> tuple[list[float], dict[str, str]]:
     told = response.json()
     return [each["lateProbability"] for each in told["predictions"]], _json_fields(told)
 

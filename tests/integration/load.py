@@ -3,12 +3,12 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 from integration.service import PROJECT, Service
 
@@ -18,7 +18,7 @@ from delays.v1 import delays_pb2
 
 _CALLERS: Final = 16
 # Of all attempts of a call: a service that is on its way back is waited for, however slow the machine is.
-_TIMEOUT_S: Final = 240.0
+CALL_TIMEOUT_S: Final = 240.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Answered:
     Attributes:
         row: its position among the rows that are asked.
         began, ended: by `time.monotonic`.
+        digest: of the release that answered.
     """
 
     row: int
@@ -35,6 +36,19 @@ class Answered:
     ended: float
     version: str
     probability: float
+    digest: str = ""
+
+
+class Said(NamedTuple):
+    """What an answer says."""
+
+    version: str
+    digest: str
+    probability: float
+
+
+Ask: TypeAlias = Callable[[int], Awaitable[Said]]
+"""Asks about the row at a position. Raises AthanorError."""
 
 
 @dataclass
@@ -49,7 +63,7 @@ class Load:
     """
 
     service: Service
-    rows: Sequence[delays_pb2.Flight]
+    rows: Sequence[Any]
     calls_per_s: float
     retry: Any = None
     answers: list[Answered] = field(default_factory=list)
@@ -57,7 +71,7 @@ class Load:
     retries: int = 0
     allow_plaintext: bool = False
 
-    def __enter__(self) -> "Load":
+    def __enter__(self) -> Self:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
         self._thread.start()
@@ -69,7 +83,7 @@ class Load:
         self._ending.set()
         self._thread.join()
 
-    def wait_for_answers(self, count: int, timeout_s: float = _TIMEOUT_S) -> float:
+    def wait_for_answers(self, count: int, timeout_s: float = CALL_TIMEOUT_S) -> float:
         """Waits for calls that begin from now on to be answered; returns the seconds until the first one was."""
         began, deadline = time.monotonic(), time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -91,10 +105,14 @@ class Load:
             allow_plaintext=self.allow_plaintext,
         ) as connection:
             client = AsyncClient(PROJECT, connection)
-            await asyncio.gather(*(self._call(client, caller) for caller in range(_CALLERS)))
-            self.retries = client.retries
+            await self._keep_asking([lambda row: ask_typed(client, self.rows[row])])
+            self.retries += client.retries
 
-    async def _call(self, client: AsyncClient, caller: int) -> None:
+    async def _keep_asking(self, doors: Sequence[Ask]) -> None:
+        """Asks by all callers, each by a door of its own."""
+        await asyncio.gather(*(self._call(doors[caller % len(doors)], caller) for caller in range(_CALLERS)))
+
+    async def _call(self, ask: Ask, caller: int) -> None:
         next_at = time.monotonic() + caller / self.calls_per_s
         row = caller
         while not self._ending.is_set():
@@ -104,13 +122,22 @@ class Load:
             row = (row + _CALLERS + 1) % len(self.rows)
             began = time.monotonic()
             try:
-                response = await client.predict([self.rows[row]], timeout_s=_TIMEOUT_S)
+                said = await ask(row)
             except AthanorError as error:
-                self.lost.append(f"{type(error).__name__} after {time.monotonic() - began:.1f} s: {error}")
+                self._note_failure(row, began, time.monotonic(), error)
                 continue
-            (prediction,) = response.predictions
             ended = time.monotonic()
-            self.answers.append(Answered(row, began, ended, response.semantic_version, prediction.late_probability))
+            self.answers.append(Answered(row, began, ended, said.version, said.probability, said.digest))
+
+    def _note_failure(self, row: int, began: float, ended: float, error: AthanorError) -> None:
+        self.lost.append(f"row {row}, {type(error).__name__} after {ended - began:.1f} s: {error}")
+
+
+async def ask_typed(client: AsyncClient, row: delays_pb2.Flight) -> Said:
+    """Asks about a row by the typed method."""
+    response = await client.predict([row], timeout_s=CALL_TIMEOUT_S)
+    (prediction,) = response.predictions
+    return Said(response.semantic_version, response.release_digest, prediction.late_probability)
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from athanor.release.files import CONTRACT, Release
 from projects.delays.model import MODEL
 
 
-def edit_row(edit: Callable[[DescriptorProto], object]) -> Contract:
+def edit_row(edit: Callable[[DescriptorProto], object], contract: Contract = MODEL.contract) -> Contract:
     """The contract with another row."""
-    declared = FileDescriptorSet.FromString(to_descriptors(MODEL.contract))
-    edit(next(found for found in declared.file[-1].message_type if found.name == MODEL.contract.row.name))
-    names = MODEL.contract.service.full_name, MODEL.contract.outcome.full_name
+    declared = FileDescriptorSet.FromString(to_descriptors(contract))
+    edit(next(found for found in declared.file[-1].message_type if found.name == contract.row.name))
+    names = contract.service.full_name, contract.outcome.full_name
     return from_descriptors(declared.SerializeToString(), *names)
 
 
@@ -29,15 +29,20 @@ def _options(row: DescriptorProto, name: str) -> Any:
     return field.options.Extensions[options_pb2.column]
 
 
-def widen(maximum: float) -> Contract:
+def widen(maximum: float, contract: Contract = MODEL.contract) -> Contract:
     """Allows longer distances, up to some miles."""
-    return edit_row(lambda row: setattr(_options(row, "distance"), "maximum", maximum))
+    return edit_row(lambda row: setattr(_options(row, "distance"), "maximum", maximum), contract)
 
 
-def add_column(name: str = "gate") -> Contract:
-    """Has an optional text more."""
-    number = max(field.number for field in MODEL.contract.row.fields) + 1
-    text = make_field(name, number, "string", description="A text", may_be_missing=True, pattern=".*", example="A1")
+def add_column(name: str = "gate", contract: Contract = MODEL.contract, **options: Any) -> Contract:
+    """Has an optional text more.
+
+    Args:
+        options: further options of the column.
+    """
+    number = max(field.number for field in contract.row.fields) + 1
+    usual = {"description": "A text", "may_be_missing": True, "pattern": ".*", "example": "A1"}
+    text = make_field(name, number, "string", **usual, **options)
 
     def edit(row: DescriptorProto) -> None:
         # As protoc writes `optional`.
@@ -45,7 +50,7 @@ def add_column(name: str = "gate") -> Contract:
         text.oneof_index = len(row.oneof_decl) - 1
         row.field.append(text)
 
-    return edit_row(edit)
+    return edit_row(edit, contract)
 
 
 def next_major() -> Contract:
