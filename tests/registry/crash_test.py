@@ -98,6 +98,10 @@ def _prepare(registry: Registry, what: str, number: int) -> tuple[Any, ...]:
         if traffic.shadow:
             registry.withdraw(MODEL, "shadow", _WHY)
         return ("1.0.1",)
+    if what in ("pin", "unpin"):
+        if bool(traffic.pinned) == (what == "pin"):
+            (registry.unpin if traffic.pinned else registry.pin)(MODEL, other, _WHY)
+        return (other,)
     weight = (number + 1) / 100
     if what == "challenge":
         if traffic.challenger:
@@ -107,8 +111,8 @@ def _prepare(registry: Registry, what: str, number: int) -> tuple[Any, ...]:
     return {"another weight": (other, weight + 0.5), "promote": (other,), "withdraw": ("challenger",)}[what]
 
 
-@pytest.mark.parametrize("what", ["challenge", "another weight", "shadow", "withdraw", "promote"])
-def test_a_process_killed_while_it_moves_challenger_or_shadow_leaves_a_move_or_none(
+@pytest.mark.parametrize("what", ["challenge", "another weight", "shadow", "withdraw", "promote", "pin", "unpin"])
+def test_a_process_killed_while_it_moves_what_stands_beside_the_champion_leaves_a_move_or_none(
     registered: Registry, workspace: Workspace, what: str
 ) -> None:
     registered.promote(MODEL, "1.0.0", _WHY)

@@ -21,6 +21,8 @@ _MOVES: Final = (
     f"registry withdraw {MODEL} challenger -m x",
     f"registry shadow {MODEL} 1.1.0 -m x",
     f"registry withdraw {MODEL} shadow -m x",
+    f"registry pin {MODEL} 1.1.0 -m x",
+    f"registry unpin {MODEL} 1.1.0 -m x",
     f"registry promote {MODEL} 1.1.0 -m x",
     f"registry rollback {MODEL} -m x",
 )

@@ -15,7 +15,10 @@ from athanor.release.files import read_release
 from athanor.release.traffic import Traffic
 
 _WHY: Final = "to see"
-_OF_DATABASE: Final = ("set_registered_model_tag", "set_registered_model_alias", "delete_registered_model_alias")
+_OF_DATABASE: Final = (
+    *("set_registered_model_tag", "set_registered_model_alias", "delete_registered_model_alias"),
+    *("set_model_version_tag", "delete_model_version_tag"),
+)
 _Move: TypeAlias = Callable[[Registry], Traffic]
 
 _MOVES: Final[dict[str, _Move]] = {
@@ -28,6 +31,8 @@ _MOVES: Final[dict[str, _Move]] = {
     "roll back": lambda registry: registry.rollback(MODEL, _WHY),
     "withdraw the challenger": lambda registry: registry.withdraw(MODEL, "challenger", _WHY),
     "withdraw the shadow": lambda registry: registry.withdraw(MODEL, "shadow", _WHY),
+    "pin": lambda registry: registry.pin(MODEL, "1.2.0", _WHY),
+    "unpin": lambda registry: registry.unpin(MODEL, "1.0.1", _WHY),
 }
 
 
@@ -37,7 +42,7 @@ class _EndedError(BaseException):
 
 @pytest.fixture(scope="module")
 def busy(filled: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """With champion 1.0.0, challenger 1.0.1, shadow 1.1.0, and 1.2.0 that takes no part."""
+    """With champion 1.0.0, challenger 1.0.1, shadow 1.1.0, 1.0.1 pinned too, and 1.2.0 that takes no part."""
     workspace = filled.copy(tmp_path_factory.mktemp("busy"))
     registry = workspace.open()
     registry.register(read_release(workspace.train(algorithm="a third")))
@@ -45,6 +50,7 @@ def busy(filled: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspa
         registry.promote(MODEL, version, _WHY)
     registry.challenge(MODEL, "1.0.1", 0.1, _WHY)
     registry.shadow(MODEL, "1.1.0", _WHY)
+    registry.pin(MODEL, "1.0.1", _WHY)
     return workspace
 
 
@@ -101,7 +107,7 @@ def test_the_doctor_ends_what_was_recorded_and_nothing_else(busy: Workspace, pla
         assert examine(registry, place.home.candidates) == []
         assert registry.store.read_traffic(MODEL) == recorded[-1].traffic
         assert registry.list_moves(MODEL) == recorded
-    # The record in the ledger and in MLflow, the traffic file, and each alias that moved; a weight has no alias.
+    # The record in the ledger and in MLflow, the traffic file, and each alias or tag that moved; a weight has none.
     assert moments == {"challenge with another weight": 3, "promote the challenger": 5, "promote the shadow": 5}.get(
         name, 4
     )

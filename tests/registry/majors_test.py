@@ -8,7 +8,7 @@ import pytest
 from support.registries import MODEL, Workspace
 from support.releases import make_files, make_release
 
-from athanor.errors import ContractError, GateError
+from athanor.errors import ContractError, GateError, InputError
 from athanor.registry.registry import Registry
 from athanor.release.files import Release
 from athanor.release.store import ReleaseStore
@@ -78,3 +78,13 @@ def test_a_package_without_a_number_is_refused(registry: Registry, tmp_path: Pat
     with pytest.raises(ContractError, match=f"proto package '{package}' has no major version"):
         registry.register(_release(tmp_path, package))
     assert registry.list_versions(MODEL) == []
+
+
+def test_a_version_of_another_package_than_the_champion_s_is_not_pinned(registry: Registry, tmp_path: Path) -> None:
+    for seed, package in enumerate(("delays.v1", "delays.v1", "delays.v2")):
+        _register(registry, _release(tmp_path, package, seed=seed))
+    registry.promote(MODEL, "1.0.1", "the newest")
+    expected = "2.0.0 of delays has the proto package delays.v2, and the champion 1.0.1 has delays.v1; pin a version of"
+    with pytest.raises(InputError, match=expected):
+        registry.pin(MODEL, "2.0.0", "to see")
+    assert [served.semantic_version for served in registry.pin(MODEL, "1.0.0", "to see").pinned] == ["1.0.0"]

@@ -148,11 +148,11 @@ def test_every_move_keeps_its_reason(registered: Registry) -> None:
 
 @pytest.mark.parametrize("why", ["", "  "])
 def test_without_a_reason_nothing_moves(registered: Registry, why: str) -> None:
-    with pytest.raises(InputError, match="a promote of delays needs a reason"):
+    with pytest.raises(InputError, match="promote of delays needs a reason"):
         registered.promote(MODEL, "1.0.0", why)
     registered.promote(MODEL, "1.0.0", _WHY)
     registered.promote(MODEL, "1.1.0", _WHY)
-    with pytest.raises(InputError, match="a rollback of delays needs a reason"):
+    with pytest.raises(InputError, match="rollback of delays needs a reason"):
         registered.rollback(MODEL, why)
     assert len(registered.list_moves(MODEL)) == 2
 

@@ -25,6 +25,7 @@ class _Expected:
     champions: tuple[str, ...] = ()
     challenger: tuple[str, float] | None = None
     shadow: str | None = None
+    pinned: frozenset[str] = frozenset()
     moves: int = field(default=0, compare=False)
 
     def crowned(self, champions: tuple[str, ...]) -> "_Expected":
@@ -91,6 +92,20 @@ def _withdraw(variant: str) -> _Step:
     return _Step(f"withdraw {variant}", lambda registry: registry.withdraw(MODEL, variant, _WHY), rule)
 
 
+def _pin(version: str) -> _Step:
+    def rule(now: _Expected) -> _Expected | None:
+        return replace(now, pinned=now.pinned | {version}) if now.champions and version not in now.pinned else None
+
+    return _Step(f"pin {version}", lambda registry: registry.pin(MODEL, version, _WHY), rule)
+
+
+def _unpin(version: str) -> _Step:
+    def rule(now: _Expected) -> _Expected | None:
+        return replace(now, pinned=now.pinned - {version}) if version in now.pinned else None
+
+    return _Step(f"unpin {version}", lambda registry: registry.unpin(MODEL, version, _WHY), rule)
+
+
 _VERSIONS: Final = st.sampled_from(["1.0.0", "1.0.1", "1.1.0"])
 _WEIGHTS: Final = st.sampled_from([0.1, 0.5, 0.0, 1.0])
 _STEPS: Final = st.one_of(
@@ -99,14 +114,17 @@ _STEPS: Final = st.one_of(
     st.builds(_challenge, _VERSIONS, _WEIGHTS),
     st.builds(_shadow, _VERSIONS),
     st.builds(_withdraw, st.sampled_from(["challenger", "shadow"])),
+    st.builds(_pin, _VERSIONS),
+    st.builds(_unpin, _VERSIONS),
 )
 
 
-def _read(registry: Registry) -> tuple[str, tuple[str, float] | None, str | None]:
+def _read(registry: Registry) -> tuple[str, tuple[str, float] | None, str | None, frozenset[str]]:
     traffic = registry.store.read_traffic(MODEL)
     tried, shadow = traffic.challenger, traffic.shadow
     challenger = (tried.semantic_version, tried.weight) if tried else None
-    return traffic.champion.semantic_version, challenger, shadow.semantic_version if shadow else None
+    pinned = frozenset(served.semantic_version for served in traffic.pinned)
+    return traffic.champion.semantic_version, challenger, shadow.semantic_version if shadow else None, pinned
 
 
 def _check_step(registry: Registry, step: _Step, now: _Expected) -> _Expected:
@@ -116,7 +134,7 @@ def _check_step(registry: Registry, step: _Step, now: _Expected) -> _Expected:
             step.act(registry)
         return now
     assert step.act(registry) == registry.store.read_traffic(MODEL)
-    assert _read(registry) == (after.champions[-1], after.challenger, after.shadow)
+    assert _read(registry) == (after.champions[-1], after.challenger, after.shadow, after.pinned)
     return replace(after, moves=now.moves + (after != now))
 
 

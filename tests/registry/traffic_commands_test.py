@@ -3,6 +3,7 @@
 import json
 import re
 from typing import Any, Final
+from unittest.mock import ANY
 
 import pytest
 from support.registries import MODEL, Workspace
@@ -149,6 +150,33 @@ def test_who_takes_part_is_seen_in_every_table(promoted: Registry, workspace: Wo
         assert words in table
 
 
+def test_pins_come_and_go_and_are_seen_in_every_table(promoted: Registry, workspace: Workspace) -> None:
+    digest = promoted.find_version(MODEL, "1.0.1").digest
+    assert _ask(workspace, "pin", "1.0.1", "--reason", "for the old app")["pinned"] == [
+        {"digest": digest, "semantic_version": "1.0.1"}
+    ]
+    assert _row(_tell(workspace, "pin", "1.0.0", "-m", "too"), "pinned") == ["pinned", "1.0.0", ANY, "0"]
+    assert [(v["aliases"], v["weight"]) for v in _ask(workspace, "list")] == [
+        ([], None),
+        (["pinned"], 0.0),
+        (["champion", "pinned"], 1.0),
+    ]
+    assert _row(_tell(workspace, "list"), "1.0.0")[2:4] == ["champion, pinned", "1"]
+    assert _row(_tell(workspace, "show", "1.0.1"), "alias") == ["alias", "pinned"]
+    assert [served["semantic_version"] for served in _ask(workspace, "traffic")["pinned"]] == ["1.0.0", "1.0.1"]
+    assert _row(_tell(workspace, "traffic"), "pinned")[1] == "1.0.0"
+    assert _ask(workspace, "unpin", "1.0.1", "--why", "nobody asks")["pinned"][0]["semantic_version"] == "1.0.0"
+    table = _tell(workspace, "history")
+    assert _row(table, "2")[1:4] == ["pin", "", "1.0.1"]
+    assert _row(table, "4")[1:4] == ["unpin", "1.0.1", ""]
+    assert "pinned 1.0.1 (0)" in table
+    assert [(move["kind"], move["why"]) for move in _ask(workspace, "history")][1:] == [
+        ("pin", "for the old app"),
+        ("pin", "too"),
+        ("unpin", "nobody asks"),
+    ]
+
+
 def test_one_that_takes_no_part_has_no_weight(promoted: Registry, workspace: Workspace) -> None:
     promoted.challenge(MODEL, "1.0.1", 0.1, "newer data")
     promoted.withdraw(MODEL, "challenger", "no better")
@@ -173,6 +201,8 @@ def test_a_weight_that_is_no_share_is_refused(promoted: Registry, workspace: Wor
         (("challenge", "1.0.1", "--weight", "0.1"), "--reason"),
         (("shadow", "1.0.1"), "--reason"),
         (("withdraw", "shadow"), "--reason"),
+        (("pin", "1.0.1"), "--reason"),
+        (("unpin", "1.0.1"), "--reason"),
     ],
 )
 def test_what_is_not_said_is_asked_for(

@@ -200,12 +200,12 @@ def test_who_is_not_there_cannot_be_withdrawn(promoted: Registry, variant: str) 
 
 @pytest.mark.parametrize("why", ["", " \n"])
 def test_a_move_needs_a_reason(promoted: Registry, why: str) -> None:
-    with pytest.raises(InputError, match="a challenge of delays needs a reason"):
+    with pytest.raises(InputError, match="challenge of delays needs a reason"):
         promoted.challenge(MODEL, "1.0.1", 0.1, why)
-    with pytest.raises(InputError, match="a shadow of delays needs a reason"):
+    with pytest.raises(InputError, match="shadow of delays needs a reason"):
         promoted.shadow(MODEL, "1.0.1", why)
     promoted.shadow(MODEL, "1.0.1", _WHY)
-    with pytest.raises(InputError, match="a withdraw of delays needs a reason"):
+    with pytest.raises(InputError, match="withdraw of delays needs a reason"):
         promoted.withdraw(MODEL, "shadow", why)
     assert len(promoted.list_moves(MODEL)) == 2
 

@@ -6,13 +6,14 @@ from typing import Any, Final
 import pytest
 from pydantic import ValidationError
 
-from athanor.release.traffic import VARIANTS, Challenger, Served, Traffic
+from athanor.release.traffic import MOST_PINNED, VARIANTS, Challenger, Served, Traffic
 
 _CHAMPION: Final = Served(digest="a" * 64, semantic_version="1.0.0")
 _CHALLENGER: Final = Challenger(digest="b" * 64, semantic_version="1.0.1", weight=0.9)
 _SHADOW: Final = Served(digest="c" * 64, semantic_version="1.1.0")
 _ALONE: Final = Traffic(model="delays", revision=3, champion=_CHAMPION)
 _ALL: Final = Traffic(model="delays", revision=7, champion=_CHAMPION, challenger=_CHALLENGER, shadow=_SHADOW)
+_PINNED: Final = _ALL.model_copy(update={"pinned": (_CHAMPION, Served(digest="d" * 64, semantic_version="0.9.0"))})
 
 
 def test_a_file_of_before_there_were_challengers_is_read() -> None:
@@ -20,9 +21,18 @@ def test_a_file_of_before_there_were_challengers_is_read() -> None:
     assert Traffic.model_validate_json(json.dumps(content)) == _ALONE
 
 
-@pytest.mark.parametrize("traffic", [_ALONE, _ALL])
+def test_a_file_of_before_there_were_pins_is_read_and_written_alike() -> None:
+    """Its signature stays valid, and a replica of before reads it."""
+    before = {**_ALL.model_dump(mode="json")}
+    del before["pinned"]
+    assert Traffic.model_validate(before) == _ALL
+    assert _ALL.document() == before
+    assert "pinned" in _PINNED.document()
+
+
+@pytest.mark.parametrize("traffic", [_ALONE, _ALL, _PINNED])
 def test_what_is_written_is_read_again(traffic: Traffic) -> None:
-    assert Traffic.model_validate_json(traffic.model_dump_json(indent=2)) == traffic
+    assert Traffic.model_validate_json(json.dumps(traffic.document())) == traffic
 
 
 def test_it_tells_who_takes_part() -> None:
@@ -58,3 +68,28 @@ def test_without_a_champion_it_is_none() -> None:
     whole = _ALL.model_dump()
     with pytest.raises(ValidationError, match="champion"):
         Traffic.model_validate({**whole, "champion": None})
+
+
+def test_a_pinned_release_may_be_a_variant_too_and_has_no_share_of_the_keys() -> None:
+    assert _PINNED.served == _ALL.served
+    assert _PINNED.weights == _ALL.weights
+    found = [(role, served.semantic_version, _PINNED.weight_of(role)) for role, served in _PINNED.releases]
+    assert found == [
+        ("champion", "1.0.0", 0.1),
+        ("challenger", "1.0.1", 0.9),
+        ("shadow", "1.1.0", 0.0),
+        ("pinned", "1.0.0", 0.0),
+        ("pinned", "0.9.0", 0.0),
+    ]
+
+
+def test_a_version_that_is_pinned_twice_is_refused_and_named() -> None:
+    with pytest.raises(ValidationError, match=r"1.0.0 is pinned twice"):
+        Traffic.model_validate({**_ALL.model_dump(), "pinned": [_CHAMPION, _SHADOW, _CHAMPION]})
+
+
+def test_too_many_pinned_releases_are_refused() -> None:
+    pinned = [Served(digest="d" * 64, semantic_version=f"1.0.{number}") for number in range(MOST_PINNED + 1)]
+    with pytest.raises(ValidationError, match="at most 20 items"):
+        Traffic.model_validate({**_ALL.model_dump(), "pinned": pinned})
+    assert Traffic.model_validate({**_ALL.model_dump(), "pinned": pinned[1:]}).pinned == tuple(pinned[1:])

@@ -54,7 +54,10 @@ def test_traffic_signed_by_another_is_refused(local: ReleaseStore, trust: Trust,
 
 
 _SIGNED = _traffic(3).model_copy(
-    update={"challenger": Challenger(digest="b" * 64, semantic_version="1.1.0", weight=0.1)}
+    update={
+        "challenger": Challenger(digest="b" * 64, semantic_version="1.1.0", weight=0.1),
+        "pinned": (Served(digest="e" * 64, semantic_version="0.9.0"),),
+    }
 )
 
 
@@ -68,6 +71,8 @@ _SIGNED = _traffic(3).model_copy(
         {"challenger": None},
         {"challenger": Challenger(digest="b" * 64, semantic_version="1.1.0", weight=0.9)},
         {"shadow": Served(digest="d" * 64, semantic_version="1.2.0")},
+        {"pinned": (Served(digest="d" * 64, semantic_version="1.2.0"),)},
+        {"pinned": ()},
     ],
     ids=str,
 )

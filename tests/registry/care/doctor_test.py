@@ -125,7 +125,7 @@ def _lose(registry: Registry, workspace: Workspace) -> None:
         (_break_traffic, "by the last move, 2, champion is 1.0.1; .*not a traffic file", "1.0.1"),
         (_publish_another, "by the traffic file, of revision 9, champion is 1.1.0", "1.0.1"),
         (_record_a_move_alone, "the record move.000003 is missing in MLflow", "1.1.0"),
-        (_take_the_alias_away, "by the aliases champion is no version", "1.0.1"),
+        (_take_the_alias_away, "in MLflow champion is no version", "1.0.1"),
         (_forget_a_training, "the training of version 1.0.0 is not recorded", "1.0.1"),
         (_begin_a_record, "the record of a training, run [0-9a-f]{32}, was never finished", "1.0.1"),
         (_publish_alone, "the store holds release [0-9a-f]{12}, which has no version", "1.0.1"),
@@ -191,7 +191,7 @@ def _rewrite_a_move(registry: Registry, workspace: Workspace) -> None:
             [
                 "version 9.9.9 was deleted in MLflow, and the store has no copy of release 000000000000",
                 "move 1 names version 9.9.9, which is not registered",
-                "move 2 starts from 1.0.0, which was not the",
+                "move 2 starts from 1.0.0, which was not champion then",
             ],
         ),
     ],

@@ -78,7 +78,7 @@ def _exchange_two_aliases(registry: Registry) -> None:
         ),
         (_change_the_weight, r"with weight 0.1; by the traffic file, of revision 3, .*with weight 0.9$"),
         (_add_an_old_revision, r"by the last move, 3, .*by the traffic file, of revision 2, "),
-        (_take_the_alias_away, r"by the last move, 3, shadow is 1.1.0; by the aliases shadow is no version$"),
+        (_take_the_alias_away, r"by the last move, 3, shadow is 1.1.0; in MLflow shadow is no version$"),
         (_exchange_two_aliases, r"challenger is 1.0.1, shadow is 1.1.0; .* challenger is 1.1.0, shadow is 1.0.1$"),
     ],
 )
@@ -104,6 +104,60 @@ def test_an_alias_that_no_move_gave_is_taken_away(registered: Registry, workspac
     assert found.what == f"1.0.1 is {alias} by its alias, and no move made it so"
     assert found.is_mended
     assert _aliases(registered) == {}
+
+
+def test_a_tag_that_no_move_gave_is_taken_away(registered: Registry, workspace: Workspace) -> None:
+    registered.client.set_model_version_tag(MODEL, "2", "pinned", "pinned")
+    (found,) = _examine(registered, workspace, mend=True)
+    assert found.what == "1.0.1 is pinned by its tag, and no move made it so"
+    assert found.is_mended
+    assert _examine(registered, workspace) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (
+            lambda registry: registry.client.delete_model_version_tag(MODEL, "2", "pinned"),
+            r"pinned is 1.0.0, 1.0.1; in MLflow pinned is 1.0.0$",
+        ),
+        (
+            lambda registry: registry.client.set_model_version_tag(MODEL, "3", "pinned", "pinned"),
+            r"pinned is 1.0.0, 1.0.1; in MLflow pinned is 1.0.0, 1.0.1, 1.1.0$",
+        ),
+        (lambda registry: _write(registry, pinned=()), r"pinned is 1.0.1; by the traffic file, .*shadow is 1.1.0$"),
+    ],
+)
+def test_a_pin_that_differs_is_named_and_mended(
+    busy: Registry, workspace: Workspace, spoil: Callable[[Registry], None], words: str
+) -> None:
+    busy.pin(MODEL, "1.0.0", _WHY)
+    traffic = busy.pin(MODEL, "1.0.1", _WHY)
+    spoil(busy)
+    (found,) = _examine(busy, workspace, mend=True)
+    assert re.search(words, found.what), found.what
+    assert found.is_mended
+    assert _examine(busy, workspace) == []
+    assert busy.store.read_traffic(MODEL) == traffic
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "words"),
+    [
+        (lambda move: {"traffic": move.traffic.model_copy(update={"pinned": ()})}, "move 4, a pin, records traffic"),
+        (lambda move: {"kind": "unpin"}, "move 4 starts from None, which was not pinned then|move 4, a unpin, records"),
+        (lambda move: {"from_digest": "0" * 64, "from_version": "9.9.9"}, "starts from 9.9.9, which was not pinned"),
+    ],
+)
+def test_a_pin_that_was_rewritten_is_named(
+    busy: Registry, workspace: Workspace, rewrite: Callable[[Move], dict[str, Any]], words: str
+) -> None:
+    busy.pin(MODEL, "1.0.0", _WHY)
+    moves = busy.list_moves(MODEL)
+    moves[-1] = replace(moves[-1], **rewrite(moves[-1]))
+    records = dict(replace(move, previous=None).tag for move in moves)
+    busy.store.write_ledger(MODEL, busy.store.read_ledger(MODEL).model_copy(update={"moves": records}))
+    assert any(re.search(words, finding.what) for finding in _examine(busy, workspace))
 
 
 def _without(traffic: Traffic, variant: str) -> Traffic:

@@ -101,11 +101,17 @@ _CHANGES: Final[dict[str, tuple[Callable[[Registry], object], str]]] = {
     ),
     "champion": (
         lambda r: r.client.set_registered_model_alias(MODEL, "champion", "2"),
-        "champion is 1.1.0; by the aliases champion is 1.0.1",
+        "champion is 1.1.0; in MLflow champion is 1.0.1",
     ),
     "challenger": (
         lambda r: r.client.set_registered_model_alias(MODEL, "challenger", "2"),
-        "challenger is no version; by the aliases challenger is 1.0.1",
+        "challenger is no version; in MLflow challenger is 1.0.1",
+    ),
+    "pin": (_tag_version("pinned", "pinned"), "pinned is no version; in MLflow pinned is 1.0.1"),
+    "pin of another value": (_tag_version("pinned", "yes"), "tags of version 1.0.1 .*: pinned is yes"),
+    "alias of a pin": (
+        lambda r: r.client.set_registered_model_alias(MODEL, "pinned", "2"),
+        "the alias pinned was set outside",
     ),
     "tag of the model": (
         lambda r: r.client.set_registered_model_tag(MODEL, "owner", "me"),

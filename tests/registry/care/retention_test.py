@@ -14,7 +14,7 @@ from athanor.errors import ConflictError
 from athanor.registry.care.retention import collect
 from athanor.registry.registry import Registry
 from athanor.release.files import Release, read_release
-from athanor.release.traffic import Traffic
+from athanor.release.traffic import Served, Traffic
 
 _MONTH: Final = timedelta(days=30)
 
@@ -136,6 +136,30 @@ def test_challenger_and_shadow_stay_however_old_they_are(
     assert (done.candidates, done.published) == ((), ())
     for served in registered.store.read_traffic(MODEL).served.values():
         assert registered.store.read(MODEL, served.digest).digest == served.digest
+
+
+def test_a_pinned_version_stays_however_old_it_is(
+    registered: Registry, workspace: Workspace, releases: list[Release]
+) -> None:
+    registered.promote(MODEL, "1.1.0", "to see")
+    registered.pin(MODEL, "1.0.0", "for the old app")
+    # Deleted by others; the move restores it.
+    registered.client.delete_model_version(MODEL, str(registered.find_version(MODEL, "1.0.0").number))
+    done = collect(registered, workspace.home, MODEL, timedelta(0))
+    assert (done.candidates, done.published) == ((), ())
+    assert registered.store.read(MODEL, releases[0].digest).digest == releases[0].digest
+
+
+def test_while_a_pinned_release_is_of_another_registry_nothing_is_removed(
+    registered: Registry, workspace: Workspace
+) -> None:
+    old = _train(workspace, 1, days=31)
+    _publish_alone(workspace, old)
+    traffic = registered.promote(MODEL, "1.0.0", "to see")
+    stranger = Served(digest=old, semantic_version="7.0.0")
+    registered.store.write_traffic(traffic.model_copy(update={"pinned": (stranger,)}))
+    with pytest.raises(ConflictError, match=f"names release {old[:12]} as pinned, which"):
+        collect(registered, workspace.home, MODEL, _MONTH)
 
 
 @pytest.mark.parametrize("variant", ["challenger", "shadow"])

@@ -1,4 +1,4 @@
-"""Records of a model in the registry: its versions, and each move of champion, challenger and shadow."""
+"""Records of a model in the registry: its versions, and each move among the releases that answer."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 from athanor.errors import ServiceError
 from athanor.release.ledger import Assigned, Ledger
-from athanor.release.traffic import Traffic, Variant
+from athanor.release.traffic import PINNED, Role, Traffic
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
@@ -21,11 +21,14 @@ _DIGEST_TAG: Final = "digest"
 _VERSION_TAG: Final = "semantic_version"
 _CLEAN_TAG: Final = "is_clean"
 _BY_TAG: Final = "by"
+# An alias stands for one version, and several are pinned.
+PINNED_TAG: Final = PINNED
 _MOVE_TAG: Final = r"move\.\d{6,}"
 _SEMANTIC_VERSION: Final = r"\d+\.\d+\.\d+"
 RESTORE: Final = "restore the ledger in the release store from a backup"
 
-Kind: TypeAlias = Literal["promote", "rollback", "challenge", "shadow", "withdraw"]
+Kind: TypeAlias = Literal["promote", "rollback", "challenge", "shadow", "withdraw", "pin", "unpin"]
+ENDS: Final[tuple[Kind, ...]] = ("withdraw", "unpin")
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Registered:
 
     Attributes:
         number: MLflow's, from 1.
-        aliases: any of `champion`, `challenger` and `shadow`.
+        aliases: any of `champion`, `challenger` and `shadow`; and `pinned`, which is a tag in MLflow.
         is_clean: whether it was trained without uncommitted changes.
         run: id of the MLflow run of its training.
         by: name of the user who registered it.
@@ -65,12 +68,12 @@ class Move:
 
     Attributes:
         revision: from 1; the revision of the traffic file that it published.
-        from_version, from_digest: of the release that had the role before; None if there was none.
-        semantic_version, digest: of the release that took the role, or was withdrawn.
+        from_version, from_digest: of the release that had the role before; None if there was none, and for a pin.
+        semantic_version, digest: of the release that took the role, or was withdrawn or unpinned.
         by: name of the user who made it.
         at: ISO 8601, UTC.
         why: the given reason.
-        gates: summary of the gates of the release: "5 of 5 passed"; "" for a withdrawal.
+        gates: summary of the gates of the release: "5 of 5 passed"; "" for the end of a role.
         variant: the role that changed. A new champion loses its earlier role.
         traffic: the whole traffic after the move.
         previous: sha256, in hexadecimal, of the record before it; "" for the first. None in records from before there
@@ -87,14 +90,19 @@ class Move:
     at: str
     why: str
     gates: str
-    variant: Variant
+    variant: Role
     traffic: Traffic
     previous: str | None = None
 
     @property
+    def ends_role(self) -> bool:
+        """Whether the release lost the role, and no other took it."""
+        return self.kind in ENDS
+
+    @property
     def tag(self) -> tuple[str, str]:
         """Name and value of the MLflow tag that stores the move. Names sort like revisions."""
-        record = {**asdict(self), "traffic": self.traffic.model_dump(mode="json")}
+        record = {**asdict(self), "traffic": self.traffic.document()}
         return f"move.{self.revision:06d}", json.dumps(record)
 
 
@@ -163,18 +171,19 @@ def read_version(
     if model != version.name or not re.fullmatch(_SEMANTIC_VERSION, semantic_version):
         return None
     at = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(timespec="seconds")
-    parts = [variant for variant, served in traffic.served.items() if served.digest == digest] if traffic else []
+    roles = [role for role, one in traffic.releases if one.digest == digest] if traffic else []
+    named = {alias for alias, number in aliases.items() if number == int(version.version)} - {PINNED}
     return Registered(
         model=version.name,
         number=int(version.version),
         semantic_version=semantic_version,
         digest=digest,
-        aliases=tuple(sorted(alias for alias, number in aliases.items() if number == int(version.version))),
+        aliases=(*sorted(named), *([PINNED] if tags.get(PINNED_TAG) == PINNED else [])),
         is_clean=tags.get(_CLEAN_TAG) == "true",
         run=version.run_id or "",
         by=assigned.by if assigned else tags.get(_BY_TAG, ""),
         at=at,
-        weight=traffic.weights[parts[0]] if traffic and parts else None,
+        weight=traffic.weight_of(roles[0]) if traffic and roles else None,
     )
 
 

@@ -1,14 +1,15 @@
 """Traffic after each kind of move. Pure functions: nothing here reads or writes.
 
-A release has one role at a time: champion, challenger or shadow. Traffic that needs no change is returned unchanged,
-and there is no move.
+A release is one variant at a time: champion, challenger or shadow. It may be pinned beside that. Traffic that needs no
+change is returned unchanged, and there is no move.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from athanor.errors import AthanorError, InputError, NotFoundError
 from athanor.registry.history import CHALLENGER, CHAMPION, SHADOW, Kind, Move
-from athanor.release.traffic import Challenger, Served, Traffic, Variant
+from athanor.release.traffic import MOST_PINNED, PINNED, Challenger, Role, Served, Traffic, Variant
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,12 @@ class Step:
 
     Attributes:
         variant: the role that changes.
-        served: the release that takes the role, or is withdrawn.
+        served: the release that takes the role, or loses it.
         weight: of a challenger.
     """
 
     kind: Kind
-    variant: Variant
+    variant: Role
     served: Served
     weight: float = 0.0
 
@@ -34,8 +35,9 @@ def take(before: Traffic | None, model: str, step: Step) -> Traffic:
         before: None before the first promotion.
 
     Raises:
-        NotFoundError: there is no champion yet, and the step makes none.
-        InputError: the weight is out of range, or the release has another role.
+        NotFoundError: there is no champion yet, and the step makes none; or the release to unpin is not pinned.
+        InputError: the weight is out of range, or the release is another variant; or it is pinned already, or too many
+            others are.
     """
     if step.variant == CHAMPION:
         return _make_champion(before, model, step.served)
@@ -44,6 +46,8 @@ def take(before: Traffic | None, model: str, step: Step) -> Traffic:
             f"{model} has no champion yet, so that {step.served.semantic_version} cannot be {step.variant}; "
             "promote a version first"
         )
+    if step.variant == PINNED:
+        return _pin(before, step)
     if step.kind == "withdraw":
         return _change(before, {step.variant: None})
     _require_no_other_role(before, step)
@@ -76,14 +80,45 @@ def withdrawable(model: str, variant: str) -> Variant:
 
 
 def _make_champion(before: Traffic | None, model: str, served: Served) -> Traffic:
-    """Ends another role of the release: it cannot be compared with itself."""
+    """Ends another role of the release, but a pin: it cannot be compared with itself."""
     if before is None:
         return Traffic(model=model, revision=1, champion=served)
-    over = {variant: None for variant, other in before.served.items() if other.digest == served.digest}
+    over: dict[Role, None] = {role: None for role, other in before.served.items() if other.digest == served.digest}
     return _change(before, {**over, CHAMPION: served})
 
 
-def _change(before: Traffic, parts: dict[Variant, Served | None]) -> Traffic:
+def _pin(before: Traffic, step: Step) -> Traffic:
+    version, model = step.served.semantic_version, before.model
+    others = tuple(served for served in before.pinned if served.digest != step.served.digest)
+    is_pinned = len(others) < len(before.pinned)
+    if step.kind == "unpin":
+        if not is_pinned:
+            raise NotFoundError(f"{version} of {model} is not pinned; see `athanor registry traffic {model}`")
+        return _change(before, {PINNED: others})
+    if is_pinned:
+        raise InputError(f"{version} of {model} is pinned already")
+    if len(others) >= MOST_PINNED:
+        raise InputError(
+            f"{model} has {len(others)} pinned versions, which every replica keeps in memory, and {MOST_PINNED} is the "
+            f"most; unpin one before you pin {version}"
+        )
+    return _change(before, {PINNED: tuple(sorted((*others, step.served), key=_order))})
+
+
+def _order(served: Served) -> tuple[int, ...]:
+    return tuple(map(int, served.semantic_version.split(".")))
+
+
+def find_replaced(before: Traffic | None, kind: Kind, role: Role, digest: str) -> Served | None:
+    """The release that a move takes a role from; None if the role was free."""
+    if before is None or kind == "pin":
+        return None
+    if role == PINNED:
+        return next((served for served in before.pinned if served.digest == digest), None)
+    return before.served.get(role)
+
+
+def _change(before: Traffic, parts: Mapping[Role, Served | tuple[Served, ...] | None]) -> Traffic:
     after = before.model_copy(update={str(part): served for part, served in parts.items()})
     return before if after == before else after.model_copy(update={"revision": before.revision + 1})
 

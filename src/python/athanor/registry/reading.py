@@ -13,6 +13,7 @@ from athanor.registry.settings import RegistrySettings
 from athanor.registry.tracking.database import all_pages, database_errors
 from athanor.release.ledger import Assigned
 from athanor.release.store import ReleaseStore
+from athanor.release.traffic import Served
 
 _SHORTEST_DIGEST: Final = 6
 
@@ -120,11 +121,11 @@ class RegistryReader:
 def list_moved(moves: Iterable[Move]) -> Iterator[Assigned]:
     """The versions that moves name."""
     for move in moves:
-        for served in move.traffic.served.values():
+        for _, served in move.traffic.releases:
             yield Assigned(**served.model_dump(include={"semantic_version", "digest"}), by=move.by)
 
 
-_Numbered = TypeVar("_Numbered", Registered, Assigned)
+_Numbered = TypeVar("_Numbered", Registered, Assigned, Served)
 
 
 def match(versions: Sequence[_Numbered], reference: str) -> list[_Numbered]:

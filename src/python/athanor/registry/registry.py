@@ -5,9 +5,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
 from athanor.contract.assignment import describe_assignment
+from athanor.contract.packages import package_of
 from athanor.errors import ConflictError, InputError, NotFoundError, ServiceError, StorageError
 from athanor.home import Home
 from athanor.registry.history import (
+    ENDS,
+    PINNED_TAG,
     RESTORE,
     Move,
     Registered,
@@ -20,7 +23,7 @@ from athanor.registry.history import (
     read_version,
     version_tags,
 )
-from athanor.registry.moves import Step, take, withdrawable
+from athanor.registry.moves import Step, find_replaced, take, withdrawable
 from athanor.registry.reading import RegistryReader, list_moved, match
 from athanor.registry.settings import RegistrySettings
 from athanor.registry.tracking.database import connect, database_errors
@@ -31,7 +34,7 @@ from athanor.release.files import CONTRACT, Release
 from athanor.release.ledger import Assigned, Ledger
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import TrainingRecord
-from athanor.release.traffic import VARIANTS, Served, Traffic
+from athanor.release.traffic import PINNED, VARIANTS, Served, Traffic
 from athanor.system.user import user_name
 
 _PATIENCE_S: Final = 120.0
@@ -237,7 +240,7 @@ class Registry(RegistryReader):
         """
         with self.writing():
             version = self._require(model, reference)
-            return self._move(version, Step("promote", "champion", _served(version)), why)
+            return self._move(model, Step("promote", "champion", _served(version)), why)
 
     def rollback(self, model: str, why: str) -> Traffic:
         """Makes the previous champion champion again. Challenger and shadow as in `promote`.
@@ -255,7 +258,7 @@ class Registry(RegistryReader):
             if earlier is None:
                 raise NotFoundError(f"{model} has no earlier champion to roll back to")
             version = self._require(model, earlier.digest)
-            return self._move(version, Step("rollback", "champion", _served(version)), why)
+            return self._move(model, Step("rollback", "champion", _served(version)), why)
 
     def challenge(self, model: str, reference: str, weight: float, why: str) -> Traffic:
         """Makes a version challenger, replacing the present one, or changes its weight.
@@ -272,7 +275,7 @@ class Registry(RegistryReader):
         """
         with self.writing():
             version = self._require(model, reference)
-            return self._move(version, Step("challenge", "challenger", _served(version), weight), why)
+            return self._move(model, Step("challenge", "challenger", _served(version), weight), why)
 
     def describe_assignment(self, model: str, challenger: Served) -> str:
         """How a request is assigned to champion or challenger, by the challenger's contract."""
@@ -290,7 +293,7 @@ class Registry(RegistryReader):
         """
         with self.writing():
             version = self._require(model, reference)
-            return self._move(version, Step("shadow", "shadow", _served(version)), why)
+            return self._move(model, Step("shadow", "shadow", _served(version)), why)
 
     def withdraw(self, model: str, variant: str, why: str) -> Traffic:
         """Takes the challenger or the shadow out of the traffic, even if its release is damaged.
@@ -307,13 +310,58 @@ class Registry(RegistryReader):
             moves = self.list_moves(model)
             served = moves[-1].traffic.served.get(part) if moves else None
             if served:
-                return self._move(self._require(model, served.digest), Step("withdraw", part, served), why)
+                return self._move(model, Step("withdraw", part, served), why)
             if begun := self._find_unpublished(moves, "withdraw", part):
                 return self.publish(begun)
             if moves:
                 # Another move may be recorded and not published.
                 self.publish(moves[-1])
             raise NotFoundError(f"{model} has no {part} to withdraw; see `athanor registry traffic {model}`")
+
+    def pin(self, model: str, reference: str, why: str) -> Traffic:
+        """Keeps a version loaded for callers who ask for it by number; it takes no other traffic.
+
+        It may be champion, challenger or shadow as well, and stays pinned when it no longer is.
+
+        Raises:
+            NotFoundError: there is no such version, or no champion yet.
+            InputError: the version is pinned already, too many are, the champion has another proto package, or the
+                reason is empty.
+            ReleaseError: its copy in the store is damaged.
+        """
+        with self.writing():
+            version = self._require(model, reference)
+            moves = self.list_moves(model)
+            if begun := self._find_unpublished(moves, "pin", PINNED, version.digest):
+                return self.publish(begun)
+            if moves:
+                self._require_package(version, moves[-1].traffic.champion)
+            return self._move(model, Step("pin", PINNED, _served(version)), why)
+
+    def _require_package(self, version: Registered, champion: Served) -> None:
+        """Raises InputError if a version has another proto package than the champion: no service speaks both."""
+        digests = (version.digest, champion.digest)
+        package, spoken = (package_of(self.store.read(version.model, digest).json(CONTRACT)) for digest in digests)
+        if package != spoken:
+            raise InputError(
+                f"{version.semantic_version} of {version.model} has the proto package {package}, and the champion "
+                f"{champion.semantic_version} has {spoken}; pin a version of {spoken}"
+            )
+
+    def unpin(self, model: str, reference: str, why: str) -> Traffic:
+        """Ends a pin, even if the release is damaged or gone.
+
+        Raises:
+            NotFoundError: there is no such version, or it is not pinned.
+            InputError: the reason is empty.
+        """
+        with self.writing():
+            moves = self.list_moves(model)
+            found = match(moves[-1].traffic.pinned, reference) if moves else []
+            served = found[0] if len(found) == 1 else _served(self._require(model, reference))
+            if begun := self._find_unpublished(moves, "unpin", PINNED, served.digest):
+                return self.publish(begun)
+            return self._move(model, Step("unpin", PINNED, served), why)
 
     def published_traffic(self, model: str) -> Traffic:
         """The traffic file, as the last move says.
@@ -332,7 +380,7 @@ class Registry(RegistryReader):
         return traffic
 
     def publish(self, move: Move) -> Traffic:
-        """Copies the ledger's moves to MLflow, sets the aliases and writes the traffic file as the last move says."""
+        """Copies the ledger's moves to MLflow, sets aliases and tags, and writes the traffic file, by the last move."""
         traffic = move.traffic
         self.keep(traffic.model)
         self._copy_records(traffic.model)
@@ -345,12 +393,27 @@ class Registry(RegistryReader):
             elif served and [version.digest for version in named] != [served.digest]:
                 number = self._require(traffic.model, served.digest).number
                 self.client.set_registered_model_alias(traffic.model, variant, str(number))
+        self._mark_pinned(traffic, versions)
         self.store.write_traffic(traffic)
         return traffic
 
-    def _find_unpublished(self, moves: Sequence[Move], kind: str, variant: str) -> Move | None:
-        """The last move, if it is of this kind and its process died, or found no space, before it published it."""
-        if not moves or (moves[-1].kind, moves[-1].variant) != (kind, variant):
+    def _mark_pinned(self, traffic: Traffic, versions: Sequence[Registered]) -> None:
+        """Sets the tag in MLflow."""
+        wanted = {served.digest for served in traffic.pinned}
+        marked = {version.digest: version.number for version in versions if PINNED in version.aliases}
+        for digest in sorted(wanted - marked.keys()):
+            number = self._require(traffic.model, digest).number
+            self.client.set_model_version_tag(traffic.model, str(number), PINNED_TAG, PINNED)
+        for digest in sorted(marked.keys() - wanted):
+            self.client.delete_model_version_tag(traffic.model, str(marked[digest]), PINNED_TAG)
+
+    def _find_unpublished(self, moves: Sequence[Move], kind: str, role: str, digest: str = "") -> Move | None:
+        """The last move, if it is of this kind and its process died, or found no space, before it published it.
+
+        Args:
+            digest: of the release that it must have moved; "" for any.
+        """
+        if not moves or (moves[-1].kind, moves[-1].variant) != (kind, role) or not moves[-1].digest.startswith(digest):
             return None
         with suppress(NotFoundError):
             if self.store.read_traffic(moves[-1].traffic.model) == moves[-1].traffic:
@@ -375,43 +438,41 @@ class Registry(RegistryReader):
             self._add(release, read_training(release), lost[0])
         return self.find_version(model, reference)
 
-    def _move(self, version: Registered, step: Step, why: str) -> Traffic:
+    def _move(self, model: str, step: Step, why: str) -> Traffic:
         """Writes record, aliases and traffic file in this order: serving never answers with an unrecorded release.
 
         The record lies in the ledger before it does in MLflow: one that MLflow alone has was forged.
         """
         if not why.strip():
-            raise InputError(
-                f"a {step.kind} of {version.model} needs a reason, for its history; give one with --reason"
-            )
-        # A withdrawn release may be damaged: it is not loaded again.
-        gates = "" if step.kind == "withdraw" else self._read_gates(version)
-        moves = self.list_moves(version.model)
+            raise InputError(f"{step.kind} of {model} needs a reason, for its history; give one with --reason")
+        # A release whose role ends may be damaged: it is not loaded again.
+        gates = "" if step.kind in ENDS else self._read_gates(model, step.served.digest)
+        moves = self.list_moves(model)
         last = moves[-1] if moves else None
-        after = take(last.traffic if last else None, version.model, step)
+        after = take(last.traffic if last else None, model, step)
         if last is None or after != last.traffic:
-            replaced = last.traffic.served.get(step.variant) if last else None
+            replaced = find_replaced(last.traffic if last else None, step.kind, step.variant, step.served.digest)
             last = Move(
                 revision=after.revision,
                 kind=step.kind,
                 from_version=replaced.semantic_version if replaced else None,
                 from_digest=replaced.digest if replaced else None,
-                semantic_version=version.semantic_version,
-                digest=version.digest,
+                semantic_version=step.served.semantic_version,
+                digest=step.served.digest,
                 by=user_name(),
                 at=now(),
                 why=why.strip(),
                 gates=gates,
                 variant=step.variant,
                 traffic=after,
-                previous=digest_record([*self.list_records(version.model).values()][-1]) if last else "",
+                previous=digest_record([*self.list_records(model).values()][-1]) if last else "",
             )
-            self.keep(version.model, moves=[last])
+            self.keep(model, moves=[last])
         return self.publish(last)
 
-    def _read_gates(self, version: Registered) -> str:
+    def _read_gates(self, model: str, digest: str) -> str:
         """Summary of the gates of a release. Raises ReleaseError if its copy in the store is damaged."""
-        return describe_gates(read_training(self.store.read(version.model, version.digest)).record.gates)
+        return describe_gates(read_training(self.store.read(model, digest)).record.gates)
 
 
 def _describe_dirt(release: Release) -> str:

@@ -7,6 +7,7 @@
 <store>/signatures/<model>/traffic/<key id>.json     signatures of the traffic file
 """
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _DIGEST: Final = "[0-9a-f]{64}"
 _TRAFFIC: Final = "traffic"
-# Traffic and signatures have less than 1 kB, and a ledger half a kB a move.
+# Traffic has less than 1 kB, or 3 with all pins; signatures have less than 1, and a ledger half a kB a move.
 _MAX_TRAFFIC_BYTES: Final = 64 * 1024
 _MAX_SIGNATURE_BYTES: Final = 64 * 1024
 _MAX_LEDGER_BYTES: Final = 64 * 1024**2
@@ -153,7 +154,7 @@ class ReleaseStore:
 
     def write_traffic(self, traffic: Traffic) -> None:
         """Replaces the traffic file atomically: a reader sees the old or the new one, never a part."""
-        self._storage.write(_traffic(traffic.model), (traffic.model_dump_json(indent=2) + "\n").encode())
+        self._storage.write(_traffic(traffic.model), (json.dumps(traffic.document(), indent=2) + "\n").encode())
 
     def read_traffic(self, model: str) -> Traffic:
         """Raises NotFoundError before the first promotion, ReleaseError if the file is damaged."""

@@ -1,11 +1,15 @@
 """The traffic file: which releases of a model answer, and how they share the requests."""
 
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Variant: TypeAlias = Literal["champion", "challenger", "shadow"]
 VARIANTS: Final[tuple[Variant, ...]] = get_args(Variant)
+PINNED: Final = "pinned"
+Role: TypeAlias = Literal[Variant, "pinned"]
+MOST_PINNED: Final = 20
+"""A replica holds each of them in its memory."""
 
 
 class Served(BaseModel):
@@ -35,6 +39,7 @@ class Traffic(BaseModel):
         champion: the release that answers.
         challenger: the release that answers a share of the keys, if any.
         shadow: a release that also gets each request, if any; its answers are logged and never sent.
+        pinned: releases that answer only requests which name their version. One of them may be a variant too.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +49,15 @@ class Traffic(BaseModel):
     champion: Served
     challenger: Challenger | None = None
     shadow: Served | None = None
+    pinned: tuple[Served, ...] = Field(default=(), max_length=MOST_PINNED)
+
+    @field_validator("pinned")
+    @classmethod
+    def _require_unique(cls, pinned: tuple[Served, ...]) -> tuple[Served, ...]:
+        versions = [served.semantic_version for served in pinned]
+        if repeated := sorted({version for version in versions if versions.count(version) > 1}):
+            raise ValueError(f"{', '.join(repeated)} is pinned twice")
+        return pinned
 
     @property
     def served(self) -> dict[Variant, Served]:
@@ -52,9 +66,25 @@ class Traffic(BaseModel):
         return {variant: release for variant, release in found.items() if release is not None}
 
     @property
+    def releases(self) -> tuple[tuple[Role, Served], ...]:
+        """Every release in the traffic with its role: the variants, then the pinned ones."""
+        return (*self.served.items(), *((PINNED, served) for served in self.pinned))
+
+    @property
     def weights(self) -> dict[Variant, float]:
         """The share of the keys that each variant answers, from 0 to 1. They sum to 1, and a shadow has 0."""
         challenged = self.challenger.weight if self.challenger else 0.0
         # Rounded: 1 - 0.9 is 0.09999999999999998.
         shares: dict[Variant, float] = {"champion": round(1 - challenged, 12), "challenger": challenged, "shadow": 0.0}
         return {variant: shares[variant] for variant in self.served}
+
+    def weight_of(self, role: Role) -> float:
+        """The share of the keys that a role answers; a pinned release has 0."""
+        return 0.0 if role == PINNED else self.weights[role]
+
+    def document(self) -> dict[str, Any]:
+        """Its content, as files hold it.
+
+        Without pinned releases it is as before there were any: its signatures stay valid, and older replicas read it.
+        """
+        return self.model_dump(mode="json", exclude=None if self.pinned else {"pinned"})

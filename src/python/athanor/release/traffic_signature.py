@@ -48,7 +48,7 @@ class TrafficSignature(BaseModel):
 
 def traffic_digest(traffic: Traffic) -> str:
     """sha256, in hexadecimal, over model, revision, and the digest, number and weight of each release."""
-    content = json.dumps(traffic.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    content = json.dumps(traffic.document(), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -95,11 +95,11 @@ def list_(project: ProjectArgument, home: HomeOption = None, json: JsonOption = 
 
 @app.command()
 def history(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
-    """List all moves of champion, challenger and shadow, oldest first, with the traffic after each."""
+    """List all moves among the releases that answer, oldest first, with the traffic after each."""
     moves = _open(home).list_moves(project)
     rows = [
         (
-            *(m.revision, m.kind, m.from_version or "", "" if m.kind == "withdraw" else m.semantic_version),
+            *(m.revision, m.kind, m.from_version or "", "" if m.ends_role else m.semantic_version),
             *(_describe_traffic(m), m.by, m.at, m.gates, m.why),
         )
         for m in moves
@@ -109,10 +109,9 @@ def history(project: ProjectArgument, home: HomeOption = None, json: JsonOption 
 
 
 def _describe_traffic(move: "Move") -> str:
-    weights = move.traffic.weights
     return "\n".join(
-        f"{variant} {served.semantic_version} ({views.format_weight(weights[variant])})"
-        for variant, served in move.traffic.served.items()
+        f"{role} {served.semantic_version} ({views.format_weight(move.traffic.weight_of(role))})"
+        for role, served in move.traffic.releases
     )
 
 
@@ -174,6 +173,30 @@ def withdraw(
 ) -> None:
     """Remove the challenger or the shadow from the traffic."""
     _show_traffic(_open(home).withdraw(project, variant, reason), json)
+
+
+@app.command()
+def pin(
+    project: ProjectArgument,
+    version: VersionArgument,
+    reason: ReasonOption,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Keep a version loaded for callers who ask for it by number; it takes no other traffic."""
+    _show_traffic(_open(home).pin(project, version, reason), json)
+
+
+@app.command()
+def unpin(
+    project: ProjectArgument,
+    version: VersionArgument,
+    reason: ReasonOption,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """End a pin: the version answers no more, unless it is champion or challenger."""
+    _show_traffic(_open(home).unpin(project, version, reason), json)
 
 
 def _show_traffic(traffic: "Traffic", as_json: bool) -> None:

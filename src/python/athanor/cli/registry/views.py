@@ -95,10 +95,9 @@ def _describe_move(found: "Traffic", move: "Move | None", is_last: bool) -> str:
 
 def list_served(traffic: "Traffic", text: str) -> RenderableType:
     """Table of the releases in the traffic with their weights; the text stands in its title."""
-    weights = traffic.weights
     rows = [
-        (variant, served.semantic_version, served.digest[:12], format_weight(weights[variant]))
-        for variant, served in traffic.served.items()
+        (role, served.semantic_version, served.digest[:12], format_weight(traffic.weight_of(role)))
+        for role, served in traffic.releases
     ]
     return listing(f"Traffic of {traffic.model}, {text}", ("variant", "version", "digest", "weight"), rows)
 

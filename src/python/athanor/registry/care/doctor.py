@@ -21,13 +21,14 @@ from athanor.registry.care.outside import (
     find_renamed,
     is_proved,
 )
-from athanor.registry.history import Move, Registered
-from athanor.registry.moves import follows
+from athanor.registry.history import PINNED_TAG, Move, Registered
+from athanor.registry.moves import find_replaced, follows
 from athanor.registry.registry import Registry
 from athanor.registry.tracking.runs import read_training
 from athanor.release.files import Release, read_release
-from athanor.release.traffic import VARIANTS, Traffic
+from athanor.release.traffic import PINNED, VARIANTS, Role, Traffic
 
+_ROLES: Final[tuple[Role, ...]] = (*VARIANTS, PINNED)
 _REGISTER: Final = "registers it; `registry gc` would remove it"
 
 
@@ -175,9 +176,9 @@ def _examine_moves(moves: Sequence[Move], versions: Sequence[Registered]) -> Ite
         if move.revision != expected:
             yield Difference(f"move {expected} is missing from the history; the next one is {move.revision}")
             return
-        replaced = before.served.get(move.variant) if before else None
+        replaced = find_replaced(before, move.kind, move.variant, move.digest)
         if move.from_digest != (replaced.digest if replaced else None):
-            yield Difference(f"move {expected} starts from {move.from_version}, which was not the {move.variant} then")
+            yield Difference(f"move {expected} starts from {move.from_version}, which was not {move.variant} then")
         elif not follows(before, move):
             yield Difference(f"move {expected}, a {move.kind}, records traffic that does not follow from it")
         if move.digest not in registered:
@@ -189,14 +190,14 @@ def _examine_traffic(registry: Registry, model: str, last: Move | None) -> Itera
     if last is None:
         yield from _examine_unmoved(registry, model)
         return
-    wanted: dict[str, str] = {variant: served.semantic_version for variant, served in last.traffic.served.items()}
-    found = _read_aliases(registry, model)
+    wanted = _list_by_role((role, served.semantic_version) for role, served in last.traffic.releases)
+    found = _list_by_role((role, version.semantic_version) for role, version in _list_marked(registry, model))
     if found != wanted:
-        different = [variant for variant in VARIANTS if found.get(variant) != wanted.get(variant)]
+        different = [role for role in _ROLES if found.get(role) != wanted.get(role)]
         yield Difference(
             f"by the last move, {last.revision}, {_describe(wanted, different)}; "
-            f"by the aliases {_describe(found, different)}",
-            "sets the aliases and writes the traffic file as the history says",
+            f"in MLflow {_describe(found, different)}",
+            "sets aliases and tags, and writes the traffic file, as the history says",
             lambda: registry.publish(last),
         )
     traffic = _read_traffic(registry, model)
@@ -209,20 +210,36 @@ def _examine_traffic(registry: Registry, model: str, last: Move | None) -> Itera
 
 
 def _examine_unmoved(registry: Registry, model: str) -> Iterator[Difference]:
-    for variant, versions in _read_aliases(registry, model).items():
+    for role, version in _list_marked(registry, model):
+        mark = "tag" if role == PINNED else "alias"
         yield Difference(
-            f"{versions} is {variant} by its alias, and no move made it so",
-            "removes the alias",
-            lambda variant=variant: registry.client.delete_registered_model_alias(model, variant),  # type: ignore[misc]
+            f"{version.semantic_version} is {role} by its {mark}, and no move made it so",
+            f"removes the {mark}",
+            partial(_unmark, registry, version, role),
         )
     if _read_traffic(registry, model) is not None:
         yield Difference("there is a traffic file, but no move published it; promote a version")
 
 
-def _read_aliases(registry: Registry, model: str) -> dict[str, str]:
-    """The version of each alias."""
+def _unmark(registry: Registry, version: Registered, role: Role) -> None:
+    if role == PINNED:
+        registry.client.delete_model_version_tag(version.model, str(version.number), PINNED_TAG)
+    else:
+        registry.client.delete_registered_model_alias(version.model, role)
+
+
+def _list_marked(registry: Registry, model: str) -> list[tuple[Role, Registered]]:
+    """The versions with a role by the aliases and tags in MLflow."""
     versions = registry.list_versions(model)
-    return {alias: v.semantic_version for v in versions for alias in v.aliases if alias in VARIANTS}
+    return [(role, version) for role in _ROLES for version in versions if role in version.aliases]
+
+
+def _list_by_role(marked: Iterable[tuple[Role, str]]) -> dict[Role, str]:
+    """The versions of each role, in one text."""
+    found: dict[Role, list[str]] = {}
+    for role, version in marked:
+        found.setdefault(role, []).append(version)
+    return {role: ", ".join(sorted(versions)) for role, versions in found.items()}
 
 
 def _read_traffic(registry: Registry, model: str) -> Traffic | str | None:
@@ -235,8 +252,8 @@ def _read_traffic(registry: Registry, model: str) -> Traffic | str | None:
         return str(error)
 
 
-def _describe(parts: Mapping[str, str], variants: Iterable[str]) -> str:
-    return ", ".join(f"{variant} is {parts.get(variant, 'no version')}" for variant in variants)
+def _describe(versions: Mapping[Role, str], roles: Iterable[Role]) -> str:
+    return ", ".join(f"{role} is {versions.get(role, 'no version')}" for role in roles)
 
 
 def _describe_file(traffic: Traffic | str | None) -> str:
@@ -248,6 +265,6 @@ def _describe_file(traffic: Traffic | str | None) -> str:
 
 
 def _describe_traffic(traffic: Traffic) -> str:
-    parts = [f"{variant} is {served.semantic_version}" for variant, served in traffic.served.items()]
+    parts = [f"{role} is {served.semantic_version}" for role, served in traffic.releases]
     weights = [f"with weight {traffic.challenger.weight:g}"] if traffic.challenger else []
     return ", ".join((*parts, *weights))

@@ -7,11 +7,11 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 from athanor.errors import ConflictError, ReleaseError, ServiceError
 from athanor.registry.care.findings import Difference
-from athanor.registry.history import Registered, list_records, read_moves, read_source, version_tags
+from athanor.registry.history import PINNED_TAG, Registered, list_records, read_moves, read_source, version_tags
 from athanor.registry.registry import Registry
 from athanor.release.files import Release
 from athanor.release.ledger import Assigned, Ledger
-from athanor.release.traffic import VARIANTS
+from athanor.release.traffic import PINNED, VARIANTS
 
 _NO_STAGE = "None"
 
@@ -151,7 +151,9 @@ def examine_version(registry: Registry, version: Registered, release: Release) -
     entry = registry.client.get_model_version(version.model, str(version.number))
     assigned = Assigned(semantic_version=version.semantic_version, digest=version.digest, by=version.by)
     wanted = version_tags(assigned, is_clean=release.manifest.provenance.is_clean)
-    different = {name for name in {*wanted, *entry.tags} if wanted.get(name) != entry.tags.get(name)}
+    # Which versions are pinned is compared with the last move.
+    found = {name: value for name, value in entry.tags.items() if (name, value) != (PINNED_TAG, PINNED)}
+    different = {name for name in {*wanted, *found} if wanted.get(name) != found.get(name)}
     if different:
         yield Difference(
             f"tags of version {version.semantic_version} were changed outside of Athanor: {_list(entry, different)}",

@@ -53,10 +53,10 @@ def collect(registry: Registry, home: Home, model: str, older_than: timedelta, d
 
 def _require_own_store(registry: Registry, model: str, registered: set[str]) -> None:
     with suppress(NotFoundError):
-        for variant, served in registry.store.read_traffic(model).served.items():
+        for role, served in registry.store.read_traffic(model).releases:
             if served.digest not in registered:
                 raise ConflictError(
-                    f"the traffic file of {model} names release {served.digest[:12]} as {variant}, which has no "
+                    f"the traffic file of {model} names release {served.digest[:12]} as {role}, which has no "
                     f"version in {registry.settings.name}; nothing was removed. Check that this registry and "
                     "this store belong together, and run `registry doctor`"
                 )

@@ -33,7 +33,7 @@ _GRAPHQL: Final = "/graphql"
 _ACTING: Final = re.compile(r"/gateway-proxy|/assistant\b")
 _REFUSAL: Final = (
     "these pages are read-only. Change versions and traffic with `athanor registry promote`, `rollback`, `challenge`, "
-    "`shadow` and `withdraw`"
+    "`shadow`, `withdraw`, `pin` and `unpin`"
 )
 # The pages for trained models; by default, MLflow opens those for language models.
 _CLASSIC: Final = b"""<script>localStorage.setItem("mlflow.workflowType_v1", '"machine_learning"')</script></head>"""
