@@ -1,6 +1,6 @@
 """Questions, and a store whose traffic a test directs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,6 +44,7 @@ class Stage:
         challenger: float | None = None,
         weight: float = 0.5,
         shadow: float | None = None,
+        pinned: Sequence[float] = (),
     ) -> Traffic:
         """Writes the next traffic file. A release is named by the distance at which it answers 0.5."""
         self._revision += 1
@@ -53,6 +54,7 @@ class Stage:
             champion=self._serve(champion),
             challenger=Challenger(**self._serve(challenger).model_dump(), weight=weight) if challenger else None,
             shadow=self._serve(shadow) if shadow else None,
+            pinned=tuple(map(self._serve, pinned)),
         )
         self.store.write_traffic(traffic)
         return traffic

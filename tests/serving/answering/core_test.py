@@ -67,7 +67,7 @@ def test_model_and_version_may_be_named(core: Core, fields: dict[str, str]) -> N
     [
         ({"model_name": "weather"}, "model 'weather' is not served here; 'delays' is"),
         ({"model_name": "Delays"}, "model 'Delays' is not served here"),
-        ({"semantic_version": "1.2.4"}, "delays '1.2.4' is not served; '1.2.3' is"),
+        ({"semantic_version": "1.2.4"}, "delays '1.2.4' is not served; ask for '1.2.3'"),
         ({"semantic_version": "1.2"}, "delays '1.2' is not served"),
     ],
 )

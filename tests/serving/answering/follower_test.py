@@ -61,6 +61,7 @@ def _versions(core: Core) -> dict[str, str]:
         ((FIRST, SECOND, 0.5, None), {"champion": "1.0.0", "challenger": "2.0.0"}),
         ((FIRST, None, 0.5, THIRD), {"champion": "1.0.0", "shadow": "3.0.0"}),
         ((THIRD, FIRST, 0.1, SECOND), {"champion": "3.0.0", "challenger": "1.0.0", "shadow": "2.0.0"}),
+        ((SECOND, None, 0.5, None, (FIRST,)), {"champion": "2.0.0", "pinned": "1.0.0"}),
     ],
 )
 def test_a_change_is_followed(stage: Stage, following: Any, parts: Any, expected: dict[str, str]) -> None:

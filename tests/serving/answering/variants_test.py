@@ -137,10 +137,54 @@ def test_the_shadow_never_answers(stage: Stage) -> None:
     stage.direct(FIRST, SECOND, 0.5, THIRD)
     core = stage.core()
     assert core.traffic.shadow is not None
-    with pytest.raises(ModelNotFoundError, match=r"delays '3\.0\.0' is not served; '1\.0\.0' and '2\.0\.0' is"):
+    with pytest.raises(ModelNotFoundError, match=r"delays '3\.0\.0' is not served; ask for '1\.0\.0' or '2\.0\.0'"):
         core.answer(ask(core, semantic_version="3.0.0"))
     found = {core.answer(ask(core, make_flight(flight_number=n))).variant.semantic_version for n in range(1, 60)}
     assert found == {"1.0.0", "2.0.0"}
+
+
+def test_a_pinned_version_answers_those_who_name_it_and_no_others(stage: Stage) -> None:
+    stage.direct(FIRST, SECOND, 0.5, pinned=[THIRD])
+    core = stage.core()
+    answer = core.answer(ask(core, make_flight(distance=500), semantic_version="3.0.0"))
+    assert (answer.variant.name, answer.variant.semantic_version) == ("pinned", "3.0.0")
+    assert answer.probabilities == pytest.approx([expected_probability(500, THIRD)], abs=1e-6)
+    found = {core.answer(ask(core, make_flight(flight_number=n))).variant.semantic_version for n in range(1, 60)}
+    assert found == {"1.0.0", "2.0.0"}
+
+
+def test_versions_are_answered_together_each_by_its_own_release(stage: Stage) -> None:
+    stage.direct(FIRST, pinned=[SECOND, THIRD])
+    core = stage.core()
+    named = ["3.0.0", "", "2.0.0", "1.0.0", "3.0.0"]
+    answers = core.answer_together([ask(core, semantic_version=version) for version in named])
+    assert [(a.variant.name, a.variant.semantic_version) for a in answers if isinstance(a, Answer)] == [
+        ("pinned", "3.0.0"),
+        ("champion", "1.0.0"),
+        ("pinned", "2.0.0"),
+        ("champion", "1.0.0"),
+        ("pinned", "3.0.0"),
+    ]
+
+
+def test_the_versions_that_may_be_named_are_champion_challenger_and_pinned(stage: Stage) -> None:
+    stage.direct(SECOND, FIRST, shadow=THIRD)
+    assert stage.core().traffic.versions == ["1.0.0", "2.0.0"]
+    stage.direct(SECOND, shadow=FIRST, pinned=[THIRD, SECOND])
+    core = stage.core()
+    assert core.traffic.versions == ["2.0.0", "3.0.0"]
+    with pytest.raises(ModelNotFoundError, match=r"delays '1\.0\.0' is not served; ask for '2\.0\.0' or '3\.0\.0'"):
+        core.answer(ask(core, semantic_version="1.0.0"))
+
+
+@pytest.mark.parametrize(("version", "name"), [("1.0.0", "champion"), ("2.0.0", "challenger"), ("3.0.0", "pinned")])
+def test_a_variant_that_is_pinned_too_answers_as_the_variant_and_is_loaded_once(
+    stage: Stage, version: str, name: str
+) -> None:
+    stage.direct(FIRST, SECOND, 0.5, THIRD, pinned=[FIRST, SECOND, THIRD])
+    core = stage.core()
+    assert core.answer(ask(core, semantic_version=version)).variant.name == name
+    assert len({id(variant.predictor) for variant in core.traffic.variants}) == 3
 
 
 def _loader(stage: Stage) -> Loader:
@@ -164,13 +208,32 @@ def test_a_loaded_release_is_not_loaded_again(stage: Stage) -> None:
 
 @pytest.mark.parametrize("part", ["challenger", "shadow"])
 def test_a_part_that_cannot_be_proved_takes_nothing_with_it(stage: Stage, part: str) -> None:
-    traffic = stage.direct(FIRST, **{part: SECOND})
+    traffic = stage.direct(FIRST, **{part: SECOND})  # type: ignore[arg-type]
     stage.path(SECOND, GRAPH).write_bytes(make_graph(THIRD))
     loaded = _loader(stage).load(traffic)
     assert [variant.name for variant in loaded.variants] == ["champion"]
     assert loaded.choose("", lambda: "any").semantic_version == VERSIONS[FIRST]
     assert str(loaded.failure).startswith(f"the {part} {VERSIONS[SECOND]} cannot be loaded and takes no part: ")
     assert f"{GRAPH} is corrupted or was tampered with" in str(loaded.failure)
+
+
+def test_a_pinned_version_that_cannot_be_proved_takes_nothing_with_it(stage: Stage) -> None:
+    traffic = stage.direct(FIRST, pinned=[SECOND, THIRD])
+    stage.store.remove(MODEL.name, stage.releases[SECOND].digest)
+    loaded = _loader(stage).load(traffic)
+    assert [(v.name, v.semantic_version) for v in loaded.variants] == [("champion", "1.0.0"), ("pinned", "3.0.0")]
+    assert str(loaded.failure).startswith("the pinned 2.0.0 cannot be loaded and takes no part: ")
+    with pytest.raises(ModelNotFoundError, match=r"'2\.0\.0' is not served; ask for '1\.0\.0' or '3\.0\.0'"):
+        loaded.find("2.0.0")
+
+
+def test_a_champion_that_stays_pinned_is_not_loaded_again(stage: Stage) -> None:
+    first = _loader(stage).load(stage.direct(FIRST))
+    second = _loader(stage).load(stage.direct(SECOND, pinned=[FIRST]), first)
+    assert second.find("1.0.0").predictor is first.champion.predictor
+    third = _loader(stage).load(stage.direct(FIRST), second)
+    assert third.champion.predictor is first.champion.predictor
+    assert third.pinned == ()
 
 
 def test_a_champion_that_cannot_be_proved_is_refused(stage: Stage) -> None:

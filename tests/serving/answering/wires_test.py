@@ -1,5 +1,6 @@
 """Releases of one package and different wires answer side by side."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,10 @@ _FAR = _LONGEST + 500
 _WIDER = widen(_LONGEST + 1_000)
 
 
-def _publish(stage: Stage, folder: Path, contract: Contract) -> Served:
+def _publish(stage: Stage, folder: Path, contract: Contract, version: str = "5.0.0") -> Served:
     release = make_release_of(folder, contract, SECOND)
     stage.store.publish(release)
-    return Served(digest=release.digest, semantic_version="5.0.0")
+    return Served(digest=release.digest, semantic_version=version)
 
 
 def _usual(stage: Stage) -> Served:
@@ -36,10 +37,17 @@ def _usual(stage: Stage) -> Served:
 
 
 def _load(
-    stage: Stage, champion: Served, challenger: Served | None = None, shadow: Served | None = None, weight: float = 0.5
+    stage: Stage,
+    champion: Served,
+    challenger: Served | None = None,
+    shadow: Served | None = None,
+    weight: float = 0.5,
+    pinned: Sequence[Served] = (),
 ) -> Core:
     share = None if challenger is None else Challenger(**challenger.model_dump(), weight=weight)
-    traffic = Traffic(model=MODEL.name, revision=7, champion=champion, challenger=share, shadow=shadow)
+    traffic = Traffic(
+        model=MODEL.name, revision=7, champion=champion, challenger=share, shadow=shadow, pinned=tuple(pinned)
+    )
     stage.store.write_traffic(traffic)
     return Core(Loader(MODEL.name, stage.store, max_rows=100))
 
@@ -145,3 +153,50 @@ def test_a_challenger_of_another_package_takes_no_part(stage: Stage, tmp_path: P
     core = _load(stage, _usual(stage), _publish(stage, tmp_path, next_major()))
     assert core.traffic.challenger is None
     assert str(core.traffic.failure).endswith("it is of the proto package delays.v2, and the service speaks delays.v1")
+
+
+def test_an_older_pinned_release_narrows_nothing_and_refuses_what_it_does_not_allow(
+    stage: Stage, tmp_path: Path
+) -> None:
+    core = _load(stage, _publish(stage, tmp_path, _WIDER), pinned=[_usual(stage)])
+    assert core.interface.contract.fingerprint == _WIDER.fingerprint
+    far, near = make_flight(distance=_FAR), make_flight(distance=1)
+    assert core.answer(ask(core, far)).variant.name == "champion"
+    assert core.answer(ask(core, near, semantic_version=VERSIONS[FIRST])).variant.name == "pinned"
+    questions = [ask(core, near, far, semantic_version=VERSIONS[FIRST]), ask(core, far)]
+    refused, answer = core.answer_together(questions)
+    assert isinstance(refused, InvalidRequestError)
+    assert [(v.field, v.rule) for v in refused.violations] == [("flights[1].distance", "MAXIMUM")]
+    assert isinstance(answer, Answer)
+    assert (answer.variant.name, answer.is_redirected) == ("champion", False)
+
+
+def test_callers_can_send_what_a_newer_pinned_release_allows(stage: Stage, tmp_path: Path) -> None:
+    """As after a roll-back from it."""
+    core = _load(stage, _usual(stage), pinned=[_publish(stage, tmp_path, _WIDER)])
+    assert core.interface.contract.fingerprint == core.traffic.described.fingerprint == _WIDER.fingerprint
+    answer = _answer(core, _FAR, semantic_version="5.0.0")
+    assert (answer.variant.name, answer.is_redirected) == ("pinned", False)
+    assert answer.probabilities[0] == pytest.approx(expected_probability(_FAR, SECOND), abs=1e-6)
+    assert _answer(core, 500).variant.name == "champion"
+
+
+@pytest.mark.parametrize("is_challenged", [False, True])
+def test_a_row_that_pinned_releases_alone_allow_is_refused_without_their_version(
+    stage: Stage, tmp_path: Path, is_challenged: bool
+) -> None:
+    middle = _publish(stage, tmp_path / "middle", widen(_LONGEST + 100), "4.0.0") if is_challenged else None
+    core = _load(stage, _usual(stage), middle, weight=1e-9, pinned=[_publish(stage, tmp_path / "wider", _WIDER)])
+    with pytest.raises(InvalidRequestError) as caught:
+        _answer(core, _FAR)
+    assert [(v.field, v.rule) for v in caught.value.violations] == [("flights[0].distance", "MAXIMUM")]
+    if is_challenged:
+        between = _answer(core, _LONGEST + 50)
+        assert (between.variant.semantic_version, between.is_redirected) == ("4.0.0", True)
+
+
+def test_a_pinned_release_of_a_wire_that_fits_neither_way_takes_no_part(stage: Stage, tmp_path: Path) -> None:
+    wider, longer = _publish(stage, tmp_path / "a", _WIDER), _publish(stage, tmp_path / "b", add_column(), "6.0.0")
+    core = _load(stage, wider, pinned=[_usual(stage), longer])
+    assert core.traffic.versions == [VERSIONS[FIRST], "5.0.0"]
+    assert "the pinned 6.0.0 cannot be loaded and takes no part: its contract breaks" in str(core.traffic.failure)

@@ -189,7 +189,7 @@ def _describe_access(settings: "ServingSettings") -> Text:
 
 
 def _table(replicas: "list[ReplicaStatus]") -> Any:
-    header = ("process", "revision", "champion", "challenger", "shadow", "failure")
+    header = ("process", "revision", "champion", "challenger", "shadow", "pinned", "failure")
     rows = []
     for replica in replicas:
         traffic = replica.traffic
@@ -201,6 +201,7 @@ def _table(replicas: "list[ReplicaStatus]") -> Any:
                 traffic.champion.semantic_version,
                 f"{challenger.semantic_version} ({challenger.weight:.0%})" if challenger else "",
                 traffic.shadow.semantic_version if traffic.shadow else "",
+                ", ".join(served.semantic_version for served in traffic.pinned),
                 replica.failure or "",
             )
         )

@@ -176,26 +176,27 @@ def _redirect(
     firsts: Sequence[int],
     chosen: list[Variant | AthanorError],
 ) -> Set[int]:
-    """Chooses another variant for questions with rows that the chosen one's own contract does not allow.
+    """Chooses the newest variant for questions with rows that the chosen one's own contract does not allow.
 
-    A question that names the version gets an error instead.
+    A question gets an error instead if it names the version, or if the rows are allowed by pinned releases alone.
 
     Returns:
         Positions of the questions that another variant answers.
     """
     redirected = set[int]()
-    for variant in traffic.answering:
-        if variant.contract.fingerprint == traffic.interface.contract.fingerprint or variant not in chosen:
-            continue
-        broken = {row for breach in validate(variant.contract.columns, columns) for row in breach.rows}
-        for position, (question, first) in enumerate(zip(questions, firsts, strict=False)):
-            if chosen[position] is not variant or broken.isdisjoint(range(first, first + question.count)):
+    for variant in traffic.narrower:
+        positions = [position for position, c in enumerate(chosen) if c is variant]
+        breaches = validate(variant.contract.columns, columns) if positions else ()
+        broken = {row for breach in breaches for row in breach.rows}
+        for position in positions:
+            question, first = questions[position], firsts[position]
+            if broken.isdisjoint(range(first, first + question.count)):
                 continue
-            if question.semantic_version:
-                rows = take(columns, slice(first, first + question.count))
-                breaches = validate(variant.contract.columns, rows)
+            other = variant if question.semantic_version else traffic.newest
+            rows = take(columns, slice(first, first + question.count))
+            if breaches := validate(other.contract.columns, rows):
                 chosen[position] = refuse(breaches, Unread(), question.count, question.locate)
             else:
-                chosen[position] = traffic.newest
+                chosen[position] = other
                 redirected.add(position)
     return redirected

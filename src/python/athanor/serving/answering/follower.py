@@ -22,7 +22,7 @@ class Follower:
     """Keeps a core up to date with the traffic file, in a thread of its own.
 
     If a new champion cannot be loaded, or answers its reference rows differently, the old releases stay. Without a new
-    challenger or shadow the others answer.
+    one beside it the others answer.
 
     Attributes:
         failure: why the last change was not loaded, or not all of it; None if it was.

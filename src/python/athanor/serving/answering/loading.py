@@ -1,6 +1,5 @@
 """Loads and proves the releases that a traffic file names."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from athanor.contract.compatibility import Level, compare
@@ -9,7 +8,7 @@ from athanor.contract.packages import next_package, package_of
 from athanor.errors import ReleaseError, SettingsError
 from athanor.release.predictor import Predictor
 from athanor.release.store import ReleaseStore
-from athanor.release.traffic import Served, Traffic
+from athanor.release.traffic import PINNED, Served, Traffic
 from athanor.release.trust import Trust
 from athanor.serving.answering.interface import Interface
 from athanor.serving.answering.variants import LoadedTraffic, Variant
@@ -30,7 +29,7 @@ class Loader:
     trust: Trust | None = None
 
     def load(self, traffic: Traffic | None = None, before: LoadedTraffic | None = None) -> LoadedTraffic:
-        """Loads a traffic file. A challenger or shadow that cannot be loaded takes nothing with it but itself.
+        """Loads a traffic file. A release beside the champion that cannot be loaded takes nothing with it but itself.
 
         Args:
             traffic: by default the store's.
@@ -53,25 +52,30 @@ class Loader:
     def _load(self, traffic: Traffic, before: LoadedTraffic | None) -> LoadedTraffic:
         known = {variant.digest: variant.predictor for variant in before.variants} if before else {}
         champion = Variant("champion", traffic.champion.semantic_version, self._prove(traffic.champion, known))
-        contract, loaded, failures = champion.contract, dict[str, Variant](), list[str]()
-        for name, served in _beside_champion(traffic):
+        loaded, failures = list[Variant](), list[str]()
+        contract = spoken = champion.contract
+        # The pinned ones come last: what fits none of them still answers.
+        for role, served in traffic.releases[1:]:
             try:
-                variant = Variant(name, served.semantic_version, self._prove(served, known))
-                newest = _newest(contract, variant.contract)
+                variant = Variant(role, served.semantic_version, self._prove(served, known))
+                newest = _newest(spoken, variant.contract)
             except SettingsError:
                 raise
             except Exception as error:  # noqa: BLE001 - what a broken release raises must not stop the champion
-                failures.append(f"the {name} {served.semantic_version} cannot be loaded and takes no part: {error}")
+                failures.append(f"the {role} {served.semantic_version} cannot be loaded and takes no part: {error}")
                 continue
-            loaded[name] = variant
+            loaded.append(variant)
             # The answers of a shadow are not sent, so that callers see nothing of its contract.
-            contract = newest if name == "challenger" else contract
+            spoken = spoken if role == "shadow" else newest
+            contract = newest if role == "challenger" else contract
         return LoadedTraffic(
             traffic,
-            self._interface(contract, before),
+            self._interface(spoken, before),
+            contract,
             champion,
-            loaded.get("challenger"),
-            loaded.get("shadow"),
+            next((variant for variant in loaded if variant.name == "challenger"), None),
+            next((variant for variant in loaded if variant.name == "shadow"), None),
+            tuple(variant for variant in loaded if variant.name == PINNED),
             ReleaseError("; ".join(failures)) if failures else None,
         )
 
@@ -88,13 +92,6 @@ class Loader:
         if before and before.interface.contract.fingerprint == contract.fingerprint:
             return before.interface
         return Interface(contract, self.max_rows)
-
-
-def _beside_champion(traffic: Traffic) -> Iterator[tuple[str, Served]]:
-    if traffic.challenger:
-        yield "challenger", traffic.challenger
-    if traffic.shadow:
-        yield "shadow", traffic.shadow
 
 
 def _newest(one: Contract, other: Contract) -> Contract:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 
 import numpy as np
@@ -22,7 +23,7 @@ class Variant:
     """A release with its role in the traffic.
 
     Attributes:
-        name: "champion", "challenger" or "shadow".
+        name: "champion", "challenger", "shadow" or "pinned".
     """
 
     name: str
@@ -47,32 +48,58 @@ class LoadedTraffic:
     """A traffic file with its releases, proved and ready to answer.
 
     Attributes:
-        interface: the newest contract of the releases that answer, which allows the rows of all of them.
+        interface: the newest contract of champion, challenger and pinned releases, which allows the rows of them all.
+        contract: the newest of champion and challenger, which allows the rows of both.
         challenger, shadow: None where there is none, or it cannot be loaded.
-        failure: why challenger or shadow cannot be loaded; None if they can.
+        pinned: those that can be loaded. One of them may be another variant too.
+        failure: why a release beside the champion cannot be loaded; None if all can.
     """
 
     traffic: Traffic
     interface: Interface
+    contract: Contract
     champion: Variant
     challenger: Variant | None = None
     shadow: Variant | None = None
+    pinned: tuple[Variant, ...] = ()
     failure: AthanorError | None = None
 
     @property
     def variants(self) -> tuple[Variant, ...]:
-        return tuple(variant for variant in (self.champion, self.challenger, self.shadow) if variant)
+        return tuple(variant for variant in (self.champion, self.challenger, self.shadow, *self.pinned) if variant)
 
     @property
     def answering(self) -> tuple[Variant, ...]:
-        """The variants whose answers are sent."""
+        """The variants that share the requests."""
         return tuple(variant for variant in (self.champion, self.challenger) if variant)
 
     @property
+    def by_version(self) -> dict[str, Variant]:
+        """The variant that answers requests which name its version: a pinned one only if no other does."""
+        return {variant.semantic_version: variant for variant in (*self.pinned, *reversed(self.answering))}
+
+    @property
+    def versions(self) -> list[str]:
+        """The versions that a request may name, oldest first."""
+        return sorted(self.by_version, key=lambda version: tuple(map(int, version.split("."))))
+
+    @property
     def newest(self) -> Variant:
-        """A variant that allows every row that the interface does."""
-        fingerprint = self.interface.contract.fingerprint
-        return next(variant for variant in self.answering if variant.contract.fingerprint == fingerprint)
+        """The variant that shares the requests, and allows every row that `contract` does."""
+        return next(v for v in self.answering if v.contract.fingerprint == self.contract.fingerprint)
+
+    @cached_property
+    def narrower(self) -> tuple[Variant, ...]:
+        """The variants that do not allow every row that the interface does."""
+        return tuple(variant for variant in (*self.answering, *self.pinned) if not self._is_spoken(variant.contract))
+
+    @property
+    def described(self) -> Contract:
+        """The contract of the interface, in the words of a loaded release: they may have changed since it was made."""
+        return next(v.contract for v in (*self.answering, *self.pinned) if self._is_spoken(v.contract))
+
+    def _is_spoken(self, contract: Contract) -> bool:
+        return contract.fingerprint == self.interface.contract.fingerprint
 
     def choose(self, semantic_version: str, read_key: Callable[[], str]) -> Variant:
         """The variant that answers a request.
@@ -93,11 +120,10 @@ class LoadedTraffic:
 
     def find(self, semantic_version: str) -> Variant:
         """Raises ModelNotFoundError if that version does not answer."""
-        for variant in self.answering:
-            if variant.semantic_version == semantic_version:
-                return variant
-        served = " and ".join(repr(variant.semantic_version) for variant in self.answering)
-        raise ModelNotFoundError(f"{self.traffic.model} {semantic_version!r} is not served; {served} is")
+        if found := self.by_version.get(semantic_version):
+            return found
+        known = " or ".join(map(repr, self.versions))
+        raise ModelNotFoundError(f"{self.traffic.model} {semantic_version!r} is not served; ask for {known}")
 
 
 def share_of(model: str, key: str) -> float:

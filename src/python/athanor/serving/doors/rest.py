@@ -131,9 +131,7 @@ class RestDoors:
 
     def _described(self) -> tuple[Contract, list[str], int]:
         traffic = self._core.traffic
-        versions = sorted({variant.semantic_version for variant in traffic.answering})
-        # Not the interface's: words may have changed since it was made.
-        return traffic.newest.contract, versions, traffic.interface.max_rows
+        return traffic.described, traffic.versions, traffic.interface.max_rows
 
     def _require_token(self, request: Request, door: str = "rest") -> None:
         self._handler.require_token(request.headers.get("authorization"), door)

@@ -82,7 +82,7 @@ def describe(traffic: LoadedTraffic, name: str, version: str) -> dict[str, Any]:
     contract = traffic.interface.contract
     return {
         "name": contract.name,
-        "versions": sorted({variant.semantic_version for variant in traffic.answering}),
+        "versions": traffic.versions,
         "platform": PLATFORM,
         "inputs": [
             {"name": column.name, "datatype": tensors.datatype_of(column), "shape": [-1]} for column in contract.columns
@@ -95,4 +95,4 @@ def is_ready(traffic: LoadedTraffic, name: str, version: str) -> bool:
     """Whether the service answers for a model, or for a version of it."""
     if name != traffic.interface.contract.name:
         return False
-    return not version or any(variant.semantic_version == version for variant in traffic.answering)
+    return not version or version in traffic.by_version
