@@ -34,9 +34,8 @@ def _mend(registry: Registry, workspace: Workspace) -> list[Finding]:
     assert all(finding.is_mended for finding in found), found
     assert examine(registry, workspace.home.candidates) == []
     moves = registry.list_moves(MODEL)
-    aliases = {alias: version.digest for version in registry.list_versions(MODEL) for alias in version.aliases}
-    served = moves[-1].traffic.served if moves else {}
-    assert aliases == {variant: release.digest for variant, release in served.items()}
+    aliases = {(alias, version.digest) for version in registry.list_versions(MODEL) for alias in version.aliases}
+    assert aliases == {(role, one.digest) for role, one in (moves[-1].traffic.releases if moves else ())}
     if moves:
         assert registry.store.read_traffic(MODEL) == moves[-1].traffic
     return found

@@ -125,7 +125,10 @@ def test_a_tag_that_no_move_gave_is_taken_away(registered: Registry, workspace: 
             lambda registry: registry.client.set_model_version_tag(MODEL, "3", "pinned", "pinned"),
             r"pinned is 1.0.0, 1.0.1; in MLflow pinned is 1.0.0, 1.0.1, 1.1.0$",
         ),
-        (lambda registry: _write(registry, pinned=()), r"pinned is 1.0.1; by the traffic file, .*shadow is 1.1.0$"),
+        (
+            lambda registry: _write(registry, pinned=()),
+            r"pinned is 1.0.0, pinned is 1.0.1, with .*; by the traffic file, .*shadow is 1.1.0, with weight 0.1$",
+        ),
     ],
 )
 def test_a_pin_that_differs_is_named_and_mended(

@@ -152,6 +152,8 @@ _TOGETHER: Final = (
     ["move made up"],
     ["move forged", "champion"],
     ["version forged"],
+    ["pin", "alias of a pin"],
+    ["pin of another value"],
     ["version created", "number", "champion", "move deleted", "training deleted"],
     ["version copied", "no number", "by", "own alias", "parameter of the training"],
     ["digest", "no clean", "own tag", "challenger", "tag of the training"],
