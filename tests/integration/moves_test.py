@@ -75,6 +75,7 @@ def test_ten_releases_change_places_under_load(running: Service, ten: Ten, fligh
     seconds = [answer.ended - answer.began for answer in load.answers]
     print(  # noqa: T201 - what was measured is of interest when all is well
         f"{len(load.answers)} answers, {len(load.refused)} refused, {len(load.lost)} lost, {load.retries} retries",
+        f"{len(moves.named)} answers of pinned versions",
         f"median {median(seconds) * 1e3:.1f} ms, longest {max(seconds):.2f} s",
         f"{dict(moves.done)}, picked up after {median(moves.pick_ups_s):.2f} s, at most {max(moves.pick_ups_s):.2f} s",
         f"{dict(sorted(Counter(answer.version for answer in load.answers).items()))}",
@@ -85,9 +86,11 @@ def test_ten_releases_change_places_under_load(running: Service, ten: Ten, fligh
     assert not find_strangers(load.answers, moves.periods)[:_SHOWN]
     assert not find_unjustified(load.refused, rows, moves.periods, wires)[:_SHOWN]
     releases = {number: versions.read(number) for number in versions.numbers}
-    assert all(answer.digest == releases[answer.version].digest for answer in load.answers)
+    answers = [*load.answers, *moves.named]
+    assert moves.named
+    assert all(answer.digest == releases[answer.version].digest for answer in answers)
     expected = {number: compute_alone(release, rows) for number, release in releases.items()}
-    assert not find_wrong(load.answers, expected, TOLERANCE)[:_SHOWN]
+    assert not find_wrong(answers, expected, TOLERANCE)[:_SHOWN]
 
 
 def test_an_incompatible_challenger_takes_nothing_with_it(

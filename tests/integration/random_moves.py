@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 from google.protobuf.message_factory import GetMessageClass
-from integration.load import Load, Period
+from integration.load import Answered, Load, Period
 from integration.mixed_load import Asked
 from integration.service import PROJECT, Service
 from integration.versions import Versions, follows
@@ -20,6 +20,7 @@ from support.feature_sets import FAR, USUAL, WITH_GATE, make_release_by
 from support.processes import wait_until
 from support.wires import add_column, widen
 
+from athanor.client.client import Client, connect
 from athanor.contract.messages import to_columns
 from athanor.contract.v1 import options_pb2
 from athanor.contract.validation import validate
@@ -33,6 +34,7 @@ from projects.delays.model import MODEL
 
 _PATIENCE_S: Final = 240.0
 _WEIGHTS: Final = (0.3, 0.5, 0.7)
+_MOST_PINNED: Final = 3
 _WHY: Final = "for a test"
 _LONGEST: Final = MODEL.contract.column("distance").maximum
 _FAR: Final = _LONGEST + 500
@@ -84,12 +86,14 @@ class RandomMoves:
 
     Attributes:
         periods: what callers may have been answered by.
+        named: answers of pinned versions to calls that named them, one of each after each move.
         done: how often each kind of move was made.
         pick_ups_s: of each move, from its publication until every replica answered by it.
     """
 
     def __init__(self, service: Service, versions: Versions, load: Load, seed: int) -> None:
         self.periods = [Period(_answering(versions.traffic), time.monotonic() - 1)]
+        self.named: list[Answered] = []
         self.done = Counter[str]()
         self.pick_ups_s: list[float] = []
         self._service = service
@@ -110,6 +114,18 @@ class RandomMoves:
         self.periods.append(Period(_answering(moved.traffic), began))
         self.done[kind] += 1
         self._wait_for_answers_of(self.periods[-1].versions)
+        self._ask_pinned(moved.traffic)
+
+    def _ask_pinned(self, traffic: Traffic) -> None:
+        with connect(self._service.grpc, home=self._service.home.path) as connection:
+            client = Client(PROJECT, connection)
+            for served in traffic.pinned:
+                row = self._random.choice([row for row, asked in enumerate(self._load.rows) if not asked.needs])
+                began, version = time.monotonic(), served.semantic_version
+                response = client.predict([self._load.rows[row].flight], semantic_version=version)
+                (prediction,), digest = response.predictions, response.release_digest
+                assert response.semantic_version == version
+                self.named.append(Answered(row, began, time.monotonic(), version, prediction.late_probability, digest))
 
     def _follow(self, replicas: int, traffic: Traffic) -> bool:
         return len(self._service.replicas) == replicas and follows(self._service, traffic)
@@ -129,6 +145,12 @@ class RandomMoves:
             "challenge": lambda: registry.challenge(PROJECT, self._pick(free), self._random.choice(_WEIGHTS), _WHY),
             "shadow": lambda: registry.shadow(PROJECT, self._random.choice(free), _WHY),
         }
+        pinned = [served.semantic_version for served in traffic.pinned]
+        if len(pinned) < _MOST_PINNED:
+            unpinned = sorted({*self._versions.numbers} - {*pinned})
+            moves["pin"] = lambda: registry.pin(PROJECT, self._random.choice(unpinned), _WHY)
+        if pinned:
+            moves["unpin"] = lambda: registry.unpin(PROJECT, self._random.choice(pinned), _WHY)
         if champion_before(registry.list_moves(PROJECT)):
             moves["rollback"] = lambda: registry.rollback(PROJECT, _WHY)
         if traffic.challenger:
