@@ -80,11 +80,15 @@ def test_a_package_without_a_number_is_refused(registry: Registry, tmp_path: Pat
     assert registry.list_versions(MODEL) == []
 
 
-def test_a_version_of_another_package_than_the_champion_s_is_not_pinned(registry: Registry, tmp_path: Path) -> None:
+def test_no_version_of_another_package_stands_beside_the_champion(registry: Registry, tmp_path: Path) -> None:
     for seed, package in enumerate(("delays.v1", "delays.v1", "delays.v2")):
         _register(registry, _release(tmp_path, package, seed=seed))
     registry.promote(MODEL, "1.0.1", "the newest")
-    expected = "2.0.0 of delays has the proto package delays.v2, and the champion 1.0.1 has delays.v1; pin a version of"
-    with pytest.raises(InputError, match=expected):
+    expected = "2.0.0 of delays has the proto package delays.v2, and the champion 1.0.1 has delays.v1; "
+    with pytest.raises(InputError, match=f"{expected}pin a version of delays.v1"):
         registry.pin(MODEL, "2.0.0", "to see")
+    with pytest.raises(InputError, match=f"{expected}challenge a version of"):
+        registry.challenge(MODEL, "2.0.0", 0.5, "to see")
+    with pytest.raises(InputError, match=f"{expected}shadow a version of"):
+        registry.shadow(MODEL, "2.0.0", "to see")
     assert [served.semantic_version for served in registry.pin(MODEL, "1.0.0", "to see").pinned] == ["1.0.0"]

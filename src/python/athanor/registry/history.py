@@ -29,6 +29,7 @@ RESTORE: Final = "restore the ledger in the release store from a backup"
 
 Kind: TypeAlias = Literal["promote", "rollback", "challenge", "shadow", "withdraw", "pin", "unpin"]
 ENDS: Final[tuple[Kind, ...]] = ("withdraw", "unpin")
+BESIDE_CHAMPION: Final[tuple[Kind, ...]] = ("challenge", "shadow", "pin")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from athanor.contract.packages import package_of
 from athanor.errors import ConflictError, InputError, NotFoundError, ServiceError, StorageError
 from athanor.home import Home
 from athanor.registry.history import (
+    BESIDE_CHAMPION,
     ENDS,
     PINNED_TAG,
     RESTORE,
@@ -270,7 +271,8 @@ class Registry(RegistryReader):
 
         Raises:
             NotFoundError: there is no such version, or no champion yet.
-            InputError: the weight is out of range, the version is champion or shadow, or the reason is empty.
+            InputError: the weight is out of range, the version is champion or shadow or has another proto package than
+                the champion, or the reason is empty.
             ReleaseError: its copy in the store is damaged.
         """
         with self.writing():
@@ -288,7 +290,8 @@ class Registry(RegistryReader):
 
         Raises:
             NotFoundError: there is no such version, or no champion yet.
-            InputError: the version is champion or challenger, or the reason is empty.
+            InputError: the version is champion or challenger or has another proto package than the champion, or the
+                reason is empty.
             ReleaseError: its copy in the store is damaged.
         """
         with self.writing():
@@ -334,19 +337,7 @@ class Registry(RegistryReader):
             moves = self.list_moves(model)
             if begun := self._find_unpublished(moves, "pin", PINNED, version.digest):
                 return self.publish(begun)
-            if moves:
-                self._require_package(version, moves[-1].traffic.champion)
             return self._move(model, Step("pin", PINNED, _served(version)), why)
-
-    def _require_package(self, version: Registered, champion: Served) -> None:
-        """Raises InputError if a version has another proto package than the champion: no service speaks both."""
-        digests = (version.digest, champion.digest)
-        package, spoken = (package_of(self.store.read(version.model, digest).json(CONTRACT)) for digest in digests)
-        if package != spoken:
-            raise InputError(
-                f"{version.semantic_version} of {version.model} has the proto package {package}, and the champion "
-                f"{champion.semantic_version} has {spoken}; pin a version of {spoken}"
-            )
 
     def unpin(self, model: str, reference: str, why: str) -> Traffic:
         """Ends a pin, even if the release is damaged or gone.
@@ -438,6 +429,16 @@ class Registry(RegistryReader):
             self._add(release, read_training(release), lost[0])
         return self.find_version(model, reference)
 
+    def _require_package(self, model: str, step: Step, champion: Served) -> None:
+        """Raises InputError if a version has another proto package than the champion: no service speaks both."""
+        versions = (step.served, champion)
+        package, spoken = (package_of(self.store.read(model, each.digest).json(CONTRACT)) for each in versions)
+        if package != spoken:
+            raise InputError(
+                f"{step.served.semantic_version} of {model} has the proto package {package}, and the champion "
+                f"{champion.semantic_version} has {spoken}; {step.kind} a version of {spoken}"
+            )
+
     def _move(self, model: str, step: Step, why: str) -> Traffic:
         """Writes record, aliases and traffic file in this order: serving never answers with an unrecorded release.
 
@@ -449,6 +450,8 @@ class Registry(RegistryReader):
         gates = "" if step.kind in ENDS else self._read_gates(model, step.served.digest)
         moves = self.list_moves(model)
         last = moves[-1] if moves else None
+        if last and step.kind in BESIDE_CHAMPION:
+            self._require_package(model, step, last.traffic.champion)
         after = take(last.traffic if last else None, model, step)
         if last is None or after != last.traffic:
             replaced = find_replaced(last.traffic if last else None, step.kind, step.variant, step.served.digest)
