@@ -167,14 +167,17 @@ def _without_a_release_it_says_so_and_comes_back_with_it(service: Service) -> No
     state = service.place.find()
     assert wait_until(lambda: find_fault(state) is not None, _REFUSED_WITHIN_S)
     response = httpx.post(
-        f"http://{service.http}/v1/models/{PROJECT}:predict", trust_env=False, timeout=_REFUSED_WITHIN_S
+        f"http://{service.http}/v1/models/{PROJECT}:predict",
+        headers=dict([service.authorization]),
+        trust_env=False,
+        timeout=_REFUSED_WITHIN_S,
     )
     assert (response.status_code, response.json()["code"]) == (503, "UNAVAILABLE")
     assert httpx.get(f"http://{service.http}/-/healthz", trust_env=False).status_code == 503
     with grpc.insecure_channel(service.grpc) as channel:
         stub = delays_pb2_grpc.DelaysServiceStub(channel)
         with pytest.raises(grpc.RpcError) as caught:
-            stub.Predict(delays_pb2.PredictRequest(), timeout=_REFUSED_WITHIN_S)
+            stub.Predict(delays_pb2.PredictRequest(), metadata=(service.authorization,), timeout=_REFUSED_WITHIN_S)
     error: Any = caught.value
     assert error.code() is grpc.StatusCode.UNAVAILABLE
     assert wait_until(lambda: "a replica does not start: " in service.log, _REPLACED_AFTER_S)
@@ -297,7 +300,7 @@ def test_a_champion_that_the_store_lacks_is_refused(home: Home) -> None:
 def test_a_project_that_is_not_there_is_refused(tmp_path: Path) -> None:
     status, message = _up(Home(tmp_path), project="no_such_project")
     assert status == _REFUSED
-    assert "no project 'no_such_project'" in message
+    assert "no release of no_such_project takes traffic" in message
 
 
 @pytest.mark.parametrize(
