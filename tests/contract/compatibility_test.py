@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.properties import PROPERTY
 from support.protos import Toy, make_field
 
-from athanor.contract.compatibility import (
+from athanor.contract.evolution.compatibility import (
     IS_COMPATIBLE,
     Change,
     Level,

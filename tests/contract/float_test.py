@@ -8,8 +8,8 @@ from google.protobuf.message_factory import GetMessageClass
 from support.protos import Toy, make_field
 
 from athanor.contract.columns import Column
-from athanor.contract.compatibility import compare
 from athanor.contract.contract import Contract
+from athanor.contract.evolution.compatibility import compare
 from athanor.contract.messages import to_columns, to_messages
 from athanor.contract.validation import validate
 from athanor.errors import ContractError

@@ -3,7 +3,7 @@
 import pytest
 from support.protos import Toy
 
-from athanor.contract.packages import major_of, next_package, package_of
+from athanor.contract.evolution.packages import major_of, next_package, package_of
 from athanor.errors import ContractError
 
 

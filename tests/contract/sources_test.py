@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 from support.protos import Toy
 
-from athanor.contract.sources import compile_contract, find_protos
+from athanor.contract.evolution.sources import compile_contract, find_protos
 from athanor.errors import ContractError, NotFoundError
 
 

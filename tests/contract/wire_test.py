@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 from support.protos import Toy, make_field
 
-from athanor.contract.compatibility import Level, compare
+from athanor.contract.evolution.compatibility import Level, compare
 from athanor.contract.wire import default_json_name
 from athanor.errors import ContractError
 

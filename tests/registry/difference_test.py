@@ -6,7 +6,7 @@ from pathlib import Path
 from support.protos import Toy
 from support.releases import make_files, make_release
 
-from athanor.contract.compatibility import Level
+from athanor.contract.evolution.compatibility import Level
 from athanor.registry.difference import compare_releases
 from athanor.release.files import GRAPH
 

@@ -10,7 +10,7 @@ import pytest
 from support.commands import run
 from support.releases import make_release
 
-from athanor.contract.sources import compile_contract
+from athanor.contract.evolution.sources import compile_contract
 from athanor.home import Home
 from athanor.release.ledger import Assigned, Ledger
 from athanor.release.store import ReleaseStore

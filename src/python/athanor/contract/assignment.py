@@ -5,7 +5,7 @@ import re
 from typing import Any, Final
 
 from athanor.contract.columns import Kind
-from athanor.contract.compatibility import Wire
+from athanor.contract.wire import Wire
 
 # A share of fewer keys comes in lumps of more than a percent: all requests of a region, or all of them.
 _FEWEST_KEYS: Final = 100

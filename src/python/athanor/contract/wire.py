@@ -5,8 +5,8 @@ presence of fields that are no columns, reserved numbers and names, enums, packa
 of the request and the response.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, FileDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import (
@@ -17,6 +17,9 @@ from google.protobuf.descriptor_pb2 import (
 )
 
 from athanor.contract.columns import is_column
+
+Wire: TypeAlias = Mapping[str, Any]
+"""`Contract.wire`, or a part of it."""
 
 _GOOGLE: Final = "google.protobuf."
 USUAL_TYPES: Final = {"request": "PredictRequest", "response": "PredictResponse"}

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from athanor.contract.compatibility import Change, compare
+from athanor.contract.evolution.compatibility import Change, compare
 from athanor.release.files import CONTRACT, GRAPH, Release
 from athanor.release.manifest import Identity
 

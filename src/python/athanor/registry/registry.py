@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
 from athanor.contract.assignment import describe_assignment
-from athanor.contract.packages import package_of
+from athanor.contract.evolution.packages import package_of
 from athanor.errors import ConflictError, InputError, NotFoundError, ServiceError, StorageError
 from athanor.home import Home
 from athanor.registry.history import (

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from athanor.contract.compatibility import compare, describe_breaking, list_breaking
-from athanor.contract.packages import major_of, next_package, package_of
+from athanor.contract.evolution.compatibility import compare, describe_breaking, list_breaking
+from athanor.contract.evolution.packages import major_of, next_package, package_of
 from athanor.errors import GateError
 from athanor.release.files import CONTRACT, Release
 

@@ -82,7 +82,7 @@ def _find_protos(given: Path | None) -> Path:
 
 def _read(root: Path, projects: Sequence[str]) -> "dict[str, Contract]":
     """Contracts by proto package. Raises ContractError with the problems of all of them."""
-    from athanor.contract.sources import compile_contract, find_protos, package_at
+    from athanor.contract.evolution.sources import compile_contract, find_protos, package_at
 
     found, problems = {}, []
     for path in find_protos(root, projects):
@@ -127,8 +127,8 @@ def _list_rows(evolution: "Evolution") -> list[tuple[str, str, str, str]]:
 
 def _refuse_breaking(name: str, evolutions: "Sequence[Evolution]") -> None:
     """Raises GateError if a proto package breaks its callers or stored rows."""
-    from athanor.contract.compatibility import list_breaking
-    from athanor.contract.packages import next_package
+    from athanor.contract.evolution.compatibility import list_breaking
+    from athanor.contract.evolution.packages import next_package
 
     broken = [
         f"{evolution.package} by {len(found)} change{'s' if found[1:] else ''} (follow each remedy, or declare the "

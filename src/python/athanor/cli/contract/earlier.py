@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from athanor.cli.contract.revisions import find_commit, find_merge_base, folder_at
 from athanor.cli.releases.app import find_release
-from athanor.contract.compatibility import Wire
-from athanor.contract.packages import package_of
-from athanor.contract.sources import compile_contract, find_protos, package_at
+from athanor.contract.evolution.packages import package_of
+from athanor.contract.evolution.sources import compile_contract, find_protos, package_at
+from athanor.contract.wire import Wire
 from athanor.errors import ContractError, NotFoundError
 from athanor.home import Home
 from athanor.release.files import CONTRACT, Release

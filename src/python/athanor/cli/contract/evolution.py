@@ -4,7 +4,8 @@ import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from athanor.contract.compatibility import Change, Wire, compare, list_breaking
+from athanor.contract.evolution.compatibility import Change, compare, list_breaking
+from athanor.contract.wire import Wire
 
 
 class State(enum.Enum):

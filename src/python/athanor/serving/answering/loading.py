@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from athanor.contract.compatibility import Level, compare
 from athanor.contract.contract import Contract
-from athanor.contract.packages import next_package, package_of
+from athanor.contract.evolution.compatibility import Level, compare
+from athanor.contract.evolution.packages import next_package, package_of
 from athanor.errors import ReleaseError, SettingsError
 from athanor.release.predictor import Predictor
 from athanor.release.store import ReleaseStore

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from athanor.contract.columns import Role
 from athanor.contract.contract import Contract
+from athanor.contract.evolution.packages import package_of
 from athanor.contract.inputs import GraphInputs
-from athanor.contract.packages import package_of
 from athanor.errors import NotFoundError
 from athanor.release.files import CONTRACT, GRAPH, Release
 from athanor.release.graph import Graph

@@ -3,14 +3,11 @@
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
-from athanor.contract.wire import USUAL_TYPES, default_json_name
-
-Wire: TypeAlias = Mapping[str, Any]
-"""`Contract.wire`, or a part of it."""
+from athanor.contract.wire import USUAL_TYPES, Wire, default_json_name
 
 
 class Level(enum.Enum):

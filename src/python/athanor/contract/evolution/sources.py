@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 
 from athanor.contract.columns import Role
 from athanor.contract.contract import Contract, read_contract
-from athanor.contract.packages import major_of
+from athanor.contract.evolution.packages import major_of
 from athanor.contract.v1 import options_pb2
 from athanor.errors import ContractError, NotFoundError
 

@@ -1,0 +1,1 @@
+"""How a contract may change: what breaks callers or stored rows, and the package that comes next."""
