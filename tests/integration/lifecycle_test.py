@@ -107,7 +107,8 @@ def _its_status_is_shown(service: Service) -> None:
     assert status.returncode == 0
     shown = json.loads(status.stdout)
     assert shown["service"] == {
-        "project": PROJECT,
+        "service": PROJECT,
+        "models": [PROJECT],
         "pid": service.pid,
         "grpc": service.grpc,
         "http": service.http,

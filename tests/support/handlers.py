@@ -67,7 +67,9 @@ class OpenHandler:
 
 @contextmanager
 def open_handler(core: Core, folder: Path, insecure: bool = True, **settings: object) -> Iterator[OpenHandler]:
-    made = make_settings(project=MODEL.name, store=folder / "store", folder=folder, insecure=insecure, **settings)
+    made = make_settings(
+        service=MODEL.name, models=(MODEL.name,), store=folder / "store", folder=folder, insecure=insecure, **settings
+    )
     place = ServicePaths.of(made)
     folder.mkdir(parents=True, exist_ok=True)
     made_tokens = {scope: make_token(place.tokens, scope.value, scope) for scope in Scope}

@@ -119,7 +119,12 @@ def _tokens(folder: Path) -> Iterator[None]:
 def _settings(folder: Path) -> Iterator[None]:
     port = find_free_ports(2)
     settings = make_settings(
-        project="delays", folder=folder / "service", store=str(folder), http_port=port, grpc_port=port + 1
+        service="delays",
+        models=("delays",),
+        folder=folder / "service",
+        store=str(folder),
+        http_port=port,
+        grpc_port=port + 1,
     )
     yield
     # They are written before it is found that there is nothing to serve.

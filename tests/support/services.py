@@ -22,7 +22,7 @@ started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
 lock.write_text(f"{os.getpid()}:{started}")
 wanted = {signal.SIGHUP, signal.SIGTERM}
 signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
-found = {"project": "delays", "pid": os.getpid(), "grpc": "h:1", "http": "h:2", "insecure": True}
+found = {"service": "delays", "models": ["delays"], "pid": os.getpid(), "grpc": "h:1", "http": "h:2", "insecure": True}
 state.with_suffix(".new").write_text(json.dumps(found))
 state.with_suffix(".new").rename(state)
 running = set()

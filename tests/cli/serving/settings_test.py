@@ -15,7 +15,7 @@ from athanor.home import Home
 from athanor.serving.setup.settings import ENVIRONMENT_PREFIX as PREFIX
 from athanor.serving.setup.settings import ServingSettings
 
-_NAMES: Final = [name for name in ServingSettings.model_fields if name not in {"project", "folder"}]
+_NAMES: Final = [name for name in ServingSettings.model_fields if name not in {"service", "models", "folder"}]
 _PATHS: Final = ("store", "require_signature", "prediction_log")
 # For each setting a value other than its default.
 _OTHER: Final[dict[str, Any]] = {
@@ -33,6 +33,7 @@ _OTHER: Final[dict[str, Any]] = {
     "max_rows": 17,
     "max_message_bytes": 2_048,
     "max_in_flight": 18,
+    "max_in_flight_by_model": {"delays": 64, "taxi.v2": 8},
     "max_deadline_s": 3.5,
     "grace_period_s": 12.5,
     "max_connections": 640,
@@ -72,7 +73,11 @@ def _flag(name: str) -> str:
 
 
 def _give(name: str, value: Any) -> list[str]:
-    return [_flag(name)] if value is True else [_flag(name), str(value)]
+    return [_flag(name)] if value is True else [_flag(name), _as_text(value)]
+
+
+def _as_text(value: Any) -> str:
+    return ",".join(f"{name}={each}" for name, each in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _shown(settings: ServingSettings, name: str) -> Any:
@@ -80,9 +85,15 @@ def _shown(settings: ServingSettings, name: str) -> Any:
     return str(value) if name in _PATHS else value
 
 
+def _to_toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(name)} = {each}" for name, each in value.items()) + "}"
+    return json.dumps(value)
+
+
 def _file(where: Path, name: str = "settings.toml", /, **values: Any) -> str:
     path = where / name
-    lines = (f"{key} = {json.dumps(value)}" for key, value in values.items())
+    lines = (f"{key} = {_to_toml(value)}" for key, value in values.items())
     path.write_text(json.dumps(values) if name.endswith(".json") else "\n".join(lines))
     return str(path)
 
@@ -98,7 +109,7 @@ def test_each_setting_is_a_flag(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", _NAMES)
 def test_each_setting_is_a_variable_of_the_environment(tmp_path: Path, name: str) -> None:
-    settings = _run(tmp_path, **{f"{PREFIX}{name.upper()}": str(_OTHER[name])})
+    settings = _run(tmp_path, **{f"{PREFIX}{name.upper()}": _as_text(_OTHER[name])})
     assert _shown(settings, name) == _OTHER[name]
 
 
@@ -142,7 +153,7 @@ def test_the_environment_can_name_the_file(tmp_path: Path) -> None:
 def test_store_and_folder_default_to_the_home(tmp_path: Path) -> None:
     home = Home(tmp_path)
     settings = _run(tmp_path)
-    assert (settings.project, settings.store, settings.folder) == ("delays", home.store_url, home.service)
+    assert (settings.service, settings.store, settings.folder) == ("delays", home.store_url, home.service)
     assert _run(tmp_path, "--settings", _file(tmp_path, folder="/other")).folder == Path("/other")
 
 

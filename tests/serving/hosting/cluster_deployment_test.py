@@ -29,8 +29,8 @@ try:
         for insecure in (False, True):
             bound_doors(
                 make_settings(
-                    project="delays", store="/none", folder=Path("/none"), insecure=insecure, max_deadline_s=7,
-                    max_connections=128, max_connections_per_address=77,
+                    service="delays", models=("delays",), store="/none", folder=Path("/none"), insecure=insecure,
+                    max_deadline_s=7, max_connections=128, max_connections_per_address=77,
                 )
             )
             print(Path(sys.argv[3]).read_text())

@@ -21,10 +21,11 @@ from athanor.serving.setup.settings import ServingSettings, make_settings, read_
 
 _FOLDER: Final = Path("docker/kuberay")
 _PODS: Final = Pods(image="athanor-serving:0.1.0")
-_FIXED: Final = {"project": "flight_delay", "folder": "/var/lib/athanor/service"}
+_FIXED: Final = {"service": "flight_delay", "models": ["flight_delay"], "folder": "/var/lib/athanor/service"}
 # Another value of each setting.
 _OTHERS: Final[dict[str, Any]] = {
-    "project": "taxi",
+    "service": "taxi",
+    "models": ["taxi"],
     "store": "s3://bucket/store",
     "folder": "/srv/service",
     "host": "10.0.0.1",
@@ -40,6 +41,7 @@ _OTHERS: Final[dict[str, Any]] = {
     "max_rows": 7,
     "max_message_bytes": 2048,
     "max_in_flight": 512,
+    "max_in_flight_by_model": {"taxi": 64},
     "max_deadline_s": 5.0,
     "max_connections": 512,
     "max_connections_per_address": 256,
@@ -138,7 +140,7 @@ def test_the_application_is_built_as_serve_builds_it() -> None:
     built = call_user_app_builder_with_args_if_necessary(builder, application["args"])
     assert builder is build
     deployment = built._bound_deployment
-    assert deployment.name == application["deployments"][0]["name"] == settings.project
+    assert deployment.name == application["deployments"][0]["name"] == settings.service
     each = deployment.init_args[0]
     assert each == settings.model_copy(update={"replicas": 1, "max_replicas": None})
 

@@ -56,7 +56,7 @@ def _grpc(status: Any) -> Iterator[int]:
 
 
 def _state(http_port: int, grpc_port: int, host: str = "127.0.0.1") -> ServiceState:
-    return ServiceState("delays", 1, grpc=f"{host}:{grpc_port}", http=f"{host}:{http_port}", insecure=True)
+    return ServiceState("delays", ("delays",), 1, grpc=f"{host}:{grpc_port}", http=f"{host}:{http_port}", insecure=True)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])  # noqa: S104 - nothing binds to it

@@ -47,7 +47,7 @@ def _settings(stage: Stage, folder: Path, **changed: Any) -> ServingSettings:
     first = find_free_ports(2)
     ports = {"http_port": first, "grpc_port": first + 1}
     values = {"store": stage.store.location, "folder": folder, "grace_period_s": 0.0, **ports}
-    return make_settings(project="delays", **{**values, **changed})
+    return make_settings(service="delays", models=("delays",), **{**values, **changed})
 
 
 def _reap(pid: int) -> None:
@@ -124,7 +124,9 @@ def test_the_state_of_an_earlier_service_is_not_taken_for_a_new_one(
     settings: ServingSettings, place: ServicePaths
 ) -> None:
     place.folder.mkdir(parents=True)
-    place.state.write_text('{"project": "delays", "pid": 1, "grpc": "a:1", "http": "a:2", "insecure": true}')
+    place.state.write_text(
+        '{"service": "delays", "models": ["delays"], "pid": 1, "grpc": "a:1", "http": "a:2", "insecure": true}'
+    )
     with pytest.raises(ServiceError, match="the service did not start"):
         up(settings, [sys.executable, "-c", ""], Unwatched())
 
@@ -139,7 +141,7 @@ def bystander() -> Iterator["subprocess.Popen[bytes]"]:
 
 def _write_state(place: ServicePaths, pid: int) -> None:
     place.folder.mkdir(parents=True, exist_ok=True)
-    state = ServiceState("delays", pid, grpc="a:1", http="a:2", insecure=True)
+    state = ServiceState("delays", ("delays",), pid, grpc="a:1", http="a:2", insecure=True)
     place.state.write_text(json.dumps(asdict(state)))
 
 
@@ -321,4 +323,4 @@ def test_damaged_settings_are_refused(place: ServicePaths) -> None:
     with pytest.raises(SettingsError, match=r"settings file .*delays\.settings\.json cannot be read"):
         read_settings(place)
     with pytest.raises(SettingsError):
-        read_settings(replace(place, project="weather"))
+        read_settings(replace(place, service="weather"))

@@ -95,7 +95,7 @@ def test_the_share_is_of_the_time_since_the_last_call() -> None:
 
 
 def _settings(tmp_path: Path, **changed: Any) -> ServingSettings:
-    return make_settings(project="delays", store=tmp_path / "store", folder=tmp_path, **changed)
+    return make_settings(service="delays", models=("delays",), store=tmp_path / "store", folder=tmp_path, **changed)
 
 
 @pytest.mark.parametrize("changed", [{}, {"replicas": 4}, {"replicas": 4, "max_replicas": 4}])

@@ -27,7 +27,7 @@ from projects.delays.model import MODEL
 def settings(stage: Stage, tmp_path: Path) -> ServingSettings:
     stage.direct(FIRST)
     store, folder = stage.store.location, tmp_path / "service"
-    return make_settings(project=MODEL.name, store=store, folder=folder, insecure=True)
+    return make_settings(service=MODEL.name, models=(MODEL.name,), store=store, folder=folder, insecure=True)
 
 
 @pytest.fixture(autouse=True)

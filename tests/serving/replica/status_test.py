@@ -19,7 +19,7 @@ from athanor.serving.setup.settings import make_settings
 from athanor.system.locks import acquire
 from athanor.system.processes import own
 
-_STATE = ServiceState("delays", os.getpid(), grpc="127.0.0.1:9000", http="127.0.0.1:8000", insecure=False)
+_STATE = ServiceState("delays", ("delays",), os.getpid(), grpc="127.0.0.1:9000", http="127.0.0.1:8000", insecure=False)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_files_of_two_projects_never_meet(tmp_path: Path) -> None:
 
 
 def test_a_place_is_that_of_the_settings(tmp_path: Path) -> None:
-    settings = make_settings(project="delays", store=tmp_path / "store", folder=tmp_path)
+    settings = make_settings(service="delays", models=("delays",), store=tmp_path / "store", folder=tmp_path)
     assert ServicePaths.of(settings) == ServicePaths(tmp_path, "delays")
 
 

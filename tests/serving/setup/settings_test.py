@@ -10,11 +10,17 @@ from pydantic import ValidationError
 from athanor.errors import SettingsError
 from athanor.serving.setup.settings import MAX_REPLICAS, make_settings
 
-_RIGHT: dict[str, Any] = {"project": "delays", "store": "store", "folder": "/service"}
+_RIGHT: dict[str, Any] = {"service": "delays", "store": "store", "folder": "/service"}
+
+
+@pytest.mark.parametrize("service", ["delays", "delays.v2", "models", "team-a", "9"])
+def test_a_service_has_a_name(service: str) -> None:
+    assert make_settings(**{**_RIGHT, "service": service}).service == service
 
 
 def test_settings_have_defaults() -> None:
     made = make_settings(**_RIGHT)
+    assert (made.models, made.max_in_flight_by_model) == (("*",), {})
     assert (made.host, made.http_port, made.grpc_port) == ("127.0.0.1", 8000, 9000)
     assert (made.replicas, made.max_rows, made.require_signature) == (1, 10_000, None)
     assert (made.insecure, made.max_replicas, made.prediction_log) == (False, None, None)
@@ -44,6 +50,14 @@ def test_a_path_is_the_same_in_every_working_directory(store: str | Path, tmp_pa
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
+        ({"service": "a/b"}, "service: is no name of a service; .* (given: 'a/b')"),
+        ({"service": ".."}, "service: is no name .*"),
+        ({"service": "delays.settings"}, "service: is no name .*"),
+        ({"service": "ray"}, "service: is no name .* not ray (given: 'ray')"),
+        ({"models": []}, "models: is empty; give names of models or patterns, .* for all (given: [])"),
+        ({"models": ["delays", "../x"]}, "models: '../x' is neither a name of a model nor a pattern .*"),
+        ({"max_in_flight_by_model": {"delays": 0}}, "max_in_flight_by_model.delays: .* (given: 0)"),
+        ({"max_in_flight_by_model": "delays"}, "max_in_flight_by_model.delays: .* (given: '')"),
         ({"http_port": 0}, "http_port: .* (given: 0)"),
         ({"http_port": 65_536}, "http_port: .* (given: 65536)"),
         ({"grpc_port": "many"}, "grpc_port: .* (given: 'many')"),
@@ -89,7 +103,7 @@ def test_an_invalid_setting_is_named_with_its_value(wrong: dict[str, Any], messa
 
 
 def test_a_missing_required_setting_is_named() -> None:
-    with pytest.raises(SettingsError, match="project: is required; folder: is required"):
+    with pytest.raises(SettingsError, match="service: is required; folder: is required"):
         make_settings(store="store")
 
 

@@ -46,7 +46,8 @@ def make(folder: Path, **ratios: float) -> ServingSettings:
     """Settings with everything on, and all of it sampled except for the given ratios."""
     names = ("trace_ratio", "access_log_ratio", "prediction_log_ratio")
     return make_settings(
-        project="delays",
+        service="delays",
+        models=("delays",),
         store=folder / "store",
         folder=folder / "service",
         prediction_log=folder / "predictions",

@@ -98,7 +98,12 @@ def _service(home: Home, progress: "Progress", keep: bool) -> Iterator["ServiceS
         http_port = find_free_ports(_PORTS)
         grpc_port = http_port + 1
     settings = make_settings(
-        project=_PROJECT, store=home.store_url, folder=home.service, http_port=http_port, grpc_port=grpc_port
+        service=_PROJECT,
+        models=(_PROJECT,),
+        store=home.store_url,
+        folder=home.service,
+        http_port=http_port,
+        grpc_port=grpc_port,
     )
     state = start(settings, progress)
     try:

@@ -157,8 +157,8 @@ def start(settings: "ServingSettings", progress: "Progress") -> "ServiceState":
     """Starts a service as `up` does."""
     from athanor.serving.hosting.service import up as start_service
 
-    module, file = "athanor.cli.serving.app", _paths(settings.project, settings.folder).settings
-    command = [sys.executable, "-m", module, "run", settings.project, "--settings", str(file)]
+    module, file = "athanor.cli.serving.app", _paths(settings.service, settings.folder).settings
+    command = [sys.executable, "-m", module, "run", settings.service, "--settings", str(file)]
     return start_service(settings, command, progress)
 
 
@@ -183,7 +183,7 @@ def _facts(state: "ServiceState") -> dict[str, object]:
 def _describe_access(settings: "ServingSettings") -> Text:
     if settings.insecure:
         return Text("Without tokens (--insecure): anyone who can reach the ports can call", style="bold red")
-    token = _paths(settings.project, settings.folder).token.read_text().strip()
+    token = _paths(settings.service, settings.folder).token.read_text().strip()
     # One line on any terminal, to be copied.
     return Text(f"On other machines: export ATHANOR_TOKEN={token}", no_wrap=True, overflow="ignore")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _FILE: Final = "settings"
 # Given by the command's argument and the home.
-_NOT_FLAGS: Final = ("project", "folder")
+_NOT_FLAGS: Final = ("service", "models", "folder")
 
 
 def settings_command(app: typer.Typer, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -104,14 +104,15 @@ def read_settings(project: str, home: Home, given: Mapping[str, object]) -> "Ser
     _check_environment(given)
     file = given[_FILE]
     filed = read_settings_file(file) if isinstance(file, Path) else {}
-    if filed.get("project", project) != project:
-        raise SettingsError(f"settings file {file} is for project {filed['project']!r}, not for {project!r}")
+    if filed.get("service", project) != project:
+        raise SettingsError(f"settings file {file} is for the service {filed['service']!r}, not for {project!r}")
     values = {
         "store": home.store_url,
         "folder": home.service,
         **filed,
         **{name: value for name, value in given.items() if value is not None and name != _FILE},
-        "project": project,
+        "service": project,
+        "models": (project,),
     }
     return make_settings(**values)
 

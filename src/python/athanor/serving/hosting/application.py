@@ -96,7 +96,7 @@ def deploy(settings: ServingSettings, host: str = LOOPBACK, most_on_a_node: int 
         logging_config=LoggingConfig(enable_access_log=False, log_level="WARNING"),
         proxy_location="HeadOnly",
     )
-    serve.run(bind(settings, most_on_a_node), name=settings.project, route_prefix="/")
+    serve.run(bind(settings, most_on_a_node), name=settings.service, route_prefix="/")
 
 
 def undeploy(project: str, grace_s: float, scratch: Path | None = None) -> None:

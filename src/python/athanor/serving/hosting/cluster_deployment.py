@@ -46,8 +46,8 @@ def deploy(settings: ServingSettings, address: str, token: Path | None, progress
     place, found = ServicePaths.of(settings), Address.parse(address)
     require_ipv4(settings)
     if place.is_held():
-        raise SettingsError(f"a service of {settings.project} runs from {place.folder}; stop it by `serve down`")
-    prove_releases(settings.project, ReleaseStore(settings.store), find_trust(settings))
+        raise SettingsError(f"a service of {settings.service} runs from {place.folder}; stop it by `serve down`")
+    prove_releases(settings.models[0], ReleaseStore(settings.store), find_trust(settings))
     with progress.step("Deploy") as advance, joined_ray(found, token, SERVE, application.NAMESPACE):
         _check_deployed(settings)
         _prepare(place, settings)
@@ -57,11 +57,12 @@ def deploy(settings: ServingSettings, address: str, token: Path | None, progress
             application.deploy(settings, settings.host, most_on_a_node(settings, hosts))
         except RuntimeError as error:
             raise ServiceError(
-                f"the replicas did not start: {application.explain(settings.project) or error}"
+                f"the replicas did not start: {application.explain(settings.service) or error}"
             ) from error
         host = found.host if settings.host == _ALL_INTERFACES else settings.host
         state = ServiceState(
-            settings.project,
+            settings.service,
+            settings.models,
             pid=0,
             grpc=str(Address(host, settings.grpc_port)),
             http=str(Address(host, settings.http_port)),
@@ -89,11 +90,11 @@ def undeploy(place: ServicePaths, address: str, token: Path | None, progress: Pr
     """
     found = Address.parse(address)
     with progress.step("Undeploy"), joined_ray(found, token, SERVE, application.NAMESPACE):
-        is_deployed = place.project in application.applications()
+        is_deployed = place.service in application.applications()
         place.state.unlink(missing_ok=True)
         if not is_deployed:
-            raise NotFoundError(f"{place.project} is not deployed on the cluster {found}")
-        application.undeploy(place.project, _grace_s(place))
+            raise NotFoundError(f"{place.service} is not deployed on the cluster {found}")
+        application.undeploy(place.service, _grace_s(place))
 
 
 def _grace_s(place: ServicePaths) -> float:
@@ -121,7 +122,7 @@ def _check_deployed(settings: ServingSettings) -> None:
     doors = ray_internals.find_doors()
     if doors is None:
         return
-    if others := application.applications().keys() - {settings.project}:
+    if others := application.applications().keys() - {settings.service}:
         raise SettingsError(
             f"the cluster serves {', '.join(sorted(others))} already; it serves one project: undeploy that first"
         )
@@ -150,9 +151,9 @@ def bound_doors(settings: ServingSettings) -> None:
 
 
 def _prepare(place: ServicePaths, settings: ServingSettings) -> None:
-    if settings.project not in application.applications():
+    if settings.service not in application.applications():
         for stale in (place.replicas, place.metrics):
             shutil.rmtree(stale, ignore_errors=True)
     if not settings.insecure:
-        local_token(place.folder, place.project)
+        local_token(place.folder, place.service)
     replace_file(place.settings, settings.model_dump_json(indent=2, exclude_none=True).encode())

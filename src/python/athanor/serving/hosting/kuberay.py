@@ -79,7 +79,7 @@ def make_manifest(settings: ServingSettings, pods: Pods) -> dict[str, Any]:
         raise SettingsError(f"host {settings.host} is not reached from other pods; give --host 0.0.0.0")
     if ":" in settings.host:
         raise SettingsError(f"the doors of pods need an IPv4 address, not {settings.host}; give --host 0.0.0.0")
-    name = settings.project.replace("_", "-")
+    name = settings.service.replace("_", "-")
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
@@ -102,7 +102,7 @@ def _serve_config(settings: ServingSettings) -> dict[str, Any]:
     scaling = autoscaling_config(settings)
     number: dict[str, Any] = {"autoscaling_config": scaling} if scaling else {"num_replicas": settings.replicas}
     deployment = {
-        "name": settings.project,
+        "name": settings.service,
         **number,
         # One a worker, that Ray's autoscaler can count.
         "max_replicas_per_node": 1,
@@ -119,7 +119,7 @@ def _serve_config(settings: ServingSettings) -> dict[str, Any]:
         "logging_config": {"enable_access_log": False, "log_level": "WARNING"},
         "applications": [
             {
-                "name": settings.project,
+                "name": settings.service,
                 "route_prefix": "/",
                 "import_path": IMPORT_PATH,
                 "args": _to_arguments(settings),
@@ -245,7 +245,7 @@ def _volumes(settings: ServingSettings, name: str) -> list[tuple[dict[str, Any],
     ]
     if not settings.insecure:
         # Hashes of callers' tokens, as `token create` wrote them.
-        file = f"{settings.project}.tokens.json"
+        file = f"{settings.service}.tokens.json"
         mount = {"name": "tokens", "mountPath": f"{folder}/{file}", "subPath": file, "readOnly": True}
         found.append((mount, {"name": "tokens", "secret": {"secretName": f"{name}-tokens"}}))
     if settings.require_signature is not None:

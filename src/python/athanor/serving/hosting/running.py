@@ -62,7 +62,7 @@ def run(settings: ServingSettings) -> None:
     open_log(paths.log)
     try:
         if not settings.insecure:
-            local_token(paths.folder, paths.project)
+            local_token(paths.folder, paths.service)
         # Of a service that `up` did not start as well: `scale` reads and changes them.
         replace_file(paths.settings, settings.model_dump_json(indent=2, exclude_none=True).encode())
         with (
@@ -84,7 +84,7 @@ def _hold(paths: ServicePaths) -> None:
         # A process that looks whether it is held holds it for a moment.
         own(paths.lock, timeout_s=_LOOK_S)
     except TimeoutError:
-        raise SettingsError(f"a service of {paths.project} runs from {paths.folder} already") from None
+        raise SettingsError(f"a service of {paths.service} runs from {paths.folder} already") from None
 
 
 def _clear(paths: ServicePaths) -> None:
@@ -167,12 +167,13 @@ def _serve(settings: ServingSettings, paths: ServicePaths, scratch: Path) -> Non
         for number in (*_STOP_SIGNALS, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         paths.state.unlink(missing_ok=True)
-        application.undeploy(settings.project, settings.grace_period_s, scratch)
+        application.undeploy(settings.service, settings.grace_period_s, scratch)
 
 
 def _make_state(settings: ServingSettings) -> ServiceState:
     return ServiceState(
-        settings.project,
+        settings.service,
+        settings.models,
         ProcessId.here().pid,
         grpc=str(Address(settings.host, settings.grpc_port)),
         http=str(Address(settings.host, settings.http_port)),
@@ -184,7 +185,7 @@ def _deploy(settings: ServingSettings) -> None:
     try:
         application.deploy(settings)
     except RuntimeError as error:
-        raise ServiceError(f"the replicas did not start: {application.explain(settings.project) or error}") from error
+        raise ServiceError(f"the replicas did not start: {application.explain(settings.service) or error}") from error
 
 
 def _wait_for_doors(state: ServiceState) -> None:
@@ -219,5 +220,5 @@ def _rescale(settings: ServingSettings, replicas: int) -> None:
 
 def _check(settings: ServingSettings, state: ServiceState) -> None:
     """Raises ServiceError if no replica answers and Serve has given up on starting one."""
-    if find_fault(state) and application.has_given_up(settings.project):
-        raise ServiceError(f"no replica starts: {application.explain(settings.project)}")
+    if find_fault(state) and application.has_given_up(settings.service):
+        raise ServiceError(f"no replica starts: {application.explain(settings.service)}")

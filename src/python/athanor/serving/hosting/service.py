@@ -54,12 +54,12 @@ def up(settings: ServingSettings, command: Sequence[str], progress: Progress) ->
         lock = acquire(paths.starting, timeout_s=0)
     except TimeoutError:
         raise SettingsError(
-            f"another `serve up` of {settings.project} is starting a service from {paths.folder}"
+            f"another `serve up` of {settings.service} is starting a service from {paths.folder}"
         ) from None
     with lock:
         if paths.is_held():
             raise SettingsError(
-                f"a service of {settings.project} runs from {paths.folder} already; stop it by `serve down`"
+                f"a service of {settings.service} runs from {paths.folder} already; stop it by `serve down`"
             )
         require_free(settings.http_port, settings.grpc_port, host=settings.host)
         paths.state.unlink(missing_ok=True)
@@ -100,7 +100,7 @@ def _environment(paths: ServicePaths) -> dict[str, str]:
 
 
 def _check_traffic(settings: ServingSettings) -> None:
-    prove_releases(settings.project, ReleaseStore(settings.store), find_trust(settings))
+    prove_releases(settings.models[0], ReleaseStore(settings.store), find_trust(settings))
 
 
 def _wait_until_answering(paths: ServicePaths, process: "subprocess.Popen[bytes]") -> ServiceState:

@@ -61,7 +61,7 @@ class Replica:
         # A node of a cluster starts before its project's message size is known.
         limit_messages(settings.max_message_bytes)
         started = time.monotonic()
-        loader = Loader(settings.project, ReleaseStore(settings.store), settings.max_rows, find_trust(settings))
+        loader = Loader(settings.models[0], ReleaseStore(settings.store), settings.max_rows, find_trust(settings))
         self._core = Core(loader)
         loading_s = time.monotonic() - started
         self._interface = self._core.interface
@@ -184,7 +184,7 @@ def bind(settings: ServingSettings, most_on_a_node: int | None = None) -> Any:
         number["max_replicas_per_node"] = most_on_a_node
     deployment: Any = serve.deployment(
         serve.ingress()(Replica),
-        name=settings.project,
+        name=settings.service,
         **number,
         # The batcher refuses first, with an error of our own.
         max_ongoing_requests=2 * settings.max_in_flight,

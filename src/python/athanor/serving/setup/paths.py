@@ -33,13 +33,15 @@ class ServiceState:
     """A service that answers.
 
     Attributes:
+        models: the names and patterns of the models that it serves.
         pid: of the process that owns it; 0 on a cluster, where no process does.
         grpc, http: `host:port`.
         insecure: whether calls need no token.
         cluster: `host:port` of the cluster that it is deployed on; None for a service of this machine.
     """
 
-    project: str
+    service: str
+    models: tuple[str, ...]
     pid: int
     grpc: str
     http: str
@@ -49,68 +51,68 @@ class ServiceState:
 
 @dataclass(frozen=True)
 class ServicePaths:
-    """The files of a project's service."""
+    """The files of a service."""
 
     folder: Path
-    project: str
+    service: str
 
     @classmethod
     def of(cls, settings: ServingSettings) -> "ServicePaths":
-        return cls(settings.folder, settings.project)
+        return cls(settings.folder, settings.service)
 
     @property
     def lock(self) -> Path:
-        return self.folder / f"{self.project}.lock"
+        return self.folder / f"{self.service}.lock"
 
     @property
     def starting(self) -> Path:
         """Lock of the command `up`, until the service answers."""
-        return self.folder / f"{self.project}.starting.lock"
+        return self.folder / f"{self.service}.starting.lock"
 
     @property
     def state(self) -> Path:
-        return self.folder / f"{self.project}.json"
+        return self.folder / f"{self.service}.json"
 
     @property
     def log(self) -> Path:
         node = node_name()
         # Appending to one file from several machines loses lines.
-        return self.folder / (f"{self.project}.{node}.log" if node else f"{self.project}.log")
+        return self.folder / (f"{self.service}.{node}.log" if node else f"{self.service}.log")
 
     @property
     def code(self) -> Path:
         """Copy of the sources of a service that was started from sources. A binary needs none."""
-        return self.folder / f"{self.project}.code"
+        return self.folder / f"{self.service}.code"
 
     @property
     def settings(self) -> Path:
         """Settings given to `up`, with the replica count of the last `scale`."""
-        return self.folder / f"{self.project}.settings.json"
+        return self.folder / f"{self.service}.settings.json"
 
     @property
     def token(self) -> Path:
         """Token for callers on this machine, in plain text; only its owner can read the file."""
-        return local_token_path(self.folder, self.project)
+        return local_token_path(self.folder, self.service)
 
     @property
     def tokens(self) -> Path:
         """Hashes of all accepted tokens."""
-        return tokens_path(self.folder, self.project)
+        return tokens_path(self.folder, self.service)
 
     @property
     def metrics(self) -> Path:
         """Counters of the replicas."""
-        return self.folder / f"{self.project}.metrics"
+        return self.folder / f"{self.service}.metrics"
 
     @property
     def replicas(self) -> Path:
         """Status of each replica."""
-        return self.folder / f"{self.project}.replicas"
+        return self.folder / f"{self.service}.replicas"
 
     @property
     def served(self) -> Path:
         """Latest revision of the traffic that was served, where signatures are required."""
-        return self.folder / f"{self.project}.served.json"
+        return self.folder / f"{self.service}.served.json"
 
     def is_held(self) -> bool:
         """Whether a service runs or is starting."""
@@ -131,7 +133,7 @@ class ServicePaths:
         if owner is None:
             if self.is_held():
                 raise ServiceError(
-                    f"a service of {self.project} holds {self.lock}, which does not name its process: it has just"
+                    f"a service of {self.service} holds {self.lock}, which does not name its process: it has just"
                     " started, or an older version runs; try again, or end it by its process ID"
                 )
             raise self._not_found()
@@ -149,18 +151,19 @@ class ServicePaths:
             return state
         if self.is_held():
             raise ServiceError(
-                f"the service of {self.project} in {self.folder} is starting or stopping; see {self.log}"
+                f"the service of {self.service} in {self.folder} is starting or stopping; see {self.log}"
             )
         raise self._not_found()
 
     def _not_found(self) -> NotFoundError:
-        return NotFoundError(f"no service of {self.project} runs from {self.folder}; start it with `athanor serve up`")
+        return NotFoundError(f"no service of {self.service} runs from {self.folder}; start it with `athanor serve up`")
 
     def read(self) -> ServiceState | None:
         """The service that answers; None if there is none."""
         try:
-            state = ServiceState(**json.loads(self.state.read_bytes()))
-        except (FileNotFoundError, TypeError, ValueError):
+            found = json.loads(self.state.read_bytes())
+            state = ServiceState(**{**found, "models": tuple(found["models"])})
+        except (FileNotFoundError, KeyError, TypeError, ValueError):
             # Absent, or written by no version of ours.
             return None
         # On a cluster no process holds the lock: the service is there until it is undeployed.
@@ -171,11 +174,11 @@ class ServicePaths:
         return state if owner is not None and owner.pid == state.pid else None
 
     def require_no_cluster(self) -> None:
-        """Raises SettingsError if the project is deployed on a cluster, which other commands change."""
+        """Raises SettingsError if the service is deployed on a cluster, which other commands change."""
         state = self.read()
         if state is not None and state.cluster:
             raise SettingsError(
-                f"{self.project} is deployed on the cluster {state.cluster}; use `serve deploy` and `serve undeploy`"
+                f"{self.service} is deployed on the cluster {state.cluster}; use `serve deploy` and `serve undeploy`"
             )
 
 

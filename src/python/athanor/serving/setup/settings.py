@@ -2,12 +2,22 @@
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from athanor.cluster.addresses import parse_host
 from athanor.errors import SettingsError
@@ -21,16 +31,24 @@ MAX_REPLICAS: Final = 64
 # What a replica may take, after its last request, to write what it has recorded.
 CLOSING_S: Final = 5.0
 
+# A name that files are named by: with other dots, the state of one service could be the settings of another.
+_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}(\.v[0-9]{1,4})?")
+# Its token would be the file of the cluster's.
+_RESERVED: Final = "ray"
+# A model's name, with the wildcards of fnmatch.
+_PATTERN: Final = re.compile(r"[\w.*?\[\]!-]{1,128}", re.ASCII)
+
 # Absolute, because replicas run in other folders.
 _File = Annotated[Path, AfterValidator(Path.absolute)]
 
 
 class ServingSettings(BaseModel):
-    """How one model is served. Each field is a flag, an environment variable and a key of the settings file."""
+    """How models are served. Each field is a flag, an environment variable and a key of the settings file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    project: str = Field(description="Project whose model is served.")
+    service: str = Field(description="Name of the service.")
+    models: tuple[str, ...] = Field(("*",), description="Names of the models to serve, or patterns such as flight*.")
     store: str = Field(min_length=1, repr=False, description="Release store: a folder or a URL.")
     folder: _File = Field(description="Folder of the service's log, state and tokens.")
 
@@ -55,6 +73,9 @@ class ServingSettings(BaseModel):
     max_rows: int = Field(10_000, ge=1, description="Maximum rows in one request.")
     max_message_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Maximum bytes in one request.")
     max_in_flight: int = Field(256, ge=1, description="Maximum requests in flight in one replica.")
+    max_in_flight_by_model: dict[str, PositiveInt] = Field(
+        default_factory=dict, description="Maximum requests in flight of single models, such as flight_delay=64."
+    )
     max_deadline_s: float = Field(30.0, gt=0, description="Maximum deadline of a request, in seconds.")
     # HAProxy ends what it still sends by a replaced configuration after 120 s.
     grace_period_s: float = Field(
@@ -70,6 +91,34 @@ class ServingSettings(BaseModel):
     access_log_ratio: float = Field(0.01, ge=0, le=1, description="Share of successful requests in the access log.")
     prediction_log: _File | None = Field(None, description="Folder of the prediction log; off by default.")
     prediction_log_ratio: float = Field(1.0, ge=0, le=1, description="Share of requests in the prediction log.")
+
+    @field_validator("service")
+    @classmethod
+    def _check_service(cls, value: str) -> str:
+        if value == _RESERVED or not _SERVICE.fullmatch(value):
+            raise ValueError(
+                f"is no name of a service; give up to 63 letters, digits, _ and -, first a letter or digit, but not"
+                f" {_RESERVED}"
+            )
+        return value
+
+    @field_validator("models")
+    @classmethod
+    def _check_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("is empty; give names of models or patterns, * for all")
+        if wrong := [pattern for pattern in value if not _PATTERN.fullmatch(pattern)]:
+            raise ValueError(f"{wrong[0]!r} is neither a name of a model nor a pattern such as flight*")
+        return value
+
+    @field_validator("max_in_flight_by_model", mode="before")
+    @classmethod
+    def _split_pairs(cls, value: object) -> object:
+        """The flag and the environment give `NAME=NUMBER,…`."""
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in value.split(",")]
+        return {name.strip(): number.strip() for name, _, number in pairs}
 
     @field_validator("host")
     @classmethod
