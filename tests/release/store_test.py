@@ -78,6 +78,15 @@ def test_releases_are_listed_by_model(store: ReleaseStore, release: Release, tmp
     assert [manifest.digest for manifest in store.list_manifests("other")] == [other.digest]
 
 
+def test_models_with_a_traffic_file_are_listed(store: ReleaseStore, location: str, release: Release) -> None:
+    store.publish(release)
+    assert store.list_traffic() == []
+    for model in ("other.v2", "delays"):
+        store.write_traffic(_TRAFFIC.model_copy(update={"model": model}))
+    open_storage(location).write("traffic/notes.txt", b"")
+    assert store.list_traffic() == ["delays", "other.v2"]
+
+
 def test_a_damaged_manifest_is_refused_where_manifests_are_listed(
     store: ReleaseStore, location: str, release: Release
 ) -> None:

@@ -108,6 +108,11 @@ class ReleaseStore:
         """Models with a release."""
         return [model for model in self._storage.list_names("releases") if self.list_digests(model)]
 
+    def list_traffic(self) -> list[str]:
+        """Models with a traffic file, which may have been withdrawn."""
+        names = self._storage.list_names(_TRAFFIC)
+        return [name.removesuffix(".json") for name in names if name.endswith(".json")]
+
     def list_digests(self, model: str) -> list[str]:
         """Digests of a model's releases."""
         return [digest for digest in self._list_folders(model) if self._is_there(model, digest)]
