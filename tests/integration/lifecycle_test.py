@@ -99,7 +99,7 @@ def test_one_service_from_up_to_down(home: Home, tmp_path: Path, flights: list[d
     assert _status(home) == _REFUSED
     again = run("serving", "down", PROJECT, "--home", home.path)
     assert again.returncode == _REFUSED
-    assert "no service of delays runs" in again.stderr
+    assert "no service delays runs" in again.stderr
 
 
 def _its_status_is_shown(service: Service) -> None:

@@ -71,10 +71,21 @@ class Home:
         return self.path / "service"
 
 
-def local_token_path(service: Path, project: str) -> Path:
+def local_token_path(folder: Path, service: str) -> Path:
     """The token that clients and commands of this machine use: in plain, for its owner alone.
 
     Args:
-        service: the folder of the service, as in `Home.service`.
+        folder: of services, as `Home.service`.
+        service: name of the service.
     """
-    return service / f"{project}.token"
+    return folder / f"{service}.token"
+
+
+def service_state_path(folder: Path, service: str) -> Path:
+    """Where a service answers, and for which models. Arguments as `local_token_path`."""
+    return folder / f"{service}.json"
+
+
+def service_lock_path(folder: Path, service: str) -> Path:
+    """Lock that a service holds while it runs. Arguments as `local_token_path`."""
+    return folder / f"{service}.lock"

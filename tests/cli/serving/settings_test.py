@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from athanor.cli.serving.services import ModelsArgument, NameOption
 from athanor.cli.serving.settings import read_settings, settings_command
 from athanor.errors import SettingsError
 from athanor.home import Home
@@ -58,10 +59,10 @@ def _run(home: Path, *flags: str, **environment: str) -> ServingSettings:
     app = typer.Typer()
 
     @settings_command(app)
-    def serve(project: str, **settings: Any) -> None:
-        found.append(read_settings(project, Home(home), settings))
+    def serve(projects: ModelsArgument = None, *, name: NameOption = None, **settings: Any) -> None:
+        found.append(read_settings(projects, name, Home(home), settings))
 
-    result = CliRunner().invoke(app, ["delays", *flags], env=environment)
+    result = CliRunner().invoke(app, flags, env=environment)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output
@@ -153,8 +154,50 @@ def test_the_environment_can_name_the_file(tmp_path: Path) -> None:
 def test_store_and_folder_default_to_the_home(tmp_path: Path) -> None:
     home = Home(tmp_path)
     settings = _run(tmp_path)
-    assert (settings.service, settings.store, settings.folder) == ("delays", home.store_url, home.service)
+    assert (settings.store, settings.folder) == (home.store_url, home.service)
     assert _run(tmp_path, "--settings", _file(tmp_path, folder="/other")).folder == Path("/other")
+
+
+@pytest.mark.parametrize(
+    ("given", "service", "models"),
+    [
+        ((), "models", ("*",)),
+        (("delays",), "delays", ("delays",)),
+        (("delays.v2",), "delays.v2", ("delays.v2",)),
+        (("delays*",), "models", ("delays*",)),
+        (("delays", "taxi"), "models", ("delays", "taxi")),
+        (("delays", "taxi", "--name", "front"), "front", ("delays", "taxi")),
+        (("--name", "front", "delays"), "front", ("delays",)),
+    ],
+)
+def test_a_service_is_named_as_its_only_project(
+    tmp_path: Path, given: tuple[str, ...], service: str, models: tuple[str, ...]
+) -> None:
+    made = _run(tmp_path, *given)
+    assert (made.service, made.models) == (service, models)
+
+
+def test_the_file_gives_service_and_models_and_the_command_line_wins(tmp_path: Path) -> None:
+    flags = ("--settings", _file(tmp_path, service="front", models=["delays", "taxi*"]))
+    made = _run(tmp_path, *flags)
+    assert (made.service, made.models) == ("front", ("delays", "taxi*"))
+    made = _run(tmp_path, *flags, "--name", "back", "rain")
+    assert (made.service, made.models) == ("back", ("rain",))
+    assert _run(tmp_path, "--settings", _file(tmp_path, models=["delays"])).service == "delays"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--name", "../x"), r"service: cannot be the name of a service; .* \(given: '../x'\)"),
+        (("--name", ""), r"service: cannot be the name of a service; .* \(given: ''\)"),
+        (("../x",), r"models: '../x' is neither the name of a model nor a pattern such as flight\*"),
+        (("delays.json",), r"service: cannot be the name of a service; .* \(given: 'delays.json'\)"),
+    ],
+)
+def test_a_name_that_cannot_be_is_refused(tmp_path: Path, flags: tuple[str, ...], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        _run(tmp_path, *flags)
 
 
 @pytest.mark.parametrize(

@@ -84,12 +84,12 @@ def test_up_returns_when_the_service_answers_and_down_when_it_is_gone(
     assert owner.pid == state.pid
     assert read_settings(place) == settings
     assert os.getpgid(state.pid) == state.pid, "it must not die with the terminal it was started from"
-    with pytest.raises(SettingsError, match=r"a service of delays runs from .* already; stop it by `serve down`"):
+    with pytest.raises(SettingsError, match=r"the service delays runs from .* already; stop it by `serve down delays`"):
         up(settings, command_of(place, status), Unwatched())
     down(place, Unwatched())
     assert not place.is_held()
     _reap(state.pid)
-    with pytest.raises(NotFoundError, match="no service of delays runs"):
+    with pytest.raises(NotFoundError, match="no service delays runs"):
         down(place, Unwatched())
 
 
@@ -170,7 +170,7 @@ def test_down_signals_no_process_that_has_the_id_of_the_service_by_now(
         place.lock.write_text(f"{bystander.pid}:1")
         with pytest.raises(ServiceError, match="does not name its process"):
             down(place, Unwatched())
-    with pytest.raises(NotFoundError, match="no service of delays runs"):
+    with pytest.raises(NotFoundError, match="no service delays runs"):
         down(place, Unwatched())
     assert bystander.poll() is None
 
@@ -180,7 +180,10 @@ def test_of_two_that_start_a_service_at_once_the_second_is_refused_and_changes_n
 ) -> None:
     replace_file(place.settings, settings.model_dump_json().encode())
     other = settings.model_copy(update={"max_rows": 7})
-    with acquire(place.starting), pytest.raises(SettingsError, match="another `serve up` of delays is starting"):
+    with (
+        acquire(place.starting),
+        pytest.raises(SettingsError, match="another `serve up` is starting"),
+    ):
         up(other, ["/absent"], Unwatched())
     assert read_settings(place) == settings
     assert not place.log.exists()
@@ -290,7 +293,7 @@ def test_replicas_that_do_not_start_in_time_are_reported(
 
 
 def test_without_a_service_there_is_nothing_to_scale(place: ServicePaths) -> None:
-    with pytest.raises(NotFoundError, match="no service of delays runs"):
+    with pytest.raises(NotFoundError, match="no service delays runs"):
         scale(place, 2, Unwatched())
 
 
@@ -308,11 +311,11 @@ def test_a_service_that_does_not_stop_is_reported(
     assert not place.is_held()
 
 
-def test_a_second_service_of_one_project_does_not_run(settings: ServingSettings, place: ServicePaths) -> None:
+def test_a_second_service_of_one_name_does_not_run(settings: ServingSettings, place: ServicePaths) -> None:
     place.folder.mkdir(parents=True)
     with place.lock.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(SettingsError, match=r"a service of delays runs from .* already"):
+        with pytest.raises(SettingsError, match=r"the service delays runs from .* already"):
             run(settings)
     assert not place.state.exists()
 

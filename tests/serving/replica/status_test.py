@@ -167,7 +167,7 @@ def test_the_state_of_another_process_than_the_owner_is_not_found(place: Service
     place.state.write_text(json.dumps(asdict(replace(_STATE, pid=os.getppid()))))
     with _held(place):
         assert place.read() is None
-        with pytest.raises(ServiceError, match=r"the service of delays .* is starting or stopping"):
+        with pytest.raises(ServiceError, match=r"the service delays .* is starting or stopping"):
             place.find()
 
 
@@ -183,5 +183,5 @@ def test_a_service_that_was_killed_is_not_found(place: ServicePaths) -> None:
     assert place.read() is None
     with _held(place):
         pass
-    with pytest.raises(NotFoundError, match=f"no service of delays runs from {place.folder}"):
+    with pytest.raises(NotFoundError, match=f"no service delays runs from {place.folder}"):
         place.find()

@@ -50,12 +50,12 @@ def test_a_path_is_the_same_in_every_working_directory(store: str | Path, tmp_pa
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"service": "a/b"}, "service: is no name of a service; .* (given: 'a/b')"),
-        ({"service": ".."}, "service: is no name .*"),
-        ({"service": "delays.settings"}, "service: is no name .*"),
-        ({"service": "ray"}, "service: is no name .* not ray (given: 'ray')"),
+        ({"service": "a/b"}, "service: cannot be the name of a service; .* (given: 'a/b')"),
+        ({"service": ".."}, "service: cannot be the name .*"),
+        ({"service": "delays.settings"}, "service: cannot be the name .*"),
+        ({"service": "ray"}, "service: cannot be the name .* not ray (given: 'ray')"),
         ({"models": []}, "models: is empty; give names of models or patterns, .* for all (given: [])"),
-        ({"models": ["delays", "../x"]}, "models: '../x' is neither a name of a model nor a pattern .*"),
+        ({"models": ["delays", "../x"]}, "models: '../x' is neither the name of a model nor a pattern .*"),
         ({"max_in_flight_by_model": {"delays": 0}}, "max_in_flight_by_model.delays: .* (given: 0)"),
         ({"max_in_flight_by_model": "delays"}, "max_in_flight_by_model.delays: .* (given: '')"),
         ({"http_port": 0}, "http_port: .* (given: 0)"),

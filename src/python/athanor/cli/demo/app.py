@@ -90,6 +90,7 @@ def demo(
 @contextmanager
 def _service(home: Home, progress: "Progress", keep: bool) -> Iterator["ServiceState"]:
     """The service, on the default ports if they are free. Stopped at the end, unless it is kept and all went well."""
+    from athanor.serving.setup.paths import ServicePaths
     from athanor.serving.setup.ports import find_free_ports, is_free
     from athanor.serving.setup.settings import DEFAULT_GRPC_PORT, DEFAULT_HTTP_PORT, make_settings
 
@@ -109,10 +110,10 @@ def _service(home: Home, progress: "Progress", keep: bool) -> Iterator["ServiceS
     try:
         yield state
     except BaseException:
-        stop(_PROJECT, home, progress)
+        stop(ServicePaths.of(settings), progress)
         raise
     if not keep:
-        stop(_PROJECT, home, progress)
+        stop(ServicePaths.of(settings), progress)
 
 
 def _call(recipe: Any, snapshot: "Snapshot", home: Home, service: "ServiceState", progress: "Progress") -> _Calls:

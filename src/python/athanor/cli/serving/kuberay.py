@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from athanor.cli.serving.services import ModelsArgument, NameOption
 from athanor.cli.serving.settings import read_settings, settings_command
-from athanor.cli.shared.terminal import HomeOption, ProjectArgument
+from athanor.cli.shared.terminal import HomeOption
 from athanor.home import Home
 
 # Without a name: the app that it is added to takes its commands.
@@ -20,9 +21,10 @@ OutputOption = Annotated[Path | None, typer.Option(help="File to write; the stan
 
 @settings_command(app)
 def kuberay(
-    project: ProjectArgument,
+    projects: ModelsArgument = None,
     *,
     image: ImageOption,
+    name: NameOption = None,
     cpu: CpuOption = 1,
     memory: MemoryOption = "2Gi",
     output: OutputOption = None,
@@ -32,7 +34,7 @@ def kuberay(
     """Print the manifest of a RayService for the KubeRay operator, made from the settings."""
     from athanor.serving.hosting.kuberay import Pods, to_yaml
 
-    text = to_yaml(read_settings(project, Home.find(home), settings), Pods(image, cpu, memory))
+    text = to_yaml(read_settings(projects, name, Home.find(home), settings), Pods(image, cpu, memory))
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -4,9 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
+from athanor.cli.serving.services import ModelsArgument, NameOption, ServiceArgument, find_service
 from athanor.cli.serving.settings import read_settings, settings_command
 from athanor.cli.shared.clusters import RayTokenOption
-from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, facts, show, watch
+from athanor.cli.shared.terminal import HomeOption, JsonOption, facts, show, watch
 from athanor.errors import SettingsError
 from athanor.home import Home
 
@@ -43,9 +44,10 @@ def node(
 
 @settings_command(app)
 def deploy(
-    project: ProjectArgument,
-    address: AddressOption,
+    projects: ModelsArgument = None,
     *,
+    address: AddressOption,
+    name: NameOption = None,
     ray_token_file: RayTokenOption = None,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -55,26 +57,26 @@ def deploy(
     from athanor.serving.hosting.cluster_deployment import DEFAULT_REPLICAS
     from athanor.serving.hosting.cluster_deployment import deploy as deploy_on
 
-    found = read_settings(project, Home.find(home), settings)
+    found = read_settings(projects, name, Home.find(home), settings)
     if "replicas" not in found.model_fields_set:
         most = found.max_replicas or DEFAULT_REPLICAS
         found = found.model_copy(update={"replicas": min(DEFAULT_REPLICAS, most)})
     with watch() as progress:
         state = deploy_on(found, address, ray_token_file, progress)
     rows = {"gRPC": state.grpc, "REST": f"http://{state.http}", "cluster": state.cluster}
-    show(state, json, lambda: facts(f"Service of {project}", rows))
+    show(state, json, lambda: facts(f"Service {state.service}", rows))
 
 
 @app.command()
 def undeploy(
-    project: ProjectArgument,
+    service: ServiceArgument = None,
+    *,
     address: AddressOption,
     ray_token_file: RayTokenOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Undeploy a project from a cluster, after the requests it is answering."""
+    """Undeploy the service from a cluster, after the requests it is answering."""
     from athanor.serving.hosting.cluster_deployment import undeploy as undeploy_from
-    from athanor.serving.setup.paths import ServicePaths
 
     with watch() as progress:
-        undeploy_from(ServicePaths(Home.find(home).service, project), address, ray_token_file, progress)
+        undeploy_from(find_service(service, home), address, ray_token_file, progress)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from athanor.serving.setup.settings import ServingSettings
 
 _FILE: Final = "settings"
-# Given by the command's argument and the home.
+# Given by the command's argument, its --name and the home.
 _NOT_FLAGS: Final = ("service", "models", "folder")
 
 
@@ -90,31 +90,37 @@ def _make_flag(name: str, kind: type, text: str) -> inspect.Parameter:
     )
 
 
-def read_settings(project: str, home: Home, given: Mapping[str, object]) -> "ServingSettings":
+def read_settings(
+    models: Sequence[str] | None, service: str | None, home: Home, given: Mapping[str, object]
+) -> "ServingSettings":
     """The settings of a service.
 
     Args:
+        models: names or patterns; without any, the settings file's, else every model.
+        service: its name; without one the settings file's, else as `name_service`.
         given: values of flags and environment variables; None where neither is set.
 
     Raises:
         SettingsError: settings are unknown or invalid; names each of them.
     """
+    from athanor.serving.setup.names import DEFAULT_SERVICE, name_service
     from athanor.serving.setup.settings import make_settings, read_settings_file
 
     _check_environment(given)
     file = given[_FILE]
-    filed = read_settings_file(file) if isinstance(file, Path) else {}
-    if filed.get("service", project) != project:
-        raise SettingsError(f"settings file {file} is for the service {filed['service']!r}, not for {project!r}")
-    values = {
+    values: dict[str, object] = {
         "store": home.store_url,
         "folder": home.service,
-        **filed,
+        **(read_settings_file(file) if isinstance(file, Path) else {}),
         **{name: value for name, value in given.items() if value is not None and name != _FILE},
-        "service": project,
-        "models": (project,),
     }
-    return make_settings(**values)
+    if models:
+        values["models"] = tuple(models)
+    if service is not None:
+        values["service"] = service
+    if "service" in values:
+        return make_settings(**values)
+    return make_settings(**values, service=name_service(make_settings(**values, service=DEFAULT_SERVICE).models))
 
 
 def _check_environment(known: Mapping[str, object]) -> None:

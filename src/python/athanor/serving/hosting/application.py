@@ -1,4 +1,4 @@
-"""The Serve application of a project on a running Ray, and the Ray of one node that a service brings with it."""
+"""The Serve application of a service on a running Ray, and the Ray of one node that a service brings with it."""
 
 import logging
 import os
@@ -99,7 +99,7 @@ def deploy(settings: ServingSettings, host: str = LOOPBACK, most_on_a_node: int 
     serve.run(bind(settings, most_on_a_node), name=settings.service, route_prefix="/")
 
 
-def undeploy(project: str, grace_s: float, scratch: Path | None = None) -> None:
+def undeploy(service: str, grace_s: float, scratch: Path | None = None) -> None:
     """Stops replicas and doors, after the requests that they have accepted.
 
     Args:
@@ -110,9 +110,9 @@ def undeploy(project: str, grace_s: float, scratch: Path | None = None) -> None:
 
     deadline = time.monotonic() + grace_s + CLOSING_S
     # `shutdown` would kill HAProxy at once, and with it every request that a replica still answers.
-    while project in applications() and time.monotonic() < deadline:
+    while service in applications() and time.monotonic() < deadline:
         with suppress(TimeoutError):
-            serve.delete(project)
+            serve.delete(service)
     if scratch is not None:
         wait_for_haproxy(scratch, deadline)
     serve.shutdown()  # type: ignore[no-untyped-call]
@@ -125,17 +125,17 @@ def applications() -> dict[str, Any]:
     return dict(serve.status().applications) if ray_internals.find_doors() else {}
 
 
-def explain(project: str) -> str:
+def explain(service: str) -> str:
     """Serve's reason why an application does not start; "" if it gives no reason."""
-    application = applications().get(project)
+    application = applications().get(service)
     if application is None:
         return ""
     return "\n".join([application.message, *(each.message for each in application.deployments.values())]).strip()
 
 
-def has_given_up(project: str) -> bool:
+def has_given_up(service: str) -> bool:
     """Whether Serve starts no more replicas of an application, since too many have failed in a row."""
     from ray.serve.schema import ApplicationStatus
 
-    application = applications().get(project)
+    application = applications().get(service)
     return application is None or application.status == ApplicationStatus.DEPLOY_FAILED

@@ -1,4 +1,4 @@
-"""A project's model on a cluster: deploys it from any node, changes it while it answers, and undeploys it."""
+"""A service on a cluster: deploys it from any node, changes it while it answers, and undeploys it."""
 
 import json
 import math
@@ -14,12 +14,10 @@ from athanor.cluster.joining import joined_ray
 from athanor.cluster.ray_environment import SERVE
 from athanor.errors import NotFoundError, ServiceError, SettingsError
 from athanor.progress import Progress
-from athanor.release.store import ReleaseStore
 from athanor.serving.access.token_file import local_token
-from athanor.serving.answering.loading import prove_releases
 from athanor.serving.hosting import application
-from athanor.serving.hosting.service import read_settings
-from athanor.serving.setup.paths import ServicePaths, ServiceState, find_trust
+from athanor.serving.hosting.service import read_settings, require_models
+from athanor.serving.setup.paths import ServicePaths, ServiceState
 from athanor.serving.setup.settings import ServingSettings
 from athanor.system.atomic import replace_file
 
@@ -32,22 +30,22 @@ _ALL_INTERFACES: Final = "0.0.0.0"  # noqa: S104 - what is looked for
 
 
 def deploy(settings: ServingSettings, address: str, token: Path | None, progress: Progress) -> ServiceState:
-    """Deploys a project's champion, or changes how it is deployed, and returns when it answers. No request is lost.
+    """Deploys a service, or changes how it is deployed, and returns when it answers. No request is lost.
 
     Args:
         address: of the cluster's head.
         token: file with Ray's token.
 
     Raises:
-        SettingsError: the cluster refuses the token, no node of it runs here, or it has another project or doors.
-        NotFoundError, ReleaseError: there is no champion that could answer.
+        SettingsError: the cluster refuses the token, no node of it runs here, or it has another service or doors.
+        NotFoundError, ReleaseError: as `require_models`.
         ServiceError: the cluster does not answer, or its replicas do not start; says why.
     """
     place, found = ServicePaths.of(settings), Address.parse(address)
     require_ipv4(settings)
     if place.is_held():
-        raise SettingsError(f"a service of {settings.service} runs from {place.folder}; stop it by `serve down`")
-    prove_releases(settings.models[0], ReleaseStore(settings.store), find_trust(settings))
+        raise SettingsError(f"the service {settings.service} runs from {place.folder}; stop it by `serve down`")
+    require_models(settings)
     with progress.step("Deploy") as advance, joined_ray(found, token, SERVE, application.NAMESPACE):
         _check_deployed(settings)
         _prepare(place, settings)
@@ -81,11 +79,11 @@ def require_ipv4(settings: ServingSettings) -> None:
 
 
 def undeploy(place: ServicePaths, address: str, token: Path | None, progress: Progress) -> None:
-    """Stops a project's replicas after the requests they are answering, and closes the doors.
+    """Stops a service's replicas after the requests they are answering, and closes the doors.
 
     Raises:
         SettingsError: the cluster refuses the token, or no node of it runs here.
-        NotFoundError: the project is not deployed there.
+        NotFoundError: the service is not deployed there.
         ServiceError: the cluster does not answer.
     """
     found = Address.parse(address)
@@ -93,7 +91,7 @@ def undeploy(place: ServicePaths, address: str, token: Path | None, progress: Pr
         is_deployed = place.service in application.applications()
         place.state.unlink(missing_ok=True)
         if not is_deployed:
-            raise NotFoundError(f"{place.service} is not deployed on the cluster {found}")
+            raise NotFoundError(f"the service {place.service} is not deployed on the cluster {found}")
         application.undeploy(place.service, _grace_s(place))
 
 
@@ -118,13 +116,14 @@ def most_on_a_node(settings: ServingSettings, hosts: int) -> int | None:
 
 
 def _check_deployed(settings: ServingSettings) -> None:
-    """Serve would answer two projects at one door, and would not move the doors, without an error."""
+    """Serve would answer for two services at one door, and would not move the doors, without an error."""
     doors = ray_internals.find_doors()
     if doors is None:
         return
     if others := application.applications().keys() - {settings.service}:
         raise SettingsError(
-            f"the cluster serves {', '.join(sorted(others))} already; it serves one project: undeploy that first"
+            f"the cluster runs the service {', '.join(sorted(others))} already; it runs one: undeploy that first, or"
+            " change it by `serve deploy` with its --name"
         )
     if (doors.host, doors.port) != (settings.host, settings.http_port):
         raise SettingsError(
@@ -133,7 +132,7 @@ def _check_deployed(settings: ServingSettings) -> None:
 
 
 def bound_doors(settings: ServingSettings) -> None:
-    """Gives the settings' bounds to the head, where the doors are: it started before it knew a project.
+    """Gives the settings' bounds to the head, where the doors are: it started before it knew a service.
 
     Raises:
         SettingsError: it may open too few files for them, or was not started by `node`.

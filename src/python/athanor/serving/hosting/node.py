@@ -33,7 +33,7 @@ DEFAULT_OBJECT_STORE_MIB: Final = 256
 # The same on all nodes: the head assigns them.
 SERVE_PORTS: Final = ServePorts(others=19_200, replica_http=19_000, replica_grpc=19_100, replicas=MAX_REPLICAS)
 
-# A node starts before its project's settings are known: `deploy` brings them.
+# A node starts before a service's settings are known: `deploy` brings them.
 _LIMITS: Final = DoorLimits(answer_s=3600)
 
 _WAIT_S: Final = 60.0
@@ -154,8 +154,8 @@ def _drain(plan: NodePlan, node: RunningNode) -> None:
     grace_s = float(ServingSettings.model_fields["grace_period_s"].default)
     try:
         with joined_ray(plan.cluster, plan.token, ray_environment.SERVE, application.NAMESPACE):
-            for project in application.applications():
-                application.undeploy(project, grace_s)
+            for service in application.applications():
+                application.undeploy(service, grace_s)
     except AthanorError as error:
         _logger.warning("the head stops without draining: %s", error)
 

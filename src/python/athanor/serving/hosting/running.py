@@ -53,7 +53,7 @@ def run(settings: ServingSettings) -> None:
     At SIGHUP it scales to the number of replicas in its settings file.
 
     Raises:
-        SettingsError: a service of this project runs already, or another process has its ports.
+        SettingsError: a service of this name runs already, or another process has its ports.
         ServiceError: no replica starts.
     """
     paths = ServicePaths.of(settings)
@@ -84,7 +84,7 @@ def _hold(paths: ServicePaths) -> None:
         # A process that looks whether it is held holds it for a moment.
         own(paths.lock, timeout_s=_LOOK_S)
     except TimeoutError:
-        raise SettingsError(f"a service of {paths.service} runs from {paths.folder} already") from None
+        raise SettingsError(f"the service {paths.service} runs from {paths.folder} already") from None
 
 
 def _clear(paths: ServicePaths) -> None:

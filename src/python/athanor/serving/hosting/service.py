@@ -11,7 +11,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from athanor.errors import ServiceError, SettingsError, StorageError
+from athanor.errors import AthanorError, ReleaseError, ServiceError, SettingsError, StorageError
+from athanor.model_names import is_exact, matches
 from athanor.progress import Progress
 from athanor.release.store import ReleaseStore
 from athanor.serving.answering.loading import prove_releases
@@ -43,8 +44,8 @@ def up(settings: ServingSettings, command: Sequence[str], progress: Progress) ->
         command: runs `run` with the settings in the service's folder.
 
     Raises:
-        SettingsError: a service of this project runs already, or is being started; or a port is taken.
-        NotFoundError, ReleaseError: there is no champion that could answer.
+        SettingsError: a service of this name runs already, or is being started; or a port is taken.
+        NotFoundError, ReleaseError: as `require_models`.
         ServiceError: it did not start; quotes the end of its log.
         StorageError: it did not start, and its files cannot be written.
     """
@@ -54,12 +55,13 @@ def up(settings: ServingSettings, command: Sequence[str], progress: Progress) ->
         lock = acquire(paths.starting, timeout_s=0)
     except TimeoutError:
         raise SettingsError(
-            f"another `serve up` of {settings.service} is starting a service from {paths.folder}"
+            f"another `serve up` is starting the service {settings.service} from {paths.folder}"
         ) from None
     with lock:
         if paths.is_held():
             raise SettingsError(
-                f"a service of {settings.service} runs from {paths.folder} already; stop it by `serve down`"
+                f"the service {settings.service} runs from {paths.folder} already; stop it by `serve down"
+                f" {settings.service}`, or give this one another --name"
             )
         require_free(settings.http_port, settings.grpc_port, host=settings.host)
         paths.state.unlink(missing_ok=True)
@@ -85,7 +87,7 @@ def _start(settings: ServingSettings, paths: ServicePaths, command: Sequence[str
         )
     try:
         # While it starts: what would stop it is reported here, where a person reads it.
-        _check_traffic(settings)
+        require_models(settings)
         return _wait_until_answering(paths, process)
     except BaseException:
         process.terminate()
@@ -99,8 +101,36 @@ def _environment(paths: ServicePaths) -> dict[str, str]:
     return {**inherited, **keep_code(paths.code)}
 
 
-def _check_traffic(settings: ServingSettings) -> None:
-    prove_releases(settings.models[0], ReleaseStore(settings.store), find_trust(settings))
+def require_models(settings: ServingSettings) -> None:
+    """Returns if a service would answer for a model, or waits for the first that matches its patterns.
+
+    Raises:
+        NotFoundError: a model that is given by its name has no champion.
+        ReleaseError: no model can be loaded; names the reason of each.
+    """
+    store, trust = ReleaseStore(settings.store), find_trust(settings)
+    failures: dict[str, AthanorError] = {}
+    for model in _find_models(settings, store):
+        try:
+            prove_releases(model, store, trust)
+        except AthanorError as error:
+            failures[model] = error
+        else:
+            # One is enough: what others lack, the service says in its log and its status.
+            return
+    if len(failures) == 1:
+        raise next(iter(failures.values()))
+    if failures:
+        reasons = "; ".join(f"{model}: {error}" for model, error in failures.items())
+        raise ReleaseError(f"none of {len(failures)} models can be loaded: {reasons}")
+
+
+def _find_models(settings: ServingSettings, store: ReleaseStore) -> list[str]:
+    """The models with a champion: those given by name, then the others. Raises NotFoundError for a name without one."""
+    named = [pattern for pattern in settings.models if is_exact(pattern)]
+    for model in named:
+        store.read_traffic(model)
+    return list(dict.fromkeys([*named, *(model for model in store.list_traffic() if matches(model, settings.models))]))
 
 
 def _wait_until_answering(paths: ServicePaths, process: "subprocess.Popen[bytes]") -> ServiceState:

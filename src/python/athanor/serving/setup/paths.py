@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from athanor.errors import NotFoundError, ServiceError, SettingsError
-from athanor.home import local_token_path
+from athanor.home import local_token_path, service_lock_path, service_state_path
 from athanor.release.trust import Trust
 from athanor.serving.access.token_file import tokens_path
 from athanor.serving.setup.settings import ServingSettings
@@ -15,6 +15,8 @@ from athanor.system.locks import is_held
 from athanor.system.processes import ProcessId, find_owner
 
 NODE_VARIABLE: Final = "ATHANOR_INNER_NODE"
+
+_SETTINGS: Final = ".settings.json"
 
 
 def node_name() -> str | None:
@@ -62,7 +64,7 @@ class ServicePaths:
 
     @property
     def lock(self) -> Path:
-        return self.folder / f"{self.service}.lock"
+        return service_lock_path(self.folder, self.service)
 
     @property
     def starting(self) -> Path:
@@ -71,7 +73,7 @@ class ServicePaths:
 
     @property
     def state(self) -> Path:
-        return self.folder / f"{self.service}.json"
+        return service_state_path(self.folder, self.service)
 
     @property
     def log(self) -> Path:
@@ -87,7 +89,7 @@ class ServicePaths:
     @property
     def settings(self) -> Path:
         """Settings given to `up`, with the replica count of the last `scale`."""
-        return self.folder / f"{self.service}.settings.json"
+        return self.folder / f"{self.service}{_SETTINGS}"
 
     @property
     def token(self) -> Path:
@@ -133,7 +135,7 @@ class ServicePaths:
         if owner is None:
             if self.is_held():
                 raise ServiceError(
-                    f"a service of {self.service} holds {self.lock}, which does not name its process: it has just"
+                    f"the service {self.service} holds {self.lock}, which does not name its process: it has just"
                     " started, or an older version runs; try again, or end it by its process ID"
                 )
             raise self._not_found()
@@ -150,13 +152,11 @@ class ServicePaths:
         if state is not None:
             return state
         if self.is_held():
-            raise ServiceError(
-                f"the service of {self.service} in {self.folder} is starting or stopping; see {self.log}"
-            )
+            raise ServiceError(f"the service {self.service} in {self.folder} is starting or stopping; see {self.log}")
         raise self._not_found()
 
     def _not_found(self) -> NotFoundError:
-        return NotFoundError(f"no service of {self.service} runs from {self.folder}; start it with `athanor serve up`")
+        return NotFoundError(f"no service {self.service} runs from {self.folder}; start it with `athanor serve up`")
 
     def read(self) -> ServiceState | None:
         """The service that answers; None if there is none."""
@@ -178,8 +178,15 @@ class ServicePaths:
         state = self.read()
         if state is not None and state.cluster:
             raise SettingsError(
-                f"{self.service} is deployed on the cluster {state.cluster}; use `serve deploy` and `serve undeploy`"
+                f"the service {self.service} is deployed on the cluster {state.cluster}; use `serve deploy` and `serve"
+                " undeploy`"
             )
+
+
+def list_running(folder: Path) -> list[str]:
+    """Names of the services that run from a folder, are starting, or are deployed on a cluster, sorted."""
+    names = sorted(path.name.removesuffix(_SETTINGS) for path in folder.glob(f"*{_SETTINGS}"))
+    return [name for name in names if (paths := ServicePaths(folder, name)).is_held() or paths.read() is not None]
 
 
 def find_trust(settings: ServingSettings) -> Trust | None:

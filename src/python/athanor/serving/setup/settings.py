@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,9 @@ from pydantic import (
 
 from athanor.cluster.addresses import parse_host
 from athanor.errors import SettingsError
+from athanor.model_names import EVERY_MODEL, check_patterns
 from athanor.release.storage.locations import to_absolute
+from athanor.serving.setup.names import check_service
 from athanor.system.url_secrets import mask_secrets
 
 ENVIRONMENT_PREFIX: Final = "ATHANOR_SERVE_"
@@ -30,13 +31,6 @@ DEFAULT_GRPC_PORT: Final = 9000
 MAX_REPLICAS: Final = 64
 # What a replica may take, after its last request, to write what it has recorded.
 CLOSING_S: Final = 5.0
-
-# A name that files are named by: with other dots, the state of one service could be the settings of another.
-_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}(\.v[0-9]{1,4})?")
-# Its token would be the file of the cluster's.
-_RESERVED: Final = "ray"
-# A model's name, with the wildcards of fnmatch.
-_PATTERN: Final = re.compile(r"[\w.*?\[\]!-]{1,128}", re.ASCII)
 
 # Absolute, because replicas run in other folders.
 _File = Annotated[Path, AfterValidator(Path.absolute)]
@@ -47,8 +41,8 @@ class ServingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    service: str = Field(description="Name of the service.")
-    models: tuple[str, ...] = Field(("*",), description="Names of the models to serve, or patterns such as flight*.")
+    service: Annotated[str, AfterValidator(check_service)] = Field(description="Name of the service.")
+    models: tuple[str, ...] = Field(EVERY_MODEL, description="Models to serve: names, or patterns such as flight*.")
     store: str = Field(min_length=1, repr=False, description="Release store: a folder or a URL.")
     folder: _File = Field(description="Folder of the service's log, state and tokens.")
 
@@ -92,23 +86,12 @@ class ServingSettings(BaseModel):
     prediction_log: _File | None = Field(None, description="Folder of the prediction log; off by default.")
     prediction_log_ratio: float = Field(1.0, ge=0, le=1, description="Share of requests in the prediction log.")
 
-    @field_validator("service")
-    @classmethod
-    def _check_service(cls, value: str) -> str:
-        if value == _RESERVED or not _SERVICE.fullmatch(value):
-            raise ValueError(
-                f"is no name of a service; give up to 63 letters, digits, _ and -, first a letter or digit, but not"
-                f" {_RESERVED}"
-            )
-        return value
-
     @field_validator("models")
     @classmethod
     def _check_models(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value:
             raise ValueError("is empty; give names of models or patterns, * for all")
-        if wrong := [pattern for pattern in value if not _PATTERN.fullmatch(pattern)]:
-            raise ValueError(f"{wrong[0]!r} is neither a name of a model nor a pattern such as flight*")
+        check_patterns(value)
         return value
 
     @field_validator("max_in_flight_by_model", mode="before")

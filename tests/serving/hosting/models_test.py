@@ -1,0 +1,63 @@
+"""A service starts if it would answer for a model, or waits for the first."""
+
+from pathlib import Path
+
+import pytest
+from support.releases import make_release
+from support.serving import FIRST, Stage
+
+from athanor.errors import NotFoundError, ReleaseError
+from athanor.release.files import GRAPH
+from athanor.release.traffic import Served, Traffic
+from athanor.serving.hosting.service import require_models
+from athanor.serving.setup.settings import make_settings
+
+
+def _require(stage: Stage, *models: str) -> None:
+    require_models(make_settings(service="front", models=models, store=stage.store.location, folder="/service"))
+
+
+def _promote_broken(stage: Stage, folder: Path, model: str) -> None:
+    """Promotes a release of a model that cannot be loaded."""
+    release = make_release(folder, model=model)
+    stage.store.publish(release)
+    champion = Served(digest=release.digest, semantic_version="1.0.0")
+    stage.store.write_traffic(Traffic(model=model, revision=1, champion=champion))
+    Path(stage.store.location, "releases", model, release.digest, GRAPH).write_bytes(b"")
+
+
+@pytest.mark.parametrize("models", [("*",), ("a*", "d*"), ("delays", "*"), ("delays",)])
+def test_a_model_that_can_be_loaded_is_enough(stage: Stage, tmp_path: Path, models: tuple[str, ...]) -> None:
+    stage.direct(FIRST)
+    _promote_broken(stage, tmp_path, "a")
+    _require(stage, *models)
+
+
+@pytest.mark.parametrize("pattern", ["*", "t*"])
+def test_patterns_that_match_nothing_wait_for_the_first(stage: Stage, pattern: str) -> None:
+    _require(stage, pattern)
+
+
+@pytest.mark.parametrize("models", [("taxi",), ("taxi", "delays"), ("*", "taxi")])
+def test_a_model_that_is_given_by_name_must_be_promoted(stage: Stage, models: tuple[str, ...]) -> None:
+    stage.direct(FIRST)
+    with pytest.raises(NotFoundError, match="no release of taxi takes traffic"):
+        _require(stage, *models)
+
+
+def test_a_model_that_is_not_chosen_is_not_looked_at(stage: Stage, tmp_path: Path) -> None:
+    _promote_broken(stage, tmp_path, "rain")
+    _require(stage, "t*")
+
+
+def test_why_the_only_model_cannot_be_loaded_is_reported(stage: Stage, tmp_path: Path) -> None:
+    _promote_broken(stage, tmp_path, "taxi")
+    with pytest.raises(ReleaseError, match=f"^(?!none of).*{GRAPH}"):
+        _require(stage, "*")
+
+
+def test_why_none_of_several_can_be_loaded_is_reported_for_each(stage: Stage, tmp_path: Path) -> None:
+    for model in ("rain", "taxi"):
+        _promote_broken(stage, tmp_path, model)
+    with pytest.raises(ReleaseError, match=r"^none of 2 models can be loaded: rain: .*; taxi: .*"):
+        _require(stage, "*")
