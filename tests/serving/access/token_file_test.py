@@ -203,13 +203,13 @@ def test_the_command_refuses_an_unknown_scope(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["create", "list", "revoke"])
-@pytest.mark.parametrize("project", ["TYPO", "../../x", "delays/../x", "delays\x1b[2J", ""])
-def test_a_project_that_no_service_would_have_is_refused(tmp_path: Path, command: str, project: str) -> None:
+@pytest.mark.parametrize("service", ["delays.json", "../../x", "delays/../x", "delays\x1b[2J", ""])
+def test_a_name_that_no_service_would_have_is_refused(tmp_path: Path, command: str, service: str) -> None:
     name = () if command == "list" else ("ci",)
     home = tmp_path / "a" / "b" / "home"
-    done = CliRunner().invoke(app, [command, project, *name, "--home", str(home)])
-    assert isinstance(done.exception, NotFoundError)
-    assert f"no project {project!r} with a module model.py; projects that have one: delays" in str(done.exception)
+    done = CliRunner().invoke(app, [command, service, *name, "--home", str(home)])
+    assert isinstance(done.exception, SettingsError)
+    assert f"{service!r} cannot be the name of a service" in str(done.exception)
     assert not list(tmp_path.iterdir())
 
 
@@ -247,6 +247,6 @@ def test_a_token_is_kept_in_a_file_and_made_once(tmp_path: Path) -> None:
 def test_a_kept_token_takes_no_name_from_one_of_another_scope(tmp_path: Path) -> None:
     path = tokens_path(tmp_path, "delays")
     make_token(path, "prometheus", Scope.PREDICT)
-    with pytest.raises(SettingsError, match="token prometheus has scope predict; revoke it or choose another name"):
+    with pytest.raises(SettingsError, match="token prometheus has scope predict and is for all models; revoke it"):
         keep_token(path, "prometheus", Scope.METRICS, tmp_path / "plain")
     assert not (tmp_path / "plain").exists()

@@ -6,17 +6,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, listing, make_app, show, to_json
-from athanor.errors import NotFoundError, SettingsError
-from athanor.home import Home
+from athanor.cli.serving.services import ServiceArgument, find_service, split_service
+from athanor.cli.shared.terminal import HomeOption, JsonOption, listing, make_app, show, to_json
+from athanor.errors import SettingsError
 
 if TYPE_CHECKING:
     from athanor.serving.access.scope import Scope
+    from athanor.serving.setup.paths import ServicePaths
 
 app = make_app("token", "Make, list and revoke access tokens.")
 
-_NameArgument = Annotated[str, typer.Argument(help="Name of the token, to list and revoke it.")]
+_WordsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[SERVICE] NAME",
+        help="Name of the service, by default the only one that runs from this home; name of the token.",
+    ),
+]
 _ScopeOption = Annotated[str, typer.Option("--scope", help="predict; metrics; or admin, which allows everything.")]
+_ModelOption = Annotated[
+    list[str] | None,
+    typer.Option("--model", help="Model that it is for, or a pattern such as 'flight*'; repeatable; all by default."),
+]
 _DaysOption = Annotated[float | None, typer.Option("--days", min=0, help="Days until it expires; never by default.")]
 _FileOption = Annotated[
     Path | None,
@@ -26,9 +37,9 @@ _FileOption = Annotated[
 
 @app.command()
 def create(
-    project: ProjectArgument,
-    name: _NameArgument,
+    words: _WordsArgument,
     scope: _ScopeOption = "predict",
+    model: _ModelOption = None,
     days: _DaysOption = None,
     file: _FileOption = None,
     home: HomeOption = None,
@@ -37,20 +48,24 @@ def create(
     """Make a token. It is printed only once. A running service accepts it within a second."""
     from athanor.serving.access.token_file import keep_token, make_token, revoke_token
 
-    hashes = _tokens_file(project, home)
+    paths, name = _find(words, home)
+    hashes, models = paths.tokens, tuple(model or ())
+    if not paths.settings.exists():
+        typer.echo(f"no service {paths.service} has run from {paths.folder} yet; check its name", err=True)
     if file is not None:
         if days is not None:
             raise SettingsError("--file keeps a token that does not expire; give --days or --file")
-        keep_token(hashes, name, _scope(scope), file)
-        typer.echo(f"{name}, scope {scope}, expires never, is in {file}", err=True)
+        keep_token(hashes, name, _scope(scope), file, models)
+        typer.echo(f"{_describe(name, scope, models, None)}, is in {file}", err=True)
         return
     expires_at = _expiry(days)
-    token = make_token(hashes, name, _scope(scope), expires_at)
+    token = make_token(hashes, name, _scope(scope), expires_at, models)
     try:
         if json:
-            typer.echo(to_json({"name": name, "scope": scope, "expires": expires_at, "token": token}))
+            shown = {"name": name, "scope": scope, "models": models, "expires": expires_at, "token": token}
+            typer.echo(to_json(shown))
         else:
-            about = f"{name}, scope {scope}, expires {expires_at or 'never'}"
+            about = _describe(name, scope, models, expires_at)
             typer.echo(f"{about}; store it, it is not shown again", err=True)
             typer.echo(token)
     except OSError:
@@ -59,45 +74,46 @@ def create(
         raise
 
 
+def _describe(name: str, scope: str, models: tuple[str, ...], expires_at: datetime | None) -> str:
+    from athanor.serving.access.token_file import describe_models
+
+    return f"{name}, scope {scope}, {describe_models(models)}, expires {expires_at or 'never'}"
+
+
 @app.command(name="list")
-def list_(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+def list_(service: ServiceArgument = None, home: HomeOption = None, json: JsonOption = False) -> None:
     """List the tokens by name. Their values are not stored."""
     from athanor.serving.access.token_file import list_tokens
 
-    tokens = list_tokens(_tokens_file(project, home))
-    header = ("name", "scope", "made", "expires")
-    rows = [(t.name, t.scope.value, str(t.created_at), str(t.expires_at or "never")) for t in tokens]
+    paths = find_service(service, home)
+    tokens = list_tokens(paths.tokens)
+    header = ("name", "scope", "models", "made", "expires")
+    rows = [(t.name, t.scope.value, t.models, str(t.created_at), str(t.expires_at or "never")) for t in tokens]
     show(
         [dict(zip(header, row, strict=True)) for row in rows],
         json,
-        lambda: listing(f"Tokens of {project}", header, rows),
+        lambda: listing(
+            f"Tokens of the service {paths.service}",
+            header,
+            [(*row[:2], ", ".join(row[2]) or "all", *row[3:]) for row in rows],
+        ),
     )
 
 
 @app.command()
-def revoke(project: ProjectArgument, name: _NameArgument, home: HomeOption = None) -> None:
+def revoke(words: _WordsArgument, home: HomeOption = None) -> None:
     """Revoke a token. A running service refuses it within a second."""
     from athanor.serving.access.token_file import revoke_token
 
-    revoke_token(_tokens_file(project, home), name)
+    paths, name = _find(words, home)
+    revoke_token(paths.tokens, name)
     typer.echo(f"token {name} is revoked", err=True)
 
 
-def _tokens_file(project: str, home: Path | None) -> Path:
-    """Raises NotFoundError for a project that is nowhere: no service would read the file."""
-    from athanor.projects import find_projects, require_project
-    from athanor.release.store import ReleaseStore
-    from athanor.serving.access.token_file import tokens_path
-
-    found = Home.find(home)
-    if find_projects("model"):
-        require_project(project, "model")
-    elif not project.isidentifier():
-        raise NotFoundError(f"no project has the name {project!r}")
-    else:
-        # A binary for serving carries none.
-        ReleaseStore(found.store_url).read_traffic(project)
-    return tokens_path(found.service, project)
+def _find(words: list[str], home: Path | None) -> "tuple[ServicePaths, str]":
+    """The files of a service, and the name of a token."""
+    service, name = split_service(words, "NAME")
+    return find_service(service, home), name
 
 
 def _expiry(days: float | None) -> datetime | None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from athanor.errors import PermissionDeniedError, SettingsError, UnauthenticatedError
 from athanor.serving.access.scope import Scope
-from athanor.serving.access.token_file import Token, hash_token, read_tokens
+from athanor.serving.access.token_file import Token, describe_models, hash_token, read_tokens
 
 _FOLLOW_S: Final = 1.0
 _SCHEME: Final = "bearer "
@@ -30,15 +30,17 @@ class Authenticator:
         self._tokens: tuple[tuple[bytes, float, Token], ...] = ()
         self._problem: str | None = None
 
-    def require(self, authorization: str | None, scope: Scope) -> None:
+    def require(self, authorization: str | None, scope: Scope, model: str | None = None) -> None:
         """Return if a request may do what needs a scope. No error repeats what was sent.
 
         Args:
             authorization: the request's header or metadata of that name.
+            model: the model that the request is about; None for all, or for the service itself.
 
         Raises:
             UnauthenticatedError: it holds no token, or one that is unknown or expired.
-            PermissionDeniedError: its token does not include the scope.
+            PermissionDeniedError: its token does not include the scope, or is for other models. Without a model, one
+                of single models opens only what needs scope predict: documents, metadata, reflection.
         """
         self._follow()
         token, expires = self._find(_parse(authorization))
@@ -48,6 +50,7 @@ class Authenticator:
             raise PermissionDeniedError(
                 f"token {token.name} has scope {token.scope.value}; this needs scope {scope.value}: ask for one"
             )
+        _require_model(token, scope, model)
 
     def _find(self, text: str) -> tuple[Token, float]:
         digest = hash_token(text)
@@ -81,6 +84,15 @@ class Authenticator:
         else:
             self._tokens = tuple((bytes.fromhex(token.sha256), _expiry(token), token) for token in tokens)
             self._problem = None
+
+
+def _require_model(token: Token, scope: Scope, model: str | None) -> None:
+    if not token.models or (scope is Scope.PREDICT if model is None else token.allows(model)):
+        return
+    asked = "this is about all models" if model is None else f"this is about {model}"
+    raise PermissionDeniedError(
+        f"token {token.name} is for {describe_models(token.models)} alone; {asked}: ask for another token"
+    )
 
 
 def _parse(authorization: str | None) -> str:

@@ -12,12 +12,13 @@ import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from athanor.errors import NotFoundError, SettingsError
 from athanor.home import local_token_path
+from athanor.model_names import check_patterns, matches
 from athanor.serving.access.scope import Scope
 from athanor.system.atomic import replace_file
 from athanor.system.locks import FileLock, acquire
@@ -31,10 +32,16 @@ _MAX_BYTES: Final = 1024**2
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
+def _checked(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    check_patterns(patterns)
+    return patterns
+
+
 class Token(BaseModel):
     """A token, as the file keeps it.
 
     Attributes:
+        models: names or patterns of the models that it is for; empty for all.
         sha256: of the token's text, in hexadecimal.
         expires_at: the token is refused from then on; None if it never expires.
     """
@@ -43,9 +50,14 @@ class Token(BaseModel):
 
     name: str = Field(pattern=rf"^{_NAME}$")
     scope: Scope
+    models: Annotated[tuple[str, ...], AfterValidator(_checked)] = ()
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     created_at: AwareDatetime
     expires_at: AwareDatetime | None = None
+
+    def allows(self, model: str) -> bool:
+        """Whether it is for a model."""
+        return not self.models or matches(model, self.models)
 
 
 class _TokenFile(BaseModel):
@@ -61,9 +73,9 @@ class _TokenFile(BaseModel):
         return self
 
 
-def tokens_path(folder: Path, project: str) -> Path:
-    """The file of hashes of the tokens of a project's service."""
-    return folder / f"{project}.tokens.json"
+def tokens_path(folder: Path, service: str) -> Path:
+    """The file of hashes of a service's tokens."""
+    return folder / f"{service}.tokens.json"
 
 
 def read_tokens(path: Path) -> tuple[Token, ...]:
@@ -79,22 +91,27 @@ def read_tokens(path: Path) -> tuple[Token, ...]:
         ) from None
 
 
-def make_token(path: Path, name: str, scope: Scope, expires_at: datetime | None = None) -> str:
+def make_token(
+    path: Path, name: str, scope: Scope, expires_at: datetime | None = None, models: Sequence[str] = ()
+) -> str:
     """Add a token to a file and return its text, which is kept nowhere.
 
     Args:
         path: the file; created if it is missing.
         expires_at: with a time zone.
+        models: names or patterns of the models that it is for; empty for all.
 
     Raises:
-        SettingsError: the name is taken or invalid, the expiry has passed, or the file is damaged.
+        SettingsError: the name is taken or invalid, the expiry has passed, the scope is not of single models, or the
+            file is damaged.
     """
     _check(name, expires_at)
+    _check_models(scope, models)
     with _writing(path):
         tokens = _read_or_none(path)
         if any(token.name == name for token in tokens):
             raise SettingsError(f"a token named {name} already exists; revoke it or choose another name")
-        return _add(path, tokens, name, scope, expires_at)
+        return _add(path, tokens, name, scope, expires_at, models)
 
 
 def list_tokens(path: Path) -> tuple[Token, ...]:
@@ -122,38 +139,50 @@ def revoke_token(path: Path, name: str) -> None:
         _write(path, left)
 
 
-def local_token(folder: Path, project: str) -> str:
+def local_token(folder: Path, service: str) -> str:
     """The admin token of this machine, as `keep_token`. Raises SettingsError if the file of hashes is damaged."""
-    return _keep(tokens_path(folder, project), LOCAL_NAME, Scope.ADMIN, local_token_path(folder, project))
+    return _keep(tokens_path(folder, service), LOCAL_NAME, Scope.ADMIN, (), local_token_path(folder, service))
 
 
-def keep_token(path: Path, name: str, scope: Scope, plain: Path) -> str:
+def keep_token(path: Path, name: str, scope: Scope, plain: Path, models: Sequence[str] = ()) -> str:
     """A token that is kept in plain in a file; created if it is missing, or replaced if others could have read it.
 
     Args:
         path: the file of hashes; created if it is missing.
         plain: the file with the token.
+        models: as `make_token` takes them.
 
     Raises:
-        SettingsError: the name is invalid or belongs to a token with another scope, or the file of hashes is damaged.
+        SettingsError: the name is invalid or belongs to a token with another scope or other models, the scope is not of
+            single models, or the file of hashes is damaged.
     """
     _check(name, None)
-    return _keep(path, name, scope, plain)
+    _check_models(scope, models)
+    return _keep(path, name, scope, models, plain)
 
 
-def _keep(path: Path, name: str, scope: Scope, plain: Path) -> str:
+def _keep(path: Path, name: str, scope: Scope, models: Sequence[str], plain: Path) -> str:
     with _writing(path):
         tokens = _read_or_none(path)
         kept = next((token for token in tokens if token.name == name), None)
-        if kept and kept.scope is not scope and name != LOCAL_NAME:
-            raise SettingsError(f"token {name} has scope {kept.scope.value}; revoke it or choose another name")
+        is_same = kept is not None and (kept.scope, kept.models) == (scope, tuple(models))
+        if kept and not is_same and name != LOCAL_NAME:
+            raise SettingsError(
+                f"token {name} has scope {kept.scope.value} and is for {describe_models(kept.models)}; revoke it or"
+                " choose another name"
+            )
         text = _read_private(plain)
-        if kept and kept.scope is scope and text and hmac.compare_digest(kept.sha256, hash_token(text).hex()):
+        if kept and is_same and text and hmac.compare_digest(kept.sha256, hash_token(text).hex()):
             return text
         others = [token for token in tokens if token.name != name]
-        text = _add(path, others, name, scope, None)
+        text = _add(path, others, name, scope, None, models)
         replace_file(plain, text.encode())
         return text
+
+
+def describe_models(patterns: Sequence[str]) -> str:
+    """The models that a token is for, in words."""
+    return f"models {', '.join(patterns)}" if patterns else "all models"
 
 
 def hash_token(text: str) -> bytes:
@@ -174,11 +203,23 @@ def _check(name: str, expires_at: datetime | None) -> None:
         raise SettingsError(f"a token cannot expire at {expires_at}; give a future time with its time zone")
 
 
-def _add(path: Path, tokens: Sequence[Token], name: str, scope: Scope, expires_at: datetime | None) -> str:
+def _check_models(scope: Scope, models: Sequence[str]) -> None:
+    if models and scope is Scope.METRICS:
+        raise SettingsError("metrics are of all models, and a token of scope metrics too; leave out --model")
+    try:
+        check_patterns(models)
+    except ValueError as error:
+        raise SettingsError(f"--model {error}") from None
+
+
+def _add(
+    path: Path, tokens: Sequence[Token], name: str, scope: Scope, expires_at: datetime | None, models: Sequence[str]
+) -> str:
     text = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
     made = Token(
         name=name,
         scope=scope,
+        models=tuple(models),
         sha256=hash_token(text).hex(),
         created_at=datetime.now(UTC).replace(microsecond=0),
         expires_at=expires_at,
