@@ -60,13 +60,13 @@ class Connection:
         return f"Connection({self.target.address}, {kind})"
 
     def find_token(self, project: str) -> str | None:
-        """The given token, else the one that the project's service left on this machine, if the target is this machine.
+        """The given token, else the one that the service left on this machine, if that is the target.
 
         Raises:
             SettingsError: the token cannot be read.
         """
         if self._token is None and self.target.is_loopback:
-            return find_local_token(project, self._home)
+            return find_local_token(project, self.target.port, self._home)
         return self._token
 
     def open(self) -> grpc.Channel:

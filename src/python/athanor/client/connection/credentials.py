@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 
 import grpc
 
+from athanor.client.connection.local_services import choose_service
 from athanor.errors import SettingsError
 from athanor.home import Home, local_token_path
 
@@ -58,13 +59,17 @@ def check_token(token: str, origin: str) -> str:
     return token
 
 
-def find_local_token(project: str, home: Path | None) -> str | None:
-    """Token that the project's service left in its home on this machine; None if there is none.
+def find_local_token(model: str, port: int, home: Path | None) -> str | None:
+    """Token that the service of a model left in its home on this machine; None if there is none.
+
+    Args:
+        port: of this machine, which the client calls: several services may serve the model.
 
     Raises:
         SettingsError: the token cannot be read.
     """
-    path = local_token_path(Home.find(home).service, project)
+    folder = Home.find(home).service
+    path = local_token_path(folder, choose_service(folder, model, port))
     try:
         text = path.read_text().strip()
     except FileNotFoundError:

@@ -26,6 +26,10 @@ class Target:
     is_tls: bool | None
 
     @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+    @property
     def is_loopback(self) -> bool:
         """Whether the address is this machine's loopback."""
         host = self.address.rpartition(":")[0].strip("[]")
