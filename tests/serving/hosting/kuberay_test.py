@@ -21,7 +21,7 @@ from athanor.serving.setup.settings import ServingSettings, make_settings, read_
 
 _FOLDER: Final = Path("docker/kuberay")
 _PODS: Final = Pods(image="athanor-serving:0.1.0")
-_FIXED: Final = {"service": "flight_delay", "models": ["flight_delay"], "folder": "/var/lib/athanor/service"}
+_FIXED: Final = {"service": "models", "folder": "/var/lib/athanor/service"}
 # Another value of each setting.
 _OTHERS: Final[dict[str, Any]] = {
     "service": "taxi",
@@ -207,7 +207,7 @@ def test_the_manifest_holds_no_secret_and_grants_no_needless_right() -> None:
         assert context["readOnlyRootFilesystem"]
         assert not context["allowPrivilegeEscalation"]
         assert context["capabilities"] == {"drop": ["ALL"]}
-    assert manifest["spec"]["rayClusterConfig"]["authOptions"]["secretName"] == "flight-delay-ray-token"
+    assert manifest["spec"]["rayClusterConfig"]["authOptions"]["secretName"] == "models-ray-token"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -237,7 +237,7 @@ def test_a_pod_runs_nothing_else(command: str) -> None:
 def test_the_command_writes_the_same(tmp_path: Path) -> None:
     output = tmp_path / "made.yaml"
     settings = ("--settings", str(_FOLDER / "settings.toml"), "--home", "/var/lib/athanor")
-    command = ["kuberay", "flight_delay", *settings, "--image", _PODS.image, "--output", str(output)]
+    command = ["kuberay", *settings, "--image", _PODS.image, "--output", str(output)]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(
         [sys.executable, "-m", "athanor.cli.serving.app", *command],
@@ -248,6 +248,24 @@ def test_the_command_writes_the_same(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert output.read_text() == (_FOLDER / "rayservice.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("service", "name"), [("flight_delay", "flight-delay"), ("delays.v2", "delays-v2"), ("models", "models")]
+)
+def test_objects_are_named_as_the_service(service: str, name: str) -> None:
+    settings = _settings(service=service)
+    manifest = make_manifest(settings, _PODS)
+    assert manifest["metadata"]["name"] == name
+    assert manifest["spec"]["rayClusterConfig"]["authOptions"]["secretName"] == f"{name}-ray-token"
+    assert f"{name}-tokens" in to_yaml(settings, _PODS)
+    assert f"{service}.tokens.json" in to_yaml(settings, _PODS)
+
+
+@pytest.mark.parametrize("service", ["Models", "9", "models_"])
+def test_a_name_that_objects_cannot_have_is_refused(service: str) -> None:
+    with pytest.raises(SettingsError, match=rf"cannot be named as the service {service}; give a --name"):
+        make_manifest(_settings(service=service), _PODS)
 
 
 @pytest.mark.parametrize("grace_s", [0.0, 30.0, 99.5])

@@ -70,7 +70,7 @@ def limit_doors(settings: ServingSettings) -> DoorLimits:
 
 
 def deploy(settings: ServingSettings, host: str = LOOPBACK, most_on_a_node: int | None = None) -> None:
-    """Deploys the model on the running Ray and returns when it answers.
+    """Deploys the service on the running Ray and returns when it answers.
 
     Args:
         host: of the doors, as Serve has it. A script of `write_haproxy_script` that has doors binds those instead.

@@ -6,6 +6,7 @@ operator asks the head's dashboard for the application that `build` makes.
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -27,6 +28,8 @@ from athanor.system.url_secrets import mask_url
 TOKEN_KEY: Final = "auth_token"  # noqa: S105 - what KubeRay calls it
 IMPORT_PATH: Final = f"{__name__}:build"
 
+# A label by RFC 1035, as services have it.
+_OBJECT_NAME: Final = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _USER: Final = 10_001
 _GCS_PORT: Final = 6379
 _NODE_PORT: Final = 6380
@@ -69,7 +72,8 @@ def make_manifest(settings: ServingSettings, pods: Pods) -> dict[str, Any]:
     """Makes the manifest of a service.
 
     Raises:
-        SettingsError: other pods could not reach the doors, or the URL of the store has secrets.
+        SettingsError: other pods could not reach the doors, the URL of the store has secrets, or objects of Kubernetes
+            cannot be named as the service.
     """
     if mask_url(settings.store) != settings.store:
         raise SettingsError(
@@ -79,7 +83,7 @@ def make_manifest(settings: ServingSettings, pods: Pods) -> dict[str, Any]:
         raise SettingsError(f"host {settings.host} is not reached from other pods; give --host 0.0.0.0")
     if ":" in settings.host:
         raise SettingsError(f"the doors of pods need an IPv4 address, not {settings.host}; give --host 0.0.0.0")
-    name = settings.service.replace("_", "-")
+    name = _name_objects(settings.service)
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
@@ -96,6 +100,16 @@ def make_manifest(settings: ServingSettings, pods: Pods) -> dict[str, Any]:
             "rayClusterConfig": _cluster(settings, pods, name),
         },
     }
+
+
+def _name_objects(service: str) -> str:
+    name = service.replace("_", "-").replace(".", "-")
+    if not _OBJECT_NAME.fullmatch(name):
+        raise SettingsError(
+            f"objects of Kubernetes cannot be named as the service {service}; give a --name of lower-case letters,"
+            " digits, _ and -, first a letter and last a letter or digit"
+        )
+    return name
 
 
 def _serve_config(settings: ServingSettings) -> dict[str, Any]:
