@@ -73,10 +73,12 @@ def open_handler(core: Core, folder: Path, insecure: bool = True, **settings: ob
     place = ServicePaths.of(made)
     folder.mkdir(parents=True, exist_ok=True)
     made_tokens = {scope: make_token(place.tokens, scope.value, scope) for scope in Scope}
-    telemetry = Telemetry(made, core.interface.contract)
-    batcher, shadow = Batcher(core, made.max_in_flight), Shadow(core, telemetry.shadow_dropped)
+    telemetry = Telemetry(made)
+    observed = telemetry.model(core.interface.contract)
+    batcher, shadow = Batcher(core, made.max_in_flight), Shadow(core, observed.shadow_dropped)
     tokens = None if insecure else Authenticator(place.tokens)
-    opened = OpenHandler(RequestHandler(core, batcher, shadow, tokens, telemetry, made), made, made_tokens)
+    handler = RequestHandler(core, batcher, shadow, tokens, telemetry, observed, made)
+    opened = OpenHandler(handler, made, made_tokens)
     try:
         yield opened
     finally:

@@ -123,13 +123,14 @@ def test_over_grpc(closed: GrpcServer, opened: OpenHandler, case: Any, method: s
 def test_only_answers_are_counted_and_logged(opened: OpenHandler, case: Any) -> None:
     _, bad, _, _, code, rule = case
     client = RestClient(opened)
-    requests: tuple[list[dict[str, Any]], ...] = ([{}], [{}, bad])
-    for rows in requests:
+    asked: tuple[list[dict[str, Any]], ...] = ([{}], [{}, bad])
+    for rows in asked:
         client.post("/v1/models/delays:predict", content=_typed_json(*rows))
     metrics = opened.metrics()
-    assert 'athanor_requests_total{code="OK",door="rest",semantic_version="1.0.0",variant="champion"} 1.0' in metrics
-    assert f'athanor_requests_total{{code="{code}",door="rest",semantic_version="",variant=""}} 1.0' in metrics
-    assert f'athanor_violations_total{{rule="{rule}"}} 1.0' in metrics
+    requests = 'athanor_requests_total{code="%s",door="rest",model="delays",semantic_version="%s",variant="%s"} 1.0'
+    assert requests % ("OK", "1.0.0", "champion") in metrics
+    assert requests % (code, "", "") in metrics
+    assert f'athanor_violations_total{{model="delays",rule="{rule}"}} 1.0' in metrics
     assert "athanor_rows_total" in metrics
     opened.close()
     assert [row["late_probability"] for row in opened.predictions()] == pytest.approx([0.5])
@@ -152,8 +153,8 @@ def test_a_shadow_that_fails_on_a_row_answers_the_others(
         assert {response.status_code for response in asyncio.run(ask())} == {200}
         opened.handler.shadow.close()
         metrics = opened.metrics()
-        assert 'athanor_shadow_requests_total{semantic_version="2.0.0"} 7.0' in metrics
-        assert "athanor_shadow_dropped_total 1.0" in metrics
+        assert 'athanor_shadow_requests_total{model="delays",semantic_version="2.0.0"} 7.0' in metrics
+        assert 'athanor_shadow_dropped_total{model="delays"} 1.0' in metrics
         opened.close()
         of_shadow = [row["late_probability"] for row in opened.predictions() if row["variant"] == "shadow"]
     assert of_shadow == pytest.approx([0.5] * 7)

@@ -112,5 +112,5 @@ def test_what_cannot_be_written_is_recorded_as_a_failure(
 @pytest.mark.parametrize(("door", "ask"), _DOORS[:1])
 def test_the_request_in_flight_ends_with_it(closed: GrpcServer, opened: OpenHandler, door: str, ask: Ask) -> None:
     ask(closed, opened)
-    assert "athanor_requests_in_flight 0.0" in opened.metrics()
+    assert 'athanor_requests_in_flight{model="delays"} 0.0' in opened.metrics()
     assert opened.batcher.in_flight == opened.batcher.held_bytes == 0

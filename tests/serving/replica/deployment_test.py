@@ -90,7 +90,7 @@ def test_a_request_in_flight_holds_up_the_end_of_its_servers(settings: ServingSe
     async def work() -> None:
         app = replica.__serve_build_asgi_app__()
         async with app.router.lifespan_context(app):
-            request = replica._telemetry.begin("rest", "a", None)
+            request = replica._telemetry.begin("rest", "a", None, None)
             draining: Any = _Draining(was_serving)
             drain = asyncio.create_task(draining.perform_graceful_shutdown())
             await asyncio.sleep(0.8)
@@ -109,7 +109,7 @@ def test_a_request_that_does_not_end_holds_it_up_for_the_grace_period_alone(sett
     async def work() -> None:
         app = replica.__serve_build_asgi_app__()
         async with app.router.lifespan_context(app):
-            request = replica._telemetry.begin("rest", "a", None)
+            request = replica._telemetry.begin("rest", "a", None, None)
             draining: Any = _Draining(was_serving)
             await draining.perform_graceful_shutdown()
             request.refused(AbandonedError("it ends"))

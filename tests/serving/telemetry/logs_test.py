@@ -17,6 +17,7 @@ from athanor.errors import (
 )
 from athanor.serving.telemetry.logs import LogFile, RequestLog, close_log, open_log, withhold_secrets
 
+_COLUMNS = frozenset({"distance", "carrier"})
 _TOKEN = "athn_" + "Zx9-_" * 8 + "abc"
 
 
@@ -45,7 +46,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def requests(path: Path, clock: Clock) -> RequestLog:
-    return RequestLog(["distance", "carrier"], clock)
+    return RequestLog(clock)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -85,7 +86,7 @@ def test_an_answer_is_one_line_of_json(requests: RequestLog, path: Path) -> None
     ],
 )
 def test_a_column_is_named_as_each_door_names_it(requests: RequestLog, path: Path, field: str, column: str) -> None:
-    requests.refused(InvalidRequestError("bad", (FieldViolation(field, "MINIMUM", "-777"),)), request_id="r")
+    requests.refused(InvalidRequestError("bad", (FieldViolation(field, "MINIMUM", "-777"),)), _COLUMNS, request_id="r")
     assert lines(path)[0]["violations"] == {f"{column} MINIMUM": 1}
 
 
@@ -98,7 +99,7 @@ def test_a_refusal_has_its_code_and_which_columns_broke_which_rules_but_no_value
         FieldViolation("flights[1].carrier", "PATTERN", "'John Doe' is no carrier"),
         FieldViolation("John Doe's own", "UNKNOWN", "there is no such column"),
     )
-    requests.refused(InvalidRequestError("not 'John Doe'", violations), request_id="r")
+    requests.refused(InvalidRequestError("not 'John Doe'", violations), _COLUMNS, request_id="r")
     (line,) = lines(path)
     assert (line["level"], line["message"], line["code"]) == ("info", "refused", "INVALID_REQUEST")
     assert line["violations"] == {"distance MINIMUM": 2, "carrier PATTERN": 1, "other UNKNOWN": 1}
@@ -108,7 +109,7 @@ def test_a_refusal_has_its_code_and_which_columns_broke_which_rules_but_no_value
 
 @pytest.mark.parametrize("error", [AbandonedError("x"), DeadlineExceededError("x"), OverloadedError("x")])
 def test_an_error_that_is_no_fault_of_the_service_is_a_refusal(requests: RequestLog, path: Path, error: Any) -> None:
-    requests.refused(error)
+    requests.refused(error, _COLUMNS)
     (line,) = lines(path)
     assert (line["level"], line["code"]) == ("info", error.code)
     assert "traceback" not in line
@@ -125,7 +126,7 @@ def fail(value: str) -> ServiceError:
 
 
 def test_a_failure_has_its_stack_but_not_the_value_that_caused_it(requests: RequestLog, path: Path) -> None:
-    requests.refused(fail("John Doe"), request_id="r")
+    requests.refused(fail("John Doe"), _COLUMNS, request_id="r")
     (line,) = lines(path)
     assert (line["level"], line["message"], line["code"]) == ("error", "failed", "SERVICE_FAILED")
     assert "in fail" in line["traceback"]
@@ -137,8 +138,8 @@ def test_a_flood_of_refusals_is_suppressed_and_counted_in_one_line(
     requests: RequestLog, path: Path, clock: Clock
 ) -> None:
     for _ in range(5_000):
-        requests.refused(InvalidRequestError("bad"))
-    requests.refused(OverloadedError("full"))
+        requests.refused(InvalidRequestError("bad"), _COLUMNS)
+    requests.refused(OverloadedError("full"), _COLUMNS)
     assert len(lines(path)) == 20
     requests.report_suppressed()
     assert len(lines(path)) == 21
@@ -147,7 +148,7 @@ def test_a_flood_of_refusals_is_suppressed_and_counted_in_one_line(
     requests.report_suppressed()
     assert len(lines(path)) == 21
     clock.now += 1
-    requests.refused(InvalidRequestError("bad"))
+    requests.refused(InvalidRequestError("bad"), _COLUMNS)
     assert len(lines(path)) == 22
 
 
@@ -155,9 +156,9 @@ def test_a_flood_of_refusals_suppresses_neither_failures_nor_answers_which_have_
     requests: RequestLog, path: Path
 ) -> None:
     for _ in range(30):
-        requests.refused(InvalidRequestError("bad"))
+        requests.refused(InvalidRequestError("bad"), _COLUMNS)
     for _ in range(30):
-        requests.refused(fail("x"))
+        requests.refused(fail("x"), _COLUMNS)
     for _ in range(130):
         requests.answered()
     messages = [line["message"] for line in lines(path)]
@@ -227,7 +228,7 @@ def test_a_file_that_was_moved_away_is_created_again(path: Path, tmp_path: Path)
 
 def test_a_full_disk_raises_nothing_and_reveals_no_token(capsys: pytest.CaptureFixture[str]) -> None:
     handler = open_log(Path("/dev/full"))
-    RequestLog([]).answered(door=_TOKEN)
+    RequestLog().answered(door=_TOKEN)
     close_log(handler)
     assert handler not in logging.getLogger().handlers
     printed = capsys.readouterr().err
@@ -238,7 +239,7 @@ def test_a_full_disk_raises_nothing_and_reveals_no_token(capsys: pytest.CaptureF
 def test_a_log_that_cannot_be_opened_fails_no_caller(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     handler = open_log(tmp_path / "file" / "x.log")
-    RequestLog([]).answered(door="rest")
+    RequestLog().answered(door="rest")
     close_log(handler)
 
 

@@ -2,10 +2,10 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow.dataset as ds
@@ -21,7 +21,9 @@ from athanor.serving.answering.prepared import Answer
 from athanor.serving.answering.variants import Variant
 from athanor.serving.setup.paths import ServicePaths
 from athanor.serving.setup.settings import ServingSettings, make_settings
-from athanor.serving.telemetry.telemetry import Observation, Telemetry
+from athanor.serving.telemetry.model import ModelTelemetry
+from athanor.serving.telemetry.observation import Observation
+from athanor.serving.telemetry.telemetry import Telemetry
 from projects.delays.model import MODEL
 
 _TRACE: Final = "0af7651916cd43dd8448eb211c80319c"
@@ -29,8 +31,6 @@ _SAMPLED: Final = f"00-{_TRACE}-b7ad6b7169203331-01"
 _UNSAMPLED: Final = f"00-{_TRACE}-b7ad6b7169203331-00"
 _COLUMNS: Final = make_columns(3)
 _PROBABILITIES: Final = np.array([0.1, 0.2, 0.3])
-
-Make = Callable[..., Telemetry]
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +55,22 @@ def make(folder: Path, **ratios: float) -> ServingSettings:
     )
 
 
-def start(settings: ServingSettings) -> Telemetry:
-    return Telemetry(settings, MODEL.contract)
+class Started(NamedTuple):
+    """The telemetry of a replica, and of its model."""
+
+    telemetry: Telemetry
+    model: ModelTelemetry
+
+    def begin(self, door: str, request_id: str, traceparent: str | None = None) -> Observation:
+        return self.telemetry.begin(door, request_id, traceparent, self.model)
+
+    def close(self) -> None:
+        self.telemetry.close()
+
+
+def start(settings: ServingSettings) -> Started:
+    telemetry = Telemetry(settings)
+    return Started(telemetry, telemetry.model(MODEL.contract))
 
 
 def make_answer(name: str, version: str, digest: str, probabilities: NDArray[np.float64]) -> Answer:
@@ -82,8 +96,8 @@ def predictions(settings: ServingSettings) -> list[dict[str, Any]]:
     return found
 
 
-def value(telemetry: Telemetry, name: str, **labels: str) -> float:
-    content, _ = telemetry.render_metrics()
+def value(started: Started, name: str, **labels: str) -> float:
+    content, _ = started.telemetry.render_metrics()
     samples = [s for family in text_string_to_metric_families(content.decode()) for s in family.samples]
     return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())
 
@@ -92,13 +106,13 @@ def test_an_answer_is_counted_traced_and_logged_under_one_request_and_trace_id(
     tmp_path: Path, collector: Collector
 ) -> None:
     settings = make(tmp_path)
-    telemetry = start(settings)
-    observation = telemetry.begin("grpc", "r-1", _SAMPLED)
+    started = start(settings)
+    observation = started.begin("grpc", "r-1", _SAMPLED)
     assert observation.trace_id == _TRACE
     answer(observation)
-    assert value(telemetry, "athanor_requests_total", door="grpc", code="OK", semantic_version="1.2.3") == 1
-    assert value(telemetry, "athanor_requests_in_flight") == 0
-    telemetry.close()
+    assert value(started, "athanor_requests_total", door="grpc", code="OK", semantic_version="1.2.3") == 1
+    assert value(started, "athanor_requests_in_flight") == 0
+    started.close()
     (line,) = log_lines(settings)
     door = next(span for span in collector.spans if span.name != "predict")
     assert {line["request_id"], *(row["request_id"] for row in predictions(settings))} == {"r-1"}
@@ -111,12 +125,12 @@ def test_an_answer_is_counted_traced_and_logged_under_one_request_and_trace_id(
 
 def test_a_refusal_is_counted_traced_and_logged_without_predictions(tmp_path: Path, collector: Collector) -> None:
     settings = make(tmp_path, access_log_ratio=0)
-    telemetry = start(settings)
+    started = start(settings)
     violation = FieldViolation("flights[0].distance", "MINIMUM", "-777 is too small")
-    telemetry.begin("rest", "r", None).refused(InvalidRequestError("bad", (violation,)))
-    assert value(telemetry, "athanor_requests_total", door="rest", code="INVALID_REQUEST") == 1
-    assert value(telemetry, "athanor_violations_total", rule="MINIMUM") == 1
-    telemetry.close()
+    started.begin("rest", "r").refused(InvalidRequestError("bad", (violation,)))
+    assert value(started, "athanor_requests_total", door="rest", code="INVALID_REQUEST") == 1
+    assert value(started, "athanor_violations_total", rule="MINIMUM") == 1
+    started.close()
     (line,) = log_lines(settings)
     assert line["violations"] == {"distance MINIMUM": 1}
     assert line["trace_id"] == collector.spans[0].trace_id.hex()
@@ -125,9 +139,9 @@ def test_a_refusal_is_counted_traced_and_logged_without_predictions(tmp_path: Pa
 
 def test_a_failure_is_an_error_in_log_and_trace(tmp_path: Path, collector: Collector) -> None:
     settings = make(tmp_path)
-    telemetry = start(settings)
-    telemetry.begin("grpc", "r", None).refused(ServiceError("failed"))
-    telemetry.close()
+    started = start(settings)
+    started.begin("grpc", "r").refused(ServiceError("failed"))
+    started.close()
     assert [line["level"] for line in log_lines(settings)] == ["error"]
     assert collector.spans[0].status.code == collector.spans[0].status.STATUS_CODE_ERROR
 
@@ -147,11 +161,11 @@ def test_the_caller_decides_whether_it_is_traced_and_else_the_ratio(
     tmp_path: Path, collector: Collector, traceparent: str | None, ratio: float, is_traced: bool
 ) -> None:
     settings = make(tmp_path, trace_ratio=ratio)
-    telemetry = start(settings)
-    observation = telemetry.begin("grpc", "r", traceparent)
+    started = start(settings)
+    observation = started.begin("grpc", "r", traceparent)
     assert (observation._span is not None) == is_traced
     answer(observation)
-    telemetry.close()
+    started.close()
     assert bool(collector.spans) == is_traced
     # The log names the caller's trace even if the replica does not trace.
     assert ("trace_id" in log_lines(settings)[0]) == (is_traced or traceparent == _UNSAMPLED)
@@ -159,21 +173,21 @@ def test_the_caller_decides_whether_it_is_traced_and_else_the_ratio(
 
 def test_nothing_is_traced_without_a_collector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT")
-    telemetry = start(make(tmp_path))
-    observation = telemetry.begin("grpc", "r", _SAMPLED)
+    started = start(make(tmp_path))
+    observation = started.begin("grpc", "r", _SAMPLED)
     assert observation._span is None
     assert observation.trace_id == _TRACE
     answer(observation)
-    telemetry.close()
+    started.close()
 
 
 def test_a_smaller_sample_is_a_part_of_a_larger_one(tmp_path: Path) -> None:
     random.seed(0)
     settings = make(tmp_path, trace_ratio=0, access_log_ratio=0.02, prediction_log_ratio=0.25)
-    telemetry = start(settings)
+    started = start(settings)
     for number in range(2_000):
-        answer(telemetry.begin("grpc", f"r{number}", None))
-    telemetry.close()
+        answer(started.begin("grpc", f"r{number}"))
+    started.close()
     logged = {line["request_id"] for line in log_lines(settings)}
     kept = {row["request_id"] for row in predictions(settings)}
     # Five standard deviations.
@@ -184,24 +198,24 @@ def test_a_smaller_sample_is_a_part_of_a_larger_one(tmp_path: Path) -> None:
 
 def test_ratios_of_zero_leave_metrics_alone(tmp_path: Path, collector: Collector) -> None:
     settings = make(tmp_path, trace_ratio=0, access_log_ratio=0, prediction_log_ratio=0)
-    telemetry = start(settings)
+    started = start(settings)
     for _ in range(100):
-        answer(telemetry.begin("grpc", "r", None))
-    assert value(telemetry, "athanor_rows_total") == 300
-    telemetry.close()
+        answer(started.begin("grpc", "r"))
+    assert value(started, "athanor_rows_total") == 300
+    started.close()
     assert (log_lines(settings), collector.spans) == ([], [])
     assert not list(Path(str(settings.prediction_log)).rglob("*.parquet"))
 
 
 def test_a_shadows_answer_is_logged_beside_the_answer_and_compared_with_it(tmp_path: Path) -> None:
     settings = make(tmp_path)
-    telemetry = start(settings)
-    observation = telemetry.begin("grpc", "r", None)
+    started = start(settings)
+    observation = started.begin("grpc", "r")
     answer(observation)
     observation.shadowed(_ANSWER, make_answer("shadow", "2.0.0", "d2", _PROBABILITIES + 0.1))
-    assert value(telemetry, "athanor_shadow_difference_count", semantic_version="2.0.0") == 3
-    assert value(telemetry, "athanor_shadow_difference_sum") == pytest.approx(0.3)
-    telemetry.close()
+    assert value(started, "athanor_shadow_difference_count", semantic_version="2.0.0") == 3
+    assert value(started, "athanor_shadow_difference_sum") == pytest.approx(0.3)
+    started.close()
     rows = predictions(settings)
     assert {(row["variant"], row["request_id"], row["release_digest"]) for row in rows} == {
         ("champion", "r", "d1"),
@@ -210,22 +224,22 @@ def test_a_shadows_answer_is_logged_beside_the_answer_and_compared_with_it(tmp_p
 
 
 def test_loads_and_failed_loads_are_counted(tmp_path: Path) -> None:
-    telemetry = start(make(tmp_path))
-    telemetry.loaded("champion", "1.2.3", "d1", 0.4, 5)
-    telemetry.load_failed()
-    telemetry.shadow_dropped()
-    assert value(telemetry, "athanor_traffic_revision") == 5
-    assert value(telemetry, "athanor_model_info", semantic_version="1.2.3", digest="d1") == 1
-    assert value(telemetry, "athanor_traffic_reload_failures_total") == 1
-    assert value(telemetry, "athanor_shadow_dropped_total") == 1
-    telemetry.close()
+    started = start(make(tmp_path))
+    started.model.loaded("champion", "1.2.3", "d1", 0.4, 5)
+    started.telemetry.load_failed("delays")
+    started.model.shadow_dropped()
+    assert value(started, "athanor_traffic_revision") == 5
+    assert value(started, "athanor_model_info", semantic_version="1.2.3", digest="d1") == 1
+    assert value(started, "athanor_traffic_reload_failures_total") == 1
+    assert value(started, "athanor_shadow_dropped_total") == 1
+    started.close()
 
 
 def test_closing_loses_nothing_and_the_next_replica_reads_the_counts(tmp_path: Path) -> None:
     settings = make(tmp_path)
     first = start(settings)
     for _ in range(10):
-        answer(first.begin("grpc", "r", None))
+        answer(first.begin("grpc", "r"))
     first.close()
     first.close()
     second = start(settings)
@@ -248,13 +262,13 @@ def test_metrics_that_cannot_be_shared_are_logged_once_and_still_counted(
     monkeypatch.setattr("athanor.serving.telemetry.metric_snapshots.replace_file", full)
     monkeypatch.setattr("athanor.serving.telemetry.telemetry._FLUSH_S", 0.01)
     settings = make(tmp_path)
-    telemetry = start(settings)
-    answer(telemetry.begin("grpc", "r", None))
+    started = start(settings)
+    answer(started.begin("grpc", "r"))
     deadline = time.monotonic() + 120
     while len(tried) < 3 and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert value(telemetry, "athanor_rows_total") == 3
-    telemetry.close()
+    assert value(started, "athanor_rows_total") == 3
+    started.close()
     shown = [line for line in log_lines(settings) if "cannot share metrics" in line["message"]]
     assert len(tried) >= 3
     assert len(shown) == 1

@@ -135,7 +135,7 @@ def test_an_answer_is_a_span_at_the_door_between_the_callers_and_the_models(coll
     before = time.time_ns()
     span = spans.start("grpc", "r-1", make_parent(_TRACE, _SPAN, 1))
     spans.end_answered(span, "champion", "1.2.3", "d1", 7, before + 10, before + 20)
-    spans.close()
+    spans._tracing.close()
     model, door = sorted(collector.spans, key=lambda sent: sent.name != "predict")
     assert door.name == "delays.v1.DelaysService/Predict"
     assert (door.trace_id.hex(), door.parent_span_id.hex(), door.kind) == (_TRACE, _SPAN, Span.SPAN_KIND_SERVER)
@@ -158,7 +158,7 @@ def test_an_answer_is_a_span_at_the_door_between_the_callers_and_the_models(coll
 def test_without_a_callers_trace_a_new_one_begins(collector: Collector) -> None:
     spans = make_spans()
     spans.end_answered(spans.start("oip-rest", "r", None), "champion", "1", "d", 1, 1, 2)
-    spans.close()
+    spans._tracing.close()
     door = next(sent for sent in collector.spans if sent.name != "predict")
     assert door.name == "POST /v2/models/{model}/infer"
     assert attributes_of(door)["http.route"] == "/v2/models/{model}/infer"
@@ -169,7 +169,7 @@ def test_without_a_callers_trace_a_new_one_begins(collector: Collector) -> None:
 def test_an_inspection_has_one_name_for_both_protocols(collector: Collector) -> None:
     spans = make_spans()
     spans.end_refused(spans.start("inspection", "r", None), "inspection", InvalidRequestError("bad"))
-    spans.close()
+    spans._tracing.close()
     (sent,) = collector.spans
     assert sent.name == "ComputeFeatures"
     assert not [name for name in attributes_of(sent) if name.startswith(("rpc.", "http."))]
@@ -189,7 +189,7 @@ def test_only_a_fault_of_the_service_is_an_error_of_the_span(
 ) -> None:
     spans = make_spans()
     spans.end_refused(spans.start(door, "r", None), door, error)
-    spans.close()
+    spans._tracing.close()
     (sent,) = collector.spans
     assert attributes_of(sent)["error.type"] == error.code
     assert attributes_of(sent)[status[0]] == status[1]
@@ -207,7 +207,7 @@ def test_the_service_has_the_models_name_unless_a_variable_sets_one(
         monkeypatch.setenv(variable, content)
         spans = make_spans()
         spans.end_refused(spans.start("grpc", "r", None), "grpc", ServiceError(""))
-        spans.close()
+        spans._tracing.close()
         assert collector.resource["service.name"] == expected
 
 
@@ -239,5 +239,5 @@ def test_a_collector_that_never_answers_delays_nothing(monkeypatch: pytest.Monke
         started = time.monotonic()
         for _ in range(5_000):
             spans.end_refused(spans.start("grpc", "r", None), "grpc", ServiceError(""))
-        spans.close()
+        spans._tracing.close()
         assert time.monotonic() - started < 60

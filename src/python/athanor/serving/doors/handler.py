@@ -30,6 +30,7 @@ from athanor.serving.doors.shadow import Shadow
 from athanor.serving.doors.turns import TurnTaker
 from athanor.serving.formats.json_body import Read, Turns
 from athanor.serving.setup.settings import ServingSettings
+from athanor.serving.telemetry.model import ModelTelemetry
 from athanor.serving.telemetry.telemetry import Telemetry
 
 REQUEST_ID: Final = "x-request-id"
@@ -104,6 +105,7 @@ class RequestHandler:
     shadow: Shadow
     tokens: Authenticator | None
     telemetry: Telemetry
+    observed: ModelTelemetry
     settings: ServingSettings
     turns: TurnTaker = field(default_factory=TurnTaker)
     unread: UnreadAnswers = field(default_factory=UnreadAnswers)
@@ -138,7 +140,7 @@ class Exchange:
 
     def __enter__(self) -> "Exchange":
         call, handler = self._call, self._handler
-        self._observation = handler.telemetry.begin(call.door, call.request_id, call.traceparent)
+        self._observation = handler.telemetry.begin(call.door, call.request_id, call.traceparent, handler.observed)
         try:
             handler.require_token(call.authorization, call.door)
             self._deadline = time.monotonic() + call.timeout_s(handler.settings.max_deadline_s)

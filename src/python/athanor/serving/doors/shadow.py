@@ -15,7 +15,7 @@ from athanor.serving.answering.core import Core
 from athanor.serving.answering.memory import RetainedBytes, owner_of
 from athanor.serving.answering.prepared import Answer
 from athanor.serving.answering.variants import Variant
-from athanor.serving.telemetry.telemetry import Observation
+from athanor.serving.telemetry.observation import Observation
 
 # Limits of the backlog. It once counted answers only, and 199 answers of 10,000 rows took 910 MB; they take 140 MB now.
 _MOST_ROWS: Final = 200_000

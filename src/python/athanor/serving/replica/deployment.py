@@ -65,11 +65,14 @@ class Replica:
         self._core = Core(loader)
         loading_s = time.monotonic() - started
         self._interface = self._core.interface
-        self._telemetry = Telemetry(settings, self._interface.contract)
+        self._telemetry = Telemetry(settings)
+        self._observed = self._telemetry.model(self._interface.contract)
         self._batcher = Batcher(self._core, settings.max_in_flight)
-        self._shadow = Shadow(self._core, self._telemetry.shadow_dropped)
+        self._shadow = Shadow(self._core, self._observed.shadow_dropped)
         tokens = None if settings.insecure else Authenticator(place.tokens)
-        self._handler = RequestHandler(self._core, self._batcher, self._shadow, tokens, self._telemetry, settings)
+        self._handler = RequestHandler(
+            self._core, self._batcher, self._shadow, tokens, self._telemetry, self._observed, settings
+        )
         self._on_loaded(self._core.traffic, loading_s)
         if self._core.traffic.failure:
             self._on_failed(self._core.traffic.failure)
@@ -118,10 +121,10 @@ class Replica:
     def _on_loaded(self, loaded: LoadedTraffic, seconds: float) -> None:
         if loaded.interface is not self._interface:
             self._interface = loaded.interface
-            self._telemetry.follow(loaded.interface.contract)
+            self._observed.follow(loaded.interface.contract)
             follow_interface(loaded.interface)
         for variant in loaded.variants:
-            self._telemetry.loaded(
+            self._observed.loaded(
                 variant.name, variant.semantic_version, variant.digest, seconds, loaded.traffic.revision
             )
         self._write_status(loaded)
@@ -129,7 +132,7 @@ class Replica:
         _logger.info("serving traffic revision %s: %s", loaded.traffic.revision, named)
 
     def _on_failed(self, error: AthanorError) -> None:
-        self._telemetry.load_failed()
+        self._telemetry.load_failed(self._observed.name)
         self._write_status(self._core.traffic, error)
         serving = self._core.traffic
         what = "without a part of it" if serving.failure is error else "and no newer one"

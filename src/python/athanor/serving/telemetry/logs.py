@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
@@ -174,21 +174,20 @@ def close_log(handler: logging.Handler) -> None:
 class RequestLog:
     """Lines about requests, without the values sent: only which columns broke which rules."""
 
-    def __init__(self, columns: Iterable[str], now: Callable[[], float] = time.monotonic) -> None:
-        """Args: columns: names to log; any other name in a request may be private, and is logged as `other`."""
-        self.name(columns)
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._logger = logging.getLogger(REQUESTS)
         self._limits = {kind: _RateLimit(maximum, now) for kind, maximum in _MAX_LINES_PER_S.items()}
-
-    def name(self, columns: Iterable[str]) -> None:
-        """Logs these names from now on."""
-        self._columns = frozenset(columns)
 
     def answered(self, **fields: object) -> None:
         if self._limits["answered"].allows("OK"):
             self._logger.info("answered", extra={_FIELDS: {"code": "OK", **fields}})
 
-    def refused(self, error: AthanorError, **fields: object) -> None:
+    def refused(self, error: AthanorError, columns: Set[str], **fields: object) -> None:
+        """Log an error that a caller gets.
+
+        Args:
+            columns: names to log; any other name in a request may be private, and is logged as `other`.
+        """
         fields = {"code": error.code, **fields}
         if is_failure(error):
             if self._limits["failed"].allows(error.code):
@@ -196,7 +195,7 @@ class RequestLog:
                 self._logger.error("failed", extra={_FIELDS: fields})
         elif self._limits["refused"].allows(error.code):
             if isinstance(error, InvalidRequestError) and error.violations:
-                fields["violations"] = self._describe(error.violations)
+                fields["violations"] = _describe_violations(error.violations, columns)
             self._logger.info("refused", extra={_FIELDS: fields})
 
     def report_suppressed(self) -> None:
@@ -207,14 +206,15 @@ class RequestLog:
                 fields = {"left_out": dict(suppressed)}
                 self._logger.log(level, "%s more requests %s", suppressed.total(), kind, extra={_FIELDS: fields})
 
-    def _describe(self, violations: tuple[FieldViolation, ...]) -> dict[str, int]:
-        """How often each column broke each rule, by `column RULE`."""
-        found: Counter[str] = Counter()
-        for violation in islice(violations, _MAX_VIOLATIONS):
-            name = _COLUMN.search(violation.field)
-            column = name[1] if name else ""
-            found[f"{column if column in self._columns else 'other'} {violation.rule}"] += 1
-        return dict(found)
+
+def _describe_violations(violations: tuple[FieldViolation, ...], columns: Set[str]) -> dict[str, int]:
+    """How often each column broke each rule, by `column RULE`."""
+    found: Counter[str] = Counter()
+    for violation in islice(violations, _MAX_VIOLATIONS):
+        name = _COLUMN.search(violation.field)
+        column = name[1] if name and name[1] in columns else "other"
+        found[f"{column} {violation.rule}"] += 1
+    return dict(found)
 
 
 def describe_failure(error: BaseException) -> str:

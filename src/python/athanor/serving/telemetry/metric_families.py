@@ -25,31 +25,39 @@ class Family:
     bounds: tuple[float, ...] = ()
 
 
-VERSION: Final = ("variant", "semantic_version")
+_MODEL: Final = ("model",)
+_VERSION: Final = ("variant", "semantic_version")
 
 REQUESTS: Final = Family(
-    "athanor_requests_total", "Requests by door and code; OK means answered.", ("door", "code", *VERSION)
+    "athanor_requests_total",
+    "Requests by door and code; OK means answered. Without a model: those that ended before it was known.",
+    ("model", "door", "code", *_VERSION),
 )
-ROWS: Final = Family("athanor_rows_total", "Rows answered.", ("door",))
+ROWS: Final = Family("athanor_rows_total", "Rows answered.", ("model", "door"))
 VIOLATIONS: Final = Family(
-    "athanor_violations_total", "Values or answers that broke the contract, or made the model fail, by rule.", ("rule",)
+    "athanor_violations_total",
+    "Values or answers that broke the contract, or made the model fail, by rule.",
+    ("model", "rule"),
 )
 SHADOW_REQUESTS: Final = Family(
-    "athanor_shadow_requests_total", "Requests that the shadow answered too.", ("semantic_version",)
+    "athanor_shadow_requests_total", "Requests that the shadow answered too.", ("model", "semantic_version")
 )
 SHADOW_DROPPED: Final = Family(
-    "athanor_shadow_dropped_total", "Requests without an answer of the shadow: it fell behind, or failed."
+    "athanor_shadow_dropped_total", "Requests without an answer of the shadow: it fell behind, or failed.", _MODEL
 )
 REDIRECTED: Final = Family(
     "athanor_redirected_requests_total",
     "Requests that another version answered than traffic chose, whose contract does not allow their rows.",
+    _MODEL,
 )
 RELOAD_FAILURES: Final = Family(
-    "athanor_traffic_reload_failures_total", "Traffic files that could not be loaded; the previous one stays in force."
+    "athanor_traffic_reload_failures_total",
+    "Traffic files that could not be loaded; the previous one stays in force.",
+    _MODEL,
 )
-LOG_ROWS: Final = Family("athanor_prediction_log_rows_total", "Rows written to the prediction log.")
+LOG_ROWS: Final = Family("athanor_prediction_log_rows_total", "Rows written to the prediction log.", _MODEL)
 LOG_DROPPED: Final = Family(
-    "athanor_prediction_log_dropped_total", "Rows dropped by the prediction log, by reason.", ("reason",)
+    "athanor_prediction_log_dropped_total", "Rows dropped by the prediction log, by reason.", ("model", "reason")
 )
 DOOR_REFUSED: Final = Family(
     "athanor_door_refused_total",
@@ -68,36 +76,43 @@ COUNTERS: Final = (
     LOG_DROPPED,
     DOOR_REFUSED,
 )
+# Zero from a model's start, so that an increase can be seen.
+FROM_ZERO: Final = tuple(family for family in COUNTERS if family.labels == _MODEL)
 
 DURATION: Final = Family(
     "athanor_request_duration_seconds",
     "Seconds from a request's arrival at its door to the answer or refusal.",
-    ("door",),
+    ("model", "door"),
     (0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 PREDICTION: Final = Family(
-    "athanor_prediction", "Predicted probabilities.", VERSION, tuple(round(i / 20, 2) for i in range(1, 21))
+    "athanor_prediction",
+    "Predicted probabilities.",
+    ("model", *_VERSION),
+    tuple(round(i / 20, 2) for i in range(1, 21)),
 )
 SHADOW_DIFFERENCE: Final = Family(
     "athanor_shadow_difference",
     "Absolute difference between the shadow's probability and the answered one.",
-    ("semantic_version",),
+    ("model", "semantic_version"),
     (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),
 )
 LOAD: Final = Family(
     "athanor_model_load_seconds",
-    "Seconds from noticing a traffic file until its models answer.",
-    ("variant",),
+    "Seconds from noticing a traffic file until its releases answer.",
+    ("model", "variant"),
     (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 HISTOGRAMS: Final = (DURATION, PREDICTION, SHADOW_DIFFERENCE, LOAD)
 
-IN_FLIGHT: Final = Family("athanor_requests_in_flight", "Requests in progress.")
+IN_FLIGHT: Final = Family("athanor_requests_in_flight", "Requests in progress.", _MODEL)
 REPLICAS: Final = Family("athanor_replicas", "Live replicas on this machine.")
-REVISION: Final = Family("athanor_traffic_revision", "Traffic file revision that a replica answers by.", ("replica",))
-MODEL: Final = Family("athanor_model_info", "Replicas with this release loaded.", (*VERSION, "digest"))
+REVISION: Final = Family(
+    "athanor_traffic_revision", "Traffic file revision that a replica answers by.", ("model", "replica")
+)
+RELEASE: Final = Family("athanor_model_info", "Replicas with this release loaded.", ("model", *_VERSION, "digest"))
 DOOR_CONNECTIONS: Final = Family("athanor_door_connections", "Open connections of callers, by door.", ("door",))
-GAUGES: Final = (IN_FLIGHT, REPLICAS, REVISION, MODEL, DOOR_CONNECTIONS)
+GAUGES: Final = (IN_FLIGHT, REPLICAS, REVISION, RELEASE, DOOR_CONNECTIONS)
 
 
 def to_metrics(totals: Mapping[Key, Sequence[float]], gauges: Mapping[Key, float]) -> Iterator[Metric]:
@@ -112,7 +127,7 @@ def to_metrics(totals: Mapping[Key, Sequence[float]], gauges: Mapping[Key, float
 
 def _to_counter(family: Family, totals: Mapping[Key, Sequence[float]]) -> Metric:
     metric = CounterMetricFamily(family.name, family.description, labels=family.labels)
-    for labels, (total,) in _select(family, totals) or ([((), (0,))] if not family.labels else []):
+    for labels, (total,) in _select(family, totals):
         metric.add_metric(labels, total)
     return metric
 

@@ -5,7 +5,7 @@ second. The alternatives cost that thread 15 µs and more; see docs/adr/0053-met
 """
 
 import threading
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -23,12 +23,43 @@ from athanor.serving.telemetry.metric_families import Family
 from athanor.serving.telemetry.metric_snapshots import Key, Snapshot, SnapshotFolder, sum_totals
 
 Probabilities: TypeAlias = NDArray[np.float64]
+# Each begins with the model's name.
+_Answered: TypeAlias = tuple[str, str, str, str, int, Probabilities]
+_Refused: TypeAlias = tuple[str, str, str, int, Sequence[FieldViolation]]
+_Shadowed: TypeAlias = tuple[str, str, Probabilities, Probabilities]
 
 # The caller aggregates at once where so many entries wait, or where one entry is that large: `flush` may be held up by
 # a slow disk, and what waits would keep the arrays of every answer alive. At most 8 MB do.
 _MAX_PENDING: Final = 4_096
 _LARGE: Final = 256
 _NANOSECONDS: Final = 1e9
+
+
+class ModelGauges:
+    """What a model has at the moment.
+
+    Attributes:
+        name: of the model; empty for requests whose model is not known yet.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_closed = False
+        self.revision = -1
+        self.releases: set[tuple[str, str, str]] = set()
+        # Appending and popping are atomic: one entry for each request in progress.
+        self.open: list[None] = []
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.open)
+
+    def read(self, replica: str) -> dict[Key, float]:
+        """All but the requests in progress."""
+        if not self.releases:
+            return {}
+        gauges: dict[Key, float] = {(families.REVISION.name, (self.name, replica)): self.revision}
+        return gauges | {(families.RELEASE.name, (self.name, *release)): 1 for release in self.releases}
 
 
 class Metrics(Collector):
@@ -45,73 +76,105 @@ class Metrics(Collector):
         self._replica = replica
         self._lock = threading.Lock()
         self._totals: dict[Key, list[float]] = {}
-        self._revision = -1
-        self._models: set[Key] = set()
-        # Appending and popping are atomic: one entry for each request in progress.
-        self._open: list[None] = []
-        self._answers: deque[tuple[str, str, str, int, Probabilities]] = deque()
-        self._refusals: deque[tuple[str, str, int, Sequence[FieldViolation]]] = deque()
-        self._shadows: deque[tuple[str, Probabilities, Probabilities]] = deque()
-        self._shadow_drops: deque[None] = deque()
-        self._redirected: deque[None] = deque()
+        self.unknown = ModelGauges("")
+        self._models: tuple[ModelGauges, ...] = (self.unknown,)
+        self._answers: deque[_Answered] = deque()
+        self._refusals: deque[_Refused] = deque()
+        self._shadows: deque[_Shadowed] = deque()
+        # Models' names.
+        self._shadow_drops: deque[str] = deque()
+        self._redirected: deque[str] = deque()
+
+    def open(self, name: str) -> ModelGauges:
+        """A model begins to answer."""
+        model = ModelGauges(name)
+        with self._lock:
+            self._models = (*self._models, model)
+            for family in families.FROM_ZERO:
+                self._count(family, (name,), 0)
+        return model
+
+    def leave(self, model: ModelGauges) -> None:
+        """A model's gauges vanish, the one of its requests with the last of these. Its totals stay: they never fall."""
+        with self._lock:
+            model.is_closed = True
+            model.releases.clear()
 
     @property
     def in_flight(self) -> int:
-        return len(self._open)
+        return sum(model.in_flight for model in self._models)
 
-    def begun(self) -> None:
-        self._open.append(None)
+    def begun(self, model: ModelGauges) -> None:
+        model.open.append(None)
+
+    def identified(self, model: ModelGauges) -> None:
+        """The model of a request is known now."""
+        model.open.append(None)
+        self.unknown.open.pop()
 
     def answered(
-        self, door: str, variant: str, semantic_version: str, duration_ns: int, probabilities: Probabilities
+        self,
+        model: ModelGauges,
+        door: str,
+        variant: str,
+        semantic_version: str,
+        duration_ns: int,
+        probabilities: Probabilities,
     ) -> None:
-        self._open.pop()
-        self._answers.append((door, variant, semantic_version, duration_ns, probabilities))
+        model.open.pop()
+        self._answers.append((model.name, door, variant, semantic_version, duration_ns, probabilities))
         if len(self._answers) >= _MAX_PENDING or len(probabilities) >= _LARGE:
             self._aggregate()
 
-    def refused(self, door: str, code: str, duration_ns: int, violations: Sequence[FieldViolation]) -> None:
-        self._open.pop()
-        self._refusals.append((door, code, duration_ns, violations))
+    def refused(
+        self, model: ModelGauges, door: str, code: str, duration_ns: int, violations: Sequence[FieldViolation]
+    ) -> None:
+        model.open.pop()
+        self._refusals.append((model.name, door, code, duration_ns, violations))
         if len(self._refusals) >= _MAX_PENDING or len(violations) >= _LARGE:
             self._aggregate()
 
-    def shadowed(self, semantic_version: str, answered: Probabilities, probabilities: Probabilities) -> None:
+    def shadowed(
+        self, model: ModelGauges, semantic_version: str, answered: Probabilities, probabilities: Probabilities
+    ) -> None:
         """Count an answer of the shadow.
 
         Args:
             answered: sent to the caller for the same rows.
             probabilities: the shadow's.
         """
-        self._shadows.append((semantic_version, answered, probabilities))
+        self._shadows.append((model.name, semantic_version, answered, probabilities))
         if len(self._shadows) >= _MAX_PENDING or len(probabilities) >= _LARGE:
             self._aggregate()
 
-    def shadow_dropped(self) -> None:
+    def shadow_dropped(self, model: ModelGauges) -> None:
         # Without the lock: the thread that answers must not wait for it.
-        self._shadow_drops.append(None)
+        self._shadow_drops.append(model.name)
 
-    def redirected(self) -> None:
-        self._redirected.append(None)
+    def redirected(self, model: ModelGauges) -> None:
+        self._redirected.append(model.name)
 
-    def loaded(self, variant: str, semantic_version: str, digest: str, seconds: float, revision: int) -> None:
+    def loaded(
+        self, model: ModelGauges, variant: str, semantic_version: str, digest: str, seconds: float, revision: int
+    ) -> None:
         with self._lock:
-            if revision != self._revision:
-                self._models.clear()
-                self._revision = revision
-            self._models.add((families.MODEL.name, (variant, semantic_version, digest)))
-            self._observe(families.LOAD, (variant,), np.array([seconds]))
+            if revision != model.revision:
+                model.releases.clear()
+                model.revision = revision
+            model.releases.add((variant, semantic_version, digest))
+            self._observe(families.LOAD, (model.name, variant), np.array([seconds]))
 
-    def load_failed(self) -> None:
+    def load_failed(self, name: str) -> None:
+        """Args: name: of the model, which may never have been loaded."""
         with self._lock:
-            self._count(families.RELOAD_FAILURES, (), 1)
+            self._count(families.RELOAD_FAILURES, (name,), 1)
 
-    def logged(self, rows: int, dropped: Mapping[str, int]) -> None:
-        """Args: rows, dropped: totals of the prediction log since its start, the latter by reason."""
+    def logged(self, name: str, rows: int, dropped: Mapping[str, int]) -> None:
+        """Args: rows, dropped: totals of a model's prediction log since the start, the latter by reason."""
         with self._lock:
-            self._totals[families.LOG_ROWS.name, ()] = [rows]
+            self._totals[families.LOG_ROWS.name, (name,)] = [rows]
             for reason, count in dropped.items():
-                self._totals[families.LOG_DROPPED.name, (reason,)] = [count]
+                self._totals[families.LOG_DROPPED.name, (name, reason)] = [count]
 
     def flush(self) -> None:
         """Share the counts with the other replicas. Raises OSError if they cannot be written; nothing is lost then."""
@@ -143,10 +206,12 @@ class Metrics(Collector):
 
     def _snapshot(self) -> Snapshot:
         with self._lock:
-            gauges: dict[Key, float] = {(families.IN_FLIGHT.name, ()): self.in_flight, (families.REPLICAS.name, ()): 1}
-            gauges |= dict.fromkeys(self._models, 1)
-            if self._models:
-                gauges[families.REVISION.name, (self._replica,)] = self._revision
+            self._models = tuple(model for model in self._models if model.in_flight or not model.is_closed)
+            gauges: defaultdict[Key, float] = defaultdict(float, {(families.REPLICAS.name, ()): 1})
+            for model in self._models:
+                # One that left and one that came back may have one name for a while.
+                gauges[families.IN_FLIGHT.name, (model.name,)] += model.in_flight
+                gauges |= model.read(self._replica)
             return Snapshot({key: list(numbers) for key, numbers in self._totals.items()}, gauges)
 
     def _aggregate(self) -> None:
@@ -154,50 +219,52 @@ class Metrics(Collector):
             self._aggregate_answers(_drain(self._answers))
             self._aggregate_refusals(_drain(self._refusals))
             self._aggregate_shadows(_drain(self._shadows))
-            self._count(families.SHADOW_DROPPED, (), len(_drain(self._shadow_drops)))
-            self._count(families.REDIRECTED, (), len(_drain(self._redirected)))
+            self._count_all(families.SHADOW_DROPPED, Counter((name,) for name in _drain(self._shadow_drops)))
+            self._count_all(families.REDIRECTED, Counter((name,) for name in _drain(self._redirected)))
 
-    def _aggregate_answers(self, answers: Sequence[tuple[str, str, str, int, Probabilities]]) -> None:
-        requests: Counter[tuple[str, str, str]] = Counter()
-        rows: Counter[str] = Counter()
-        durations: dict[str, list[int]] = {}
-        predictions: dict[tuple[str, str], list[Probabilities]] = {}
-        for door, variant, semantic_version, duration_ns, probabilities in answers:
-            requests[door, variant, semantic_version] += 1
-            rows[door] += len(probabilities)
-            durations.setdefault(door, []).append(duration_ns)
-            predictions.setdefault((variant, semantic_version), []).append(probabilities)
-        for (door, *version), count in requests.items():
-            self._count(families.REQUESTS, (door, "OK", *version), count)
-        for door, count in rows.items():
-            self._count(families.ROWS, (door,), count)
+    def _aggregate_answers(self, answers: Sequence[_Answered]) -> None:
+        requests: Counter[tuple[str, ...]] = Counter()
+        rows: Counter[tuple[str, ...]] = Counter()
+        durations: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+        predictions: defaultdict[tuple[str, ...], list[Probabilities]] = defaultdict(list)
+        for model, door, variant, semantic_version, duration_ns, probabilities in answers:
+            at_door = model, door
+            requests[model, door, "OK", variant, semantic_version] += 1
+            rows[at_door] += len(probabilities)
+            durations[at_door].append(duration_ns)
+            predictions[model, variant, semantic_version].append(probabilities)
+        self._count_all(families.REQUESTS, requests)
+        self._count_all(families.ROWS, rows)
         self._observe_durations(durations)
         for labels, found in predictions.items():
             self._observe(families.PREDICTION, labels, np.concatenate(found))
 
-    def _aggregate_refusals(self, refusals: Sequence[tuple[str, str, int, Sequence[FieldViolation]]]) -> None:
-        durations: dict[str, list[int]] = {}
-        rules: Counter[str] = Counter()
-        for door, code, duration_ns, violations in refusals:
-            self._count(families.REQUESTS, (door, code, "", ""), 1)
-            durations.setdefault(door, []).append(duration_ns)
-            rules.update(violation.rule for violation in violations)
+    def _aggregate_refusals(self, refusals: Sequence[_Refused]) -> None:
+        durations: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+        rules: Counter[tuple[str, ...]] = Counter()
+        for model, door, code, duration_ns, violations in refusals:
+            self._count(families.REQUESTS, (model, door, code, "", ""), 1)
+            durations[model, door].append(duration_ns)
+            rules.update((model, violation.rule) for violation in violations)
         self._observe_durations(durations)
-        for rule, count in rules.items():
-            self._count(families.VIOLATIONS, (rule,), count)
+        self._count_all(families.VIOLATIONS, rules)
 
-    def _aggregate_shadows(self, shadows: Sequence[tuple[str, Probabilities, Probabilities]]) -> None:
-        for semantic_version, answered, probabilities in shadows:
-            self._count(families.SHADOW_REQUESTS, (semantic_version,), 1)
-            self._observe(families.PREDICTION, ("shadow", semantic_version), probabilities)
-            self._observe(families.SHADOW_DIFFERENCE, (semantic_version,), np.abs(answered - probabilities))
+    def _aggregate_shadows(self, shadows: Sequence[_Shadowed]) -> None:
+        for model, semantic_version, answered, probabilities in shadows:
+            self._count(families.SHADOW_REQUESTS, (model, semantic_version), 1)
+            self._observe(families.PREDICTION, (model, "shadow", semantic_version), probabilities)
+            self._observe(families.SHADOW_DIFFERENCE, (model, semantic_version), np.abs(answered - probabilities))
+
+    def _count_all(self, family: Family, counts: Mapping[tuple[str, ...], float]) -> None:
+        for labels, count in counts.items():
+            self._count(family, labels, count)
 
     def _count(self, family: Family, labels: tuple[str, ...], count: float) -> None:
         self._totals.setdefault((family.name, labels), [0])[0] += count
 
-    def _observe_durations(self, durations: Mapping[str, Sequence[int]]) -> None:
-        for door, found in durations.items():
-            self._observe(families.DURATION, (door,), np.array(found) / _NANOSECONDS)
+    def _observe_durations(self, durations: Mapping[tuple[str, ...], Sequence[int]]) -> None:
+        for labels, found in durations.items():
+            self._observe(families.DURATION, labels, np.array(found) / _NANOSECONDS)
 
     def _observe(self, family: Family, labels: tuple[str, ...], values: NDArray[np.float64]) -> None:
         buckets = len(family.bounds) + 1

@@ -30,24 +30,25 @@ class _Method:
 
 
 class RequestSpans:
-    """The spans of requests: one at the door, with a child for the model."""
+    """The spans of a model's requests: one at the door, with a child for the model."""
 
-    def __init__(self, tracing: Tracing, contract: Contract) -> None:
+    def __init__(self, tracing: Tracing, contract: Contract | None) -> None:
+        """Args: contract: None for requests whose model is not known yet."""
         self._tracing = tracing
-        self._model = contract.name
-        self._methods = {
-            "grpc": _grpc(contract.service.full_name, contract.predict.name),
-            "oip-grpc": _grpc("inference.GRPCInferenceService", "ModelInfer"),
-            "rest": _http("/v1/models/{model}:predict"),
-            "oip-rest": _http("/v2/models/{model}/infer"),
-            # Its requests arrive by both protocols.
-            "inspection": _Method("ComputeFeatures", {}, lambda error: {}),
-        }
+        self._methods = _METHODS
+        self._own: Mapping[str, AttributeValue] = {}
+        if contract is not None:
+            self._methods = _METHODS | {"grpc": _grpc(contract.service.full_name, contract.predict.name)}
+            self._own = {"athanor.model": contract.name}
 
     def start(self, door: str, request_id: str, parent: SpanContext | None) -> Span:
         method = self._methods[door]
-        own = {"athanor.door": door, "athanor.request_id": request_id, "athanor.model": self._model}
-        return self._tracing.start(method.name, parent, {**method.attributes, **own})
+        request = {"athanor.door": door, "athanor.request_id": request_id}
+        return self._tracing.start(method.name, parent, {**method.attributes, **request, **self._own})
+
+    def adopt(self, span: Span) -> None:
+        """The request of a span turns out to be one of this model's."""
+        span.set_attributes(self._own)
 
     def end_answered(
         self,
@@ -77,10 +78,6 @@ class RequestSpans:
             span.set_status(Status(StatusCode.ERROR, error.code))
         span.end()
 
-    def close(self) -> None:
-        """Send the remaining spans."""
-        self._tracing.close()
-
 
 def _grpc(service: str, method: str) -> _Method:
     attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
@@ -98,3 +95,14 @@ def _describe_for_grpc(error: AthanorError) -> Mapping[str, AttributeValue]:
 
 def _describe_for_http(error: AthanorError) -> Mapping[str, AttributeValue]:
     return {"http.response.status_code": to_http_status(error)}
+
+
+_METHODS: Final = {
+    # Its name is the contract's: without a model, there is none.
+    "grpc": _Method("Predict", {"rpc.system": "grpc"}, _describe_for_grpc),
+    "oip-grpc": _grpc("inference.GRPCInferenceService", "ModelInfer"),
+    "rest": _http("/v1/models/{model}:predict"),
+    "oip-rest": _http("/v2/models/{model}/infer"),
+    # Its requests arrive by both protocols.
+    "inspection": _Method("ComputeFeatures", {}, lambda error: {}),
+}

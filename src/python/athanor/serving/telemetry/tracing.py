@@ -57,11 +57,11 @@ class Tracing:
         self._tracer = self._provider.get_tracer("athanor.serving", VERSION)
 
     @classmethod
-    def from_environment(cls, model: str) -> "Tracing | None":
+    def from_environment(cls, service: str) -> "Tracing | None":
         """Read OpenTelemetry's variables; None if they name no collector.
 
         Args:
-            model: the service's name, unless a variable sets one.
+            service: its name, unless a variable sets one.
 
         Raises:
             SettingsError: a variable asks for another protocol than gRPC.
@@ -71,7 +71,7 @@ class Tracing:
         for name in _PROTOCOLS:
             if (protocol := os.environ.get(name, "grpc")) != "grpc":
                 raise SettingsError(f"{name} is {protocol!r}; only grpc is supported: set it to grpc, or unset it")
-        return cls(_describe(model))
+        return cls(_describe(service))
 
     def start(self, name: str, parent: SpanContext | None, attributes: Mapping[str, AttributeValue]) -> Span:
         """Start the span of a request at its door."""
@@ -92,7 +92,7 @@ class Tracing:
         giving_up.cancel()
 
 
-def _describe(model: str) -> Resource:
+def _describe(service: str) -> Resource:
     found = Resource.create({"service.version": VERSION})
     named = os.environ.get("OTEL_SERVICE_NAME") or f"{_SERVICE_NAME}=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    return found if named else found.merge(Resource({_SERVICE_NAME: model}))
+    return found if named else found.merge(Resource({_SERVICE_NAME: service}))

@@ -6,15 +6,21 @@ import pytest
 from numpy.typing import NDArray
 from support.flights import make_columns, make_unshared_columns
 
-from athanor.serving.telemetry.prediction_queue import EntryQueue, Limits
-from athanor.serving.telemetry.prediction_rows import Entry, EntryShape
+from athanor.serving.telemetry.predictions.queue import Counts, EntryQueue, Limits, SharedMemory
+from athanor.serving.telemetry.predictions.rows import Entry, EntryShape
 from projects.delays.model import MODEL
 
 _CONTRACT: Final = MODEL.contract
 
 
+def make_queues(count: int, **limits: Any) -> tuple[EntryQueue, ...]:
+    """Queues of as many models, which share their memory."""
+    shared = SharedMemory(Limits(**limits))
+    return tuple(EntryQueue(_CONTRACT, shared, Counts()) for _ in range(count))
+
+
 def make_queue(**limits: Any) -> EntryQueue:
-    return EntryQueue(_CONTRACT, Limits(**limits))
+    return make_queues(1, **limits)[0]
 
 
 def entry(columns: Any, first: int, count: int, probabilities: NDArray[np.float64] | None = None) -> Entry:
@@ -26,7 +32,7 @@ def test_rows_beyond_the_limit_are_refused_until_others_are_released() -> None:
     queue = make_queue(rows=25)
     columns = make_columns(10)
     assert [queue.put(entry(columns, 0, 10)) for _ in range(3)] == [True, True, False]
-    assert queue.dropped == 10
+    assert queue._counts.dropped == {"queue": 10, "failed": 0}
     assert queue.put(entry(columns, 0, 5))
     entries, size = queue.take()
     assert [each.rows for each in entries] == [10, 10, 5]
@@ -95,13 +101,13 @@ def test_writing_starts_well_before_there_is_no_room() -> None:
     by_rows, by_bytes = make_queue(rows=100), make_queue(bytes=100_000)
     for queue in (by_rows, by_bytes):
         taken = 0
-        while not queue.should_write:
+        while not queue._shared.should_write:
             assert queue.put(entry(columns, 0, 1))
             taken += 1
         assert taken >= 10
         assert queue.put(entry(columns, 0, 10))
         queue.take()
-        assert not queue.should_write
+        assert not queue._shared.should_write
 
 
 def test_a_closed_queue_refuses_all() -> None:
