@@ -114,3 +114,35 @@ def test_a_closed_queue_refuses_all() -> None:
     queue = make_queue()
     queue.close()
     assert not queue.put(entry(make_columns(1), 0, 1))
+
+
+def test_one_of_several_queues_leaves_as_much_free_as_it_holds() -> None:
+    flooded, quiet, third = make_queues(3, rows=120)
+    columns = make_columns(10)
+    assert [flooded.put(entry(columns, 0, 10)) for _ in range(8)] == [True] * 6 + [False] * 2
+    assert [quiet.put(entry(columns, 0, 10)) for _ in range(5)] == [True] * 3 + [False] * 2
+    assert third.put(entry(columns, 0, 10))
+    assert [queue._counts.refused for queue in (flooded, quiet, third)] == [20, 20, 0]
+
+
+def test_bytes_are_shared_as_rows_are() -> None:
+    flooded, quiet = make_queues(2, bytes=1_000_000)
+    while flooded.put(entry(make_unshared_columns(10), 0, 10)):
+        pass
+    assert 450_000 < flooded.bytes <= 500_000
+    while quiet.put(entry(make_unshared_columns(10), 0, 10)):
+        pass
+    assert 200_000 < quiet.bytes <= 250_000
+
+
+def test_the_only_queue_may_hold_everything_also_once_the_others_are_closed() -> None:
+    remaining, leaving = make_queues(2, rows=100)
+    columns = make_columns(10)
+    assert leaving.put(entry(columns, 0, 10))
+    _, size = leaving.take()
+    leaving.close()
+    leaving.close()
+    assert [remaining.put(entry(columns, 0, 10)) for _ in range(10)] == [True] * 9 + [False]
+    # What was taken out of a closed queue counts until it is in a file.
+    leaving.release(10, size)
+    assert remaining.put(entry(columns, 0, 10))

@@ -1,7 +1,7 @@
 """Entries that wait for the prediction log's writer, bounded by the rows and bytes of all that is not yet in a file.
 
-All models of a replica share one bound. A model may hold as much as is left free: one that floods the log holds at most
-half, two a third each, so that the others have room. The only model of a service may hold everything.
+All models of a replica share one bound. A model may hold as much as it leaves free: one flooded model at most half, two
+a third each, so that the others have room. The only model of a service may hold everything.
 """
 
 import threading
