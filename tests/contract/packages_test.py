@@ -1,14 +1,48 @@
-"""The number of a proto package is the major version of its releases."""
+"""Each proto package is a model, and its number the major version of its releases."""
 
 import pytest
 from support.protos import Toy
 
-from athanor.contract.evolution.packages import major_of, next_package, package_of
+from athanor.contract.descriptors import from_descriptors, to_descriptors
+from athanor.contract.evolution.packages import (
+    major_of,
+    model_of_package,
+    next_package,
+    package_of,
+    package_of_model,
+    project_of_model,
+)
 from athanor.errors import ContractError
 
 
 def test_a_contract_knows_its_package() -> None:
     assert package_of(Toy().read().wire) == "toy.v1"
+
+
+@pytest.mark.parametrize(
+    ("package", "model"),
+    [
+        ("toy.v1", "toy"),
+        ("toy.v2", "toy.v2"),
+        ("toy.v10", "toy.v10"),
+        ("toy.v1beta1", "toy.v1beta1"),
+        ("acme.toy.v1", "acme.toy"),
+        ("v1.v1", "v1"),
+        ("v1.v2", "v1.v2"),
+    ],
+)
+def test_each_package_is_a_model(package: str, model: str) -> None:
+    assert model_of_package(package) == model
+    assert package_of_model(model) == package_of_model(package) == package
+    assert project_of_model(model) == project_of_model(package) == package.rpartition(".")[0]
+
+
+def test_a_contract_has_the_name_of_its_model() -> None:
+    contract = Toy().read()
+    assert contract.name == "toy"
+    names = contract.service.full_name, contract.outcome.full_name
+    later = to_descriptors(contract).replace(b"toy.v1", b"toy.v2")
+    assert from_descriptors(later, *(name.replace("v1", "v2") for name in names)).name == "toy.v2"
 
 
 @pytest.mark.parametrize(("package", "major"), [("toy.v1", 1), ("toy.v10", 10), ("acme.toy.v2", 2)])

@@ -1,10 +1,12 @@
 """The contract that a release holds."""
 
+import json
 from pathlib import Path
 
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from support.releases import make_release
+from support.releases import make_files, make_release
+from support.wires import next_major
 
 from athanor.contract.descriptors import to_descriptors
 from athanor.contract.v1 import options_pb2
@@ -26,6 +28,19 @@ def test_protobuf_files_that_declare_another_contract_are_refused(tmp_path: Path
     distance.options.Extensions[options_pb2.column].maximum += 1
     release = make_release(tmp_path, descriptors=declared.SerializeToString())
     with pytest.raises(ReleaseError, match=f"{DESCRIPTORS} is corrupted .* says {MODEL.contract.fingerprint}"):
+        _ = release.contract
+
+
+def test_a_release_of_another_model_than_its_proto_package_makes_is_refused(tmp_path: Path) -> None:
+    later = next_major()
+    release = make_release(
+        tmp_path,
+        contract=later.fingerprint,
+        descriptors=to_descriptors(later),
+        files={**make_files(), CONTRACT: json.dumps(later.wire).encode()},
+    )
+    expected = r"is of the model delays, and its proto package delays\.v2 makes the model delays\.v2: train it again"
+    with pytest.raises(ReleaseError, match=expected):
         _ = release.contract
 
 

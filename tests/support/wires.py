@@ -65,4 +65,11 @@ def next_major() -> Contract:
 def make_release_of(folder: Path, contract: Contract, middle: float) -> Release:
     """A release of another wire that answers `expected_probability`."""
     files = {**make_files(middle), CONTRACT: json.dumps(contract.wire, sort_keys=True).encode()}
-    return make_release(folder, files, contract=contract.fingerprint, descriptors=to_descriptors(contract))
+    return make_release(
+        folder,
+        files,
+        model=contract.name,
+        contract=contract.fingerprint,
+        descriptors=to_descriptors(contract),
+        record={"model": contract.name},
+    )

@@ -22,17 +22,17 @@ class Home:
 
     @property
     def raw(self) -> Path:
-        """Raw input, unchanged, by project and digest."""
+        """Raw input, unchanged, by model and digest."""
         return self.path / "raw"
 
     @property
     def datasets(self) -> Path:
-        """One Delta table per project."""
+        """One Delta table per model."""
         return self.path / "datasets"
 
     @property
     def quarantine(self) -> Path:
-        """Rejected rows, by project."""
+        """Rejected rows, by model."""
         return self.path / "quarantine"
 
     @property
@@ -42,12 +42,12 @@ class Home:
 
     @property
     def searches(self) -> Path:
-        """Results of searches so far, by project: an interrupted search resumes from them."""
+        """Results of searches so far, by model: an interrupted search resumes from them."""
         return self.path / "searches"
 
     @property
     def candidates(self) -> Path:
-        """Releases that training wrote, before registration."""
+        """Releases that training wrote, before registration, by model."""
         return self.path / "candidates"
 
     @property

@@ -213,7 +213,7 @@ def test_a_contract_that_is_none_is_refused(repository: Repository, text: str, p
     [
         (("weather",), "holds no contract of weather, such as weather/v1/weather.proto; projects that have one: rain"),
         (("--against", "nowhere"), "--against nowhere is no revision of this repository and no release"),
-        (("--against", "9.9.9"), "rain has no version 9.9.9 in"),
+        (("--against", "9.9.9"), "rain.v9 has no version 9.9.9 in"),
     ],
 )
 def test_what_is_not_there_is_named(repository: Repository, arguments: tuple[str, ...], words: str) -> None:

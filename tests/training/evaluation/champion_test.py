@@ -11,6 +11,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 from sklearn.linear_model import LogisticRegression
 from support.flights import make_columns
 from support.releases import expected_probability, make_files, make_graph, make_release
+from support.wires import next_major
 
 from athanor.contract.contract import Contract
 from athanor.contract.descriptors import from_descriptors, to_descriptors
@@ -76,7 +77,6 @@ def test_its_graph_is_asked_whatever_its_features(store: ReleaseStore, tmp_path:
     champion = predict_with_champion(store, MODEL.contract, _ROWS)
     assert champion is not None
     assert (champion.semantic_version, champion.digest, champion.reason) == ("1.2.0", release.digest, "")
-    assert not champion.is_of_another_major
     expected = [expected_probability(distance) for distance in _ROWS.columns["distance"]]
     assert champion.probabilities is not None
     np.testing.assert_allclose(champion.probabilities, np.array(expected), atol=1e-6)
@@ -105,11 +105,8 @@ def test_columns_that_are_new_since_are_not_given_to_it(store: ReleaseStore, tmp
     np.testing.assert_allclose(champion.probabilities, pipeline.predict_proba(rows.frame)[:, 1], rtol=0, atol=TOLERANCE)
 
 
-def test_a_champion_of_another_proto_package_is_of_another_major_version(store: ReleaseStore, tmp_path: Path) -> None:
-    declared = to_descriptors(MODEL.contract).replace(b"delays.v1", b"delays.v0")
-    contract = from_descriptors(declared, "delays.v0.DelaysService", "delays.v0.FlightOutcome")
-    _promote(store, _make_champion(tmp_path / "candidates", contract))
-    champion = predict_with_champion(store, MODEL.contract, _ROWS)
-    assert champion is not None
-    assert champion.is_of_another_major
-    assert champion.probabilities is not None
+def test_the_champion_of_an_earlier_proto_package_is_no_measure(store: ReleaseStore, tmp_path: Path) -> None:
+    """It is the champion of another model."""
+    _promote(store, make_release(tmp_path / "candidates"))
+    assert predict_with_champion(store, MODEL.contract, _ROWS) is not None
+    assert predict_with_champion(store, next_major(), _ROWS) is None

@@ -143,13 +143,6 @@ def test_without_a_champion_the_gate_passes(gather: Gather) -> None:
     assert "no champion yet" in result.explanation
 
 
-def test_a_champion_of_another_major_version_is_no_measure(gather: Gather, champion: Champion) -> None:
-    older = replace(champion, probabilities=None, reason="it has another contract", is_of_another_major=True)
-    result = NotWorseThanChampion("roc_auc", margin=0.0).run(gather(make_pipeline_over("visibility"), champion=older))
-    assert result.passed
-    assert "champion 1.2.3 (c0ffeec0ffee) has another major version" in result.explanation
-
-
 def test_a_champion_without_predictions_stops_even_a_good_model(good: Evidence, champion: Champion) -> None:
     silent = replace(champion, probabilities=None, reason="the champion needs columns")
     result = NotWorseThanChampion("roc_auc", margin=0.5).run(replace(good, champion=silent))

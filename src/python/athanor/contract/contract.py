@@ -11,6 +11,7 @@ from typing import Any, Final
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
 from athanor.contract.columns import BUDGETS, Column, Kind, Problems, Role, is_column, read_column
+from athanor.contract.evolution.packages import model_of_package
 from athanor.contract.examples import read_example
 from athanor.contract.v1 import options_pb2
 from athanor.contract.wire import describe_types, describe_wire
@@ -44,7 +45,7 @@ class Contract:
     """Requests and responses of a service, as columns.
 
     Attributes:
-        name: the model's name: the first part of the proto package, `flight_delay` of `flight_delay.v1`.
+        name: the model's: `flight_delay` for the proto package `flight_delay.v1`, `flight_delay.v2` for the next one.
         predict: the unary method `Predict`.
         rows_field: the repeated field of the request that holds the rows.
         predictions_field: the repeated field of the response that holds one prediction for each row.
@@ -194,7 +195,7 @@ def read_contract(service: ServiceDescriptor, outcome: Descriptor) -> Contract:
     if not (rows_field and predictions_field and columns and outcome_columns and prediction and rules):
         raise ContractError(f"{service.full_name} is no contract")  # Never: each has named its problem.
     return Contract(
-        name=service.file.package.split(".")[0],
+        name=model_of_package(service.file.package),
         predict=predict,
         rows_field=rows_field,
         predictions_field=predictions_field,

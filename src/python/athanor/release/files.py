@@ -59,17 +59,22 @@ class Release:
         """Its own contract, read without generated code.
 
         Raises:
-            ReleaseError: its protobuf files cannot be read, or declare another contract than its identity names.
+            ReleaseError: its protobuf files cannot be read, or declare another model or contract than its identity
+                names.
         """
         wire = self.json(CONTRACT)
         try:
             contract = from_descriptors(self.files[DESCRIPTORS], wire["method"].split("/")[0], wire["outcome"])
         except (ContractError, KeyError) as error:
             raise ReleaseError(f"{self.location}/{DESCRIPTORS}: {error}") from None
-        found, expected = (contract.name, contract.fingerprint), (self.identity.model, self.identity.contract)
+        if contract.name != self.identity.model:
+            raise ReleaseError(
+                f"release {self.digest} is of the model {self.identity.model}, and its proto package "
+                f"{contract.service.file.package} makes the model {contract.name}: train it again with this Athanor"
+            )
+        found, expected = contract.fingerprint, self.identity.contract
         if found != expected:
-            declared, named = (f"{fingerprint} of {model}" for model, fingerprint in (found, expected))
-            _refuse(self.location, DESCRIPTORS, f"it declares the contract {declared}, the manifest says {named}")
+            _refuse(self.location, DESCRIPTORS, f"it declares the contract {found}, the manifest says {expected}")
         return contract
 
     def check_files(self) -> None:

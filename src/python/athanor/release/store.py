@@ -79,12 +79,19 @@ class ReleaseStore:
 
         Raises:
             NotFoundError: it does not exist, or its publication was never completed.
-            ReleaseError: a file is absent, changed or unknown, or the digest differs. Names file and digests.
+            ReleaseError: a file is absent, changed or unknown, or the digest differs. Names file and digests. Or the
+                release is another model's.
         """
         folder = _release(model, digest)
         if not self._is_there(model, digest):
             raise NotFoundError(f"there is no release {digest} at {self._storage.name(folder)}")
-        return verify_release(self._storage, folder, digest)
+        release = verify_release(self._storage, folder, digest)
+        if release.identity.model != model:
+            raise ReleaseError(
+                f"{release.location} holds a release of {release.identity.model}, and not of {model}: it was moved "
+                "there. Remove it"
+            )
+        return release
 
     def remove(self, model: str, digest: str) -> None:
         """Removes a release, complete or not; does nothing if it does not exist. Its signatures stay."""

@@ -47,16 +47,17 @@ def check(
     """Check contracts. Exit status 3 if one breaks callers or stored rows of an earlier one in its proto package."""
     from athanor.cli.contract.earlier import find_earlier
     from athanor.cli.contract.evolution import compare_packages
+    from athanor.contract.evolution.packages import project_of_model
 
     root = _find_protos(protos)
     with watch() as progress:
         with progress.step("Read the contracts"):
             now = _read(root, projects or ())
         with progress.step("Read the earlier contracts"):
-            names = projects or sorted({contract.name for contract in now.values()})
+            names = projects or sorted(set(map(project_of_model, now)))
             earlier = find_earlier(root, names, against, Home.find(home), progress)
     covered = earlier.projects if earlier else ()
-    wires = {package: contract.wire for package, contract in now.items() if contract.name in covered}
+    wires = {package: contract.wire for package, contract in now.items() if project_of_model(package) in covered}
     evolutions = tuple(compare_packages(earlier.contracts, wires)) if earlier else ()
     name = earlier.name if earlier else None
     contracts = [_describe(contract) for contract in now.values()]

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from athanor.cli.contract.revisions import find_commit, find_merge_base, folder_at
 from athanor.cli.releases.app import find_release
-from athanor.contract.evolution.packages import package_of
+from athanor.contract.evolution.packages import model_of_package, package_of, project_of_model
 from athanor.contract.evolution.sources import compile_contract, find_protos, package_at
 from athanor.contract.wire import Wire
 from athanor.errors import ContractError, NotFoundError
@@ -95,9 +96,9 @@ def _of_release(projects: Sequence[str], reference: str, home: Home, progress: "
             f"--against {reference} is no revision of this repository and no release: {error}"
         ) from None
     model = release.identity.model
-    if model not in projects:
+    if project_of_model(model) not in projects:
         raise NotFoundError(f"--against {reference} is a release of {model}, and not of {', '.join(projects)}")
-    return _of_releases(f"release {release.digest[:12]}", [model], [release])
+    return _of_releases(f"release {release.digest[:12]}", [project_of_model(model)], [release])
 
 
 def _of_releases(name: str, projects: Sequence[str], releases: Iterable[Release]) -> Earlier:
@@ -107,20 +108,19 @@ def _of_releases(name: str, projects: Sequence[str], releases: Iterable[Release]
 
 def _find_version(project: str, version: str, home: Home) -> Release:
     store = ReleaseStore(home.store_url)
-    assigned = store.read_ledger(project).versions
+    model = model_of_package(f"{project}.v{version.partition('.')[0]}")
+    assigned = store.read_ledger(model).versions
     found = next((one for one in assigned if one.semantic_version == version), None)
     if found is None:
         known = ", ".join(one.semantic_version for one in assigned) or "none"
-        raise NotFoundError(f"{project} has no version {version} in {home.path}; it has: {known}")
-    return store.read(project, found.digest)
+        raise NotFoundError(f"{model} has no version {version} in {home.path}; it has: {known}")
+    return store.read(model, found.digest)
 
 
 def _list_champions(projects: Sequence[str], home: Home) -> Iterator[Release]:
-    """Champions of the projects that have one."""
+    """The champions of the models of some projects."""
     store = ReleaseStore(home.store_url)
-    for project in projects:
-        try:
-            champion = store.read_traffic(project).champion
-        except NotFoundError:
-            continue
-        yield store.read(project, champion.digest)
+    for model in store.list_models():
+        if project_of_model(model) in projects:
+            with suppress(NotFoundError):
+                yield store.read(model, store.read_traffic(model).champion.digest)

@@ -11,7 +11,16 @@ import typer
 from rich.console import Group
 
 from athanor.cli.data import reports
-from athanor.cli.data.jobs import AsOfOption, EngineChoice, EngineName, EngineOption, FullOption, load_job, make_options
+from athanor.cli.data.jobs import (
+    AsOfOption,
+    EngineChoice,
+    EngineName,
+    EngineOption,
+    FullOption,
+    dataset_of,
+    load_job,
+    make_options,
+)
 from athanor.cli.shared.clusters import AddressOption, RayTokenOption
 from athanor.cli.shared.terminal import (
     HomeOption,
@@ -71,8 +80,7 @@ def log(project: ProjectArgument, home: HomeOption = None, json: JsonOption = Fa
     from athanor.data.snapshots.snapshot import is_whole, list_snapshots
 
     folder = Home.find(home).datasets
-    load_job(project)
-    found = [{**asdict(s), "is_whole": is_whole(folder, s)} for s in list_snapshots(project, folder)]
+    found = [{**asdict(s), "is_whole": is_whole(folder, s)} for s in list_snapshots(dataset_of(project), folder)]
     header = ("version", "parent", "rows", "rejected", "digest", "created", "by", "why")
     rows = [
         (
@@ -100,7 +108,7 @@ def show_(
     """Show one version of the dataset."""
     from athanor.data.snapshots.snapshot import find_snapshot
 
-    snapshot = find_snapshot(project, Home.find(home).datasets, version)
+    snapshot = find_snapshot(dataset_of(project), Home.find(home).datasets, version)
     rows = {name: value for name, value in asdict(snapshot).items() if value not in ("", None, {})}
     show(snapshot, json, lambda: facts(f"Snapshot {snapshot.version} of {project}", rows))
 
@@ -119,7 +127,7 @@ def diff(
 
     folder, contract = Home.find(home).datasets, load_job(project).contract
     with watch() as progress:
-        sides = [find_snapshot(project, folder, version) for version in (before, after)]
+        sides = [find_snapshot(contract.name, folder, version) for version in (before, after)]
         found = compare(contract, folder, sides[0], sides[1], progress)
     schema = {
         **{name: f"added, {kind}" for name, kind in found.columns_added.items()},
@@ -155,7 +163,7 @@ def restore(
     """Make an earlier version the latest, as a new version. Nothing is rewritten."""
     from athanor.data.snapshots.snapshot import restore as restore_version
 
-    restored = restore_version(project, Home.find(home).datasets, version, why)
+    restored = restore_version(dataset_of(project), Home.find(home).datasets, version, why)
     show(restored, json, lambda: facts(f"Restored {project}", asdict(restored)))
 
 
@@ -172,10 +180,10 @@ def vacuum(
     from athanor.data.snapshots.vacuum import vacuum as vacuum_versions
     from athanor.release.store import ReleaseStore
 
-    root = Home.find(home)
-    digests = {manifest.identity.snapshot for manifest in ReleaseStore(root.store_url).list_manifests(project)}
-    used = {s.version for s in list_snapshots(project, root.datasets) if s.digest in digests}
-    done = vacuum_versions(project, root.datasets, _read_age(keep), used, dry_run)
+    root, dataset = Home.find(home), dataset_of(project)
+    digests = {manifest.identity.snapshot for manifest in ReleaseStore(root.store_url).list_manifests(dataset)}
+    used = {s.version for s in list_snapshots(dataset, root.datasets) if s.digest in digests}
+    done = vacuum_versions(dataset, root.datasets, _read_age(keep), used, dry_run)
     rows = {
         "versions removed": ", ".join(map(str, done.versions)) or "none",
         "versions kept for a release": ", ".join(map(str, done.kept)) or "none",
@@ -198,7 +206,7 @@ def quarantine(project: ProjectArgument, home: HomeOption = None, json: JsonOpti
     """List the rejected rows of all ingests, by file and reason."""
     from athanor.data.checks.quarantine import list_quarantined
 
-    found = list(list_quarantined(Home.find(home).quarantine / project))
+    found = list(list_quarantined(Home.find(home).quarantine / dataset_of(project)))
     rows = [(str(q.path), f"{q.rows:,}", ", ".join(f"{r}: {n:,}" for r, n in q.reasons.items())) for q in found]
     show(found, json, lambda: listing(f"Rejected rows of {project}", ("file", "rows", "reasons"), rows))
 

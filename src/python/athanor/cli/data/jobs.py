@@ -42,6 +42,22 @@ def load_job(project: str) -> "Job":
     return Job(load(project, "model", Model).contract, load(project, "dataset", Dataset), datetime.now(UTC))
 
 
+def dataset_of(name: str) -> str:
+    """The name of a dataset, which is its model's.
+
+    Args:
+        name: a project, for the model that it declares; or a proto package such as `rain.v1`, for an earlier one.
+
+    Raises:
+        NotFoundError: this binary carries no such project.
+    """
+    from athanor.contract.evolution.packages import model_of_package, project_of_model
+    from athanor.features.features import Model
+
+    declared = load(project_of_model(name), "model", Model).name
+    return declared if name == project_of_model(name) else model_of_package(name)
+
+
 @dataclass(frozen=True)
 class EngineChoice:
     """Engine that a command was asked to use.

@@ -29,9 +29,9 @@ def drift(
 
     root, contract = Home.find(home), load(project, "model", Model).contract
     store = ReleaseStore(root.store_url)
-    release = store.read(project, store.read_traffic(project).champion.digest)
+    release = store.read(contract.name, store.read_traffic(contract.name).champion.digest)
     with watch() as progress, progress.step("Measure drift") as advance:
-        latest = find_snapshot(project, root.datasets)
+        latest = find_snapshot(contract.name, root.datasets)
         rows = read_slice(contract, root.datasets, latest, parse_moment(since), parse_moment(until))
         report = measure_release_drift(contract, release, rows)
         advance(f"{report.rows:,} rows")

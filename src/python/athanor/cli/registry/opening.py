@@ -1,4 +1,4 @@
-"""Shared by the commands of the layer `registry`: opening it, and the argument of a version."""
+"""Shared by the commands of the layer `registry`: opening it, and their arguments."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from athanor.progress import Progress
     from athanor.registry.registry import Registry
 
+ModelArgument = Annotated[
+    str, typer.Argument(help="Name of a project, such as flight_delay, or of one of its models: flight_delay.v2.")
+]
 VersionArgument = Annotated[str, typer.Argument(help="Semantic version, such as 1.0.0, or a prefix of the digest.")]
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from athanor.progress import Progress
     from athanor.release.files import Release
     from athanor.release.store import ReleaseStore
+    from athanor.training.recipe import Recipe
     from athanor.training.train.verification import Verification
 
 _SHORTEST: Final = 6
@@ -35,17 +36,20 @@ def find_release(reference: str, home: Home, progress: "Progress") -> "Release":
         NotFoundError: there is no such release, or more than one.
         ReleaseError: the release is corrupted.
     """
+    from athanor.contract.evolution.packages import model_of_package, project_of_model
     from athanor.release.store import ReleaseStore
 
     store = ReleaseStore(home.store_url)
-    project, _, version = reference.partition("/")
+    name, _, version = reference.partition("/")
     if version:
-        found = [v for v in open_registry(home, progress).list_versions(project) if v.semantic_version == version]
-        if not found:
-            raise NotFoundError(f"{project} has no version {version}; see `athanor registry list {project}`")
-        return store.read(project, found[0].digest)
-    if reference in find_projects("model"):
-        return store.read(reference, store.read_traffic(reference).champion.digest)
+        registry = open_registry(home, progress)
+        from athanor.cli.registry.models import find_model
+
+        found = registry.find_version(find_model(registry, name, version), version)
+        return store.read(found.model, found.digest)
+    if project_of_model(name) in find_projects("model"):
+        model = model_of_package(name)
+        return store.read(model, store.read_traffic(model).champion.digest)
     return _find_by_digest(reference, home, store)
 
 
@@ -69,6 +73,22 @@ def _find_by_digest(reference: str, home: Home, store: "ReleaseStore") -> "Relea
     return store.read(model, digest) if found[0] in published else read_release(home.candidates / model / digest)
 
 
+def _load_recipe(release: "Release") -> "Recipe":
+    """The recipe of a release's project. Raises NotFoundError if that declares another model by now."""
+    from athanor.contract.evolution.packages import project_of_model
+    from athanor.training.recipe import Recipe
+
+    model, commit = release.identity.model, release.manifest.provenance.commit
+    project = project_of_model(model)
+    recipe = load(project, "recipe", Recipe)
+    if recipe.model.name != model:
+        raise NotFoundError(
+            f"project {project} declares the model {recipe.model.name}, and release {release.digest[:12]} is of "
+            f"{model}; check out {commit or 'the commit'} that trained it"
+        )
+    return recipe
+
+
 def evaluate(
     release: ReleaseArgument,
     snapshot: Annotated[int | None, typer.Option(help="Version of the dataset; the latest by default.")] = None,
@@ -77,15 +97,17 @@ def evaluate(
 ) -> None:
     """Evaluate a release on the held-out rows of a snapshot: metrics with intervals, overall and by slice."""
     from athanor.data.snapshots.snapshot import find_snapshot
-    from athanor.training.recipe import Recipe
     from athanor.training.train.release_evaluation import evaluate_release
 
     root = Home.find(home)
     with watch() as progress:
         meant = find_release(release, root, progress)
-        model = meant.identity.model
         found = evaluate_release(
-            load(model, "recipe", Recipe), meant, find_snapshot(model, root.datasets, snapshot), root, progress
+            _load_recipe(meant),
+            meant,
+            find_snapshot(meant.identity.model, root.datasets, snapshot),
+            root,
+            progress,
         )
     metrics = [(name, f"{of.value:.4f}", f"{of.low:.4f} to {of.high:.4f}") for name, of in found.metrics.items()]
     slices = [
@@ -116,13 +138,12 @@ def verify(
     json: JsonOption = False,
 ) -> None:
     """Rebuild a release from its manifest and compare. Exit status 3, with the causes, if it differs."""
-    from athanor.training.recipe import Recipe
     from athanor.training.train.verification import verify as verify_release
 
     root = Home.find(home)
     with watch() as progress:
         meant = find_release(release, root, progress)
-        found = verify_release(load(meant.identity.model, "recipe", Recipe), meant, root, progress, jobs)
+        found = verify_release(_load_recipe(meant), meant, root, progress, jobs)
     result = {**asdict(found), "is_same": found.is_same, "causes": found.causes}
     show(result, json, lambda: _verification_table(found))
     _demand_same(found, tolerance)

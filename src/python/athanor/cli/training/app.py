@@ -130,7 +130,7 @@ def _prepared(
     with ExitStack() as stack:
         options = _make_options(stack, request, home)
         progress = stack.enter_context(watch())
-        found = find_snapshot(request.project, home.datasets, request.snapshot)
+        found = find_snapshot(recipe.model.name, home.datasets, request.snapshot)
         yield recipe, found, home, progress, options, open_recorder(home, progress)
 
 

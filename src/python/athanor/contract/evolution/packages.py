@@ -1,4 +1,8 @@
-"""Proto packages as major versions: the releases of `flight_delay.v2` are 2.0.0, 2.0.1 and so on."""
+"""Proto packages: each is a model of its own, and its number is the major version of its releases.
+
+The package `flight_delay.v1` makes the model `flight_delay`, with releases 1.0.0, 1.0.1 and so on; `flight_delay.v2`
+makes the model `flight_delay.v2`, with releases 2.0.0, 2.0.1 and so on.
+"""
 
 import re
 from collections.abc import Mapping
@@ -8,6 +12,8 @@ from athanor.errors import ContractError
 
 # As googleapis and buf name stable packages. `v1beta1` and the like make no promise to callers.
 _STABLE: Final = re.compile(r".+\.v([1-9][0-9]*)")
+_VERSIONED: Final = re.compile(r"(.+)\.v[0-9]\w*")
+_FIRST: Final = ".v1"
 
 
 def package_of(wire: Mapping[str, Any]) -> str:
@@ -18,6 +24,36 @@ def package_of(wire: Mapping[str, Any]) -> str:
     """
     service: str = wire["method"].partition("/")[0]
     return service.rpartition(".")[0]
+
+
+def model_of_package(package: str) -> str:
+    """The name of the model of a proto package.
+
+    Callers of the first package name the project alone; callers of a later one must say so.
+
+    >>> [model_of_package(package) for package in ("flight_delay.v1", "flight_delay.v2", "flight_delay.v2beta1")]
+    ['flight_delay', 'flight_delay.v2', 'flight_delay.v2beta1']
+    """
+    return package.removesuffix(_FIRST)
+
+
+def package_of_model(model: str) -> str:
+    """The proto package of a model; the inverse of `model_of_package`. A package names its model too.
+
+    >>> [package_of_model(model) for model in ("flight_delay", "flight_delay.v1", "flight_delay.v2")]
+    ['flight_delay.v1', 'flight_delay.v1', 'flight_delay.v2']
+    """
+    return model if _VERSIONED.fullmatch(model) else f"{model}{_FIRST}"
+
+
+def project_of_model(model: str) -> str:
+    """The project that declares a model, or a proto package.
+
+    >>> [project_of_model(model) for model in ("flight_delay", "flight_delay.v2")]
+    ['flight_delay', 'flight_delay']
+    """
+    found = _VERSIONED.fullmatch(model)
+    return found[1] if found else model
 
 
 def major_of(package: str) -> int:

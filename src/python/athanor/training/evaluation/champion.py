@@ -5,10 +5,9 @@ from numpy.typing import NDArray
 
 from athanor.contract.columns import Role
 from athanor.contract.contract import Contract
-from athanor.contract.evolution.packages import package_of
 from athanor.contract.inputs import GraphInputs
 from athanor.errors import NotFoundError
-from athanor.release.files import CONTRACT, GRAPH, Release
+from athanor.release.files import GRAPH, Release
 from athanor.release.graph import Graph
 from athanor.release.store import ReleaseStore
 from athanor.training.evaluation.evidence import Champion, Rows
@@ -28,9 +27,8 @@ def predict_with_champion(store: ReleaseStore, contract: Contract, rows: Rows) -
     except NotFoundError:
         return None
     release = store.read(contract.name, served.digest)
-    is_of_another_major = package_of(release.json(CONTRACT)) != package_of(contract.wire)
     probabilities, reason = _predict(release, contract, rows)
-    return Champion(served.semantic_version, served.digest, probabilities, reason, is_of_another_major)
+    return Champion(served.semantic_version, served.digest, probabilities, reason)
 
 
 def _predict(release: Release, contract: Contract, rows: Rows) -> tuple[NDArray[np.float64] | None, str]:

@@ -114,14 +114,12 @@ class Champion:
 
     Attributes:
         probabilities: its predictions for the same rows; None if they cannot be had, and `reason` says why.
-        is_of_another_major: whether its proto package is another one: its callers keep it.
     """
 
     semantic_version: str
     digest: str
     probabilities: NDArray[np.float64] | None
     reason: str = ""
-    is_of_another_major: bool = False
 
 
 @dataclass(frozen=True)

@@ -97,8 +97,8 @@ class NotWorseThanChampion:
     """A metric is not worse than the champion's by more than a margin: a non-inferiority test.
 
     The lower bound of a paired bootstrap interval of the gain must be at least `-margin`, so few rows prove little.
-    Passes if there is no champion yet, or if it has another major version. Fails if the champion's predictions for the
-    same rows cannot be had.
+    Passes if the model has no champion; the champion of an earlier proto package is another model's. Fails if the
+    champion's predictions for the same rows cannot be had.
 
     Attributes:
         metric: as in `Floor`.
@@ -131,8 +131,6 @@ class NotWorseThanChampion:
             return self._say(False, problem)
         if champion is None:
             return self._say(True, "there is no champion yet")
-        if champion.is_of_another_major:
-            return self._say(True, f"{_describe(champion)} has another major version: its callers keep it")
         if champion.probabilities is None:
             return self._say(False, _explain_unavailable(champion))
         if problem := describe_invalid(champion.probabilities):
