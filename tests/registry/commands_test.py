@@ -44,7 +44,13 @@ def _refused(workspace: Workspace, command: str, *arguments: object) -> AthanorE
 
 def test_registering_tells_version_and_whether_it_is_new(workspace: Workspace, releases: list[Release]) -> None:
     answer = _ask(workspace, "register", MODEL, releases[0].digest[:8])
-    assert answer == {"semantic version": "1.0.0", "digest": releases[0].digest, "new": True, "clean": True}
+    assert answer == {
+        "model": MODEL,
+        "semantic version": "1.0.0",
+        "digest": releases[0].digest,
+        "new": True,
+        "clean": True,
+    }
     assert _ask(workspace, "register", MODEL, releases[0].digest)["new"] is False
     assert "1.0.0" in _tell(workspace, "register", MODEL, releases[0].digest)
     error = _refused(workspace, "register", MODEL, "x")

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 from support.registries import MODEL, Workspace
-from support.releases import make_release
+from support.wires import make_release_of, repackage
 
 from athanor.errors import InputError, NotFoundError, ReleaseError
 from athanor.registry.history import CHAMPION
@@ -275,7 +275,7 @@ def test_a_model_that_was_never_registered_has_no_versions(registered: Registry,
 
 
 def test_models_are_numbered_each_by_itself(registered: Registry, tmp_path: Path) -> None:
-    version, _ = registered.register(make_release(tmp_path / "other", model="weather"))
+    version, _ = registered.register(make_release_of(tmp_path / "other", repackage("weather.v1")))
     assert (version.model, version.semantic_version) == ("weather", "1.0.0")
     assert len(_versions(registered)) == 3
 

@@ -89,7 +89,7 @@ def test_the_traffic_is_shown_with_the_last_move(
 ) -> None:
     promoted.challenge(MODEL, "1.0.1", 0.1, "newer [data]")
     move = promoted.list_moves(MODEL)[-1]
-    answer = _ask(workspace, "traffic")
+    (answer,) = _ask(workspace, "traffic")
     assert answer == {
         **promoted.store.read_traffic(MODEL).model_dump(mode="json"),
         "weights": {"champion": 0.9, "challenger": 0.1},
@@ -107,11 +107,11 @@ def test_a_traffic_file_behind_the_history_is_shown_as_such(promoted: Registry, 
     stale = promoted.store.read_traffic(MODEL)
     promoted.shadow(MODEL, "1.0.1", "to compare")
     promoted.store.write_traffic(stale)
-    answer = _ask(workspace, "traffic")
+    (answer,) = _ask(workspace, "traffic")
     assert (answer["revision"], answer["moved"]["kind"], answer["is_last_move"]) == (1, "promote", False)
     assert "not the last move: run `athanor registry doctor --mend`" in " ".join(_tell(workspace, "traffic").split())
     promoted.store.write_traffic(stale.model_copy(update={"revision": 9}))
-    assert (_ask(workspace, "traffic")["moved"], "doctor" in _tell(workspace, "traffic")) == (None, True)
+    assert (_ask(workspace, "traffic")[0]["moved"], "doctor" in _tell(workspace, "traffic")) == (None, True)
 
 
 def test_without_traffic_it_says_what_to_do(registered: Registry, workspace: Workspace) -> None:
@@ -163,7 +163,7 @@ def test_pins_come_and_go_and_are_seen_in_every_table(promoted: Registry, worksp
     ]
     assert _row(_tell(workspace, "list"), "1.0.0")[2:4] == ["champion, pinned", "1"]
     assert _row(_tell(workspace, "show", "1.0.1"), "alias") == ["alias", "pinned"]
-    assert [served["semantic_version"] for served in _ask(workspace, "traffic")["pinned"]] == ["1.0.0", "1.0.1"]
+    assert [served["semantic_version"] for served in _ask(workspace, "traffic")[0]["pinned"]] == ["1.0.0", "1.0.1"]
     assert _row(_tell(workspace, "traffic"), "pinned")[1] == "1.0.0"
     assert _ask(workspace, "unpin", "1.0.1", "--why", "nobody asks")["pinned"][0]["semantic_version"] == "1.0.0"
     table = _tell(workspace, "history")

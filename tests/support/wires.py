@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import text_format
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
 from support.protos import make_field
-from support.releases import make_files, make_release
+from support.releases import MIDDLE, make_files, make_release
 
 from athanor.contract.contract import Contract
 from athanor.contract.descriptors import from_descriptors, to_descriptors
@@ -53,23 +54,26 @@ def add_column(name: str = "gate", contract: Contract = MODEL.contract, **option
     return edit_row(edit, contract)
 
 
-def next_major() -> Contract:
+def next_major(contract: Contract = MODEL.contract) -> Contract:
     """The same in the next proto package."""
-    declared = FileDescriptorSet.FromString(
-        to_descriptors(MODEL.contract).replace(b"delays.v1", b"delays.v2").replace(b"delays/v1", b"delays/v2")
-    )
-    names = MODEL.contract.service.full_name, MODEL.contract.outcome.full_name
-    return from_descriptors(declared.SerializeToString(), *(name.replace(".v1", ".v2") for name in names))
+    return repackage("delays.v2", contract)
 
 
-def make_release_of(folder: Path, contract: Contract, middle: float) -> Release:
-    """A release of another wire that answers `expected_probability`."""
+def repackage(package: str, contract: Contract = MODEL.contract) -> Contract:
+    """The same in another proto package."""
+    text = text_format.MessageToString(FileDescriptorSet.FromString(to_descriptors(contract)))
+    text = text.replace("delays.v1", package).replace("delays/v1", package.replace(".", "/"))
+    declared = text_format.Parse(text, FileDescriptorSet())
+    names = contract.service.full_name, contract.outcome.full_name
+    return from_descriptors(declared.SerializeToString(), *(name.replace("delays.v1", package) for name in names))
+
+
+def make_release_of(folder: Path, contract: Contract, middle: float = MIDDLE, **changed: Any) -> Release:
+    """A release of another wire that answers `expected_probability`.
+
+    Args:
+        changed: as of `make_release`.
+    """
     files = {**make_files(middle), CONTRACT: json.dumps(contract.wire, sort_keys=True).encode()}
-    return make_release(
-        folder,
-        files,
-        model=contract.name,
-        contract=contract.fingerprint,
-        descriptors=to_descriptors(contract),
-        record={"model": contract.name},
-    )
+    own = {"model": contract.name, "contract": contract.fingerprint, "record": {"model": contract.name}}
+    return make_release(folder, files, descriptors=to_descriptors(contract), **{**own, **changed})

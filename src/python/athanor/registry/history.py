@@ -29,7 +29,6 @@ RESTORE: Final = "restore the ledger in the release store from a backup"
 
 Kind: TypeAlias = Literal["promote", "rollback", "challenge", "shadow", "withdraw", "pin", "unpin"]
 ENDS: Final[tuple[Kind, ...]] = ("withdraw", "unpin")
-BESIDE_CHAMPION: Final[tuple[Kind, ...]] = ("challenge", "shadow", "pin")
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Registered:
 
     @property
     def order(self) -> tuple[int, ...]:
-        """Sort key: by proto package, then the order of registration."""
+        """Sort key: the order of registration."""
         return tuple(map(int, self.semantic_version.split(".")))
 
 

@@ -5,11 +5,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
 from athanor.contract.assignment import describe_assignment
-from athanor.contract.evolution.packages import package_of
 from athanor.errors import ConflictError, InputError, NotFoundError, ServiceError, StorageError
 from athanor.home import Home
 from athanor.registry.history import (
-    BESIDE_CHAMPION,
     ENDS,
     PINNED_TAG,
     RESTORE,
@@ -117,7 +115,8 @@ class Registry(RegistryReader):
         Raises:
             InputError: it was trained with uncommitted changes.
             ContractError: its proto package has no number.
-            GateError: its contract breaks callers or stored rows of the newest release of its proto package.
+            GateError: its contract breaks callers or stored rows of the newest release of its model.
+            ReleaseError: its proto package makes another model.
         """
         model = release.identity.model
         if not (release.manifest.provenance.is_clean or allow_dirty):
@@ -166,20 +165,19 @@ class Registry(RegistryReader):
         return version
 
     def _next(self, known: Sequence[Assigned], release: Release) -> str:
-        """The next number of its proto package: after the highest, by what changed since the newest release there is.
+        """The next number of its model: after the highest, by what changed since the newest release there is.
 
         Raises GateError if it breaks that one. Compatibility is transitive: what is compatible with the newest release
         is compatible with all before it.
         """
-        model, major = release.identity.model, read_major(release)
-        assigned = [one for one in known if one.order[0] == major]
-        if not assigned:
-            return next_version(None, release)
+        model, first = release.contract.name, f"{read_major(release)}.0.0"
+        if not known:
+            return first
         present = {version.digest for version in self.list_versions(model)} | set(self.store.list_digests(model))
-        newest = next((one for one in assigned if one.digest in present), assigned[0])
+        newest = next((one for one in known if one.digest in present), known[0])
         before = self.store.read(model, newest.digest)
         require_compatible(newest.semantic_version, before, release)
-        return next_version((assigned[0].semantic_version, before), release)
+        return next_version(known[0].semantic_version, before, release)
 
     def keep(self, model: str, versions: Iterable[Assigned] = (), moves: Iterable[Move] = ()) -> None:
         """Adds versions and moves to the ledger; the first time, also the older ones in MLflow.
@@ -271,8 +269,7 @@ class Registry(RegistryReader):
 
         Raises:
             NotFoundError: there is no such version, or no champion yet.
-            InputError: the weight is out of range, the version is champion or shadow or has another proto package than
-                the champion, or the reason is empty.
+            InputError: the weight is out of range, the version is champion or shadow, or the reason is empty.
             ReleaseError: its copy in the store is damaged.
         """
         with self.writing():
@@ -290,8 +287,7 @@ class Registry(RegistryReader):
 
         Raises:
             NotFoundError: there is no such version, or no champion yet.
-            InputError: the version is champion or challenger or has another proto package than the champion, or the
-                reason is empty.
+            InputError: the version is champion or challenger, or the reason is empty.
             ReleaseError: its copy in the store is damaged.
         """
         with self.writing():
@@ -328,8 +324,7 @@ class Registry(RegistryReader):
 
         Raises:
             NotFoundError: there is no such version, or no champion yet.
-            InputError: the version is pinned already, too many are, the champion has another proto package, or the
-                reason is empty.
+            InputError: the version is pinned already, too many are, or the reason is empty.
             ReleaseError: its copy in the store is damaged.
         """
         with self.writing():
@@ -429,16 +424,6 @@ class Registry(RegistryReader):
             self._add(release, read_training(release), lost[0])
         return self.find_version(model, reference)
 
-    def _require_package(self, model: str, step: Step, champion: Served) -> None:
-        """Raises InputError if a version has another proto package than the champion: no service speaks both."""
-        versions = (step.served, champion)
-        package, spoken = (package_of(self.store.read(model, each.digest).json(CONTRACT)) for each in versions)
-        if package != spoken:
-            raise InputError(
-                f"{step.served.semantic_version} of {model} has the proto package {package}, and the champion "
-                f"{champion.semantic_version} has {spoken}; {step.kind} a version of {spoken}"
-            )
-
     def _move(self, model: str, step: Step, why: str) -> Traffic:
         """Writes record, aliases and traffic file in this order: serving never answers with an unrecorded release.
 
@@ -450,8 +435,6 @@ class Registry(RegistryReader):
         gates = "" if step.kind in ENDS else self._read_gates(model, step.served.digest)
         moves = self.list_moves(model)
         last = moves[-1] if moves else None
-        if last and step.kind in BESIDE_CHAMPION:
-            self._require_package(model, step, last.traffic.champion)
         after = take(last.traffic if last else None, model, step)
         if last is None or after != last.traffic:
             replaced = find_replaced(last.traffic if last else None, step.kind, step.variant, step.served.digest)

@@ -15,21 +15,16 @@ def read_major(release: Release) -> int:
     return major_of(package_of(release.json(CONTRACT)))
 
 
-def next_version(latest: tuple[str, Release] | None, release: Release) -> str:
-    """The semantic version of a release.
+def next_version(version: str, before: Release, release: Release) -> str:
+    """The semantic version of a release after the one registered last.
 
-    Major is the number of the proto package; minor increases when contract, features, recipe or algorithm changed;
-    patch when the same recipe was trained on new data.
+    Major is the number of the proto package and stays; minor increases when contract, features, recipe or algorithm
+    changed; patch when the same recipe was trained on new data.
 
     Args:
-        latest: version and release registered last of the same proto package; None for the first one.
-
-    Raises:
-        ContractError: the proto package has no number.
+        version: the highest of the model.
+        before: the newest release of the model.
     """
-    if latest is None:
-        return f"{read_major(release)}.0.0"
-    version, before = latest
     major, minor, patch = map(int, version.split("."))
     if any(getattr(before.identity, part) != getattr(release.identity, part) for part in _MINOR):
         return f"{major}.{minor + 1}.0"
@@ -37,7 +32,7 @@ def next_version(latest: tuple[str, Release] | None, release: Release) -> str:
 
 
 def require_compatible(version: str, before: Release, release: Release) -> None:
-    """Raises GateError if a release breaks callers or stored rows of an earlier one of the same proto package.
+    """Raises GateError if a release breaks callers or stored rows of an earlier one of its model.
 
     Args:
         version: of the earlier one.

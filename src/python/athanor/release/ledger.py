@@ -24,7 +24,7 @@ class Assigned(BaseModel):
 
     @property
     def order(self) -> tuple[int, ...]:
-        """Sort key: by proto package, then the order of assignment."""
+        """Sort key: the order of assignment."""
         return tuple(map(int, self.semantic_version.split(".")))
 
 

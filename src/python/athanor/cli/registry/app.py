@@ -1,17 +1,19 @@
 """Commands of the layer `registry`: versions, the traffic among them, and the history of both."""
 
+from collections.abc import Sequence
+from itertools import chain, starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Group, RenderableType
 
 from athanor.cli.registry import care, signatures, views
-from athanor.cli.registry.opening import VersionArgument, open_registry
+from athanor.cli.registry.opening import ModelArgument, VersionArgument, open_registry
 from athanor.cli.shared.plain import plain
 from athanor.cli.shared.terminal import (
     HomeOption,
     JsonOption,
-    ProjectArgument,
     err,
     facts,
     listing,
@@ -23,7 +25,7 @@ from athanor.errors import NotFoundError
 from athanor.home import Home
 
 if TYPE_CHECKING:
-    from athanor.registry.history import Move
+    from athanor.registry.history import Move, Registered
     from athanor.registry.registry import Registry
     from athanor.release.traffic import Traffic
 
@@ -47,9 +49,17 @@ def _open(home: Path | None) -> "Registry":
         return open_registry(Home.find(home), progress)
 
 
+def _find(home: Path | None, model: str, version: str = "") -> "tuple[Registry, str]":
+    """The registry, and the model that the arguments of a command name."""
+    registry = _open(home)
+    from athanor.cli.registry.models import find_model
+
+    return registry, find_model(registry, model, version)
+
+
 @app.command()
 def register(
-    project: ProjectArgument,
+    project: ModelArgument,
     digest: Annotated[str, typer.Argument(help="Digest of a release that training wrote, or its prefix.")],
     allow_dirty: Annotated[
         bool, typer.Option("--allow-dirty", help="Allow a release of uncommitted changes; it stays marked.")
@@ -60,28 +70,40 @@ def register(
     """Publish a release and give it a semantic version. An identical release keeps its version."""
     from athanor.release.files import read_release
 
-    release = read_release(_find_candidate(Home.find(home).candidates / project, digest))
+    release = read_release(_find_candidate(Home.find(home).candidates, project, digest))
     version, is_new = _open(home).register(release, allow_dirty=allow_dirty)
     rows = {
+        "model": version.model,
         "semantic version": version.semantic_version,
         "digest": version.digest,
         "new": is_new,
         "clean": version.is_clean,
     }
-    show(rows, json, lambda: facts(f"Registered {project}", rows))
+    show(rows, json, lambda: facts(f"Registered {version.model}", rows))
 
 
-def _find_candidate(folder: Path, digest: str) -> Path:
-    found = [path for path in folder.glob("*") if path.name.startswith(digest)]
+def _find_candidate(candidates: Path, project: str, digest: str) -> Path:
+    from athanor.cli.registry.models import find_candidate_models
+
+    folders = [candidates / model for model in find_candidate_models(candidates, project)]
+    found = [path for folder in folders for path in folder.glob("*") if path.name.startswith(digest)]
     if len(found) != 1:
-        raise NotFoundError(f"{len(found)} releases in {folder} begin with {digest!r}; give the digest of exactly one")
+        where = ", ".join(map(str, folders))
+        raise NotFoundError(f"{len(found)} releases in {where} begin with {digest!r}; give the digest of exactly one")
     return found[0]
 
 
 @app.command(name="list")
-def list_(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
-    """List the versions of a model, newest first."""
-    versions = _open(home).list_versions(project)
+def list_(project: ModelArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+    """List the versions of each model of a project, newest first."""
+    from athanor.cli.registry.models import find_models
+
+    registry = _open(home)
+    found = {model: registry.list_versions(model) for model in find_models(registry, project)}
+    show([*chain(*found.values())], json, lambda: Group(*starmap(_list_versions, found.items())))
+
+
+def _list_versions(model: str, versions: "Sequence[Registered]") -> RenderableType:
     rows = [
         (
             *(v.semantic_version, v.digest[:12], ", ".join(v.aliases), views.format_weight(v.weight)),
@@ -90,13 +112,20 @@ def list_(project: ProjectArgument, home: HomeOption = None, json: JsonOption = 
         for v in versions
     ]
     header = ("version", "digest", "alias", "weight", "clean", "by", "at")
-    show(versions, json, lambda: listing(f"Versions of {project}", header, rows))
+    return listing(f"Versions of {model}", header, rows)
 
 
 @app.command()
-def history(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
-    """List all moves among the releases that answer, oldest first, with the traffic after each."""
-    moves = _open(home).list_moves(project)
+def history(project: ModelArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+    """List the moves of each model of a project, oldest first, with the traffic after each."""
+    from athanor.cli.registry.models import find_models
+
+    registry = _open(home)
+    found = {model: registry.list_moves(model) for model in find_models(registry, project)}
+    show([*chain(*found.values())], json, lambda: Group(*starmap(_list_moves, found.items())))
+
+
+def _list_moves(model: str, moves: "Sequence[Move]") -> RenderableType:
     rows = [
         (
             *(m.revision, m.kind, m.from_version or "", "" if m.ends_role else m.semantic_version),
@@ -105,7 +134,7 @@ def history(project: ProjectArgument, home: HomeOption = None, json: JsonOption 
         for m in moves
     ]
     header = ("revision", "move", "from", "to", "traffic", "by", "at", "gates", "why")
-    show(moves, json, lambda: listing(f"Moves of {project}", header, rows))
+    return listing(f"Moves of {model}", header, rows)
 
 
 def _describe_traffic(move: "Move") -> str:
@@ -117,25 +146,27 @@ def _describe_traffic(move: "Move") -> str:
 
 @app.command()
 def promote(
-    project: ProjectArgument,
+    model: ModelArgument,
     version: VersionArgument,
     reason: ReasonOption,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make a version champion and publish the traffic file."""
-    _show_traffic(_open(home).promote(project, version, reason), json)
+    registry, name = _find(home, model, version)
+    _show_traffic(registry.promote(name, version, reason), json)
 
 
 @app.command()
-def rollback(project: ProjectArgument, reason: ReasonOption, home: HomeOption = None, json: JsonOption = False) -> None:
+def rollback(model: ModelArgument, reason: ReasonOption, home: HomeOption = None, json: JsonOption = False) -> None:
     """Make the previous champion the champion again."""
-    _show_traffic(_open(home).rollback(project, reason), json)
+    registry, name = _find(home, model)
+    _show_traffic(registry.rollback(name, reason), json)
 
 
 @app.command()
 def challenge(
-    project: ProjectArgument,
+    model: ModelArgument,
     version: VersionArgument,
     weight: Annotated[float, typer.Option(help="Share of the keys it answers, above 0 and below 1.")],
     reason: ReasonOption,
@@ -143,60 +174,64 @@ def challenge(
     json: JsonOption = False,
 ) -> None:
     """Make a version the challenger for a share of the keys, or change the challenger's share."""
-    registry = _open(home)
-    traffic = registry.challenge(project, version, weight, reason)
+    registry, name = _find(home, model, version)
+    traffic = registry.challenge(name, version, weight, reason)
     _show_traffic(traffic, json)
     if traffic.challenger:
-        note = registry.describe_assignment(project, traffic.challenger)
+        note = registry.describe_assignment(name, traffic.challenger)
         err.print(plain(note), highlight=False, soft_wrap=True)
 
 
 @app.command()
 def shadow(
-    project: ProjectArgument,
+    model: ModelArgument,
     version: VersionArgument,
     reason: ReasonOption,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make a version the shadow: it answers every request too, for the log only."""
-    _show_traffic(_open(home).shadow(project, version, reason), json)
+    registry, name = _find(home, model, version)
+    _show_traffic(registry.shadow(name, version, reason), json)
 
 
 @app.command()
 def withdraw(
-    project: ProjectArgument,
+    model: ModelArgument,
     variant: Annotated[str, typer.Argument(help="challenger or shadow.")],
     reason: ReasonOption,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Remove the challenger or the shadow from the traffic."""
-    _show_traffic(_open(home).withdraw(project, variant, reason), json)
+    registry, name = _find(home, model)
+    _show_traffic(registry.withdraw(name, variant, reason), json)
 
 
 @app.command()
 def pin(
-    project: ProjectArgument,
+    model: ModelArgument,
     version: VersionArgument,
     reason: ReasonOption,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Keep a version loaded for callers who ask for it by number; it takes no other traffic."""
-    _show_traffic(_open(home).pin(project, version, reason), json)
+    registry, name = _find(home, model, version)
+    _show_traffic(registry.pin(name, version, reason), json)
 
 
 @app.command()
 def unpin(
-    project: ProjectArgument,
+    model: ModelArgument,
     version: VersionArgument,
     reason: ReasonOption,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """End a pin: the version answers no more, unless it is champion or challenger."""
-    _show_traffic(_open(home).unpin(project, version, reason), json)
+    registry, name = _find(home, model, version)
+    _show_traffic(registry.unpin(name, version, reason), json)
 
 
 def _show_traffic(traffic: "Traffic", as_json: bool) -> None:

@@ -2,39 +2,46 @@
 
 import secrets
 import sys
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated, Final
 
 import typer
 
-from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, show, watch
+from athanor.cli.registry.opening import ModelArgument
+from athanor.cli.shared.terminal import HomeOption, JsonOption, facts, listing, show, watch
 from athanor.home import Home
 
 _UI_PORT: Final = 5000
 
 
 def gc(
-    project: ProjectArgument,
+    project: ModelArgument,
     older_than: Annotated[int, typer.Option(min=0, help="Age in days; younger releases stay.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Remove releases that were never registered, and files of killed processes; never a registered version."""
+    from athanor.cli.registry.models import find_candidate_models, find_models
     from athanor.registry.care.retention import collect
     from athanor.registry.registry import Registry
 
     root = Home.find(home)
     with watch() as progress, progress.step("Collect"):
-        done = collect(Registry.open(root), root, project, timedelta(days=older_than), dry_run)
+        registry = Registry.open(root)
+        models = {*find_models(registry, project), *find_candidate_models(root.candidates, project)}
+        done = [collect(registry, root, model, timedelta(days=older_than), dry_run) for model in sorted(models)]
+    candidates = [digest for each in done for digest in each.candidates]
+    published = [digest for each in done for digest in each.published]
+    registered = sum(each.registered for each in done)
     rows = {
-        "candidates removed": "\n".join(done.candidates) or "none",
-        "removed from the store": "\n".join(done.published) or "none",
-        "registered and kept": done.registered,
+        "candidates removed": "\n".join(candidates) or "none",
+        "removed from the store": "\n".join(published) or "none",
+        "registered and kept": registered,
     }
     title = f"{'Would remove from' if dry_run else 'Removed from'} {project}"
-    show({**asdict(done), "dry_run": dry_run}, json, lambda: facts(title, rows))
+    result = {"candidates": candidates, "published": published, "registered": registered, "dry_run": dry_run}
+    show(result, json, lambda: facts(title, rows))
 
 
 def doctor(

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from athanor.cli.registry.opening import VersionArgument
-from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, facts, show, watch
+from athanor.cli.registry.opening import ModelArgument, VersionArgument
+from athanor.cli.shared.terminal import HomeOption, JsonOption, facts, show, watch
 from athanor.home import Home
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def keygen(
 
 
 def sign(
-    project: ProjectArgument,
+    model: ModelArgument,
     version: VersionArgument,
     key: Annotated[Path, typer.Option(help="File of the private key.")],
     home: HomeOption = None,
@@ -35,31 +35,33 @@ def sign(
     """Sign a version. The signature is stored beside the release."""
     from athanor.release.signature import sign as sign_release
 
-    registry, release = _find(project, version, home)
+    registry, release = _find(model, version, home)
     signature = sign_release(release, key)
-    registry.store.write_signature(project, release.digest, signature)
-    show(signature, json, lambda: facts(f"Signed {project} {version}", signature.model_dump()))
+    registry.store.write_signature(release.identity.model, release.digest, signature)
+    show(signature, json, lambda: facts(f"Signed {release.identity.model} {version}", signature.model_dump()))
 
 
 def sign_traffic(
-    project: ProjectArgument,
+    model: ModelArgument,
     key: Annotated[Path, typer.Option(help="File of the private key.")],
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Sign which versions answer, as of the last move. Services with a required signature serve nothing else."""
+    from athanor.cli.registry.models import find_model
     from athanor.registry.registry import Registry
     from athanor.release.traffic_signature import sign_traffic as sign_file
 
     with watch() as progress, progress.step("Sign the traffic file"):
         registry = Registry.open(Home.find(home))
-        signature = sign_file(registry.published_traffic(project), key)
-        registry.store.write_traffic_signature(project, signature)
-    show(signature, json, lambda: facts(f"Signed the traffic of {project}", signature.model_dump()))
+        name = find_model(registry, model)
+        signature = sign_file(registry.published_traffic(name), key)
+        registry.store.write_traffic_signature(name, signature)
+    show(signature, json, lambda: facts(f"Signed the traffic of {name}", signature.model_dump()))
 
 
 def verify(
-    project: ProjectArgument,
+    model: ModelArgument,
     version: VersionArgument,
     key: Annotated[Path, typer.Option(help="File of the public key you trust.")],
     home: HomeOption = None,
@@ -68,14 +70,17 @@ def verify(
     """Verify that a version is unchanged since the key's owner signed it. Exit status 2 if it is not."""
     from athanor.release.signature import verify_signature
 
-    registry, release = _find(project, version, home)
-    found = verify_signature(release, registry.store.read_signatures(project, release.digest), key)
-    show(found, json, lambda: facts(f"{project} {version} is signed and unchanged", found.model_dump()))
+    registry, release = _find(model, version, home)
+    name = release.identity.model
+    found = verify_signature(release, registry.store.read_signatures(name, release.digest), key)
+    show(found, json, lambda: facts(f"{name} {version} is signed and unchanged", found.model_dump()))
 
 
-def _find(project: str, version: str, home: Path | None) -> "tuple[Registry, Release]":
+def _find(model: str, version: str, home: Path | None) -> "tuple[Registry, Release]":
+    from athanor.cli.registry.models import find_version
     from athanor.registry.registry import Registry
 
     with watch() as progress, progress.step("Read the release"):
         registry = Registry.open(Home.find(home))
-        return registry, registry.store.read(project, registry.find_version(project, version).digest)
+        found = find_version(registry, model, version)
+        return registry, registry.store.read(found.model, found.digest)

@@ -1,36 +1,38 @@
 """Commands of the layer `registry` that show a version or the traffic, or compare two versions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 
-from athanor.cli.registry.opening import VersionArgument
+from athanor.cli.registry.opening import ModelArgument, VersionArgument
 from athanor.cli.shared.records import gates_table, metrics_table
-from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, facts, listing, show, watch
+from athanor.cli.shared.terminal import HomeOption, JsonOption, facts, listing, show, watch
+from athanor.errors import NotFoundError
 from athanor.home import Home
 
 if TYPE_CHECKING:
     from athanor.registry.difference import Difference
     from athanor.registry.history import Move, Registered
+    from athanor.registry.registry import Registry
     from athanor.release.files import Release
     from athanor.release.record import TrainingRecord
     from athanor.release.traffic import Traffic
 
 
-def show_(
-    project: ProjectArgument, version: VersionArgument, home: HomeOption = None, json: JsonOption = False
-) -> None:
+def show_(model: ModelArgument, version: VersionArgument, home: HomeOption = None, json: JsonOption = False) -> None:
     """Show a version: metrics, gates, parameters, provenance, signatures."""
+    from athanor.cli.registry.models import find_version
     from athanor.registry.registry import Registry
     from athanor.registry.tracking.runs import read_training
 
     with watch() as progress, progress.step("Read the release"):
         registry = Registry.open(Home.find(home))
-        found = registry.find_version(project, version)
-        release = registry.store.read(project, found.digest)
-        signatures = list(registry.store.read_signatures(project, found.digest))
+        found = find_version(registry, model, version)
+        release = registry.store.read(found.model, found.digest)
+        signatures = list(registry.store.read_signatures(found.model, found.digest))
     record = read_training(release).record
     result = {
         **asdict(found),
@@ -71,26 +73,53 @@ def _describe_signatures(signatures: list[dict[str, Any]]) -> Mapping[str, objec
     }
 
 
-def traffic(project: ProjectArgument, home: HomeOption = None, json: JsonOption = False) -> None:
-    """Show the releases that answer, their shares of the keys, and the last move."""
+def traffic(project: ModelArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+    """Show the releases of each model of a project that answer, their shares of the keys, and the last move."""
+    from athanor.cli.registry.models import find_models
     from athanor.registry.registry import Registry
 
-    with watch() as progress, progress.step("Read the traffic file"):
+    with watch() as progress, progress.step("Read the traffic files"):
         registry = Registry.open(Home.find(home))
-        found = registry.store.read_traffic(project)
-        moves = registry.list_moves(project)
-    move = next((move for move in moves if move.traffic == found), None)
-    moved = {name: getattr(move, name) for name in ("kind", "by", "at", "why")} if move else None
-    is_last = move is not None and move is moves[-1]
-    result = {**found.model_dump(mode="json"), "weights": found.weights, "moved": moved, "is_last_move": is_last}
-    show(result, json, lambda: list_served(found, _describe_move(found, move, is_last)))
+        models = find_models(registry, project)
+        found = list[_Shown]()
+        for model in models:
+            with suppress(NotFoundError):
+                found.append(_Shown.read(registry, model))
+        # Without any traffic, the first one reports it.
+        found = found or [_Shown.read(registry, models[0])]
+    show([each.as_json() for each in found], json, lambda: Group(*(each.as_table() for each in found)))
 
 
-def _describe_move(found: "Traffic", move: "Move | None", is_last: bool) -> str:
-    text = f"revision {found.revision}"
-    if move:
-        text += f", {move.kind} by {move.by} at {move.at}: {move.why}"
-    return text if is_last else f"{text}. This is not the last move: run `athanor registry doctor --mend`"
+@dataclass(frozen=True)
+class _Shown:
+    """The traffic file of a model.
+
+    Attributes:
+        move: that published it; None if it is unknown.
+    """
+
+    traffic: "Traffic"
+    move: "Move | None"
+    is_last_move: bool
+
+    @classmethod
+    def read(cls, registry: "Registry", model: str) -> "_Shown":
+        found, moves = registry.store.read_traffic(model), registry.list_moves(model)
+        move = next((move for move in moves if move.traffic == found), None)
+        return cls(found, move, move is not None and move is moves[-1])
+
+    def as_json(self) -> dict[str, Any]:
+        moved = {name: getattr(self.move, name) for name in ("kind", "by", "at", "why")} if self.move else None
+        shown = self.traffic.model_dump(mode="json")
+        return {**shown, "weights": self.traffic.weights, "moved": moved, "is_last_move": self.is_last_move}
+
+    def as_table(self) -> RenderableType:
+        text = f"revision {self.traffic.revision}"
+        if self.move:
+            text += f", {self.move.kind} by {self.move.by} at {self.move.at}: {self.move.why}"
+        if not self.is_last_move:
+            text += ". This is not the last move: run `athanor registry doctor --mend`"
+        return list_served(self.traffic, text)
 
 
 def list_served(traffic: "Traffic", text: str) -> RenderableType:
@@ -108,20 +137,21 @@ def format_weight(weight: float | None) -> str:
 
 
 def diff(
-    project: ProjectArgument,
+    model: ModelArgument,
     before: VersionArgument,
     after: VersionArgument,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Compare two versions: contract, graph, inputs of training, metrics, libraries."""
+    from athanor.cli.registry.models import find_version
     from athanor.registry.difference import compare_releases
     from athanor.registry.registry import Registry
 
     with watch() as progress, progress.step("Read both releases"):
         registry = Registry.open(Home.find(home))
-        sides = [registry.find_version(project, version) for version in (before, after)]
-        old, new = (registry.store.read(project, version.digest) for version in sides)
+        sides = [find_version(registry, model, version) for version in (before, after)]
+        old, new = (registry.store.read(version.model, version.digest) for version in sides)
     found = compare_releases(old, new)
     names = [version.semantic_version for version in sides]
     result = {
@@ -135,7 +165,7 @@ def diff(
         "contract": [{**asdict(change), "level": change.level.value} for change in found.contract],
     }
     roles = [_describe_role(version) for version in sides]
-    show(result, json, lambda: _tables(f"{project}, {names[0]} to {names[1]}", found, roles))
+    show(result, json, lambda: _tables(f"{model}, {names[0]} to {names[1]}", found, roles))
 
 
 def _describe_role(version: "Registered") -> str:

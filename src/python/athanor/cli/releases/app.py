@@ -43,9 +43,9 @@ def find_release(reference: str, home: Home, progress: "Progress") -> "Release":
     name, _, version = reference.partition("/")
     if version:
         registry = open_registry(home, progress)
-        from athanor.cli.registry.models import find_model
+        from athanor.cli.registry.models import find_version
 
-        found = registry.find_version(find_model(registry, name, version), version)
+        found = find_version(registry, name, version)
         return store.read(found.model, found.digest)
     if project_of_model(name) in find_projects("model"):
         model = model_of_package(name)
