@@ -201,10 +201,22 @@ def test_an_invalid_timeout_is_refused(client: Client, timeout_s: float) -> None
         client.predict([make_flight()], timeout_s=timeout_s)
 
 
-@pytest.mark.parametrize("project", ["weather", "", "..", "a b"])
-def test_a_project_without_stubs_is_not_found(project: str) -> None:
-    with connect("127.0.0.1:1") as connection, pytest.raises(NotFoundError, match="has no stubs of project"):
-        Client(project, connection)
+@pytest.mark.parametrize("model", ["weather", "delays.v2"])
+def test_a_model_without_stubs_is_not_found(model: str) -> None:
+    with (
+        connect("127.0.0.1:1") as connection,
+        pytest.raises(NotFoundError, match="no generated stubs of .*_reflection"),
+    ):
+        Client(model, connection)
+
+
+@pytest.mark.parametrize("model", ["", "..", "a b", "../delays", "delays.v", "delays.v0", "delays.v1beta1", "D" * 500])
+def test_what_cannot_be_a_model_is_not_found(model: str) -> None:
+    with connect("127.0.0.1:1") as connection:
+        for make in (Client, Client.from_reflection):
+            with pytest.raises(NotFoundError, match=r"cannot be a model; give a name such as") as caught:
+                make(model, connection)
+            assert len(str(caught.value)) < 200
 
 
 def test_a_closed_connection_is_an_error(target: str) -> None:

@@ -14,11 +14,14 @@ from google.rpc import error_details_pb2, status_pb2
 from athanor.client.connection.retries import RetryPolicy
 from athanor.errors import FieldViolation
 from delays.v1 import delays_pb2, delays_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
 # Short waits, and on a busy machine still as many as it takes.
 QUICK: Final = RetryPolicy(first_s=0.01, longest_s=0.05, patience_s=60.0)
 # For services that never answer.
 IMPATIENT: Final = replace(QUICK, patience_s=1.0)
+
+SERVICE: Final = "delays.v1.DelaysService"
 
 Answer: TypeAlias = Callable[[delays_pb2.PredictRequest, Any], delays_pb2.PredictResponse]
 
@@ -124,9 +127,10 @@ def serving(
     port: int = 0,
     options: tuple[tuple[str, Any], ...] = (),
 ) -> Iterator[int]:
-    """Gives the service's port on 127.0.0.1."""
+    """Gives the service's port on 127.0.0.1. Its reflection is grpcio's, which answers v1alpha alone."""
     server = grpc.server(futures.ThreadPoolExecutor(16), options=(("grpc.so_reuseport", 0), *options))
     delays_pb2_grpc.add_DelaysServiceServicer_to_server(service, server)
+    reflection.enable_server_reflection((SERVICE, reflection.SERVICE_NAME), server)
     address = f"127.0.0.1:{port}"
     bound = server.add_insecure_port(address) if credentials is None else server.add_secure_port(address, credentials)
     server.start()

@@ -19,18 +19,27 @@ from athanor.client.batches import (
 from athanor.client.caller import Caller
 from athanor.client.calls import DEFAULT_TIMEOUT_S, Call, CallOptions
 from athanor.client.connection.channel import Connection, connect
+from athanor.client.contract.method import PredictMethod
+from athanor.client.contract.reflection import reflect_async
 from athanor.errors import InvalidAnswerError, InvalidRequestError
 
 __all__ = ["AsyncClient", "connect"]
 
 
 class AsyncClient(Caller):
-    """Client of a project's service for one event loop. Same methods and errors as `athanor.client.client.Client`."""
+    """Client of one model for one event loop. Same methods and errors as `athanor.client.client.Client`."""
 
-    def __init__(self, project: str, connection: Connection) -> None:
+    def __init__(self, model: str, connection: Connection, method: PredictMethod | None = None) -> None:
         """As `Client`; call it in the event loop."""
-        super().__init__(project, connection)
-        self._predict = self._stubs.open_predict(connection.open_async())
+        super().__init__(model, connection, method)
+        self._predict = self._method.open(connection.open_async())
+
+    @classmethod
+    async def from_reflection(
+        cls, model: str, connection: Connection, timeout_s: float = DEFAULT_TIMEOUT_S
+    ) -> "AsyncClient":
+        """As `Client.from_reflection`."""
+        return cls(model, connection, await reflect_async(model, connection, timeout_s))
 
     async def predict(
         self,

@@ -9,24 +9,13 @@ from typing import Any, Final, TypeVar
 from google.protobuf.message import Message
 
 from athanor.client.calls import Call, CallOptions
-from athanor.client.stubs import Stubs
+from athanor.client.contract.method import AnsweredBy, PredictMethod
 from athanor.errors import FieldViolation, RowsError, ServiceError, SettingsError
 
 DEFAULT_BATCH_ROWS: Final = 1_000
 DEFAULT_IN_FLIGHT: Final = 4
 
 _Row = TypeVar("_Row")
-
-
-@dataclass(frozen=True)
-class AnsweredBy:
-    """Release that answered a request: the response's fields of the same names."""
-
-    model_name: str
-    semantic_version: str
-    release_digest: str
-    request_id: str
-    variant: str
 
 
 @dataclass(frozen=True)
@@ -78,9 +67,14 @@ class Batching:
 
     def __post_init__(self) -> None:
         """Raises SettingsError if a number is below 1."""
-        for name, value in (("batch_rows", self.batch_rows), ("in_flight", self.in_flight)):
-            if value < 1:
-                raise SettingsError(f"{name} is {value}; give a whole number of at least 1")
+        require_count("batch_rows", self.batch_rows)
+        require_count("in_flight", self.in_flight)
+
+
+def require_count(name: str, value: int) -> None:
+    """Raises SettingsError if the value is below 1."""
+    if value < 1:
+        raise SettingsError(f"{name} is {value}; give a whole number of at least 1")
 
 
 @dataclass(frozen=True)
@@ -94,11 +88,11 @@ class RowBatch:
     first: int
     rows: Sequence[Any]
     call: Call
-    stubs: Stubs
+    method: PredictMethod
 
     def to_predicted(self, response: Message) -> Iterator[Predicted]:
         """Raises ServiceError unless there is one prediction for each row."""
-        predictions = getattr(response, self.stubs.predictions_field)
+        predictions = getattr(response, self.method.predictions_field)
         if len(predictions) != len(self.rows):
             raise ServiceError(f"the service answered {len(self.rows)} rows with {len(predictions)} predictions")
         answered_by = AnsweredBy(**{name: getattr(response, name) for name in AnsweredBy.__dataclass_fields__})
@@ -107,11 +101,11 @@ class RowBatch:
 
     def refuse(self, error: RowsError, on_refused: OnRefused | None) -> None:
         """Passes the error to `on_refused`, or raises it without one. Violations are numbered among all rows."""
-        moved = tuple(renumber(violation, self.stubs.rows_field, self.first) for violation in error.violations)
+        moved = tuple(renumber(violation, self.method.rows_field, self.first) for violation in error.violations)
         numbered = type(error)(str(error), moved)
         if on_refused is None:
             raise numbered
-        on_refused(Refused(self.first, self.rows, self.stubs.rows_field, numbered))
+        on_refused(Refused(self.first, self.rows, self.method.rows_field, numbered))
 
 
 def renumber(violation: FieldViolation, rows_field: str, first: int) -> FieldViolation:

@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from athanor.client.batches import Batching, RowBatch
 from athanor.client.calls import Call, CallOptions
+from athanor.client.connection.authorization import Authorization
 from athanor.client.connection.channel import Connection
 from athanor.client.connection.failures import to_failure
 from athanor.client.connection.retries import Attempts, RetryCount
-from athanor.client.stubs import Stubs
+from athanor.client.contract.method import PredictMethod
+from athanor.client.contract.stubs import find_stubs
 from athanor.errors import InvalidRequestError
 
 # Text that gRPC accepts as a header. Its own error would repeat every header, the token included.
@@ -20,16 +22,16 @@ _HEADER_VALUE: Final = re.compile(r"[ -~]{1,1024}")
 class Caller:
     """A client, except for sending and waiting."""
 
-    def __init__(self, project: str, connection: Connection) -> None:
-        """Finds the project's stubs and the token.
+    def __init__(self, model: str, connection: Connection, method: PredictMethod | None) -> None:
+        """Finds the token, and the model's generated stubs unless its method is given.
 
         Raises:
-            NotFoundError: this binary has no stubs of the project.
+            NotFoundError: there are no stubs of the model.
             SettingsError: the token cannot be read.
         """
-        self._stubs = Stubs(project)
+        self._method = method or find_stubs(model)
         self._connection = connection
-        self._token = connection.find_token(project)
+        self._authorization = Authorization(connection.find_token(model))
         self._count = RetryCount()
 
     def __repr__(self) -> str:
@@ -38,7 +40,7 @@ class Caller:
     @property
     def row_class(self) -> type[Any]:
         """Message class of one row."""
-        return self._stubs.row_class
+        return self._method.row_class
 
     @property
     def retries(self) -> int:
@@ -50,13 +52,13 @@ class Caller:
         attempts = Attempts(self._connection.retry, options.timeout_s, self._count)
 
         def wait_after(error: Exception) -> float:
-            return attempts.wait_after(to_failure(error, options.timeout_s, self._hide))
+            return attempts.wait_after(to_failure(error, options.timeout_s, self._authorization.hide))
 
-        request = self._stubs.make_request(rows, options.semantic_version)
+        request = self._method.make_request(rows, options.semantic_version)
         return Call(request, self._make_metadata(options), attempts, wait_after)
 
     def _begin_batch(self, first: int, rows: Sequence[Any], batching: Batching) -> RowBatch:
-        return RowBatch(first, rows, self._begin(rows, batching.options), self._stubs)
+        return RowBatch(first, rows, self._begin(rows, batching.options), self._method)
 
     def _make_metadata(self, options: CallOptions) -> tuple[tuple[str, str], ...]:
         given = {
@@ -68,10 +70,7 @@ class Caller:
             if value is not None and _HEADER_VALUE.fullmatch(value) is None:
                 raise InvalidRequestError(f"{name} is {value[:100]!r}; give up to 1024 visible ASCII characters")
         sent = tuple((name, value) for name, value in given.items() if value is not None)
-        return sent if self._token is None else (*sent, ("authorization", f"Bearer {self._token}"))
-
-    def _hide(self, text: str) -> str:
-        return text if self._token is None else text.replace(self._token, "[token]")
+        return (*sent, *self._authorization.metadata)
 
 
 def _current_traceparent() -> str | None:

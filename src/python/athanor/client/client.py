@@ -1,4 +1,4 @@
-"""The synchronous client of a prediction service. It needs the generated stubs and gRPC, nothing of the server."""
+"""The synchronous client of a prediction service. It needs gRPC, nothing of the server."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,24 +19,49 @@ from athanor.client.batches import (
 from athanor.client.caller import Caller
 from athanor.client.calls import DEFAULT_TIMEOUT_S, Call, CallOptions
 from athanor.client.connection.channel import Connection, connect
+from athanor.client.contract.method import PredictMethod
+from athanor.client.contract.reflection import reflect
 from athanor.errors import InvalidAnswerError, InvalidRequestError
 
 __all__ = ["Client", "connect"]
 
 
 class Client(Caller):
-    """Client of a project's service, safe to share among threads. For asyncio see `athanor.client.aio.AsyncClient`."""
+    """Client of one model, safe to share among threads. For asyncio see `athanor.client.aio.AsyncClient`."""
 
-    def __init__(self, project: str, connection: Connection) -> None:
-        """Finds the project's stubs and the token; sends nothing yet.
+    def __init__(self, model: str, connection: Connection, method: PredictMethod | None = None) -> None:
+        """Finds the model's generated stubs and the token; sends nothing yet.
+
+        Args:
+            model: a project's name, or `flight_delay.v2` for its second major.
+            method: the model's RPC; by default from generated stubs. Without stubs use `from_reflection`.
 
         Raises:
-            NotFoundError: this binary has no stubs of the project.
+            NotFoundError: no generated stubs of the model can be imported.
             ServiceError: the connection was closed.
             SettingsError: the token cannot be read.
         """
-        super().__init__(project, connection)
-        self._predict = self._stubs.open_predict(connection.open())
+        super().__init__(model, connection, method)
+        self._predict = self._method.open(connection.open())
+
+    @classmethod
+    def from_reflection(cls, model: str, connection: Connection, timeout_s: float = DEFAULT_TIMEOUT_S) -> "Client":
+        """Makes a client of any model that the service serves, without generated stubs.
+
+        Reads the contract from the service by gRPC reflection, with the retries of a prediction. The client keeps
+        this contract: columns that the service's later releases add are not in its `row_class`.
+
+        Args:
+            timeout_s: deadline of the reading, in seconds.
+
+        Raises:
+            ModelNotFoundError: the service does not serve the model; names those that it serves.
+            NotFoundError: the text cannot be a model's name.
+            ServiceError: the connection was closed, or the service did not answer, offers no reflection, or describes
+                itself in a way that cannot be used.
+            DeadlineExceededError, PermissionDeniedError, SettingsError, UnauthenticatedError: as in `predict`.
+        """
+        return cls(model, connection, reflect(model, connection, timeout_s))
 
     def predict(
         self,

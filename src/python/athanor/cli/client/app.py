@@ -16,7 +16,6 @@ from rich.console import Group, RenderableType
 from athanor.cli.shared.terminal import (
     HomeOption,
     JsonOption,
-    ProjectArgument,
     facts,
     listing,
     make_app,
@@ -41,7 +40,7 @@ app = make_app("client", "Call a running prediction service.")
 
 @app.command()
 def predict(
-    project: ProjectArgument,
+    model: Annotated[str, typer.Argument(help="Name of the model, such as flight_delay or flight_delay.v2.")],
     rows: Annotated[
         Path, typer.Argument(help='File of rows: .json (an array), .jsonl, .ndjson or .csv; "-" for standard input.')
     ],
@@ -85,6 +84,7 @@ def predict(
     if output is not None:
         check_output(output)
     form = _choose_format(rows, format)
+    options = JobOptions(batch_rows, timeout_s, semantic_version)
     with (
         connect(
             target, token=token, ca=ca, certificate=certificate, key=key, allow_plaintext=allow_plaintext, home=home
@@ -93,8 +93,7 @@ def predict(
     ):
         if output is not None:
             check_other(output, source, str(rows))
-        client = Client(project, connection)
-        options = JobOptions(batch_rows, timeout_s, semantic_version)
+        client = Client.from_reflection(model, connection, timeout_s)
         _check(source, str(rows), form, client)
         with DelayedBar("Predict", source, _WATCH_AFTER_S) as bar:
             found = read_rows(open_text(source), str(rows), form, client.row_class)
@@ -156,7 +155,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
 
 
 def _check(source: BinaryIO, name: str, form: "RowFormat", client: "Client") -> None:
-    """Reads a file once before anything is sent: a bad last line is named in seconds, not minutes."""
+    """Reads a file once before any row is sent: a bad last line is named in seconds, not minutes."""
     from athanor.client.files.rows import check_rows, open_text
 
     if not source.seekable():

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from athanor.client.batches import AnsweredBy, Refused
+from athanor.client.batches import Refused, require_count
 from athanor.client.client import Client
+from athanor.client.contract.method import AnsweredBy
 from athanor.client.files.records import Write, to_record
 from athanor.client.files.refusals import find_all_violations
 from athanor.errors import FieldViolation, InvalidAnswerError, InvalidRequestError, NotComputableError, RowsError
@@ -20,6 +21,10 @@ class JobOptions:
     batch_rows: int
     timeout_s: float
     semantic_version: str | None
+
+    def __post_init__(self) -> None:
+        """Raises SettingsError if `batch_rows` is below 1."""
+        require_count("batch_rows", self.batch_rows)
 
 
 @dataclass(frozen=True)
