@@ -205,7 +205,7 @@ def test_an_invalid_timeout_is_refused(client: Client, timeout_s: float) -> None
 def test_a_model_without_stubs_is_not_found(model: str) -> None:
     with (
         connect("127.0.0.1:1") as connection,
-        pytest.raises(NotFoundError, match="no generated stubs of .*_reflection"),
+        pytest.raises(NotFoundError, match=r"no generated stubs of .*_reflection"),
     ):
         Client(model, connection)
 

@@ -11,11 +11,15 @@ from typing import Any, Final
 
 import grpc
 import pytest
+from client.reflecting import Described, one_by_one, reflecting
 from client.scripted import ScriptedService, bad_request, echo, fail, fail_times, refuse_short_flights
 from google.rpc import error_details_pb2
 from support.commands import environment
+from support.protos import Toy
+from support.wires import next_major
 
 from athanor.cli.client.app import DelayedBar
+from athanor.contract.contract import Contract
 from athanor.errors import FieldViolation
 
 _HEADER: Final = "scheduled_departure,carrier,flight_number,origin,destination,scheduled_arrival_minute,distance\n"
@@ -23,16 +27,16 @@ _SECRET: Final = "athn_very-secret"  # noqa: S105 - opens nothing
 
 
 def _run(
-    *arguments: object, stdin: str | None = None, variables: dict[str, str] | None = None
+    *arguments: object, stdin: str | None = None, variables: dict[str, str] | None = None, model: str = "delays"
 ) -> "subprocess.CompletedProcess[str]":
-    return _start(*arguments, variables=variables, input=stdin if stdin is not None else "")
+    return _start(*arguments, variables=variables, model=model, input=stdin if stdin is not None else "")
 
 
 def _start(
-    *arguments: object, variables: dict[str, str] | None = None, **options: Any
+    *arguments: object, variables: dict[str, str] | None = None, model: str = "delays", **options: Any
 ) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "athanor.cli.client.app", "predict", "delays", *map(str, arguments)],
+        [sys.executable, "-m", "athanor.cli.client.app", "predict", model, *map(str, arguments)],
         env={**environment(), "COLUMNS": "200", **(variables or {})},
         capture_output=True,
         **options,
@@ -87,6 +91,43 @@ def test_standard_input_is_read(target: str, form: str | None, text: str) -> Non
 def test_a_byte_order_mark_is_skipped(target: str) -> None:
     done = _run("-", "--format", "csv", "--target", target, "--json", stdin="\ufeffflight_number\n1000\n")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("contract", "model", "rows"),
+    [
+        (Toy().read(), "toy", "at,color,amount\n2013-01-01T10:15:00Z,red,1.5\n,green,\n"),
+        (next_major(), "delays.v2", "distance\n1\n2\n"),
+    ],
+    ids=["project", "major"],
+)
+def test_a_model_that_this_checkout_does_not_have_is_predicted(contract: Contract, model: str, rows: str) -> None:
+    with reflecting(one_by_one(Described.of(contract).reply), contract) as target:
+        done = _run("-", "--format", "csv", "--target", target, "--json", stdin=rows, model=model)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [prediction["row"] for prediction in found["predictions"]] == [0, 1]
+    assert contract.prediction.name in found["predictions"][0]
+
+
+@pytest.mark.parametrize(
+    ("model", "error"),
+    [
+        ("rain", "MODEL_NOT_FOUND the service does not serve model 'rain'; it serves delays"),
+        ("delays.v2", "MODEL_NOT_FOUND the service does not serve model 'delays.v2'; it serves delays"),
+        ("no such", "NOT_FOUND 'no such' cannot be a model; give a name such as flight_delay or flight_delay.v2"),
+    ],
+)
+def test_a_model_that_is_not_served_is_named(target: str, model: str, error: str) -> None:
+    done = _run("-", "--target", target, stdin="[{}]", model=model)
+    assert (done.returncode, done.stderr.strip()) == (2, error)
+
+
+def test_a_service_without_reflection_is_an_error_in_words() -> None:
+    with reflecting(one_by_one(Described.of().reply), services=()) as target:
+        done = _run("-", "--target", target, stdin="[{}]")
+    assert done.returncode == 1
+    assert "SERVICE_FAILED the service offers no gRPC reflection" in done.stderr
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
@@ -175,7 +216,7 @@ def test_the_output_cannot_be_the_file_of_the_rows(
     assert service.asked == 0
 
 
-def test_what_cannot_be_read_is_named_before_anything_is_sent(
+def test_what_cannot_be_read_is_named_before_any_row_is_sent(
     target: str, service: ScriptedService, tmp_path: Path
 ) -> None:
     table = _table(tmp_path, [100.0] * 50)

@@ -33,13 +33,9 @@ class DescriptorFiles:
             ServiceError: one is not readable, or there are too many.
         """
         for content in contents:
-            try:
-                file = FileDescriptorProto.FromString(content)
-                name, imports = file.name, tuple(file.dependency)
-            except (DecodeError, UnicodeDecodeError):
-                raise ServiceError("the service describes its contract by a file that cannot be read") from None
-            if name not in self._files:
-                self._files[name], self._imports[name] = file, imports
+            file = _read(content)
+            if file.name not in self._files:
+                self._files[file.name], self._imports[file.name] = file, tuple(file.dependency)
         if len(self._files) + len(self.missing) > _MOST_FILES:
             raise ServiceError(f"the service describes its contract by more than {_MOST_FILES} files")
 
@@ -59,7 +55,9 @@ class DescriptorFiles:
             pool = self._make_pool()
             found = [pool.FindServiceByName(name).methods_by_name.get(PREDICT) for name in services]
         except (CycleError, KeyError, TypeError) as error:
-            raise ServiceError(f"the service describes its contract by files that do not agree: {error}") from None
+            raise ServiceError(
+                f"the service describes its contract by files that do not agree: {str(error)[:300]}"
+            ) from None
         methods = [method for method in found if method is not None and _is_unary(method)]
         if len(methods) != 1:
             number = "none" if not methods else "more than one"
@@ -77,6 +75,17 @@ class DescriptorFiles:
         for name in TopologicalSorter(self._imports).static_order():
             pool.Add(self._files[name])
         return pool
+
+
+def _read(content: bytes) -> FileDescriptorProto:
+    try:
+        file = FileDescriptorProto.FromString(content)
+        # protobuf gives a text that is not UTF-8 as bytes, or fails to give it.
+        if all(isinstance(name, str) for name in (file.name, *file.dependency)):
+            return file
+    except (DecodeError, UnicodeDecodeError):
+        pass
+    raise ServiceError("the service describes its contract by a file that cannot be read")
 
 
 def _to_proto(file: FileDescriptor) -> FileDescriptorProto:

@@ -1,7 +1,7 @@
 """What a client asks a service's reflection to learn the method `Predict` of a model. Sends nothing itself."""
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -12,7 +12,7 @@ from athanor.client.contract.method import PredictMethod, package_of
 from athanor.errors import ModelNotFoundError, ServiceError
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
-Dialogue: TypeAlias = Generator[Sequence[bytes], Sequence[bytes], PredictMethod]
+Dialogue: TypeAlias = Generator[bytes, bytes, PredictMethod]
 
 # As `DelaysService` of `delays.v1`; not a protocol's, such as `grpc.health.v1.Health`.
 _SERVICE: Final = re.compile(r"(?P<package>(?P<project>[a-z_][a-z0-9_]{0,99})\.v(?P<major>[1-9][0-9]{0,3}))\.\w{1,200}")
@@ -22,7 +22,7 @@ _MOST_NAMED: Final = 20
 
 
 def find_predict(model: str) -> Dialogue:
-    """Yields questions, each of which has one answer; expects the answers to be sent back in their order.
+    """Yields one question at a time, and expects its answer to be sent back.
 
     Returns:
         The model's method.
@@ -33,20 +33,19 @@ def find_predict(model: str) -> Dialogue:
         ServiceError: the service describes itself in a way that cannot be used.
     """
     package = package_of(model)
-    (listed,) = yield [_ask(list_services="*")]
-    known = _read_services(listed)
+    known = _read_services((yield _ask(list_services="*")))
     services = sorted(name for name, found in known.items() if found["package"] == package)
     if not services:
         raise _make_not_served(model, known.values())
     if len(services) > _MOST_SERVICES:
         raise ServiceError(f"the service has {len(services)} services of package {package}; a model has one")
     files = DescriptorFiles()
-    _add(files, (yield [_ask(file_containing_symbol=name) for name in services]))
+    for service in services:
+        files.add(_read_files((yield _ask(file_containing_symbol=service))))
     while missing := files.missing:
-        _add(files, (yield [_ask(file_by_filename=name) for name in missing]))
-        lost = set(missing).intersection(files.missing)
-        if lost:
-            raise ServiceError(f"the service describes its contract without the file {min(lost)!r}, which it imports")
+        files.add(_read_files((yield _ask(file_by_filename=missing[0]))))
+        if missing[0] in files.missing:
+            raise ServiceError(f"the service describes its contract without {missing[0][:200]!r}, which it imports")
     return PredictMethod.of(files.find_predict(services))
 
 
@@ -54,9 +53,9 @@ def _ask(**question: str) -> bytes:
     return ServerReflectionRequest(**question).SerializeToString()  # type: ignore[arg-type]
 
 
-def _add(files: DescriptorFiles, answers: Sequence[bytes]) -> None:
-    for answer in answers:
-        files.add(_read(answer).file_descriptor_response.file_descriptor_proto)
+def _read_files(answer: bytes) -> Sequence[bytes]:
+    files: Sequence[bytes] = _read(answer).file_descriptor_response.file_descriptor_proto
+    return files
 
 
 def _read_services(answer: bytes) -> dict[str, re.Match[str]]:
@@ -79,7 +78,7 @@ def _read(answer: bytes) -> Any:
     return response
 
 
-def _make_not_served(model: str, known: Any) -> ModelNotFoundError:
+def _make_not_served(model: str, known: Iterable[re.Match[str]]) -> ModelNotFoundError:
     names = sorted({found["project"] if found["major"] == "1" else found["package"] for found in known})
     if not names:
         return ModelNotFoundError(f"the service does not serve model {model!r}; it serves no model yet")

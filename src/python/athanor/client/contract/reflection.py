@@ -4,10 +4,10 @@ grpcio-reflection has a client too, but it sends no token, has no deadline, and 
 """
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any, Final
 
 import grpc
+import grpc.aio
 
 from athanor.client.connection.authorization import Authorization
 from athanor.client.connection.channel import Connection
@@ -35,16 +35,14 @@ def reflect(model: str, connection: Connection, timeout_s: float) -> PredictMeth
     reading = _Reading(model, connection, timeout_s)
     channel = connection.open()
     while reading.method is None:
-        call = reading.begin(channel)
+        call, wait_s = reading.ask(channel), 0.0
         try:
-            for answer in call:
-                if reading.take(answer):
-                    break
-            reading.go_on()
+            reading.take(next(call, None))
         except grpc.RpcError as error:
-            connection.wait(reading.wait_after(error))
+            wait_s = reading.wait_after(error)
         finally:
             call.cancel()
+        connection.wait(wait_s)
     return reading.method
 
 
@@ -53,16 +51,15 @@ async def reflect_async(model: str, connection: Connection, timeout_s: float) ->
     reading = _Reading(model, connection, timeout_s)
     channel = connection.open_async()
     while reading.method is None:
-        call = reading.begin(channel)
+        call, wait_s = reading.ask(channel), 0.0
         try:
-            async for answer in call:
-                if reading.take(answer):
-                    break
-            reading.go_on()
+            answer = await call.read()
+            reading.take(None if answer is grpc.aio.EOF else answer)
         except grpc.RpcError as error:
-            await asyncio.sleep(reading.wait_after(error))
+            wait_s = reading.wait_after(error)
         finally:
             call.cancel()
+        await asyncio.sleep(wait_s)
     return reading.method
 
 
@@ -80,34 +77,28 @@ class _Reading:
         self._attempts = Attempts(connection.retry, timeout_s, RetryCount())
         self._timeout_s = timeout_s
         self._dialogue = find_predict(model)
-        self._questions: Sequence[bytes] = next(self._dialogue)
-        self._answers: list[bytes] = []
+        self._question = next(self._dialogue)
         self._authorization = Authorization(connection.find_token(model))
         self._services = list(_SERVICES)
         self._bytes = 0
 
-    def begin(self, channel: Any) -> Any:
-        """Asks the next questions."""
-        self._answers = []
-        ask = channel.stream_stream(f"/{self._services[0]}/ServerReflectionInfo")
-        return ask(iter(self._questions), timeout=self._attempts.remaining_s, metadata=self._authorization.metadata)
+    def ask(self, channel: Any) -> Any:
+        """Begins a call with the next question. Its first answer counts; a service may send more, without an end."""
+        # One question a call: grpc.aio loses the status of a stream that is refused while a question is being sent.
+        call = channel.unary_stream(f"/{self._services[0]}/ServerReflectionInfo")
+        return call(self._question, timeout=self._attempts.remaining_s, metadata=self._authorization.metadata)
 
-    def take(self, answer: bytes) -> bool:
-        """Takes one answer. Returns whether it is the last; a service may send more than it was asked for."""
+    def take(self, answer: bytes | None) -> None:
+        """Takes the answer; None if the call ended without one."""
+        if answer is None:
+            raise ServiceError("the service's reflection ended before it had answered")
         self._bytes += len(answer)
         if self._bytes > _MOST_BYTES:
             raise ServiceError(f"the service describes its contract by more than {_MOST_BYTES} bytes")
         if self._authorization.is_in(answer):
             raise ServiceError("the service describes its contract by a text that repeats the token")
-        self._answers.append(answer)
-        return len(self._answers) == len(self._questions)
-
-    def go_on(self) -> None:
-        """Reads the answers."""
-        if len(self._answers) < len(self._questions):
-            raise ServiceError("the service's reflection ended before it had answered")
         try:
-            self._questions = self._dialogue.send(self._answers)
+            self._question = self._dialogue.send(answer)
         except StopIteration as end:
             self.method = end.value
 
