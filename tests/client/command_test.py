@@ -11,12 +11,11 @@ from typing import Any, Final
 
 import grpc
 import pytest
-from client.reflecting import Described, one_by_one, reflecting
+from client.reflecting import Described, make_next_major, one_by_one, reflecting
 from client.scripted import ScriptedService, bad_request, echo, fail, fail_times, refuse_short_flights
 from google.rpc import error_details_pb2
 from support.commands import environment
 from support.protos import Toy
-from support.wires import next_major
 
 from athanor.cli.client.app import DelayedBar
 from athanor.contract.contract import Contract
@@ -97,7 +96,7 @@ def test_a_byte_order_mark_is_skipped(target: str) -> None:
     ("contract", "model", "rows"),
     [
         (Toy().read(), "toy", "at,color,amount\n2013-01-01T10:15:00Z,red,1.5\n,green,\n"),
-        (next_major(), "delays.v2", "distance\n1\n2\n"),
+        (make_next_major(Toy().read()), "toy.v2", "amount\n1\n2\n"),
     ],
     ids=["project", "major"],
 )

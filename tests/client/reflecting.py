@@ -11,7 +11,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from google.protobuf.message_factory import GetMessageClass
 
 from athanor.contract.contract import Contract
-from athanor.contract.descriptors import to_descriptors
+from athanor.contract.descriptors import from_descriptors, to_descriptors
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 V1: Final = "grpc.reflection.v1.ServerReflection"
@@ -72,6 +72,16 @@ class Described:
         )
 
 
+def make_next_major(contract: Contract) -> Contract:
+    """The same in the next proto package."""
+    package = contract.service.file.package
+    renamed = f"{package.partition('.')[0]}.v2"
+    folder, renamed_folder = (name.replace(".", "/").encode() for name in (package, renamed))
+    content = to_descriptors(contract).replace(folder, renamed_folder).replace(package.encode(), renamed.encode())
+    names = contract.service.full_name, contract.outcome.full_name
+    return from_descriptors(content, *(name.replace(package, renamed) for name in names))
+
+
 def to_bytes(answer: ServerReflectionResponse | bytes) -> bytes:
     return answer if isinstance(answer, bytes) else answer.SerializeToString()
 
@@ -98,7 +108,7 @@ def reflecting(
         yield from map(to_bytes, reflect(map(ServerReflectionRequest.FromString, questions), context))
 
     server = grpc.server(futures.ThreadPoolExecutor(8), options=(("grpc.so_reuseport", 0),))
-    method = {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(handle)}
+    method: Any = {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(handle)}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(name, method) for name in services])
     server.add_generic_rpc_handlers(list(map(_serve, contracts)))
     port = server.add_insecure_port("127.0.0.1:0")

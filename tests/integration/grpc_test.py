@@ -1,5 +1,6 @@
 """The gRPC door, asked by generated stubs on plain grpc, and by our client."""
 
+import asyncio
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
@@ -11,6 +12,7 @@ from grpc_status import rpc_status
 from integration.bad_rows import BAD_FIELDS, make_bad_rows
 from integration.service import Service
 
+from athanor.client.aio import AsyncClient
 from athanor.client.client import Client, connect
 from athanor.errors import InvalidRequestError
 from athanor.release.graph import TOLERANCE
@@ -100,6 +102,18 @@ def test_our_client_gets_what_plain_grpc_gets(service: Service, stub: Stub, flig
         response = Client("delays", channel).predict(flights, request_id="of-the-client")
     assert _probabilities(response) == _probabilities(_ask(stub, flights))
     assert response.request_id == "of-the-client"
+
+
+def test_our_client_without_stubs_gets_the_same(service: Service, stub: Stub, flights: list[Flight]) -> None:
+    async def ask() -> Any:
+        async with connect(service.grpc, home=service.home.path) as channel:
+            client = await AsyncClient.from_reflection("delays", channel)
+            return await client.predict([client.row_class.FromString(flight.SerializeToString()) for flight in flights])
+
+    with connect(service.grpc, home=service.home.path) as channel:
+        client = Client.from_reflection("delays", channel)
+        response = client.predict([client.row_class.FromString(flight.SerializeToString()) for flight in flights])
+    assert _probabilities(response) == _probabilities(asyncio.run(ask())) == _probabilities(_ask(stub, flights))
 
 
 def test_our_client_raises_with_all_violations(service: Service) -> None:

@@ -21,8 +21,14 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, Serv
 _TOY: Final = Toy().read()
 _SERVICE: Final = _TOY.service.full_name
 
-_RESERVED: Final = FieldDescriptorProto(name="DESCRIPTOR", number=99, type=FieldDescriptorProto.TYPE_STRING, label=1)
+_RESERVED: Final = FieldDescriptorProto(
+    name="DESCRIPTOR",
+    number=99,
+    type=FieldDescriptorProto.TYPE_STRING,
+    label=FieldDescriptorProto.LABEL_OPTIONAL,
+)
 
+_Describe: TypeAlias = Callable[[ServerReflectionRequest], ServerReflectionResponse]
 Bend: TypeAlias = Callable[[FileDescriptorProto], object]
 
 
@@ -61,7 +67,7 @@ _BENT: Final[dict[str, tuple[Bend, str]]] = {
 }
 
 
-def _describe(*files: bytes, services: Iterable[str] = (_SERVICE,)) -> Reply:
+def _describe(*files: bytes, services: Iterable[str] = (_SERVICE,)) -> _Describe:
     """Names services, and sends files for any of them; sends no file that is asked for by its name."""
 
     def reply(question: ServerReflectionRequest) -> ServerReflectionResponse:

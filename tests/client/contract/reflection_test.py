@@ -7,11 +7,10 @@ from typing import Any, Final, TypeAlias
 
 import grpc
 import pytest
-from client.reflecting import V1, V1_ALPHA, Described, Reflect, one_by_one, reflecting
+from client.reflecting import V1, V1_ALPHA, Described, Reflect, make_next_major, one_by_one, reflecting
 from client.scripted import IMPATIENT, QUICK, ScriptedService, serving
 from support.flights import make_flight
 from support.protos import Toy
-from support.wires import next_major
 
 from athanor.client.aio import AsyncClient
 from athanor.client.client import Client, connect
@@ -64,7 +63,7 @@ def test_a_model_that_no_stubs_know_is_called(ask: Ask, services: Sequence[str],
 
 
 def test_majors_of_a_project_are_models_of_their_own(ask: Ask) -> None:
-    second = next_major()
+    second = make_next_major(MODEL.contract)
     described = Described.of(MODEL.contract, second)
     with reflecting(one_by_one(described.reply), MODEL.contract, second) as target:
         for model, package in (("delays", "delays.v1"), ("delays.v2", "delays.v2")):
@@ -163,7 +162,7 @@ def test_a_silent_service_exceeds_the_deadline(ask: Ask) -> None:
     ("contracts", "expected"),
     [
         ((), "serves no model yet"),
-        ((MODEL.contract, _TOY, next_major()), "it serves delays, delays.v2, toy$"),
+        ((MODEL.contract, _TOY, make_next_major(MODEL.contract)), "it serves delays, delays.v2, toy$"),
     ],
 )
 def test_a_model_that_is_not_served_is_not_found(ask: Ask, contracts: Any, expected: str) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
@@ -15,6 +16,7 @@ from support.rest import RestClient
 from support.serving import FIRST, SECOND, Stage, make_request
 from support.wires import add_column, make_release_of
 
+from athanor.client.client import Client, connect
 from athanor.release.traffic import Served, Traffic
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.loading import Loader
@@ -87,6 +89,24 @@ def test_callers_of_the_earlier_wire_go_on(closed: GrpcServer, core: Core, stage
         _promote(core, stage, tmp_path / "newer")
         response, _ = closed.call(PREDICT, make_request(make_flight()), delays_pb2.PredictResponse)
         assert response.semantic_version == "1.1.0"
+
+
+def test_our_client_reads_the_wire_of_its_time(closed: GrpcServer, core: Core, stage: Stage, tmp_path: Path) -> None:
+    row = json_format.MessageToDict(make_flight(distance=500), preserving_proto_field_name=True)
+    with (
+        open_handler(core, tmp_path / "service", insecure=False) as opened,
+        connect(f"127.0.0.1:{closed.port}", token=opened.token) as connection,
+    ):
+        closed.open(opened)
+        earlier = Client.from_reflection(MODEL.name, connection)
+        _promote(core, stage, tmp_path / "newer")
+        later = Client.from_reflection(MODEL.name, connection)
+        assert "gate" not in earlier.row_class.DESCRIPTOR.fields_by_name
+        for client, sent in ((earlier, row), (later, {**row, "gate": "A1"})):
+            response = client.predict([json_format.ParseDict(sent, client.row_class())])
+            assert response.semantic_version == "1.1.0"
+            found = [prediction.late_probability for prediction in response.predictions]
+            assert found == pytest.approx([expected_probability(500, SECOND)], abs=1e-6)
 
 
 def test_rest_names_and_takes_a_new_column(core: Core, stage: Stage, tmp_path: Path) -> None:
