@@ -127,9 +127,9 @@ def test_one_trace_connects_the_client_the_door_and_the_model(records: Records) 
 
 
 def test_metrics_count_every_request(records: Records) -> None:
-    assert records.value("athanor_requests_total", door="grpc", code="OK", variant="champion") == 2
-    assert records.value("athanor_requests_total", door="rest", code="INVALID_REQUEST") == 1
-    assert records.value("athanor_rows_total", door="grpc") == 4
+    assert records.value("athanor_requests_total", model="delays", door="grpc", code="OK", variant="champion") == 2
+    assert records.value("athanor_requests_total", model="delays", door="rest", code="INVALID_REQUEST") == 1
+    assert records.value("athanor_rows_total", model="delays", door="grpc") == 4
     assert records.value("athanor_request_duration_seconds_count") == 3
     assert records.value("athanor_violations_total") == 1
     assert records.value("athanor_prediction_count", variant="champion") == 4

@@ -196,7 +196,7 @@ def test_only_a_fault_of_the_service_is_an_error_of_the_span(
     assert (sent.status.code == sent.status.STATUS_CODE_ERROR) == is_error
 
 
-def test_the_service_has_the_models_name_unless_a_variable_sets_one(
+def test_the_service_has_its_name_unless_a_variable_sets_one(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for variable, content, expected in (

@@ -30,7 +30,7 @@ _VERSION: Final = ("variant", "semantic_version")
 
 REQUESTS: Final = Family(
     "athanor_requests_total",
-    "Requests by door and code; OK means answered. Without a model: those that ended before it was known.",
+    "Requests by door and code; OK means answered. The model is empty where it was never known.",
     ("model", "door", "code", *_VERSION),
 )
 ROWS: Final = Family("athanor_rows_total", "Rows answered.", ("model", "door"))

@@ -36,7 +36,7 @@ _NANOSECONDS: Final = 1e9
 
 
 class ModelGauges:
-    """What a model has at the moment.
+    """The gauges of one model of this replica.
 
     Attributes:
         name: of the model; empty for requests whose model is not known yet.
@@ -55,7 +55,7 @@ class ModelGauges:
         return len(self.open)
 
     def read(self, replica: str) -> dict[Key, float]:
-        """All but the requests in progress."""
+        """The gauges of its traffic; none before a release is loaded."""
         if not self.releases:
             return {}
         gauges: dict[Key, float] = {(families.REVISION.name, (self.name, replica)): self.revision}
@@ -86,7 +86,7 @@ class Metrics(Collector):
         self._redirected: deque[str] = deque()
 
     def open(self, name: str) -> ModelGauges:
-        """A model begins to answer."""
+        """Begin to count for a model. One that comes back goes on from its totals."""
         model = ModelGauges(name)
         with self._lock:
             self._models = (*self._models, model)
@@ -95,7 +95,7 @@ class Metrics(Collector):
         return model
 
     def leave(self, model: ModelGauges) -> None:
-        """A model's gauges vanish, the one of its requests with the last of these. Its totals stay: they never fall."""
+        """Drop a model's gauges; its requests in progress count until they end. Its totals stay: they never fall."""
         with self._lock:
             model.is_closed = True
             model.releases.clear()

@@ -46,9 +46,7 @@ class Telemetry:
         atexit.register(self.close)
 
     def model(self, contract: Contract) -> ModelTelemetry:
-        """Begins to record a model, until it is closed. On any thread.
-
-        A model that left may come back before what it left behind is written.
+        """Begins to record a model, on any thread, until it is closed. A model may come back: its totals go on.
 
         Raises:
             SettingsError: the folder of its prediction log cannot be written, or a column has a name of the log's own.
