@@ -129,8 +129,8 @@ def _challenge_incompatibly(service: Service, versions: Versions) -> str:
 
 
 def _all_fail(service: Service, count: int) -> bool:
-    replicas = service.replicas
-    return len(replicas) == count and all(replica.failure for replica in replicas)
+    statuses = service.statuses
+    return len(statuses) == count and all(status.failure for status in statuses)
 
 
 _NARROW, _WIDE = Period(frozenset({"1.0.0"}), 0.0, 12.0), Period(frozenset({"1.0.0", "1.1.0"}), 10.0)

@@ -12,7 +12,7 @@ from support.commands import run
 from support.processes import Process, find_session
 
 from athanor.home import Home
-from athanor.serving.replica.status import ReplicaStatus, StatusFolder
+from athanor.serving.replica.status import ModelStatus, ReplicaStatus, StatusFolder
 from athanor.serving.setup.paths import ServicePaths
 from athanor.serving.setup.ports import find_free_ports
 
@@ -54,8 +54,13 @@ class Service:
 
     @property
     def replicas(self) -> list[ReplicaStatus]:
-        """What `serve status` tells of each."""
+        """The status of each."""
         return StatusFolder(self.place.replicas).read()
+
+    @property
+    def statuses(self) -> list[ModelStatus]:
+        """The status of the model in each replica."""
+        return [replica.models[PROJECT] for replica in self.replicas]
 
     @property
     def log(self) -> str:

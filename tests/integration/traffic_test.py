@@ -186,7 +186,7 @@ def test_a_damaged_release_is_not_followed_and_that_is_told_everywhere(
     failures = _sum(running_doors, _FAILURES)
     versions.store.write_traffic(changed)
     try:
-        assert wait_until(lambda: all(replica.failure for replica in running.replicas), _PATIENCE_S)
+        assert wait_until(lambda: all(status.failure for status in running.statuses), _PATIENCE_S)
         _it_is_told(running, running_doors, str(graph), failures)
         told = [_ask(running_doors, door, flights[:5]) for door in FOUR_DOORS]
         assert {each.fields["version"] for each in told} == {before.champion.semantic_version}
@@ -216,7 +216,7 @@ def _it_is_told(service: Service, doors: Doors, path: str, failures: float) -> N
     status, told = _status(service)
     assert status == 1
     assert len(told["replicas"]) == 2
-    assert all(path in replica["failure"] for replica in told["replicas"])
+    assert all(path in replica["models"][PROJECT]["failure"] for replica in told["replicas"])
     assert wait_until(lambda: _sum(doors, _FAILURES) >= failures + 2, _PATIENCE_S)
     errors = [json.loads(line) for line in service.log.splitlines() if '"level": "error"' in line]
     assert {error["process"] for error in errors if path in error["message"]} == {r.pid for r in service.replicas}
@@ -230,7 +230,7 @@ def test_a_traffic_file_that_is_none_is_not_followed(
     content = path.read_bytes()
     path.write_bytes(content[:-20])
     try:
-        assert wait_until(lambda: all(replica.failure for replica in running.replicas), _PATIENCE_S)
+        assert wait_until(lambda: all(status.failure for status in running.statuses), _PATIENCE_S)
         assert _status(running)[0] == 1
         answered = _ask(running_doors, "grpc", flights[:1])
         assert answered.fields["version"] == before.champion.semantic_version

@@ -76,7 +76,7 @@ class Versions:
         published = (self.home.store / "traffic" / f"{PROJECT}.json").stat().st_mtime
         assert wait_until(lambda: follows(service, traffic), _PATIENCE_S), service.replicas
         confirmed = time.monotonic()
-        changed = max(replica.changed_at for replica in service.replicas)
+        changed = max(status.changed_at for status in service.statuses)
         pick_up_s = (changed - datetime.fromtimestamp(published, UTC)).total_seconds()
         return Moved(traffic, began, confirmed, pick_up_s)
 
@@ -98,5 +98,5 @@ class Moved:
 
 def follows(service: Service, traffic: Traffic) -> bool:
     """Whether every replica answers by a traffic file."""
-    replicas = service.replicas
-    return bool(replicas) and all(replica.traffic == traffic and not replica.failure for replica in replicas)
+    statuses = service.statuses
+    return bool(statuses) and all(status.traffic == traffic and not status.failure for status in statuses)

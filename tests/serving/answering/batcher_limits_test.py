@@ -9,8 +9,8 @@ from support.flights import make_flight
 from support.serving import ask, watch_champion
 
 from athanor.errors import OverloadedError
-from athanor.serving.answering import batcher as batcher_module
 from athanor.serving.answering.batcher import Batcher, Computed
+from athanor.serving.answering.capacity import Capacity, Share
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.interface import Question
 
@@ -29,9 +29,9 @@ def go(core: Core) -> Iterator[threading.Event]:
 @pytest.fixture
 def batcher(core: Core) -> Iterator[Batcher]:
     core.interface.max_rows = 10_000
-    made = Batcher(core, max_in_flight=8)
+    made = Batcher(core, Share(Capacity(8)))
     yield made
-    made.close()
+    made.share.capacity.threads.close()
 
 
 def _rows(core: Core, count: int) -> Question:
@@ -42,14 +42,16 @@ def _rows(core: Core, count: int) -> Question:
 def test_rows_beyond_the_limit_are_refused_until_there_is_room(
     batcher: Batcher, core: Core, go: threading.Event, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    monkeypatch.setattr(batcher_module, "_MOST_HELD_ROWS", 600 + rows)
+    batcher.share.capacity.rows.limit = 600 + rows
 
     async def work() -> Computed:
         held = [asyncio.create_task(batcher.ask(_rows(core, 300), _NEVER)) for _ in range(2)]
         await asyncio.sleep(0)
-        with pytest.raises(OverloadedError, match=f"holds 600 rows; with {rows + 1} more it would pass its limit"):
+        with pytest.raises(
+            OverloadedError, match=f"600 rows are held; {rows + 1} more would pass the limit of a replica"
+        ):
             await batcher.ask(_rows(core, rows + 1), _NEVER)
-        assert batcher.in_flight == 2
+        assert batcher.share.in_flight == 2
         go.set()
         await asyncio.gather(*held)
         return await batcher.ask(_rows(core, rows + 1), _NEVER)
@@ -60,7 +62,7 @@ def test_rows_beyond_the_limit_are_refused_until_there_is_room(
 def test_one_question_above_the_limit_is_answered_alone(
     batcher: Batcher, core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batcher_module, "_MOST_HELD_ROWS", 100)
+    batcher.share.capacity.rows.limit = 100
     computed = asyncio.run(asyncio.wait_for(batcher.ask(_rows(core, 300), _NEVER), 60))
     assert computed.answer.count == 300
 
@@ -68,7 +70,7 @@ def test_one_question_above_the_limit_is_answered_alone(
 def test_rows_of_a_caller_that_went_away_make_room(
     batcher: Batcher, core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batcher_module, "_MOST_HELD_ROWS", 10)
+    batcher.share.capacity.rows.limit = 10
 
     async def work() -> None:
         gone = asyncio.create_task(batcher.ask(_rows(core, 10), _NEVER))
@@ -83,14 +85,14 @@ def test_rows_of_a_caller_that_went_away_make_room(
 def test_bytes_beyond_the_limit_are_refused_until_others_are_released(
     batcher: Batcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batcher_module, "_MOST_HELD_BYTES", 100)
+    batcher.share.capacity.bytes.limit = 100
     # One request alone always has room: `max_message_bytes` may be above the limit.
-    batcher.reserve(150)
+    batcher.share.reserve(150)
     with pytest.raises(
-        OverloadedError, match="holds 150 bytes of requests; with 1 more it would pass its limit of 100"
+        OverloadedError, match="150 bytes of requests are held; 1 more would pass the limit of a replica, which has 100"
     ):
-        batcher.reserve(1)
-    batcher.release(150)
-    batcher.reserve(60)
-    batcher.reserve(40)
-    assert batcher.held_bytes == 100
+        batcher.share.reserve(1)
+    batcher.share.release(150)
+    batcher.share.reserve(60)
+    batcher.share.reserve(40)
+    assert batcher.share.bytes == 100

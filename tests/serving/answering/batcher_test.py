@@ -18,6 +18,7 @@ from athanor.errors import (
     OverloadedError,
 )
 from athanor.serving.answering.batcher import Batcher, Computed
+from athanor.serving.answering.capacity import Capacity, Share
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.interface import Question
 from athanor.serving.answering.prepared import Prepared
@@ -48,9 +49,9 @@ def counting(core: Core) -> CountingCore:
 
 @pytest.fixture
 def batcher(counting: CountingCore) -> Iterator[Batcher]:
-    made = Batcher(counting, max_in_flight=8)
+    made = Batcher(counting, Share(Capacity(8)))
     yield made
-    made.close()
+    made.share.capacity.threads.close()
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -126,7 +127,7 @@ def test_the_batcher_waits_for_others_only_after_a_shared_batch(batcher: Batcher
 
 
 def test_the_rows_of_a_batch_are_bounded(counting: CountingCore) -> None:
-    batcher = Batcher(counting, max_in_flight=100)
+    batcher = Batcher(counting, Share(Capacity(100)))
 
     async def work() -> None:
         async def ask_later(turns: int) -> None:
@@ -137,7 +138,7 @@ def test_the_rows_of_a_batch_are_bounded(counting: CountingCore) -> None:
         await asyncio.gather(*(ask_later(turns) for turns in range(12)))
 
     _run(work)
-    batcher.close()
+    batcher.share.capacity.threads.close()
     assert sum(counting.together) == 12
     assert max(counting.together) <= 4
 
@@ -146,13 +147,15 @@ def test_questions_beyond_the_limit_are_refused_until_there_is_room(batcher: Bat
     async def work() -> None:
         held = [asyncio.create_task(batcher.ask(_ask(counting), _soon())) for _ in range(8)]
         await asyncio.sleep(0)
-        assert batcher.in_flight == 8
-        with pytest.raises(OverloadedError, match="8 requests are in flight, the limit of a replica") as caught:
+        assert batcher.share.in_flight == 8
+        with pytest.raises(
+            OverloadedError, match="8 requests are in flight; 1 more would pass the limit of a replica"
+        ) as caught:
             await batcher.ask(_ask(counting), _soon())
         assert caught.value.retry_after_s > 0
         assert not any(task.done() for task in held)
         await asyncio.gather(*held)
-        assert batcher.in_flight == 0
+        assert batcher.share.in_flight == 0
         await batcher.ask(_ask(counting), _soon())
 
     _run(work)
@@ -180,7 +183,7 @@ def test_after_its_deadline_a_question_is_not_computed(batcher: Batcher, countin
     async def work() -> None:
         with pytest.raises(DeadlineExceededError, match="the deadline passed before the request's turn came"):
             await batcher.ask(_ask(counting, rows=rows), time.monotonic())
-        assert batcher.in_flight == 0
+        assert batcher.share.in_flight == 0
 
     _run(work)
     assert counting.together == []
@@ -203,7 +206,7 @@ def test_a_cancelled_question_is_not_computed_and_makes_room(batcher: Batcher, c
             task.cancel()
         found = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(each) for each in found] == [asyncio.CancelledError] * 7 + [Computed]
-        assert batcher.in_flight == 0
+        assert batcher.share.in_flight == 0
         await batcher.ask(_ask(counting), _soon())
 
     _run(work)
@@ -293,7 +296,7 @@ def test_an_unexpected_error_reaches_every_caller_and_the_next_are_answered(
             *(batcher.ask(_ask(counting, rows=rows), _soon()) for _ in range(4)), return_exceptions=True
         )
         assert [type(each) for each in found] == [ZeroDivisionError] * 4
-        assert batcher.in_flight == 0
+        assert batcher.share.in_flight == 0
         broken[0] = False
         assert _probability(await batcher.ask(_ask(counting), _soon())) == pytest.approx(0.5)
 

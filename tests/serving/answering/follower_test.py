@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.flights import make_flight
-from support.following import CountingStore, Listener
+from support.following import CountingStore, Listener, following_repository
 from support.processes import wait_until
 from support.releases import expected_probability, make_files, make_graph, make_release
 from support.serving import FIRST, SECOND, THIRD, VERSIONS, Stage, ask
@@ -21,9 +21,8 @@ from athanor.release.traffic_signature import sign_traffic
 from athanor.release.trust import Trust
 from athanor.serving.answering import follower as follower_module
 from athanor.serving.answering.core import Core
-from athanor.serving.answering.follower import Follower
-from athanor.serving.answering.loading import Loader
 from athanor.serving.answering.prepared import Answer
+from athanor.serving.answering.repository import Repository
 from athanor.system.atomic import replace_file
 from projects.delays.model import MODEL
 
@@ -37,13 +36,17 @@ def following(stage: Stage) -> Iterator[Any]:
 
 
 @contextmanager
-def _follow(stage: Stage, trust: Trust | None = None) -> Iterator[tuple[Core, Follower, Listener, CountingStore]]:
-    core, listener, store = stage.core(), Listener(), CountingStore(stage.store.location)
-    follower = Follower(core, Loader(MODEL.name, store, 10_000, trust), 0.005, listener.on_loaded, listener.on_failed)
-    try:
-        yield core, follower, listener, store
-    finally:
-        follower.close()
+def _follow(stage: Stage, trust: Trust | None = None) -> Iterator[tuple[Core, Repository, Listener, CountingStore]]:
+    listener, store = Listener(), CountingStore(stage.store.location)
+    with following_repository(store, listener, trust=trust) as repository:
+        core = listener.cores[MODEL.name]
+        listener.clear()
+        yield core, repository, listener, store
+
+
+def _failure(repository: Repository) -> str:
+    (state,) = repository.states()
+    return state.reason
 
 
 def _probability(core: Core) -> float:
@@ -65,12 +68,12 @@ def _versions(core: Core) -> dict[str, str]:
     ],
 )
 def test_a_change_is_followed(stage: Stage, following: Any, parts: Any, expected: dict[str, str]) -> None:
-    core, follower, listener, _ = following
+    core, repository, listener, _ = following
     traffic = stage.direct(*parts)
     listener.wait(loaded=1)
     assert _versions(core) == expected
     assert core.traffic.traffic == traffic == listener.loaded[0].traffic
-    assert (follower.failure, listener.failed) == (None, [])
+    assert (_failure(repository), listener.failed) == ("", [])
     champion = next(middle for middle, version in VERSIONS.items() if version == expected["champion"])
     answer = core.answer(ask(core, make_flight(distance=500), semantic_version=expected["champion"]))
     assert answer.probabilities == pytest.approx([expected_probability(500, champion)], abs=1e-6)
@@ -111,13 +114,13 @@ def _remove(stage: Stage) -> None:
 def test_a_release_that_cannot_be_loaded_leaves_the_old_one(
     stage: Stage, following: Any, spoil: Callable[[Stage], None], message: str
 ) -> None:
-    core, follower, listener, store = following
+    core, repository, listener, store = following
     spoil(stage)
     stage.direct(SECOND)
     listener.wait(failed=1)
     store.wait_for_looks(5)
     assert message in str(listener.failed[0])
-    assert str(follower.failure) == str(listener.failed[0])
+    assert _failure(repository) == str(listener.failed[0])
     assert len(listener.failed) == 1, "a failure is told once, for as long as it is the same"
     assert _versions(core) == {"champion": "1.0.0"}
     assert _probability(core) == pytest.approx(expected_probability(500, FIRST), abs=1e-6)
@@ -157,11 +160,13 @@ def test_only_signed_and_later_traffic_is_followed_where_signatures_are_required
         store.write_traffic_signature(MODEL.name, sign_traffic(traffic, key))
         return traffic
 
-    stage.direct(FIRST)
+    first = stage.releases[FIRST]
+    store.write_signature(MODEL.name, first.digest, sign(first, key))
+    sign_now(stage.direct(FIRST))
     with _follow(stage, Trust(tmp_path / "key.pub", tmp_path / "served.json")) as (core, _, listener, _):
         unsigned = stage.direct(SECOND)
         listener.wait(failed=1)
-        assert "traffic revision 2 of delays is not signed by key" in str(listener.failed[0])
+        assert "not over traffic revision 2 of delays as it is now" in str(listener.failed[0])
         sign_now(unsigned)
         listener.wait(failed=2)
         assert f"release {stage.releases[SECOND].digest} of delays is not signed by key" in str(listener.failed[1])
@@ -180,7 +185,7 @@ def test_only_signed_and_later_traffic_is_followed_where_signatures_are_required
 
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b'{"model": "delays"}', b"\xff" * 100])
 def test_a_damaged_traffic_file_is_reported_and_the_old_one_stays(stage: Stage, following: Any, content: bytes) -> None:
-    core, follower, listener, store = following
+    core, repository, listener, store = following
     path = Path(stage.store.location, "traffic", f"{MODEL.name}.json")
     whole = path.read_bytes()
     replace_file(path, content)
@@ -193,7 +198,7 @@ def test_a_damaged_traffic_file_is_reported_and_the_old_one_stays(stage: Stage, 
     # What was told as failing is told as over, though there was nothing to load.
     listener.wait(loaded=1)
     store.wait_for_looks()
-    assert follower.failure is None
+    assert _failure(repository) == ""
     assert len(listener.loaded) == 1
 
 
@@ -223,7 +228,7 @@ def test_a_failed_change_is_retried_until_it_loads(
     stage: Stage, following: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follower_module, "_RETRY_S", 0.01)
-    core, follower, listener, store = following
+    core, repository, listener, store = following
     path = stage.path(SECOND, GRAPH)
     whole = path.read_bytes()
     _tamper(stage)
@@ -232,7 +237,7 @@ def test_a_failed_change_is_retried_until_it_loads(
     path.write_bytes(whole)
     listener.wait(loaded=1)
     store.wait_for_looks()
-    assert (follower.failure, _versions(core)) == (None, {"champion": "2.0.0"})
+    assert (_failure(repository), _versions(core)) == ("", {"champion": "2.0.0"})
 
 
 def test_after_a_failure_another_change_is_followed_at_once(
@@ -265,43 +270,41 @@ def test_a_failed_change_is_not_retried_at_every_poll(
 
 @pytest.mark.parametrize("error", [OSError("the bucket is away"), KeyError("x"), MemoryError(), RuntimeError()])
 def test_it_survives_every_error_of_the_store(stage: Stage, following: Any, error: BaseException) -> None:
-    core, follower, listener, store = following
+    core, repository, listener, store = following
     store.error = error
     listener.wait(failed=1)
     assert "cannot follow the traffic file" in str(listener.failed[0])
     store.wait_for_looks()
-    assert follower.failure is not None
+    assert _failure(repository)
     stage.direct(SECOND)
     store.error = None
     listener.wait(loaded=1)
     assert _versions(core) == {"champion": "2.0.0"}
 
 
-def test_it_survives_errors_of_its_callbacks(stage: Stage) -> None:
+def test_it_survives_errors_of_its_listener(stage: Stage) -> None:
     stage.direct(FIRST)
-    core, listener, store = stage.core(), Listener(), CountingStore(stage.store.location)
 
-    def fail(error: AthanorError) -> None:
-        listener.on_failed(error)
-        raise OSError("no space left on device")
+    class Failing(Listener):
+        def on_failed(self, model: str, error: AthanorError, core: Core | None) -> None:
+            super().on_failed(model, error, core)
+            raise OSError("no space left on device")
 
-    follower = Follower(core, Loader(MODEL.name, store, 10_000), 0.005, listener.on_loaded, fail)
-    try:
+    listener, store = Failing(), CountingStore(stage.store.location)
+    with following_repository(store, listener):
         stage.direct(SECOND)
-        listener.wait(loaded=1)
+        listener.wait(loaded=2)
         stage.path(THIRD, GRAPH).write_bytes(b"")
         stage.direct(THIRD)
         listener.wait(failed=1)
         stage.direct(FIRST)
-        listener.wait(loaded=2)
-    finally:
-        follower.close()
-    assert _versions(core) == {"champion": "1.0.0"}
+        listener.wait(loaded=3)
+    assert _versions(listener.cores[MODEL.name]) == {"champion": "1.0.0"}
 
 
 def test_it_ends_when_it_is_closed(stage: Stage, following: Any) -> None:
-    core, follower, listener, _ = following
-    follower.close()
+    core, repository, listener, _ = following
+    repository.close()
     stage.direct(SECOND)
     assert not any(thread.name == "traffic" for thread in threading.enumerate())
     assert (_versions(core), listener.loaded) == ({"champion": "1.0.0"}, [])

@@ -18,6 +18,7 @@ from support.tensors import to_request
 from athanor.contract.columns import Columns
 from athanor.errors import InvalidAnswerError, InvalidRequestError, NotComputableError
 from athanor.serving.answering.batcher import Batcher, Computed
+from athanor.serving.answering.capacity import Capacity, Share
 from athanor.serving.answering.core import Core, read_columns
 from athanor.serving.answering.isolation import find_failing
 from athanor.serving.answering.prepared import Answer
@@ -38,7 +39,7 @@ def dividing(tmp_path: Path) -> Core:
 
 
 def _ask_all(core: Core, questions: list[Any]) -> list[Computed | BaseException]:
-    batcher = Batcher(core, max_in_flight=1_000)
+    batcher = Batcher(core, Share(Capacity(1_000)))
 
     async def work() -> list[Computed | BaseException]:
         asked = (batcher.ask(question, time.monotonic() + 60) for question in questions)
@@ -47,7 +48,7 @@ def _ask_all(core: Core, questions: list[Any]) -> list[Computed | BaseException]
     try:
         return asyncio.run(work())
     finally:
-        batcher.close()
+        batcher.share.capacity.threads.close()
 
 
 def test_only_the_requests_at_fault_fail(strict: Core) -> None:
@@ -174,7 +175,7 @@ def test_the_event_loop_turns_while_the_requests_at_fault_are_found(strict: Core
         raise ZeroDivisionError
 
     watch_champion(strict, wait)
-    batcher = Batcher(strict, max_in_flight=8)
+    batcher = Batcher(strict, Share(Capacity(8)))
 
     async def turn() -> None:
         while not failed[0]:
@@ -186,11 +187,11 @@ def test_the_event_loop_turns_while_the_requests_at_fault_are_found(strict: Core
         return await asyncio.gather(turn(), *asked)
 
     assert [type(each) for each in asyncio.run(asyncio.wait_for(work(), 60))[1:]] == [Computed] * 2
-    batcher.close()
+    batcher.share.capacity.threads.close()
 
 
 def test_a_caller_that_goes_away_meanwhile_affects_no_other(strict: Core) -> None:
-    batcher = Batcher(strict, max_in_flight=8)
+    batcher = Batcher(strict, Share(Capacity(8)))
 
     async def work() -> Any:
         asked = [
@@ -203,7 +204,7 @@ def test_a_caller_that_goes_away_meanwhile_affects_no_other(strict: Core) -> Non
 
     found = asyncio.run(asyncio.wait_for(work(), 60))
     assert [type(each) for each in found] == [asyncio.CancelledError, NotComputableError, Computed]
-    batcher.close()
+    batcher.share.capacity.threads.close()
 
 
 @pytest.mark.parametrize(("distance", "rule"), [(4_000, "REQUIRED"), (5_000, "FINITE"), (5_001, "FINITE")])

@@ -98,19 +98,19 @@ def test_damaged_data_is_refused(client: RestClient, encoding: str, body: bytes,
 def test_a_body_that_unpacks_to_more_than_allowed_is_refused_before_it_is_unpacked(
     client: RestClient, monkeypatch: pytest.MonkeyPatch, encoding: str, pack: Callable[[bytes], bytes]
 ) -> None:
-    reserve, held = client.opened.batcher.reserve, list[int]()
+    reserve, held = client.opened.share.reserve, list[int]()
 
     def count(size_bytes: int) -> None:
         held.append(size_bytes)
         reserve(size_bytes)
 
-    monkeypatch.setattr(client.opened.batcher, "reserve", count)
+    monkeypatch.setattr(client.opened.share, "reserve", count)
     bomb = pack(b" " * 100_000_000)
     assert len(bomb) < _MOST_BYTES
     response = client.post(_PREDICT, content=bomb, headers={"content-encoding": encoding})
     assert (response.status_code, response.json()["code"]) == (413, "TOO_LARGE")
     assert sum(held) <= _MOST_BYTES
-    assert client.opened.batcher.held_bytes == 0
+    assert client.opened.held == 0
 
 
 def test_a_compressed_body_that_unpacks_to_nothing_is_limited_too(client: RestClient) -> None:
@@ -155,15 +155,15 @@ def test_a_body_that_stalls_is_refused_at_its_deadline(client: RestClient) -> No
     response = asyncio.run(ask())
     assert (response.status_code, response.json()["code"]) == (504, "DEADLINE_EXCEEDED")
     assert response.json()["detail"].startswith("the deadline passed when 1 bytes of the request had arrived; send it ")
-    assert client.opened.batcher.in_flight == client.opened.batcher.held_bytes == 0
+    assert client.opened.held == 0
 
 
 def test_a_request_is_in_flight_from_its_first_byte(client: RestClient) -> None:
     async def ask() -> tuple[int, list[int], int]:
         stalled = _Stalled(client)
         await stalled.send(3)
-        in_flight = client.opened.batcher.in_flight
-        return in_flight, await stalled.finish(), client.opened.batcher.in_flight
+        in_flight = client.opened.handler.models.capacity.requests.held
+        return in_flight, await stalled.finish(), client.opened.handler.models.capacity.requests.held
 
     assert asyncio.run(ask()) == (3, [200, 200, 200], 0)
 

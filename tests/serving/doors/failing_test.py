@@ -151,7 +151,7 @@ def test_a_shadow_that_fails_on_a_row_answers_the_others(
             )
 
         assert {response.status_code for response in asyncio.run(ask())} == {200}
-        opened.handler.shadow.close()
+        opened.model.shadow.close()
         metrics = opened.metrics()
         assert 'athanor_shadow_requests_total{model="delays",semantic_version="2.0.0"} 7.0' in metrics
         assert 'athanor_shadow_dropped_total{model="delays"} 1.0' in metrics

@@ -230,7 +230,7 @@ def test_a_refusal_for_overload_says_when_to_retry(closed: GrpcServer, core: Cor
 
 
 async def _wait_until_held(opened: OpenHandler, count: int) -> None:
-    while opened.batcher.in_flight < count:
+    while opened.handler.models.capacity.requests.held < count:
         await asyncio.sleep(0.001)
 
 

@@ -19,7 +19,6 @@ from athanor.errors import (
     TooLargeError,
     UnauthenticatedError,
 )
-from athanor.serving.answering import batcher as batcher_module
 from athanor.serving.answering.core import Core
 from athanor.serving.doors.handler import TIMEOUT, Call, Exchange
 
@@ -37,7 +36,7 @@ def _call(**headers: str) -> Call:
 
 
 def _handle(opened: OpenHandler, call: Call, *steps: Callable[[Exchange], object]) -> None:
-    with opened.handler.admit(call) as exchange:
+    with opened.handler.admit(call, opened.model.name) as exchange:
         for step in steps:
             step(exchange)
 
@@ -58,7 +57,7 @@ def _variants(core: Core, folder: Path, *calls: Call) -> list[str]:
     found = []
     with open_handler(core, folder) as opened:
         for call in calls:
-            with opened.handler.admit(call) as exchange:
+            with opened.handler.admit(call, opened.model.name) as exchange:
                 asked = replace(ask(core), sticky_key=call.sticky_key)
                 found.append(asyncio.run(exchange.answer(asked)).variant.name)
     return found
@@ -116,19 +115,19 @@ def test_a_cancelled_request_is_recorded_as_abandoned(opened: OpenHandler) -> No
     with pytest.raises(asyncio.CancelledError):
         _handle(opened, _call(), _receive(10), _fail(asyncio.CancelledError()))
     assert 'code="ABANDONED"' in opened.metrics()
-    assert opened.batcher.held_bytes == 0
+    assert opened.held == 0
 
 
 def test_bytes_are_held_until_the_request_ends(opened: OpenHandler, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batcher_module, "_MOST_HELD_BYTES", 25_000)
+    opened.handler.models.capacity.bytes.limit = 25_000
     handler = opened.handler
-    with handler.admit(_call()) as first:
+    with handler.admit(_call(), opened.model.name) as first:
         first.receive(15_000)
         with pytest.raises(OverloadedError):
             _handle(opened, _call(), _receive(9_000), _receive(9_000))
-        assert opened.batcher.held_bytes == 15_000
-        asyncio.run(first.answer(ask(handler.core)))
-    assert opened.batcher.held_bytes == 0
+        assert opened.handler.models.capacity.bytes.held == 15_000
+        asyncio.run(first.answer(ask(opened.model.core)))
+    assert opened.held == 0
 
 
 def test_a_request_of_too_many_bytes_is_refused(opened: OpenHandler) -> None:
@@ -137,7 +136,7 @@ def test_a_request_of_too_many_bytes_is_refused(opened: OpenHandler) -> None:
 
 
 def test_the_deadline_counts_from_the_arrival(opened: OpenHandler) -> None:
-    question = ask(opened.handler.core)
+    question = ask(opened.model.core)
     with pytest.raises(DeadlineExceededError):
         _handle(
             opened,

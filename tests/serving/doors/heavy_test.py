@@ -117,11 +117,18 @@ _TENSOR_MESSAGES: Final[dict[str, Callable[[], bytes]]] = {
         ]
     ).SerializeToString(),
 }
+
+
+def _inspect(core: Core, content: bytes) -> Turns[Any]:
+    request = yield from inspection.parse(content)
+    return (yield from inspection.read(core.interface, request))
+
+
 _DOORS: Final[dict[str, tuple[dict[str, Callable[[], bytes]], Callable[[Core, bytes], Turns[Any]]]]] = {
-    "rest": (_TYPED, lambda core, body: typed_json.read(core.interface, body, "delays")),
+    "rest": (_TYPED, lambda core, body: typed_json.read(core.interface, body)),
     "oip-rest": (_TENSORS, lambda core, body: inference_json.read(core.interface, body, None, "", "")),
     "grpc": (_MESSAGES, lambda core, body: typed.read(core.interface, body)),
-    "inspection": (_MESSAGES, lambda core, body: inspection.read(core.interface, _wrap(0x1A, body))),
+    "inspection": (_MESSAGES, lambda core, body: _inspect(core, _wrap(0x1A, body))),
     "oip-grpc": (_TENSOR_MESSAGES, lambda core, body: inference_messages.read(core.interface, body, "")),
 }
 _CASES: Final = [(door, kind) for door, (kinds, _) in _DOORS.items() for kind in kinds]

@@ -70,7 +70,12 @@ def _wait_until_nothing_is_held(opened: OpenHandler, closed: GrpcServer) -> None
 
     async def held() -> int:
         transit = _transit()
-        return opened.batcher.held_bytes + transit.slow.total + transit.unread.total + incoming._STRANGERS.unread.total
+        return (
+            opened.handler.models.capacity.bytes.held
+            + transit.slow.total
+            + transit.unread.total
+            + incoming._STRANGERS.unread.total
+        )
 
     until = time.monotonic() + 60
     while closed.run(held()):
@@ -203,7 +208,7 @@ def test_a_compressed_request_has_the_limit_of_what_it_unpacks_to(
         error: Any = caught.value
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert words in error.details()
-    assert guarded.batcher.held_bytes == 0
+    assert guarded.held == 0
 
 
 def test_a_damaged_compressed_request_is_refused(guarded: OpenHandler, caller: Caller) -> None:

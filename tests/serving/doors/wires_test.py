@@ -10,7 +10,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from support.flights import make_flight
 from support.grpc_server import METADATA, OIP, PREDICT, REFLECTIONS, GrpcServer
-from support.handlers import open_handler
+from support.handlers import OpenHandler, open_handler
 from support.releases import expected_probability
 from support.rest import RestClient
 from support.serving import FIRST, SECOND, Stage, make_request
@@ -20,7 +20,7 @@ from athanor.client.client import Client, connect
 from athanor.release.traffic import Served, Traffic
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.loading import Loader
-from athanor.serving.doors.grpc import follow_interface
+from athanor.serving.doors.grpc import report_model
 from delays.v1 import delays_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from projects.delays.model import MODEL
@@ -47,13 +47,14 @@ def _reflect(server: GrpcServer, symbol: str) -> DescriptorPool:
     return pool
 
 
-def _promote(core: Core, stage: Stage, folder: Path) -> None:
+def _promote(opened: OpenHandler, stage: Stage, folder: Path) -> None:
     """Promotes a release with a column more, as a follower does."""
     release = make_release_of(folder, add_column(), SECOND)
     stage.store.publish(release)
     traffic = Traffic(model=MODEL.name, revision=8, champion=Served(digest=release.digest, semantic_version="1.1.0"))
+    core = opened.model.core
     core.traffic = Loader(MODEL.name, stage.store, max_rows=100).load(traffic, core.traffic)
-    follow_interface(core.interface)
+    report_model(opened.handler.models.put(core), is_serving=True)
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_a_client_without_generated_code_sees_and_sends_a_new_column(
         closed.open(opened)
         service = MODEL.contract.service.full_name
         assert "gate" not in _reflect(closed, service).FindMessageTypeByName("delays.v1.Flight").fields_by_name
-        _promote(core, stage, tmp_path / "newer")
+        _promote(opened, stage, tmp_path / "newer")
         pool = _reflect(closed, service)
         request_class = GetMessageClass(pool.FindMessageTypeByName("delays.v1.PredictRequest"))
         request: Any = request_class.FromString(make_request(make_flight(distance=500)).SerializeToString())
@@ -86,7 +87,7 @@ def test_a_client_without_generated_code_sees_and_sends_a_new_column(
 def test_callers_of_the_earlier_wire_go_on(closed: GrpcServer, core: Core, stage: Stage, tmp_path: Path) -> None:
     with open_handler(core, tmp_path / "service") as opened:
         closed.open(opened)
-        _promote(core, stage, tmp_path / "newer")
+        _promote(opened, stage, tmp_path / "newer")
         response, _ = closed.call(PREDICT, make_request(make_flight()), delays_pb2.PredictResponse)
         assert response.semantic_version == "1.1.0"
 
@@ -113,7 +114,7 @@ def test_rest_names_and_takes_a_new_column(core: Core, stage: Stage, tmp_path: P
     with open_handler(core, tmp_path / "service") as opened:
         client = RestClient(opened)
         assert "gate" not in client.get("/openapi.json").text
-        _promote(core, stage, tmp_path / "newer")
+        _promote(opened, stage, tmp_path / "newer")
         assert '"gate"' in client.get("/openapi.json").text
         assert "gate" in client.get("/docs").text
         tensors = client.get(f"/v2/models/{MODEL.name}").json()["inputs"]

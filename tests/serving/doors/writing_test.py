@@ -113,4 +113,4 @@ def test_what_cannot_be_written_is_recorded_as_a_failure(
 def test_the_request_in_flight_ends_with_it(closed: GrpcServer, opened: OpenHandler, door: str, ask: Ask) -> None:
     ask(closed, opened)
     assert 'athanor_requests_in_flight{model="delays"} 0.0' in opened.metrics()
-    assert opened.batcher.in_flight == opened.batcher.held_bytes == 0
+    assert opened.held == 0

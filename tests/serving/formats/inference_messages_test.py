@@ -20,9 +20,10 @@ from athanor.errors import FieldViolation, InvalidRequestError, ModelNotFoundErr
 from athanor.release.files import Release
 from athanor.serving.answering.core import Core, read_columns
 from athanor.serving.answering.interface import Question
-from athanor.serving.formats.inference import describe, is_ready
+from athanor.serving.formats.inference import describe
 from athanor.serving.formats.inference_messages import (
     read,
+    read_model_name,
     to_model_metadata,
     to_response,
     to_server_metadata,
@@ -224,10 +225,23 @@ def test_a_long_tensor_is_refused_before_the_columns_it_leaves_out_are_made(core
     assert [v.rule for v in _refuse(core, request)] == ["TOO_MANY"]
 
 
-@pytest.mark.parametrize("fields", [{"model_name": "weather"}, {"model_version": "9.9.9"}])
-def test_another_model_or_version_is_not_found(core: Core, fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", ["", "delays", "delays.v2", "é" * 1_000])
+def test_the_model_is_known_before_the_rest_is_read(name: str) -> None:
+    request = ModelInferRequest(model_name="first", raw_input_contents=[b"\x0a\x03abc"] * 3)
+    # The last of a field's values counts, wherever it stands.
+    content = request.SerializeToString() + (ModelInferRequest(model_name=name).SerializeToString() or b"\x0a\x00")
+    assert finish(read_model_name(content)) == name == ModelInferRequest.FromString(content).model_name
+
+
+@pytest.mark.parametrize("content", [b"\x0a", b"\x0a\x01\xff", b"\x0b", b"\xff" * 20])
+def test_malformed_bytes_have_no_model(content: bytes) -> None:
+    with pytest.raises(InvalidRequestError, match="the bytes are not a valid inference"):
+        finish(read_model_name(content))
+
+
+def test_another_version_is_not_found(core: Core) -> None:
     request = to_request(make_columns(1))
-    request.MergeFrom(ModelInferRequest(**fields))
+    request.MergeFrom(ModelInferRequest(model_version="9.9.9"))
     with pytest.raises(ModelNotFoundError):
         core.answer(_ask(core, request))
 
@@ -242,32 +256,16 @@ def test_typed_contents_and_messages_are_answered_alike(core: Core) -> None:
 def test_metadata_names_columns_and_answering_versions(stage: Stage) -> None:
     stage.direct(SECOND, FIRST, 0.5, THIRD)
     core = stage.core()
-    metadata = to_model_metadata(core.traffic, "delays", "")
+    metadata = to_model_metadata(core.traffic, "")
     assert (metadata.name, list(metadata.versions), metadata.platform) == ("delays", ["1.0.0", "2.0.0"], "onnx")
     assert [tensor.name for tensor in metadata.inputs] == _NAMES
     assert {tensor.name: tensor.datatype for tensor in metadata.inputs}["distance"] == "FP64"
     assert [(t.name, t.datatype, list(t.shape)) for t in metadata.outputs] == [("late_probability", "FP64", [-1])]
-    assert describe(core.traffic, "", "2.0.0")["name"] == "delays"
-    for name, version in (("weather", ""), ("delays", "3.0.0"), ("delays", "9.9.9")):
+    assert describe(core.traffic, "2.0.0")["name"] == "delays"
+    for version in ("3.0.0", "9.9.9"):
         with pytest.raises(ModelNotFoundError):
-            to_model_metadata(core.traffic, name, version)
+            to_model_metadata(core.traffic, version)
     assert to_server_metadata().version == VERSION
-
-
-@pytest.mark.parametrize(
-    ("name", "version", "ready"),
-    [
-        ("delays", "", True),
-        ("delays", "1.0.0", True),
-        ("delays", "2.0.0", True),
-        ("delays", "3.0.0", False),
-        ("weather", "", False),
-        ("", "", False),
-    ],
-)
-def test_answering_versions_are_ready(stage: Stage, name: str, version: str, ready: bool) -> None:
-    stage.direct(FIRST, SECOND, 0.5, THIRD)
-    assert is_ready(stage.core().traffic, name, version) is ready
 
 
 def test_a_time_before_all_years_is_refused_and_not_read_as_missing(core: Core) -> None:

@@ -26,7 +26,7 @@ from athanor.release.files import GRAPH
 from athanor.serving.hosting import service
 from athanor.serving.hosting.running import run
 from athanor.serving.hosting.service import down, read_settings, scale, up
-from athanor.serving.replica.status import ReplicaStatus, StatusFolder
+from athanor.serving.replica.status import ModelStatus, ReplicaStatus, StatusFolder
 from athanor.serving.setup.paths import ServicePaths, ServiceState
 from athanor.serving.setup.ports import find_free_ports
 from athanor.serving.setup.settings import ServingSettings, make_settings
@@ -69,7 +69,8 @@ def place(settings: ServingSettings) -> Iterator[ServicePaths]:
 @pytest.fixture
 def status(stage: Stage, tmp_path: Path) -> Path:
     path = tmp_path / "status.json"
-    made = ReplicaStatus(pid=4_194_305, traffic=stage.direct(FIRST), changed_at=datetime.now(UTC))
+    models = {"delays": ModelStatus(traffic=stage.direct(FIRST), changed_at=datetime.now(UTC))}
+    made = ReplicaStatus(pid=4_194_305, models=models)
     path.write_text(made.model_dump_json())
     return path
 

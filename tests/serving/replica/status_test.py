@@ -13,7 +13,8 @@ import pytest
 from support.serving import FIRST, SECOND, THIRD, Stage
 
 from athanor.errors import NotFoundError, ReleaseError, ServiceError
-from athanor.serving.replica.status import ReplicaStatus, StatusFolder
+from athanor.release.traffic import Traffic
+from athanor.serving.replica.status import ModelStatus, ReplicaStatus, StatusFolder
 from athanor.serving.setup.paths import ServicePaths, ServiceState
 from athanor.serving.setup.settings import make_settings
 from athanor.system.locks import acquire
@@ -33,44 +34,61 @@ def _held(place: ServicePaths) -> Iterator[None]:
         yield
 
 
+def _status(pid: int, traffic: Traffic) -> ReplicaStatus:
+    return ReplicaStatus(pid=pid, models={"delays": ModelStatus(traffic=traffic, changed_at=datetime.now(UTC))})
+
+
+def _opened(folder: Path) -> StatusFolder:
+    """With the status of this process."""
+    statuses = StatusFolder(folder)
+    statuses.open()
+    return statuses
+
+
 def _write(folder: Path, status: ReplicaStatus) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{status.pid}.json").write_text(status.model_dump_json())
 
 
-def test_a_status_names_the_traffic_of_its_replica(stage: Stage, tmp_path: Path) -> None:
+def test_a_status_names_the_traffic_of_each_model_of_its_replica(stage: Stage, tmp_path: Path) -> None:
     traffic = stage.direct(FIRST, SECOND, 0.25, THIRD)
     folder = StatusFolder(tmp_path / "replicas")
     before = datetime.now(UTC)
-    folder.write(stage.core().traffic)
+    folder.put("delays", traffic)
+    folder.put("fares", None, ReleaseError("the release is damaged"))
+    assert folder.read() == [], "the replica has not started"
+    folder.open()
     (status,) = folder.read()
-    assert (status.pid, status.traffic, status.failure) == (os.getpid(), traffic, None)
-    assert before <= status.changed_at <= datetime.now(UTC)
+    assert (status.pid, [*status.models]) == (os.getpid(), ["delays", "fares"])
+    found = status.models["delays"]
+    assert (found.traffic, found.failure) == (traffic, None)
+    assert before <= found.changed_at <= datetime.now(UTC)
+    assert (status.models["fares"].traffic, status.models["fares"].failure) == (None, "the release is damaged")
+    folder.forget("fares")
+    assert [[*status.models] for status in folder.read()] == [["delays"]]
 
 
 def test_a_status_names_a_failure_to_load_until_it_is_over(stage: Stage, tmp_path: Path) -> None:
-    stage.direct(FIRST)
-    folder, loaded = StatusFolder(tmp_path / "replicas"), stage.core().traffic
-    folder.write(loaded, ReleaseError("the release is damaged"))
-    assert [status.failure for status in folder.read()] == ["the release is damaged"]
-    folder.write(loaded)
-    assert [status.failure for status in folder.read()] == [None]
+    traffic = stage.direct(FIRST)
+    folder = _opened(tmp_path / "replicas")
+    folder.put("delays", traffic, ReleaseError("the release is damaged"))
+    assert [status.models["delays"].failure for status in folder.read()] == ["the release is damaged"]
+    folder.put("delays", traffic)
+    assert [status.models["delays"].failure for status in folder.read()] == [None]
 
 
 def test_dead_replicas_are_left_out_whatever_process_has_their_id_by_now(stage: Stage, tmp_path: Path) -> None:
     folder = tmp_path / "replicas"
-    dead = ReplicaStatus(pid=os.getppid(), traffic=stage.direct(FIRST), changed_at=datetime.now(UTC))
+    dead = _status(os.getppid(), stage.direct(FIRST))
     _write(folder, dead)
     _write(folder, dead.model_copy(update={"pid": 1}))
-    living = StatusFolder(folder)
-    living.write(stage.core().traffic)
+    living = _opened(folder)
     with acquire(folder / "1.lock"):
         assert [found.pid for found in living.read()] == [1, os.getpid()]
     assert [found.pid for found in living.read()] == [os.getpid()]
 
 
-def test_why_a_replica_does_not_start_is_known_until_one_starts(stage: Stage, tmp_path: Path) -> None:
-    stage.direct(FIRST)
+def test_why_a_replica_does_not_start_is_known_until_one_starts(tmp_path: Path) -> None:
     folder = StatusFolder(tmp_path / "replicas")
     assert folder.read_start_failure() is None
     folder.write_start_failure(ReleaseError("the release is gone"))
@@ -78,7 +96,7 @@ def test_why_a_replica_does_not_start_is_known_until_one_starts(stage: Stage, tm
     assert failure is not None
     assert (failure.pid, failure.reason) == (os.getpid(), "the release is gone")
     assert folder.read() == []
-    folder.write(stage.core().traffic)
+    folder.open()
     assert folder.read_start_failure() is None
 
 
@@ -93,9 +111,11 @@ def test_a_status_that_a_full_disk_does_not_take_is_written_once_there_is_room(
     with monkeypatch.context() as context:
         context.setattr("athanor.serving.replica.status.replace_file", full)
         with pytest.raises(OSError, match="No space left"):
-            folder.write(stage.core().traffic)
+            folder.open()
+        with pytest.raises(OSError, match="No space left"):
+            folder.put("delays", traffic)
     folder.write_again()
-    assert [status.traffic for status in folder.read()] == [traffic]
+    assert [status.models["delays"].traffic for status in folder.read()] == [traffic]
 
 
 def test_why_a_replica_does_not_start_needs_no_room_on_a_disk_that_is_full_by_now(tmp_path: Path) -> None:
@@ -113,19 +133,16 @@ def test_why_a_replica_does_not_start_needs_no_room_on_a_disk_that_is_full_by_no
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b'{"pid": 1}', b"\xff"])
-def test_a_malformed_status_is_left_out(stage: Stage, tmp_path: Path, content: bytes) -> None:
-    folder = StatusFolder(tmp_path / "replicas")
-    stage.direct(FIRST)
-    folder.write(stage.core().traffic)
+def test_a_malformed_status_is_left_out(tmp_path: Path, content: bytes) -> None:
+    folder = _opened(tmp_path / "replicas")
     (tmp_path / "replicas" / "1.json").write_bytes(content)
     assert [status.pid for status in folder.read()] == [os.getpid()]
 
 
 def test_a_replica_removes_only_its_own_status(stage: Stage, tmp_path: Path) -> None:
-    folder = StatusFolder(tmp_path / "replicas")
-    status = ReplicaStatus(pid=os.getppid(), traffic=stage.direct(FIRST), changed_at=datetime.now(UTC))
+    folder = _opened(tmp_path / "replicas")
+    status = _status(os.getppid(), stage.direct(FIRST))
     _write(tmp_path / "replicas", status)
-    folder.write(stage.core().traffic)
     with acquire(tmp_path / "replicas" / f"{os.getppid()}.lock"):
         folder.remove()
         folder.remove()

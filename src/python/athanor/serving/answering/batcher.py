@@ -2,10 +2,7 @@
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -13,25 +10,19 @@ from typing import Final
 import numpy as np
 
 from athanor.contract.messages import to_columns
-from athanor.errors import DeadlineExceededError, InvalidRequestError, OverloadedError
+from athanor.errors import DeadlineExceededError, InvalidRequestError
+from athanor.serving.answering.capacity import Share
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.interface import Question
-from athanor.serving.answering.prepared import Answer, Prepared
+from athanor.serving.answering.prepared import Answer
 
 # A larger question runs in a thread: in the event loop it would hold up the small ones that arrive meanwhile.
 _LARGE_ROWS: Final = 256
-_GRAPHS_AT_A_TIME: Final = 2
 # Rows computed at a time in the event loop, which does nothing else meanwhile.
 _BATCH_ROWS: Final = 512
 # Quiet turns of the event loop before a batch is computed. gRPC takes in a request in about four turns. At 8, 32
 # callers are answered about twice as fast as at 0; from 16 on, a single caller waits longer.
 _PATIENCE: Final = 8
-# Limits of what a replica holds, in rows and in received bytes. 200,000 rows take 145 MB and two seconds to answer;
-# without limits, 256 of the largest requests would take 1.9 GB for their rows, and up to 4 GiB for slow bodies.
-_MOST_HELD_ROWS: Final = 200_000
-_MOST_HELD_BYTES: Final = 256 * 1024 * 1024
-# Bodies of one caller that may arrive at once, however small `max_in_flight` is.
-_FEWEST_ARRIVING: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,60 +48,16 @@ class Batcher:
     batch. To a question that arrives alone this adds one turn of the event loop.
 
     Attributes:
-        in_flight: number of requests that are being read, wait or are being computed.
-        held_bytes: bytes reserved by requests, from their arrival until they are answered.
+        share: what the model's requests hold of the replica.
     """
 
-    def __init__(self, core: Core, max_in_flight: int) -> None:
+    def __init__(self, core: Core, share: Share) -> None:
+        self.share = share
         self._core = core
-        self._max_in_flight = max_in_flight
+        self._threads = share.capacity.threads
         self._pending: list[_Pending] = []
         self._pending_rows = 0
-        self._held_rows = 0
         self._patience = 0
-        self._arriving: Counter[str] = Counter()
-        self._threads = ThreadPoolExecutor(_GRAPHS_AT_A_TIME, "graphs")
-        self.in_flight = 0
-        self.held_bytes = 0
-
-    def reserve(self, size_bytes: int) -> None:
-        """Counts bytes of a request as held until they are released. Raises OverloadedError if they are too many."""
-        if self.held_bytes and self.held_bytes + size_bytes > _MOST_HELD_BYTES:
-            raise OverloadedError(
-                f"the replica holds {self.held_bytes} bytes of requests; with {size_bytes} more it would pass its"
-                f" limit of {_MOST_HELD_BYTES}; retry later"
-            )
-        self.held_bytes += size_bytes
-
-    def release(self, size_bytes: int) -> None:
-        self.held_bytes -= size_bytes
-
-    def begin_reading(self) -> None:
-        """Counts a request as in flight from its first byte on. Raises OverloadedError if too many are."""
-        self._check_requests()
-        self.in_flight += 1
-
-    def end_reading(self) -> None:
-        self.in_flight -= 1
-
-    @contextmanager
-    def arriving(self, caller: str) -> Iterator[None]:
-        """Counts a request of a caller within the block, in which its body arrives.
-
-        Raises:
-            OverloadedError: too many bodies of this caller are arriving.
-        """
-        # The other half is for others: bodies that stall are held until their deadline.
-        most = max(_FEWEST_ARRIVING, self._max_in_flight // 2)
-        if self._arriving[caller] >= most:
-            raise OverloadedError(f"{most} requests of this caller have not arrived in whole, its limit; retry later")
-        self._arriving[caller] += 1
-        try:
-            yield
-        finally:
-            self._arriving[caller] -= 1
-            if not self._arriving[caller]:
-                del self._arriving[caller]
 
     async def ask(self, question: Question, deadline: float) -> Computed:
         """Answers a question.
@@ -123,13 +70,11 @@ class Batcher:
             DeadlineExceededError: the deadline passed before the question's turn came.
             ModelNotFoundError, InvalidRequestError, InvalidAnswerError: as `Core.answer`.
         """
-        self._check_room(question.count)
-        loop = asyncio.get_running_loop()
-        self.in_flight += 1
-        self._held_rows += question.count
+        self.share.hold(question.count)
         try:
             if question.count >= _LARGE_ROWS:
                 return await self._ask_alone(question, deadline)
+            loop = asyncio.get_running_loop()
             computed: asyncio.Future[Computed] = loop.create_future()
             if not self._pending:
                 loop.call_soon(self._gather, 0, 0)
@@ -137,24 +82,7 @@ class Batcher:
             self._pending_rows += question.count
             return await computed
         finally:
-            self.in_flight -= 1
-            self._held_rows -= question.count
-
-    def close(self) -> None:
-        self._threads.shutdown()
-
-    def _check_requests(self) -> None:
-        if self.in_flight >= self._max_in_flight:
-            raise OverloadedError(f"{self.in_flight} requests are in flight, the limit of a replica; retry later")
-
-    def _check_room(self, rows: int) -> None:
-        self._check_requests()
-        # A single question always has room: `max_rows` may be above the limit.
-        if self._held_rows and self._held_rows + rows > _MOST_HELD_ROWS:
-            raise OverloadedError(
-                f"the replica holds {self._held_rows} rows; with {rows} more it would pass its limit of"
-                f" {_MOST_HELD_ROWS}; retry later"
-            )
+            self.share.drop(question.count)
 
     def _gather(self, seen: int, quiet: int) -> None:
         """Computes the pending questions, unless others are likely to follow.
@@ -200,7 +128,7 @@ class Batcher:
             if error := done.exception():
                 _resolve(pending, [error] * len(pending), started_ns)
 
-        loop.run_in_executor(self._threads, work).add_done_callback(end)
+        self._threads.run(self._core.model, work).add_done_callback(end)
 
     async def _ask_alone(self, question: Question, deadline: float) -> Computed:
         """Answers a large question. The event loop serves others between parts of its rows and while its graph runs."""
@@ -214,21 +142,16 @@ class Batcher:
         return Computed(answer, started_ns, time.time_ns())
 
     async def _compute_alone(self, question: Question) -> Answer | Exception:
-        run = partial(asyncio.get_running_loop().run_in_executor, self._threads)
+        run = partial(self._threads.run, self._core.model)
         try:
-            prepared = await run(self._prepare, question)
+            prepared = await run(lambda: self._core.prepare([question]))
             if isinstance(prepared, InvalidRequestError):
                 return prepared
             (answer,) = await run(prepared.predict)
-        except Exception as error:  # noqa: BLE001 - features and graphs raise anything
-            ((_, answer),) = await run(list, self._core.answer_apart([question], error))
+        except Exception as failure:  # noqa: BLE001 - features and graphs raise anything
+            error = failure
+            ((_, answer),) = await run(lambda: list(self._core.answer_apart([question], error)))
         return answer
-
-    def _prepare(self, question: Question) -> Prepared | InvalidRequestError:
-        try:
-            return self._core.prepare([question])
-        except StopIteration as error:
-            raise RuntimeError("the model raised StopIteration") from error
 
     async def _read_in_turns(self, question: Question) -> Question:
         if question.columns is not None:

@@ -28,10 +28,10 @@ class Core:
         traffic: replaced as a whole, so that an answer never mixes two traffic files.
     """
 
-    def __init__(self, loader: Loader) -> None:
-        """Loads and proves what takes traffic. Raises as `Loader.load`."""
+    def __init__(self, loader: Loader, loaded: LoadedTraffic | None = None) -> None:
+        """Args: loaded: by the loader; by default what takes traffic now. Raises as `Loader.load` then."""
         self.model = loader.model
-        self.traffic: LoadedTraffic = loader.load()
+        self.traffic: LoadedTraffic = loaded or loader.load()
 
     @property
     def interface(self) -> Interface:

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 from athanor.contract.contract import Contract
 from athanor.contract.evolution.compatibility import Level, compare
 from athanor.contract.evolution.packages import next_package, package_of
-from athanor.errors import ReleaseError, SettingsError
+from athanor.errors import NotFoundError, ReleaseError, SettingsError
 from athanor.release.predictor import Predictor
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import PINNED, Served, Traffic
 from athanor.release.trust import Trust
 from athanor.serving.answering.interface import Interface
 from athanor.serving.answering.variants import LoadedTraffic, Variant
+
+
+class WithdrawnError(NotFoundError):
+    """A model takes no traffic any more."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,3 @@ def _newest(one: Contract, other: Contract) -> Contract:
         following = next_package(packages[1])
         raise ReleaseError(f"its contract breaks the champion's callers: {named}; declare it as {following}")
     return one
-
-
-def prove_releases(model: str, store: ReleaseStore, trust: Trust | None = None) -> None:
-    """Loads and proves what takes traffic, as a replica does when it starts. Raises as `Loader.load`."""
-    Loader(model, store, 1, trust).load()

@@ -7,6 +7,7 @@ fifths of the throughput, and words errors its own way.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -14,13 +15,12 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from athanor.errors import AthanorError, ServiceError
 from athanor.inspection.v1 import inspection_pb2
-from athanor.serving.answering.core import Core
-from athanor.serving.answering.interface import Interface
 from athanor.serving.doors.handler import Exchange, RequestHandler, headers_of
 from athanor.serving.doors.health import HEALTH, HEALTH_SERVICE, health_handler
 from athanor.serving.doors.incoming import Incoming, Transit, parse
+from athanor.serving.doors.models import ServedModel, ServedModels
 from athanor.serving.doors.reflection import REFLECTION_SERVICES, Services, reflection_handlers
-from athanor.serving.formats import inference, inference_messages, inspection, typed
+from athanor.serving.formats import inference_messages, inspection, typed
 from inference import open_inference_pb2
 
 _INSPECTION: Final = inspection_pb2.DESCRIPTOR.services_by_name["InspectionService"]
@@ -43,19 +43,12 @@ class GrpcDoors:
 
     def __init__(self, handler: RequestHandler) -> None:
         self._handler = handler
-        self._core: Core = handler.core
         self._transit = Transit(_SLOW_BYTES, _UNREAD_BYTES)
         self.loop = asyncio.get_running_loop()
 
     @property
-    def interface(self) -> Interface:
-        return self._core.interface
-
-    @property
-    def predict_path(self) -> str:
-        """The contract's own method, as gRPC names it."""
-        predict = self.interface.contract.predict
-        return f"/{predict.containing_service.full_name}/{predict.name}"
+    def models(self) -> ServedModels:
+        return self._handler.models
 
     def require_token(self, incoming: Incoming) -> None:
         """Counts a call among those that may ask.
@@ -66,29 +59,34 @@ class GrpcDoors:
         self._handler.require_token(incoming.call.authorization, incoming.call.door)
         self._trust(incoming)
 
-    async def predict(self, incoming: Incoming) -> Reply:
-        interface, call = self._core.interface, incoming.call
-        with self._handler.admit(call) as exchange:
+    async def predict(self, incoming: Incoming, model: str) -> Reply:
+        """A call of the own method of a model."""
+        call = incoming.call
+        with self._handler.admit(call, model) as exchange:
+            interface = exchange.model.interface
             content = await self._read(incoming, exchange)
             answer = await exchange.answer(await exchange.take_turns(typed.read(interface, content, call.sticky_key)))
             response = typed.to_response(interface, answer, call.request_id)
             return incoming.write(response), headers_of(answer, call.request_id)
 
     async def compute_features(self, incoming: Incoming) -> Reply:
-        interface, call = self._core.interface, incoming.call
+        call = incoming.call
         with self._handler.admit(call) as exchange:
-            content = await self._read(incoming, exchange)
+            request = await exchange.take_turns(inspection.parse(await self._read(incoming, exchange)))
+            interface = exchange.choose(request.model_name).interface
             answer = await exchange.answer(
-                await exchange.take_turns(inspection.read(interface, content, call.sticky_key))
+                await exchange.take_turns(inspection.read(interface, request, call.sticky_key))
             )
             seen = inspection.inspect(interface, answer, call.request_id)
             response = await exchange.take_turns(inspection.to_message(seen))
             return incoming.write(response), headers_of(answer, call.request_id)
 
     async def model_infer(self, incoming: Incoming) -> Reply:
-        interface, call = self._core.interface, incoming.call
+        call = incoming.call
         with self._handler.admit(call) as exchange:
             content = await self._read(incoming, exchange)
+            name = await exchange.take_turns(inference_messages.read_model_name(content))
+            interface = exchange.choose(name).interface
             request = await exchange.take_turns(inference_messages.read(interface, content, call.sticky_key))
             answer = await exchange.answer(request.question)
             response = inference_messages.to_response(interface, answer, request, call.request_id)
@@ -116,7 +114,8 @@ class GrpcDoors:
     async def model_ready(self, incoming: Incoming) -> Reply:
         self.require_token(incoming)
         asked = parse(open_inference_pb2.ModelReadyRequest, await incoming.read_small())
-        ready = inference.is_ready(self._core.traffic, asked.name, asked.version)
+        self._require_model(incoming, asked.name)
+        ready = self.models.is_ready(asked.name, asked.version)
         return incoming.write(open_inference_pb2.ModelReadyResponse(ready=ready)), ()
 
     async def server_metadata(self, incoming: Incoming) -> Reply:
@@ -127,7 +126,13 @@ class GrpcDoors:
     async def model_metadata(self, incoming: Incoming) -> Reply:
         self.require_token(incoming)
         asked = parse(open_inference_pb2.ModelMetadataRequest, await incoming.read_small())
-        return incoming.write(inference_messages.to_model_metadata(self._core.traffic, asked.name, asked.version)), ()
+        self._require_model(incoming, asked.name)
+        traffic = self.models.find(asked.name).core.traffic
+        return incoming.write(inference_messages.to_model_metadata(traffic, asked.version)), ()
+
+    def _require_model(self, incoming: Incoming, model: str) -> None:
+        """Raises PermissionDeniedError if the caller may not ask this model."""
+        self._handler.require_token(incoming.call.authorization, incoming.call.door, model)
 
 
 _INFERENCE_METHODS: Final[dict[str, Method]] = {
@@ -147,17 +152,19 @@ _open: list[GrpcDoors] = []
 def open_doors(handler: RequestHandler) -> None:
     """Lets the gRPC services of this process answer, and its health say so."""
     _open[:] = [GrpcDoors(handler)]
-    HEALTH.serve(_name_services(handler.core.interface))
+    HEALTH.serve([_INSPECTION.full_name, _INFERENCE.full_name, *map(_name_service, handler.models)])
 
 
-def follow_interface(interface: Interface) -> None:
-    """Reports the service of a newer contract as healthy. Call it on any thread, once the doors are open or before."""
+def report_model(model: ServedModel, *, is_serving: bool) -> None:
+    """Reports the health of a model's own service. Call it on any thread, once the doors are open or before."""
     for doors in _open:
-        doors.loop.call_soon_threadsafe(HEALTH.serve, _name_services(interface))
+        report = HEALTH.add if is_serving else HEALTH.forget
+        doors.loop.call_soon_threadsafe(report, [_name_service(model)])
 
 
-def _name_services(interface: Interface) -> list[str]:
-    return [service.full_name for service in (interface.contract.service, _INSPECTION, _INFERENCE)]
+def _name_service(model: ServedModel) -> str:
+    name: str = model.interface.contract.service.full_name
+    return name
 
 
 def close_doors() -> None:
@@ -180,10 +187,8 @@ def add_services(servicer: Any, server: Any) -> None:
 
 def _describe_services() -> Services:
     names = [_INSPECTION.full_name, _INFERENCE.full_name, HEALTH_SERVICE, *REFLECTION_SERVICES]
-    if not _open:
-        return Services(names)
-    service = _open[0].interface.contract.service
-    return Services([service.full_name, *names], service.file.pool)
+    services = [model.interface.contract.service for doors in _open for model in doors.models]
+    return Services([*(service.full_name for service in services), *names], [service.file.pool for service in services])
 
 
 def _add(server: Any, service: ServiceDescriptor, door: str, methods: dict[str, Method]) -> None:
@@ -200,17 +205,21 @@ def _stream_handler(door: str, method: Method) -> Any:
 
 
 class _TypedHandler(grpc.GenericRpcHandler):  # type: ignore[type-arg,unused-ignore]  # no generic class at run time
-    """Finds the contract's own method when it is called: its service is known once a release is loaded."""
-
-    def __init__(self) -> None:
-        self._predict = _stream_handler("grpc", GrpcDoors.predict)
+    """Finds the own method of a model when it is called: models come and go."""
 
     def service(self, handler_call_details: Any) -> Any:
         """The handler of a method; None for one that this process does not have."""
         method: str = handler_call_details.method
-        # While the doors are closed, a contract's method is refused as UNAVAILABLE, not as unknown.
-        is_served = method == _open[0].predict_path if _open else method.endswith("/Predict")
-        return self._predict if is_served else None
+        if not _open:
+            # A method of a contract is refused as UNAVAILABLE while the doors are closed, not as unknown.
+            return _typed_handler("") if method.endswith("/Predict") else None
+        model = _open[0].models.find_path(method)
+        return _typed_handler(model.name) if model else None
+
+
+@lru_cache(maxsize=1024)
+def _typed_handler(model: str) -> Any:
+    return _stream_handler("grpc", partial(GrpcDoors.predict, model=model))
 
 
 def _make_handler(door: str, method: Method) -> Callable[[object, Any], Awaitable[bytes]]:

@@ -21,16 +21,15 @@ from athanor.errors import (
 )
 from athanor.serving.access.authentication import Authenticator
 from athanor.serving.access.scope import find_scope
-from athanor.serving.answering.batcher import Batcher, Computed
-from athanor.serving.answering.core import Core
+from athanor.serving.answering.batcher import Computed
 from athanor.serving.answering.interface import Question
 from athanor.serving.answering.prepared import Answer
+from athanor.serving.answering.repository import Repository
 from athanor.serving.doors.answers import UnreadAnswers
-from athanor.serving.doors.shadow import Shadow
+from athanor.serving.doors.models import ServedModel, ServedModels
 from athanor.serving.doors.turns import TurnTaker
 from athanor.serving.formats.json_body import Read, Turns
 from athanor.serving.setup.settings import ServingSettings
-from athanor.serving.telemetry.model import ModelTelemetry
 from athanor.serving.telemetry.telemetry import Telemetry
 
 REQUEST_ID: Final = "x-request-id"
@@ -97,27 +96,34 @@ class RequestHandler:
     """Handles the requests of all doors of a replica.
 
     Attributes:
+        repository: loads the models.
         tokens: None lets everyone in.
     """
 
-    core: Core
-    batcher: Batcher
-    shadow: Shadow
+    models: ServedModels
+    repository: Repository
     tokens: Authenticator | None
     telemetry: Telemetry
-    observed: ModelTelemetry
     settings: ServingSettings
     turns: TurnTaker = field(default_factory=TurnTaker)
     unread: UnreadAnswers = field(default_factory=UnreadAnswers)
 
-    def require_token(self, authorization: str | None, door: str) -> None:
-        """Raises UnauthenticatedError or PermissionDeniedError if the caller may not use the door."""
-        if self.tokens:
-            self.tokens.require(authorization, find_scope(door))
+    def require_token(self, authorization: str | None, door: str, model: str | None = None) -> None:
+        """Raises UnauthenticatedError or PermissionDeniedError if the caller may not use the door, or ask the model.
 
-    def admit(self, call: Call) -> "Exchange":
-        """Begins a request: read, answer and write it within the `with` block of what this returns."""
-        return Exchange(self, call)
+        Args:
+            model: None where no model is in question, or it is not known yet.
+        """
+        if self.tokens:
+            self.tokens.require(authorization, find_scope(door), model)
+
+    def admit(self, call: Call, model: str | None = None) -> "Exchange":
+        """Begins a request: read, answer and write it within the `with` block of what this returns.
+
+        Args:
+            model: name of the model that it is for; None if that is in its body, for `Exchange.choose`.
+        """
+        return Exchange(self, call, model)
 
 
 class Exchange:
@@ -126,25 +132,36 @@ class Exchange:
     Entering compares the caller's token, before anything is read. Leaving records how the request ended: answered if
     the block ends without an error, else refused. Errors leave the block as AthanorErrors: the text of any other error
     may quote the request, and stays in this process.
+
+    Attributes:
+        model: that the request is for; set on entering, or by `choose`.
     """
 
-    __slots__ = ("_call", "_computed", "_deadline", "_handler", "_is_reading", "_observation", "_received_bytes")
+    __slots__ = (
+        *("_call", "_computed", "_deadline", "_handler", "_is_reading", "_named", "_observation", "_received_bytes"),
+        *("_share", "model"),
+    )
 
     _computed: Computed
+    model: ServedModel
 
-    def __init__(self, handler: RequestHandler, call: Call) -> None:
+    def __init__(self, handler: RequestHandler, call: Call, named: str | None) -> None:
         self._handler = handler
         self._call = call
+        self._named = named
+        self._share = handler.models.unnamed
         self._received_bytes = 0
         self._is_reading = False
 
     def __enter__(self) -> "Exchange":
         call, handler = self._call, self._handler
-        self._observation = handler.telemetry.begin(call.door, call.request_id, call.traceparent, handler.observed)
+        self._observation = handler.telemetry.begin(call.door, call.request_id, call.traceparent, None)
         try:
-            handler.require_token(call.authorization, call.door)
+            handler.require_token(call.authorization, call.door, self._named)
+            if self._named is not None:
+                self._take(handler.models.find(self._named))
             self._deadline = time.monotonic() + call.timeout_s(handler.settings.max_deadline_s)
-            handler.batcher.begin_reading()
+            self._share.begin()
             self._is_reading = True
         except Exception as error:
             self._refuse(error)
@@ -155,12 +172,38 @@ class Exchange:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._end_reading()
-        self._handler.batcher.release(self._received_bytes)
+        self._share.release(self._received_bytes)
         if error is not None:
             self._refuse(error)
             return
         self._observation.answered(self._computed)
-        self._handler.shadow.ask(self._computed.answer, self._observation)
+        self.model.shadow.ask(self._computed.answer, self._observation)
+
+    def choose(self, name: str) -> ServedModel:
+        """The model that the request's body names; for "" the only one. The request counts as its own from now on.
+
+        Raises:
+            PermissionDeniedError: the caller may not ask this model.
+            ModelNotFoundError: as `ServedModels.find`.
+            OverloadedError: the model holds too much already.
+        """
+        model = self._handler.models.find(name)
+        self._handler.require_token(self._call.authorization, self._call.door, model.name)
+        before, received = self._share, self._received_bytes
+        self._end_reading()
+        before.release(received)
+        self._received_bytes = 0
+        self._take(model)
+        self._share.begin()
+        self._is_reading = True
+        self._share.reserve(received)
+        self._received_bytes = received
+        return model
+
+    def _take(self, model: ServedModel) -> None:
+        self.model = model
+        self._share = model.batcher.share
+        self._observation.of(model.telemetry)
 
     def _refuse(self, error: BaseException) -> None:
         """Records an error. Raises a ServiceError in the place of one that is not for the caller."""
@@ -178,7 +221,7 @@ class Exchange:
     def _end_reading(self) -> None:
         if self._is_reading:
             self._is_reading = False
-            self._handler.batcher.end_reading()
+            self._share.end()
 
     @property
     def most_bytes(self) -> int:
@@ -195,7 +238,7 @@ class Exchange:
         """
         timeout_s = self._deadline - time.monotonic()
         try:
-            with self._handler.batcher.arriving(self._call.authorization or ""):
+            with self._handler.models.capacity.arriving(self._call.authorization or ""):
                 async with asyncio.timeout(timeout_s):
                     yield
         except TimeoutError:
@@ -221,7 +264,7 @@ class Exchange:
         most = self.most_bytes
         if max(self._received_bytes + size_bytes, packed_bytes) > most:
             raise TooLargeError(f"the request has more than {most} bytes, the most that a request may have")
-        self._handler.batcher.reserve(size_bytes)
+        self._share.reserve(size_bytes)
         self._received_bytes += size_bytes
 
     @property
@@ -231,10 +274,10 @@ class Exchange:
 
     async def answer(self, question: Question) -> Answer:
         """Answers the request's question. Raises AthanorError as `Batcher.ask`."""
-        if self._handler.core.interface.sticks_by_request_id and not question.sticky_key:
+        if self.model.interface.sticks_by_request_id and not question.sticky_key:
             question = replace(question, sticky_key=self._call.request_id)
         self._end_reading()
-        self._computed = await self._handler.batcher.ask(question, self._deadline)
+        self._computed = await self.model.batcher.ask(question, self._deadline)
         return self._computed.answer
 
 

@@ -40,6 +40,16 @@ class Health:
         self._drains = False
         self._set(("", *services), _Response.SERVING)
 
+    def add(self, services: Iterable[str]) -> None:
+        """Reports for more services what holds for the process."""
+        self._set(services, self._statuses[""])
+
+    def forget(self, services: Iterable[str]) -> None:
+        """Knows these services no more: who watches them is told SERVICE_UNKNOWN."""
+        for service in services:
+            self._statuses.pop(service, None)
+        self._set((), _Response.NOT_SERVING)
+
     def drain(self) -> None:
         """Reports NOT_SERVING, though requests are still answered: callers go elsewhere before the servers close."""
         self._drains = True

@@ -29,11 +29,11 @@ class Services:
     """Services to describe.
 
     Attributes:
-        pool: has the contract's files, which stand in no generated code; None without a contract.
+        pools: have the files of the contracts, which stand in no generated code.
     """
 
     names: Sequence[str]
-    pool: DescriptorPool | None = None
+    pools: Sequence[DescriptorPool] = ()
 
 
 class _Pools:
@@ -89,7 +89,7 @@ def reflection_handlers(describe: Callable[[], Services], admit: Admit) -> Itera
 
 
 def _make_servicer(services: Services) -> Any:
-    pools = _Pools(*([services.pool] if services.pool else []), descriptor_pool.Default())
+    pools = _Pools(*services.pools, descriptor_pool.Default())
     return reflection.aio.ReflectionServicer(services.names, pools)  # type: ignore[attr-defined,unused-ignore]  # no stubs for aio
 
 

@@ -24,7 +24,6 @@ from athanor.errors import (
     UnauthenticatedError,
     UnsupportedEncodingError,
 )
-from athanor.serving.answering.core import Core
 from athanor.serving.answering.interface import Question
 from athanor.serving.docs.openapi import build_openapi
 from athanor.serving.docs.page.rendering import render_gate, render_page
@@ -38,7 +37,7 @@ from athanor.version import VERSION
 
 _JSON: Final = "application/json"
 # Refusals for which a body is not read to its end: otherwise a caller could go on sending without an end.
-_BODY_UNREAD: Final = (401, 403, 413, 504)
+_BODY_UNREAD: Final = (401, 403, 404, 413, 504)
 
 
 class RestDoors:
@@ -46,7 +45,6 @@ class RestDoors:
 
     def __init__(self, handler: RequestHandler, health: Health) -> None:
         self._handler = handler
-        self._core: Core = handler.core
         self._health = health
 
     def routes(self) -> list[Route]:
@@ -67,26 +65,26 @@ class RestDoors:
 
     async def predict(self, request: Request) -> Response:
         call = _read_call(request, "rest")
-        with self._handler.admit(call) as exchange:
+        with self._handler.admit(call, _model_of(request)) as exchange:
             answer = await exchange.answer(await self._read_rows(request, call, exchange))
-            text = typed_json.write(self._core.interface, answer, call.request_id)
+            text = typed_json.write(exchange.model.interface, answer, call.request_id)
             return self._respond(call, text, _JSON, headers_of(answer, call.request_id))
 
     async def compute_features(self, request: Request) -> Response:
         call = _read_call(request, "inspection")
-        with self._handler.admit(call) as exchange:
+        with self._handler.admit(call, _model_of(request)) as exchange:
             question = await self._read_rows(request, call, exchange)
             answer = await exchange.answer(replace(question, with_features=True))
-            seen = inspection.inspect(self._core.interface, answer, call.request_id)
+            seen = inspection.inspect(exchange.model.interface, answer, call.request_id)
             text = await exchange.take_turns(inspection.to_json(seen))
             return self._respond(call, text, _JSON, headers_of(answer, call.request_id))
 
     async def infer(self, request: Request) -> Response:
         call = _read_call(request, "oip-rest")
-        with self._handler.admit(call) as exchange:
+        with self._handler.admit(call, _model_of(request)) as exchange:
             parsed = await self._read_tensors(request, call, exchange)
             answer = await exchange.answer(parsed.question)
-            content, headers = inference_json.to_body(self._core.interface, answer, parsed, call.request_id)
+            content, headers = inference_json.to_body(exchange.model.interface, answer, parsed, call.request_id)
             media_type = "application/octet-stream" if headers else _JSON
             return self._respond(call, content, media_type, (*headers.items(), *headers_of(answer, call.request_id)))
 
@@ -101,15 +99,16 @@ class RestDoors:
         return JSONResponse({"name": inference.SERVER, "version": VERSION, "extensions": inference.EXTENSIONS})
 
     async def model_ready(self, request: Request) -> Response:
-        self._require_token(request)
-        model, version = _path_of(request)
-        if not inference.is_ready(self._core.traffic, model, version):
+        model, version = _model_of(request), _version_of(request)
+        self._require_token(request, model=model)
+        if not self._handler.models.is_ready(model, version):
             raise ModelNotFoundError(f"{model} {version} is not served here".replace("  ", " "))
         return JSONResponse({"name": model, "ready": True})
 
     async def model_metadata(self, request: Request) -> Response:
-        self._require_token(request)
-        return JSONResponse(inference.describe(self._core.traffic, *_path_of(request)))
+        model = _model_of(request)
+        self._require_token(request, model=model)
+        return JSONResponse(inference.describe(self._handler.models.find(model).core.traffic, _version_of(request)))
 
     async def metrics(self, request: Request) -> Response:
         self._require_token(request, "metrics")
@@ -130,11 +129,11 @@ class RestDoors:
         return HTMLResponse(page, headers={"content-security-policy": "frame-ancestors 'none'"})
 
     def _described(self) -> tuple[Contract, list[str], int]:
-        traffic = self._core.traffic
+        traffic = self._handler.models.find("").core.traffic
         return traffic.described, traffic.versions, traffic.interface.max_rows
 
-    def _require_token(self, request: Request, door: str = "rest") -> None:
-        self._handler.require_token(request.headers.get("authorization"), door)
+    def _require_token(self, request: Request, door: str = "rest", model: str | None = None) -> None:
+        self._handler.require_token(request.headers.get("authorization"), door, model)
 
     def _respond(
         self, call: Call, content: str | bytes, media_type: str, headers: Iterable[tuple[str, str]]
@@ -145,16 +144,12 @@ class RestDoors:
     async def _read_rows(self, request: Request, call: Call, exchange: Exchange) -> Question:
         """The question in the body, for the model in the path."""
         body = await _read_body(request, exchange)
-        return await exchange.take_turns(
-            typed_json.read(self._core.interface, body, request.path_params["model"], call.sticky_key)
-        )
+        return await exchange.take_turns(typed_json.read(exchange.model.interface, body, call.sticky_key))
 
     async def _read_tensors(self, request: Request, call: Call, exchange: Exchange) -> inference_json.InferenceRequest:
-        model, version = _path_of(request)
-        self._core.interface.check_model(model)
         body, length = await _read_body(request, exchange), request.headers.get(inference_json.JSON_LENGTH)
         return await exchange.take_turns(
-            inference_json.read(self._core.interface, body, length, version, call.sticky_key)
+            inference_json.read(exchange.model.interface, body, length, _version_of(request), call.sticky_key)
         )
 
 
@@ -185,9 +180,13 @@ async def _read_body(request: Request, exchange: Exchange) -> bytes:
     return bytes(body)
 
 
-def _path_of(request: Request) -> tuple[str, str]:
-    """Model and version; no version is ""."""
-    return request.path_params["model"], request.path_params.get("version", "")
+def _model_of(request: Request) -> str:
+    return str(request.path_params["model"])
+
+
+def _version_of(request: Request) -> str:
+    """The version in the path; empty without one."""
+    return str(request.path_params.get("version", ""))
 
 
 _Answer = Callable[[Request], Awaitable[Response]]
@@ -202,7 +201,7 @@ def _post(path: str, answer: _Answer) -> Route:
 
 
 def build_rest(handler: RequestHandler, health: Health, lifespan: Lifespan[Starlette] | None = None) -> Starlette:
-    """The web application of one model.
+    """The web application of a replica.
 
     Args:
         lifespan: entered when the application starts, left when it stops.

@@ -11,13 +11,15 @@ import numpy as np
 
 from athanor.contract.columns import Columns, conform
 from athanor.contract.validation import validate
+from athanor.serving.answering.capacity import Pool
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.memory import RetainedBytes, owner_of
 from athanor.serving.answering.prepared import Answer
 from athanor.serving.answering.variants import Variant
 from athanor.serving.telemetry.observation import Observation
 
-# Limits of the backlog. It once counted answers only, and 199 answers of 10,000 rows took 910 MB; they take 140 MB now.
+# Limits of all backlogs of a replica. One that counted answers only let 199 answers of 10,000 rows take 910 MB; they
+# take 140 MB now.
 _MOST_ROWS: Final = 200_000
 _MOST_BYTES: Final = 64 * 1024 * 1024
 # Rows of one run of the graph: more of them double the memory of the backlog, and save no time.
@@ -29,6 +31,25 @@ _ANSWER_BYTES: Final = 1_000
 _logger = logging.getLogger(__name__)
 
 
+class ShadowRoom:
+    """What the backlogs of a replica's shadows hold, shared fairly among its models.
+
+    Attributes:
+        lock: of all that it counts.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.rows = Pool(_MOST_ROWS)
+        self.bytes = Pool(_MOST_BYTES)
+
+    def add_model(self, number: int) -> None:
+        """Shares with so many models more, or fewer."""
+        with self.lock:
+            self.rows.models += number
+            self.bytes.models += number
+
+
 class _Entry(NamedTuple):
     """An answer in the backlog, and the bytes that it adds to what the backlog retains."""
 
@@ -38,23 +59,26 @@ class _Entry(NamedTuple):
 
 
 class Shadow:
-    """Asks the shadow in a thread of its own. It never delays a caller: beyond its limits the backlog drops answers."""
+    """Asks the shadow of a model, in a thread that starts with the first answer for it.
 
-    def __init__(self, core: Core, on_dropped: Callable[[], None]) -> None:
+    It never delays a caller: beyond its limits the backlog drops answers.
+    """
+
+    def __init__(self, core: Core, on_dropped: Callable[[], None], room: ShadowRoom) -> None:
         """Args: on_dropped: called for each answer that the shadow is not asked about; on any thread."""
         self._core = core
+        self._room = room
         self._on_dropped = on_dropped
         self._interface = core.interface
         self._retained_bytes = RetainedBytes(core.interface.contract)
-        self._lock = threading.Lock()
+        self._lock = room.lock
         self._backlog: deque[_Entry] = deque()
         self._last_batch: Columns | None = None
         # Of the backlog, and of what the thread is asking about.
         self._rows = self._bytes = 0
         self._arrived = threading.Event()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="shadow", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     @property
     def backlog_rows(self) -> int:
@@ -72,15 +96,30 @@ class Shadow:
             # An answer retains its whole batch, which it may share with the answer before it.
             shares = answer.batch is self._last_batch
             size_bytes = _ANSWER_BYTES + (0 if shares else self._measure(answer))
-            is_full = self._rows + answer.count > _MOST_ROWS or self._bytes + size_bytes > _MOST_BYTES
-            if not (is_full and self._rows):
-                self._rows += answer.count
-                self._bytes += size_bytes
+            has_room = self._room.rows.has_room(self._rows, answer.count) and self._room.bytes.has_room(
+                self._bytes, size_bytes
+            )
+            # A single answer always has room.
+            if has_room or not self._rows:
+                self._hold(answer.count, size_bytes)
                 self._last_batch = answer.batch
                 self._backlog.append(_Entry(answer, observation, size_bytes))
-                self._arrived.set()
+                self._wake()
                 return
         self._on_dropped()
+
+    def _hold(self, rows: int, size_bytes: int) -> None:
+        """Counts rows and bytes as held; negative numbers release them."""
+        self._rows += rows
+        self._bytes += size_bytes
+        self._room.rows.held += rows
+        self._room.bytes.held += size_bytes
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="shadow", daemon=True)
+            self._thread.start()
+        self._arrived.set()
 
     def _measure(self, answer: Answer) -> int:
         """Bytes that the batch of an answer keeps alive: columns and probabilities."""
@@ -90,7 +129,8 @@ class Shadow:
         """Asks about the rest of the backlog, and ends. A second call does nothing."""
         self._closing.set()
         self._arrived.set()
-        self._thread.join()
+        if self._thread:
+            self._thread.join()
 
     def _work(self) -> None:
         while True:
@@ -119,8 +159,7 @@ class Shadow:
 
     def _release(self, entries: Sequence[_Entry]) -> None:
         with self._lock:
-            self._rows -= sum(entry.answer.count for entry in entries)
-            self._bytes -= sum(entry.size_bytes for entry in entries)
+            self._hold(-sum(entry.answer.count for entry in entries), -sum(entry.size_bytes for entry in entries))
 
     def _answer(self, entries: Sequence[_Entry]) -> None:
         shadow = self._core.traffic.shadow

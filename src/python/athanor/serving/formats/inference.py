@@ -74,9 +74,8 @@ class RequestReader:
         return self._interface.ask_by_columns(columns, tensors.locate, semantic_version, sticky_key, unread)
 
 
-def describe(traffic: LoadedTraffic, name: str, version: str) -> dict[str, Any]:
-    """Metadata of a model. Raises ModelNotFoundError if the service does not serve that model or version."""
-    traffic.interface.check_model(name)
+def describe(traffic: LoadedTraffic, version: str) -> dict[str, Any]:
+    """Metadata of a model. Raises ModelNotFoundError if that version does not answer."""
     if version:
         traffic.find(version)
     contract = traffic.interface.contract
@@ -89,10 +88,3 @@ def describe(traffic: LoadedTraffic, name: str, version: str) -> dict[str, Any]:
         ],
         "outputs": [{"name": contract.prediction.name, "datatype": "FP64", "shape": [-1]}],
     }
-
-
-def is_ready(traffic: LoadedTraffic, name: str, version: str) -> bool:
-    """Whether the service answers for a model, or for a version of it."""
-    if name != traffic.interface.contract.name:
-        return False
-    return not version or version in traffic.by_version

@@ -50,11 +50,28 @@ class InferenceRequest:
     has_raw: bool
 
 
-def read(interface: Interface, content: bytes, sticky_key: str) -> Turns[InferenceRequest]:
-    """Reads a serialised request.
+def read_model_name(content: bytes) -> Turns[str]:
+    """The model that a serialised request names, before anything else of it is read.
 
     Raises:
-        ModelNotFoundError: the request names another model.
+        InvalidRequestError: the bytes are malformed.
+    """
+    field, name = _Request.DESCRIPTOR.fields_by_name["model_name"].number, b""
+    try:
+        for count, (number, kind, begin, end) in enumerate(wire.read_fields(content), 1):
+            if number == field and kind == wire.DELIMITED:
+                name = content[begin:end]
+            if count % wire.FIELDS_A_TURN == 0:
+                yield
+        return name.decode()
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise _malformed(error) from None
+
+
+def read(interface: Interface, content: bytes, sticky_key: str) -> Turns[InferenceRequest]:
+    """Reads a serialised request for the model of an interface.
+
+    Raises:
         InvalidRequestError: the bytes are malformed or hold too much; or as `RequestReader`.
     """
     yield from _check_size(interface, content)
@@ -62,7 +79,6 @@ def read(interface: Interface, content: bytes, sticky_key: str) -> Turns[Inferen
         request = _Request.FromString(content)
     except DecodeError as error:
         raise _malformed(error) from None
-    interface.check_model(request.model_name)
     reader = RequestReader(interface)
     reader.check_parameters("parameters", request.parameters)
     reader.check_number("outputs", len(request.outputs))
@@ -96,7 +112,7 @@ def _check_size(interface: Interface, content: bytes) -> Turns[None]:
         ) from None
 
 
-def _malformed(error: DecodeError) -> InvalidRequestError:
+def _malformed(error: Exception) -> InvalidRequestError:
     return InvalidRequestError(f"the bytes are not a valid {_Request.DESCRIPTOR.full_name}: {error}")
 
 
@@ -165,9 +181,9 @@ def to_server_metadata() -> open_inference_pb2.ServerMetadataResponse:
     )
 
 
-def to_model_metadata(traffic: LoadedTraffic, name: str, version: str) -> open_inference_pb2.ModelMetadataResponse:
-    """Raises ModelNotFoundError if the service does not serve that model or version."""
-    metadata = inference.describe(traffic, name, version)
+def to_model_metadata(traffic: LoadedTraffic, version: str) -> open_inference_pb2.ModelMetadataResponse:
+    """Raises ModelNotFoundError if that version does not answer."""
+    metadata = inference.describe(traffic, version)
     tensor = open_inference_pb2.ModelMetadataResponse.TensorMetadata
     return open_inference_pb2.ModelMetadataResponse(
         **{**metadata, **{side: [tensor(**given) for given in metadata[side]] for side in ("inputs", "outputs")}}

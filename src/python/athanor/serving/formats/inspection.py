@@ -46,23 +46,8 @@ class Inspection:
     variant: str
 
 
-def read(interface: Interface, content: bytes, sticky_key: str = "") -> Turns[Question]:
-    """The question in the Predict request within a serialised request.
-
-    Raises:
-        ModelNotFoundError, InvalidRequestError: as `typed.read`.
-    """
-    request = yield from _parse(content)
-    interface.check_model(request.model_name)
-    question = yield from typed.read(interface, request.request, sticky_key)
-    if question.semantic_version and request.semantic_version not in ("", question.semantic_version):
-        both = f"{shown(request.semantic_version)} and, in the request, {shown(question.semantic_version)}"
-        raise InvalidRequestError(f"the request names two semantic versions: {both}; name one")
-    version = request.semantic_version or question.semantic_version
-    return replace(question, semantic_version=version, with_features=True)
-
-
-def _parse(content: bytes) -> Turns[inspection_pb2.ComputeFeaturesRequest]:
+def parse(content: bytes) -> Turns[inspection_pb2.ComputeFeaturesRequest]:
+    """Parses a serialised request. Raises InvalidRequestError if the bytes are malformed, or hold too much."""
     name = _Request.DESCRIPTOR.full_name
     try:
         if len(content) > wire.SMALL_BYTES:
@@ -72,6 +57,20 @@ def _parse(content: bytes) -> Turns[inspection_pb2.ComputeFeaturesRequest]:
         raise InvalidRequestError(f"the bytes are not a valid {name}: {error}") from None
     except TooManyValuesError:
         raise InvalidRequestError(f"the {name} has more than {_MOST_VALUES} fields; give each once") from None
+
+
+def read(interface: Interface, request: inspection_pb2.ComputeFeaturesRequest, sticky_key: str = "") -> Turns[Question]:
+    """The question in the Predict request within a request.
+
+    Raises:
+        ModelNotFoundError, InvalidRequestError: as `typed.read`.
+    """
+    question = yield from typed.read(interface, request.request, sticky_key)
+    if question.semantic_version and request.semantic_version not in ("", question.semantic_version):
+        both = f"{shown(request.semantic_version)} and, in the request, {shown(question.semantic_version)}"
+        raise InvalidRequestError(f"the request names two semantic versions: {both}; name one")
+    version = request.semantic_version or question.semantic_version
+    return replace(question, semantic_version=version, with_features=True)
 
 
 def inspect(interface: Interface, answer: Answer, request_id: str) -> Inspection:

@@ -27,14 +27,12 @@ _MOST_MEMBERS: Final = 1_000
 _ROWS_A_TURN: Final = 32
 
 
-def read(interface: Interface, body: bytes, model: str, sticky_key: str = "") -> Turns[Question]:
-    """The question in a body, for a model of that name.
+def read(interface: Interface, body: bytes, sticky_key: str = "") -> Turns[Question]:
+    """The question in a body, for the model of an interface; a model that the body names is ignored.
 
     Raises:
-        ModelNotFoundError: the service has another model.
         InvalidRequestError: the body is malformed, has no rows or too many, or values that cannot be read.
     """
-    interface.check_model(model)
     contract, field = interface.contract, interface.contract.rows_field.name
     most_values = interface.max_rows * (len(contract.columns) + 1) + _SLACK
     text = yield from json_body.read_text(

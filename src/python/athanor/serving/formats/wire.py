@@ -19,9 +19,12 @@ from athanor.serving.formats.json_body import Turns
 SMALL_BYTES: Final = 16 * 1024
 """Messages up to this size need no counting: at worst they hold the interpreter for a millisecond."""
 
-_VARINT, _64_BIT, _DELIMITED, _32_BIT = 0, 1, 2, 5
+DELIMITED: Final = 2
+"""The wire type of texts, bytes and messages."""
+_VARINT, _64_BIT, _32_BIT = 0, 1, 5
 _LONGEST_VARINT: Final = 10
-_FIELDS_A_TURN: Final = 2_048
+FIELDS_A_TURN: Final = 2_048
+"""Fields that are read before others have their turn."""
 _WIDTHS: Final = {
     **dict.fromkeys((FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FIXED64, FieldDescriptor.TYPE_SFIXED64), 8),
     **dict.fromkeys((FieldDescriptor.TYPE_FLOAT, FieldDescriptor.TYPE_FIXED32, FieldDescriptor.TYPE_SFIXED32), 4),
@@ -47,7 +50,7 @@ def read_fields(content: bytes, start: int = 0, end: int | None = None) -> Itera
         while at < last:
             tag, at = _read_varint(content, at)
             kind, begin = tag & 7, at
-            if kind == _DELIMITED:
+            if kind == DELIMITED:
                 length, begin = _read_varint(content, at)
                 at = begin + length
             elif kind == _VARINT:
@@ -87,7 +90,7 @@ def check_values(
     """
     known, count = _read_kinds(descriptor), 0
     for number, kind, begin, at in read_fields(content, start, end):
-        within, width = known.get(number, (None, None)) if kind == _DELIMITED else (None, None)
+        within, width = known.get(number, (None, None)) if kind == DELIMITED else (None, None)
         if within is not None:
             count += yield from check_values(content, within, most - count, begin, at)
         elif width is not None:
@@ -95,7 +98,7 @@ def check_values(
         count += 1
         if count > most:
             raise TooManyValuesError
-        if count % _FIELDS_A_TURN == 0:
+        if count % FIELDS_A_TURN == 0:
             yield
     return count
 

@@ -16,8 +16,9 @@ from athanor.errors import NotFoundError, ServiceError, SettingsError
 from athanor.progress import Progress
 from athanor.serving.access.token_file import local_token
 from athanor.serving.hosting import application
-from athanor.serving.hosting.service import read_settings, require_models
+from athanor.serving.hosting.service import read_settings
 from athanor.serving.setup.paths import ServicePaths, ServiceState
+from athanor.serving.setup.repository import prove_models
 from athanor.serving.setup.settings import ServingSettings
 from athanor.system.atomic import replace_file
 
@@ -45,7 +46,7 @@ def deploy(settings: ServingSettings, address: str, token: Path | None, progress
     require_ipv4(settings)
     if place.is_held():
         raise SettingsError(f"the service {settings.service} runs from {place.folder}; stop it by `serve down`")
-    require_models(settings)
+    prove_models(settings)
     with progress.step("Deploy") as advance, joined_ray(found, token, SERVE, application.NAMESPACE):
         _check_deployed(settings)
         _prepare(place, settings)

@@ -11,14 +11,12 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from athanor.errors import AthanorError, ReleaseError, ServiceError, SettingsError, StorageError
-from athanor.model_names import is_exact, matches
+from athanor.errors import ServiceError, SettingsError, StorageError
 from athanor.progress import Progress
-from athanor.release.store import ReleaseStore
-from athanor.serving.answering.loading import prove_releases
 from athanor.serving.replica.status import StatusFolder
-from athanor.serving.setup.paths import ServicePaths, ServiceState, find_trust
+from athanor.serving.setup.paths import ServicePaths, ServiceState
 from athanor.serving.setup.ports import require_free
+from athanor.serving.setup.repository import prove_models
 from athanor.serving.setup.settings import (
     ENVIRONMENT_PREFIX,
     MAX_REPLICAS,
@@ -87,7 +85,7 @@ def _start(settings: ServingSettings, paths: ServicePaths, command: Sequence[str
         )
     try:
         # While it starts: what would stop it is reported here, where a person reads it.
-        require_models(settings)
+        prove_models(settings)
         return _wait_until_answering(paths, process)
     except BaseException:
         process.terminate()
@@ -99,38 +97,6 @@ def _environment(paths: ServicePaths) -> dict[str, str]:
     """The service's environment. Its settings are in a file; a variable would override what a flag has said."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
     return {**inherited, **keep_code(paths.code)}
-
-
-def require_models(settings: ServingSettings) -> None:
-    """Returns if a service would answer for a model, or waits for the first that matches its patterns.
-
-    Raises:
-        NotFoundError: a model that is given by its name has no champion.
-        ReleaseError: no model can be loaded; names the reason of each.
-    """
-    store, trust = ReleaseStore(settings.store), find_trust(settings)
-    failures: dict[str, AthanorError] = {}
-    for model in _find_models(settings, store):
-        try:
-            prove_releases(model, store, trust)
-        except AthanorError as error:
-            failures[model] = error
-        else:
-            # One is enough: what others lack, the service says in its log and its status.
-            return
-    if len(failures) == 1:
-        raise next(iter(failures.values()))
-    if failures:
-        reasons = "; ".join(f"{model}: {error}" for model, error in failures.items())
-        raise ReleaseError(f"none of {len(failures)} models can be loaded: {reasons}")
-
-
-def _find_models(settings: ServingSettings, store: ReleaseStore) -> list[str]:
-    """The models with a champion: those given by name, then the others. Raises NotFoundError for a name without one."""
-    named = [pattern for pattern in settings.models if is_exact(pattern)]
-    for model in named:
-        store.read_traffic(model)
-    return list(dict.fromkeys([*named, *(model for model in store.list_traffic() if matches(model, settings.models))]))
 
 
 def _wait_until_answering(paths: ServicePaths, process: "subprocess.Popen[bytes]") -> ServiceState:

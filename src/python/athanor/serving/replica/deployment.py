@@ -14,21 +14,17 @@ from starlette.applications import Starlette
 
 from athanor.cluster.ray_internals import call_when_draining, limit_messages, set_version
 from athanor.errors import AthanorError, SettingsError
-from athanor.release.store import ReleaseStore
 from athanor.serving.access.authentication import Authenticator
-from athanor.serving.answering.batcher import Batcher
-from athanor.serving.answering.core import Core
-from athanor.serving.answering.follower import Follower
-from athanor.serving.answering.loading import Loader
-from athanor.serving.answering.variants import LoadedTraffic
-from athanor.serving.doors.grpc import close_doors, follow_interface, open_doors
+from athanor.serving.doors.grpc import close_doors, open_doors
 from athanor.serving.doors.handler import RequestHandler
 from athanor.serving.doors.health import HEALTH
+from athanor.serving.doors.models import ServedModels
 from athanor.serving.doors.rest import build_rest
-from athanor.serving.doors.shadow import Shadow
 from athanor.serving.replica.autoscaling import Utilisation, autoscaling_config
+from athanor.serving.replica.listener import ReplicaListener
 from athanor.serving.replica.status import StatusFolder
-from athanor.serving.setup.paths import ServicePaths, find_trust, node_name
+from athanor.serving.setup.paths import ServicePaths, node_name
+from athanor.serving.setup.repository import open_repository
 from athanor.serving.setup.settings import CLOSING_S, ServingSettings
 from athanor.serving.telemetry.logs import close_log, open_log
 from athanor.serving.telemetry.telemetry import Telemetry
@@ -42,7 +38,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Replica:
-    """Answers for one model.
+    """Answers for the models of a service.
 
     `bind` applies Serve's decorators: Serve pickles a decorated class by value, and each replica would then hold copies
     of the globals that its methods use, such as the health servicer.
@@ -58,27 +54,20 @@ class Replica:
 
     def _load(self, settings: ServingSettings, place: ServicePaths) -> None:
         _check_shared(place, settings)
-        # A node of a cluster starts before its project's message size is known.
+        # A node of a cluster starts before its service's message size is known.
         limit_messages(settings.max_message_bytes)
-        started = time.monotonic()
-        loader = Loader(settings.models[0], ReleaseStore(settings.store), settings.max_rows, find_trust(settings))
-        self._core = Core(loader)
-        loading_s = time.monotonic() - started
-        self._interface = self._core.interface
         self._telemetry = Telemetry(settings)
-        self._observed = self._telemetry.model(self._interface.contract)
-        self._batcher = Batcher(self._core, settings.max_in_flight)
-        self._shadow = Shadow(self._core, self._observed.shadow_dropped)
+        served = ServedModels(self._telemetry, settings)
+        self._listener = ReplicaListener(served, self._telemetry, self._statuses)
+        try:
+            self._repository = open_repository(settings, self._listener)
+        except BaseException:
+            self._telemetry.close()
+            raise
         tokens = None if settings.insecure else Authenticator(place.tokens)
-        self._handler = RequestHandler(
-            self._core, self._batcher, self._shadow, tokens, self._telemetry, self._observed, settings
-        )
-        self._on_loaded(self._core.traffic, loading_s)
-        if self._core.traffic.failure:
-            self._on_failed(self._core.traffic.failure)
-        self._follower = Follower(
-            self._core, loader, settings.traffic_poll_s, self._on_loaded, self._on_failed, self._write_status_again
-        )
+        self._handler = RequestHandler(served, self._repository, tokens, self._telemetry, settings)
+        self._open_status()
+        self._repository.follow(settings.traffic_poll_s, self._write_status_again)
         self._utilisation = Utilisation()
 
     def __serve_build_asgi_app__(self) -> Starlette:
@@ -113,35 +102,15 @@ class Replica:
 
     def _close(self) -> None:
         close_doors()
-        # The shadow and the batcher record what they still hold: telemetry closes last.
-        for part in (self._follower, self._shadow, self._batcher, self._telemetry):
+        # Models record what they still hold: telemetry closes last.
+        for part in (self._repository, self._listener, self._handler.models, self._telemetry):
             part.close()
         self._statuses.remove()
 
-    def _on_loaded(self, loaded: LoadedTraffic, seconds: float) -> None:
-        if loaded.interface is not self._interface:
-            self._interface = loaded.interface
-            self._observed.follow(loaded.interface.contract)
-            follow_interface(loaded.interface)
-        for variant in loaded.variants:
-            self._observed.loaded(
-                variant.name, variant.semantic_version, variant.digest, seconds, loaded.traffic.revision
-            )
-        self._write_status(loaded)
-        named = ", ".join(f"{variant.name} {variant.semantic_version}" for variant in loaded.variants)
-        _logger.info("serving traffic revision %s: %s", loaded.traffic.revision, named)
-
-    def _on_failed(self, error: AthanorError) -> None:
-        self._telemetry.load_failed(self._observed.name)
-        self._write_status(self._core.traffic, error)
-        serving = self._core.traffic
-        what = "without a part of it" if serving.failure is error else "and no newer one"
-        _logger.error("serving traffic revision %s, %s: %s", serving.traffic.revision, what, error)
-
-    def _write_status(self, loaded: LoadedTraffic, failure: AthanorError | None = None) -> None:
+    def _open_status(self) -> None:
         """A replica that cannot write its status, as on a full disk, answers all the same."""
         try:
-            self._statuses.write(loaded, failure)
+            self._statuses.open()
         except OSError as error:
             _logger.error("cannot write the status of this replica: %s", error)
 

@@ -1,6 +1,7 @@
 """The status of each replica, in a file of its own beside the service's state."""
 
 import os
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from athanor.release.traffic import Traffic
-from athanor.serving.answering.variants import LoadedTraffic
 from athanor.serving.setup.paths import node_name, process_name
 from athanor.system.atomic import replace_file
 from athanor.system.locks import FileLock, acquire, is_held
@@ -22,23 +22,35 @@ _FAILURE_BYTES: Final = 4_096
 _MOST_REASON: Final = 500
 
 
+class ModelStatus(BaseModel):
+    """One model of a replica.
+
+    Attributes:
+        traffic: traffic file that it answers by; None if it does not answer.
+        failure: why it cannot load a newer traffic file; None if it answers by the newest.
+        changed_at: time of the last load, or of the last failure to load, in UTC.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    traffic: Traffic | None = None
+    failure: str | None = None
+    changed_at: datetime
+
+
 class ReplicaStatus(BaseModel):
     """One replica.
 
     Attributes:
         node: name of its node in the cluster; None for a service on one machine.
-        traffic: traffic file that it serves.
-        failure: why it cannot load a newer traffic file; None if it serves the newest.
-        changed_at: time of the last load, or of the last failure to load, in UTC.
+        models: by name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pid: int
     node: str | None = None
-    traffic: Traffic
-    failure: str | None = None
-    changed_at: datetime
+    models: dict[str, ModelStatus]
 
 
 class StartFailure(BaseModel):
@@ -62,29 +74,45 @@ class StatusFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock: FileLock | None = None
-        self._unwritten: ReplicaStatus | None = None
+        self._writing = threading.Lock()
+        self._models: dict[str, ModelStatus] = {}
+        self._is_open = self._is_unwritten = False
 
-    def write(self, loaded: LoadedTraffic, failure: object = None) -> None:
-        """Writes the status of this process, which has started. If that fails, `write_again` may succeed later."""
-        self._unwritten = ReplicaStatus(
-            pid=os.getpid(),
-            node=node_name(),
-            traffic=loaded.traffic,
-            failure=str(failure) if failure is not None else None,
-            changed_at=datetime.now(UTC),
-        )
+    def open(self) -> None:
+        """Writes the status of this process, which has started. Raises OSError as `put`."""
+        self._is_open = self._is_unwritten = True
+        self.write_again()
+
+    def put(self, model: str, traffic: Traffic | None, failure: object = None) -> None:
+        """Changes the status of one model, on any thread.
+
+        Raises:
+            OSError: it cannot be written; `write_again` may succeed later.
+        """
+        shown = str(failure) if failure is not None else None
+        status = ModelStatus(traffic=traffic, failure=shown, changed_at=datetime.now(UTC))
+        self._change({**self._models, model: status})
+
+    def forget(self, model: str) -> None:
+        """Leaves a model out from now on. Raises OSError as `put`."""
+        self._change({name: status for name, status in self._models.items() if name != model})
+
+    def _change(self, models: dict[str, ModelStatus]) -> None:
+        self._models, self._is_unwritten = models, True
         self.write_again()
 
     def write_again(self) -> None:
-        """Writes the last status of this process, unless it is written."""
-        if self._unwritten is None:
-            return
-        path = self._path(process_name())
-        if self._lock is None:
-            self._lock = acquire(path.with_suffix(_LOCK))
-            self.clear_start_failure()
-        replace_file(path, self._unwritten.model_dump_json(indent=2).encode(), durable=False)
-        self._unwritten = None
+        """Writes the status of this process, unless it is written, or the process has not started."""
+        with self._writing:
+            if not (self._is_open and self._is_unwritten):
+                return
+            path = self._path(process_name())
+            if self._lock is None:
+                self._lock = acquire(path.with_suffix(_LOCK))
+                self.clear_start_failure()
+            status = ReplicaStatus(pid=os.getpid(), node=node_name(), models=dict(sorted(self._models.items())))
+            replace_file(path, status.model_dump_json(indent=2).encode(), durable=False)
+            self._is_unwritten = False
 
     def clear_start_failure(self) -> None:
         """Says that the last replica has started, and keeps room for saying that one does not."""

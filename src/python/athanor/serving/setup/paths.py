@@ -8,7 +8,6 @@ from typing import Final
 
 from athanor.errors import NotFoundError, ServiceError, SettingsError
 from athanor.home import local_token_path, service_lock_path, service_state_path
-from athanor.release.trust import Trust
 from athanor.serving.access.token_file import tokens_path
 from athanor.serving.setup.settings import ServingSettings
 from athanor.system.locks import is_held
@@ -113,8 +112,8 @@ class ServicePaths:
 
     @property
     def served(self) -> Path:
-        """Latest revision of the traffic that was served, where signatures are required."""
-        return self.folder / f"{self.service}.served.json"
+        """Latest revision of the traffic of each model that was served, where signatures are required."""
+        return self.folder / f"{self.service}.served"
 
     def is_held(self) -> bool:
         """Whether a service runs or is starting."""
@@ -187,9 +186,3 @@ def list_running(folder: Path) -> list[str]:
     """Names of the services that run from a folder, are starting, or are deployed on a cluster, sorted."""
     names = sorted(path.name.removesuffix(_SETTINGS) for path in folder.glob(f"*{_SETTINGS}"))
     return [name for name in names if (paths := ServicePaths(folder, name)).is_held() or paths.read() is not None]
-
-
-def find_trust(settings: ServingSettings) -> Trust | None:
-    """Signatures that a service requires; None if it requires none."""
-    key = settings.require_signature
-    return Trust(key, ServicePaths.of(settings).served) if key else None
