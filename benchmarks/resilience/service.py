@@ -53,7 +53,7 @@ class Questions:
     def of(cls, model: Model, home: Home) -> Questions:
         """Returns requests with the champion's reference rows."""
         store = ReleaseStore(home.store)
-        release = store.read(model.name, store.read_traffic(model.name).champion.digest)
+        release = store.read(model.name, store.read_traffic(model.name).require_champion().digest)
         return cls(model, release.json(REFERENCE_ROWS)["rows"])
 
     @property

@@ -65,7 +65,7 @@ def traffic() -> Traffic:
 
 @pytest.fixture(scope="session")
 def release(traffic: Traffic) -> Release:
-    return ReleaseStore(PREPARED.store).read("delays", traffic.champion.digest)
+    return ReleaseStore(PREPARED.store).read("delays", traffic.require_champion().digest)
 
 
 @pytest.fixture(scope="session")

@@ -75,13 +75,13 @@ def test_every_answer_says_who_gave_it(doors: Doors, flights: Flights, traffic: 
     told = _answer(doors, name, flights[:1], headers={"x-request-id": f"to {name}".replace(" ", "-")})
     assert told.fields == {
         "model": traffic.model,
-        "version": traffic.champion.semantic_version,
-        "digest": traffic.champion.digest,
+        "version": traffic.require_champion().semantic_version,
+        "digest": traffic.require_champion().digest,
         "variant": "champion",
         "request_id": f"to {name}".replace(" ", "-"),
     }
-    assert told.headers["x-athanor-version"] == traffic.champion.semantic_version
-    assert told.headers["x-athanor-digest"] == traffic.champion.digest
+    assert told.headers["x-athanor-version"] == traffic.require_champion().semantic_version
+    assert told.headers["x-athanor-digest"] == traffic.require_champion().digest
     assert told.headers["x-athanor-variant"] == "champion"
     assert told.headers["x-request-id"] == told.fields["request_id"]
 

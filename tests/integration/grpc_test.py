@@ -75,8 +75,8 @@ def test_each_flight_is_answered_by_itself(stub: Stub, flights: list[Flight], re
 def test_the_answer_names_what_answered(stub: Stub, flights: list[Flight], traffic: Traffic) -> None:
     response = _ask(stub, flights[:1])
     assert response.model_name == traffic.model == "delays"
-    assert response.semantic_version == traffic.champion.semantic_version == "1.0.0"
-    assert response.release_digest == traffic.champion.digest
+    assert response.semantic_version == traffic.require_champion().semantic_version == "1.0.0"
+    assert response.release_digest == traffic.require_champion().digest
 
 
 def test_the_model_and_version_that_answer_may_be_asked_for(stub: Stub, flights: list[Flight]) -> None:

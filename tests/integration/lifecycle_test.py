@@ -119,7 +119,7 @@ def _its_status_is_shown(service: Service) -> None:
     assert replica["pid"] in {process.pid for process in find_session(service.pid)}
     with grpc.insecure_channel(service.grpc) as channel:
         grpc.channel_ready_future(channel).result(_READY_S)
-    champion = ReleaseStore(service.home.store).read_traffic(PROJECT).champion
+    champion = ReleaseStore(service.home.store).read_traffic(PROJECT).require_champion()
     assert replica["traffic"]["champion"] == champion.model_dump()
     assert replica["failure"] is None
 
@@ -161,7 +161,7 @@ def _a_second_one_is_refused(service: Service, tmp_path: Path) -> None:
 def _without_a_release_it_says_so_and_comes_back_with_it(service: Service) -> None:
     """Requests are refused at once, not held until a replica is there, which may be never."""
     store = ReleaseStore(service.home.store)
-    folder = Path(store.read(PROJECT, store.read_traffic(PROJECT).champion.digest).location)
+    folder = Path(store.read(PROJECT, store.read_traffic(PROJECT).require_champion().digest).location)
     (replica,) = service.replicas
     gone = folder.rename(folder.with_name("gone"))
     os.kill(replica.pid, signal.SIGKILL)
@@ -274,7 +274,7 @@ def _change_a_metric(path: Path) -> None:
 )
 def test_a_tampered_release_is_refused(home: Home, name: str, tamper: Callable[[Path], None], expected: str) -> None:
     store = ReleaseStore(home.store)
-    folder = Path(store.read(PROJECT, store.read_traffic(PROJECT).champion.digest).location)
+    folder = Path(store.read(PROJECT, store.read_traffic(PROJECT).require_champion().digest).location)
     tamper(folder / name)
     status, message = _up(home)
     assert status == _REFUSED
@@ -291,7 +291,7 @@ def test_nothing_promoted_is_refused(tmp_path: Path) -> None:
 
 def test_a_champion_that_the_store_lacks_is_refused(home: Home) -> None:
     traffic = home.store / "traffic" / f"{PROJECT}.json"
-    digest = ReleaseStore(home.store).read_traffic(PROJECT).champion.digest
+    digest = ReleaseStore(home.store).read_traffic(PROJECT).require_champion().digest
     traffic.write_text(traffic.read_text().replace(digest, "0" * 64))
     status, message = _up(home)
     assert status == _REFUSED

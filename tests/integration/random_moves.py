@@ -139,7 +139,7 @@ class RandomMoves:
         registry, traffic = self._versions.registry, self._versions.traffic
         roles = {served.semantic_version for served in traffic.served.values()}
         free = [number for number in self._versions.numbers if number not in roles]
-        others = [*free, *roles - {traffic.champion.semantic_version}]
+        others = [*free, *roles - {traffic.require_champion().semantic_version}]
         moves: dict[str, Callable[[], Traffic]] = {
             "promote": lambda: registry.promote(PROJECT, self._pick(others), _WHY),
             "challenge": lambda: registry.challenge(PROJECT, self._pick(free), self._random.choice(_WEIGHTS), _WHY),

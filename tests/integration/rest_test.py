@@ -62,8 +62,8 @@ def test_names_may_be_written_as_in_the_proto_or_in_camel_case(rest: httpx.Clien
 def test_the_answer_names_what_answered(rest: httpx.Client, reference: Json, traffic: Traffic) -> None:
     answer = rest.post(_URL, json={"flights": reference["rows"][:1]}).json()
     assert answer["modelName"] == traffic.model
-    assert answer["semanticVersion"] == traffic.champion.semantic_version
-    assert answer["releaseDigest"] == traffic.champion.digest
+    assert answer["semanticVersion"] == traffic.require_champion().semantic_version
+    assert answer["releaseDigest"] == traffic.require_champion().digest
 
 
 def test_the_request_id_comes_back(rest: httpx.Client, reference: Json) -> None:

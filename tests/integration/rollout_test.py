@@ -45,7 +45,7 @@ class _Rollout:
         self._service = service
         self._versions = versions
         self._load = load
-        self.periods = [Period(frozenset({versions.traffic.champion.semantic_version}), time.monotonic() - 1)]
+        self.periods = [Period(frozenset({versions.traffic.require_champion().semantic_version}), time.monotonic() - 1)]
         self.moves: list[Moved] = []
         self.told: list[str] = []
 
@@ -53,7 +53,7 @@ class _Rollout:
         """Promotes the second version, or rolls back to the first."""
         first, second = self._versions.numbers
         registry = self._versions.registry
-        is_first = self._versions.traffic.champion.semantic_version == first
+        is_first = self._versions.traffic.require_champion().semantic_version == first
         moved = self._versions.move(
             self._service,
             lambda: (
@@ -64,7 +64,7 @@ class _Rollout:
         )
         self.moves.append(moved)
         self.periods[-1] = replace(self.periods[-1], ends=moved.confirmed)
-        self.periods.append(Period(frozenset({moved.traffic.champion.semantic_version}), moved.began))
+        self.periods.append(Period(frozenset({moved.traffic.require_champion().semantic_version}), moved.began))
         # By what was promoted, so that each move is seen by callers too.
         self._load.wait_for_answers(5)
 

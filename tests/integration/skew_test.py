@@ -93,10 +93,10 @@ def test_predict_answers_what_was_inspected(
 
 
 def test_the_answer_names_what_answered(channel: grpc.Channel, flights: Flights, traffic: Traffic) -> None:
-    version = traffic.champion.semantic_version
+    version = traffic.require_champion().semantic_version
     answer = inspect(channel, _make_request(flights[:1]), model_name="delays", semantic_version=version)
     assert (answer.model_name, answer.semantic_version) == ("delays", version)
-    assert answer.release_digest == traffic.champion.digest
+    assert answer.release_digest == traffic.require_champion().digest
     assert answer.request_id
 
 

@@ -189,7 +189,7 @@ def test_a_damaged_release_is_not_followed_and_that_is_told_everywhere(
         assert wait_until(lambda: all(status.failure for status in running.statuses), _PATIENCE_S)
         _it_is_told(running, running_doors, str(graph), failures)
         told = [_ask(running_doors, door, flights[:5]) for door in FOUR_DOORS]
-        assert {each.fields["version"] for each in told} == {before.champion.semantic_version}
+        assert {each.fields["version"] for each in told} == {before.require_champion().semantic_version}
         assert all(each.probabilities == expected.probabilities for each in told)
         # Mended, it is followed without anybody's doing.
         graph.write_bytes(content)
@@ -233,7 +233,7 @@ def test_a_traffic_file_that_is_none_is_not_followed(
         assert wait_until(lambda: all(status.failure for status in running.statuses), _PATIENCE_S)
         assert _status(running)[0] == 1
         answered = _ask(running_doors, "grpc", flights[:1])
-        assert answered.fields["version"] == before.champion.semantic_version
+        assert answered.fields["version"] == before.require_champion().semantic_version
     finally:
         path.write_bytes(content)
     assert wait_until(lambda: follows(running, before), _PATIENCE_S)

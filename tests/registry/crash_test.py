@@ -87,7 +87,8 @@ def _arguments(registry: Registry, what: str) -> tuple[str, ...]:
 
 def _other(registry: Registry) -> str:
     """A version that is not champion."""
-    return "1.0.0" if registry.store.read_traffic(MODEL).champion.semantic_version == "1.1.0" else "1.1.0"
+    champion = registry.store.read_traffic(MODEL).champion
+    return "1.0.0" if champion and champion.semantic_version == "1.1.0" else "1.1.0"
 
 
 def _prepare(registry: Registry, what: str, number: int) -> tuple[Any, ...]:
@@ -101,21 +102,30 @@ def _prepare(registry: Registry, what: str, number: int) -> tuple[Any, ...]:
         if bool(traffic.pinned) == (what == "pin"):
             (registry.unpin if traffic.pinned else registry.pin)(MODEL, other, _WHY)
         return (other,)
+    if traffic.champion is None:
+        registry.rollback(MODEL, _WHY)
     weight = (number + 1) / 100
     if what == "challenge":
         if traffic.challenger:
             registry.withdraw(MODEL, "challenger", _WHY)
         return other, weight
     registry.challenge(MODEL, other, weight, _WHY)
-    return {"another weight": (other, weight + 0.5), "promote": (other,), "withdraw": ("challenger",)}[what]
+    return {
+        "another weight": (other, weight + 0.5),
+        "promote": (other,),
+        "withdraw": ("challenger",),
+        "withdraw all": ("champion",),
+    }[what]
 
 
-@pytest.mark.parametrize("what", ["challenge", "another weight", "shadow", "withdraw", "promote", "pin", "unpin"])
+@pytest.mark.parametrize(
+    "what", ["challenge", "another weight", "shadow", "withdraw", "withdraw all", "promote", "pin", "unpin"]
+)
 def test_a_process_killed_while_it_moves_what_stands_beside_the_champion_leaves_a_move_or_none(
     registered: Registry, workspace: Workspace, what: str
 ) -> None:
     registered.promote(MODEL, "1.0.0", _WHY)
-    method = "challenge" if what == "another weight" else what
+    method = {"another weight": "challenge", "withdraw all": "withdraw"}.get(what, what)
     steps = _run_until(NEVER, workspace.home, method, _prepare(registered, what, _KILLS_OF_TRAFFIC))
     seen: Counter[int] = Counter()
     for number, step in enumerate(spread(steps, _KILLS_OF_TRAFFIC)):

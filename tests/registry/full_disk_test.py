@@ -25,6 +25,8 @@ _MOVES: Final = (
     f"registry unpin {MODEL} 1.1.0 -m x",
     f"registry promote {MODEL} 1.1.0 -m x",
     f"registry rollback {MODEL} -m x",
+    f"registry withdraw {MODEL} champion -m x",
+    f"registry rollback {MODEL} -m again",
 )
 _OTHERS: Final = (
     f"data restore {MODEL} 0 --why x",

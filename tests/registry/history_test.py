@@ -76,7 +76,7 @@ def test_an_old_history_agrees_and_goes_on(old: Registry, workspace: Workspace) 
     old.challenge(MODEL, "1.1.0", 0.1, _WHY)
     old.promote(MODEL, "1.0.1", _WHY)
     traffic = old.rollback(MODEL, _WHY)
-    assert (traffic.revision, traffic.champion.semantic_version) == (6, "1.0.0")
+    assert (traffic.revision, traffic.require_champion().semantic_version) == (6, "1.0.0")
     assert traffic.challenger is not None
     assert examine(old, workspace.home.candidates) == []
     # Nothing that was recorded is rewritten, not even into the newer form.

@@ -90,7 +90,7 @@ def test_the_path_of_a_home_can_have_any_character(
     registry.register(releases[1])
     registry.promote(MODEL, "1.0.0", _WHY)
     registry.promote(MODEL, "1.0.1", _WHY)
-    assert registry.rollback(MODEL, _WHY).champion.semantic_version == "1.0.0"
+    assert registry.rollback(MODEL, _WHY).require_champion().semantic_version == "1.0.0"
     again = workspace.open()
     assert examine(again, workspace.home.candidates) == []
     card = again.client.download_artifacts(version.run, MODEL_CARD, str(tmp_path))

@@ -31,8 +31,17 @@ _MOVES: Final[dict[str, _Move]] = {
     "roll back": lambda registry: registry.rollback(MODEL, _WHY),
     "withdraw the challenger": lambda registry: registry.withdraw(MODEL, "challenger", _WHY),
     "withdraw the shadow": lambda registry: registry.withdraw(MODEL, "shadow", _WHY),
+    "withdraw the champion": lambda registry: registry.withdraw(MODEL, "champion", _WHY),
     "pin": lambda registry: registry.pin(MODEL, "1.2.0", _WHY),
     "unpin": lambda registry: registry.unpin(MODEL, "1.0.1", _WHY),
+}
+
+# Writes of a move, if not four.
+_MOMENTS: Final = {
+    "challenge with another weight": 3,
+    "promote the challenger": 5,
+    "promote the shadow": 5,
+    "withdraw the champion": 7,
 }
 
 
@@ -108,9 +117,7 @@ def test_the_doctor_ends_what_was_recorded_and_nothing_else(busy: Workspace, pla
         assert registry.store.read_traffic(MODEL) == recorded[-1].traffic
         assert registry.list_moves(MODEL) == recorded
     # The record in the ledger and in MLflow, the traffic file, and each alias or tag that moved; a weight has none.
-    assert moments == {"challenge with another weight": 3, "promote the challenger": 5, "promote the shadow": 5}.get(
-        name, 4
-    )
+    assert moments == _MOMENTS.get(name, 4)
 
 
 @pytest.mark.parametrize("name", _MOVES)
@@ -132,6 +139,6 @@ def test_rolling_back_to_the_challenger_is_ended_too(busy: Workspace, place: Wor
         moments += 1
         examine(interrupted, place.home.candidates, mend=True)
         assert examine(interrupted, place.home.candidates) == []
-        champion = interrupted.store.read_traffic(MODEL).champion.semantic_version
+        champion = interrupted.store.read_traffic(MODEL).require_champion().semantic_version
         assert champion == ("1.0.0" if last > 1 else "1.2.0")
     assert moments == 5

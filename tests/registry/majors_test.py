@@ -98,12 +98,12 @@ def test_two_majors_have_traffic_of_their_own(registry: Registry, workspace: Wor
     registry.pin(_NEXT, "2.0.0", _WHY)
     registry.rollback(_NEXT, _WHY)
     old, new = (registry.store.read_traffic(model) for model in (MODEL, _NEXT))
-    assert (old.champion.semantic_version, old.weights, old.pinned) == (
+    assert (old.require_champion().semantic_version, old.weights, old.pinned) == (
         "1.0.0",
         {"champion": 0.75, "challenger": 0.25},
         (),
     )
-    assert (new.champion.semantic_version, new.weights) == ("2.0.1", {"champion": 1.0})
+    assert (new.require_champion().semantic_version, new.weights) == ("2.0.1", {"champion": 1.0})
     assert [served.semantic_version for served in new.pinned] == ["2.0.0"]
     with pytest.raises(
         NotFoundError, match=r"delays has no version 2\.0\.2; registered are: 1\.0\.2, 1\.0\.1, 1\.0\.0"

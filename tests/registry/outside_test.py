@@ -72,7 +72,7 @@ def test_a_deleted_release_that_is_registered_again_keeps_its_number(moved: Regi
 
 def test_a_rollback_to_a_deleted_version_restores_it(moved: Registry, releases: list[Release]) -> None:
     _delete(moved, "1.0.1")
-    assert moved.rollback(MODEL, _WHY).champion.digest == releases[1].digest
+    assert moved.rollback(MODEL, _WHY).require_champion().digest == releases[1].digest
     assert moved.find_version(MODEL, "1.0.1").aliases == ("champion",)
 
 
@@ -94,4 +94,4 @@ def test_retention_keeps_the_release_of_a_deleted_version(moved: Registry, works
     collected = collect(moved, workspace.home, MODEL, timedelta(0))
     assert (collected.published, collected.registered) == ((), 3)
     moved.rollback(MODEL, _WHY)
-    assert moved.rollback(MODEL, _WHY).champion.semantic_version == "1.0.0"
+    assert moved.rollback(MODEL, _WHY).require_champion().semantic_version == "1.0.0"

@@ -103,7 +103,7 @@ def test_what_cannot_be_pinned_is_refused_with_words(
 
 
 def test_without_a_champion_nothing_is_pinned(registered: Registry) -> None:
-    with pytest.raises(NotFoundError, match=r"no champion yet, so that 1.0.1 cannot be pinned; promote a version"):
+    with pytest.raises(NotFoundError, match=r"no champion, so that 1.0.1 cannot be pinned; promote a version"):
         registered.pin(MODEL, "1.0.1", _WHY)
 
 

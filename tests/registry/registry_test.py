@@ -158,7 +158,7 @@ def test_without_a_reason_nothing_moves(registered: Registry, why: str) -> None:
 
 
 def test_a_version_is_also_found_by_how_its_digest_begins(registered: Registry, releases: list[Release]) -> None:
-    assert registered.promote(MODEL, releases[1].digest[:6], _WHY).champion.semantic_version == "1.0.1"
+    assert registered.promote(MODEL, releases[1].digest[:6], _WHY).require_champion().semantic_version == "1.0.1"
     with pytest.raises(NotFoundError, match=f"no version {releases[1].digest[:5]};"):
         registered.promote(MODEL, releases[1].digest[:5], _WHY)
 
@@ -228,15 +228,15 @@ def test_rolling_back_serves_the_champion_before(registered: Registry, store: Re
     registered.promote(MODEL, "1.0.0", _WHY)
     registered.promote(MODEL, "1.1.0", _WHY)
     traffic = registered.rollback(MODEL, _WHY)
-    assert (traffic.revision, traffic.champion.semantic_version) == (3, "1.0.0")
+    assert (traffic.revision, traffic.require_champion().semantic_version) == (3, "1.0.0")
     assert store.read_traffic(MODEL) == traffic
 
 
 def test_rolling_back_twice_goes_two_back(registered: Registry) -> None:
     for semantic_version in ("1.0.0", "1.0.1", "1.1.0"):
         registered.promote(MODEL, semantic_version, _WHY)
-    assert registered.rollback(MODEL, _WHY).champion.semantic_version == "1.0.1"
-    assert registered.rollback(MODEL, _WHY).champion.semantic_version == "1.0.0"
+    assert registered.rollback(MODEL, _WHY).require_champion().semantic_version == "1.0.1"
+    assert registered.rollback(MODEL, _WHY).require_champion().semantic_version == "1.0.0"
     with pytest.raises(NotFoundError, match="delays has no earlier champion to roll back to"):
         registered.rollback(MODEL, _WHY)
     assert len(registered.list_moves(MODEL)) == 5
@@ -247,7 +247,7 @@ def test_after_rolling_back_one_can_go_forward_and_back_again(registered: Regist
     registered.promote(MODEL, "1.0.1", _WHY)
     registered.rollback(MODEL, _WHY)
     registered.promote(MODEL, "1.1.0", _WHY)
-    assert registered.rollback(MODEL, _WHY).champion.semantic_version == "1.0.0"
+    assert registered.rollback(MODEL, _WHY).require_champion().semantic_version == "1.0.0"
 
 
 @pytest.mark.parametrize("promoted", [(), ("1.0.0",)])

@@ -20,9 +20,10 @@ _WHY: Final = "to see"
 
 @dataclass(frozen=True)
 class _Expected:
-    """What the traffic must be: versions, and who was champion before, the present one last."""
+    """What the traffic must be: versions, and who was champion before, the present one or the withdrawn one last."""
 
     champions: tuple[str, ...] = ()
+    is_withdrawn: bool = False
     challenger: tuple[str, float] | None = None
     shadow: str | None = None
     pinned: frozenset[str] = frozenset()
@@ -31,9 +32,12 @@ class _Expected:
     def crowned(self, champions: tuple[str, ...]) -> "_Expected":
         now = champions[-1]
         challenger = None if self.challenger and self.challenger[0] == now else self.challenger
-        return replace(
-            self, champions=champions, challenger=challenger, shadow=None if self.shadow == now else self.shadow
-        )
+        shadow = None if self.shadow == now else self.shadow
+        return replace(self, champions=champions, is_withdrawn=False, challenger=challenger, shadow=shadow)
+
+    @property
+    def champion(self) -> str | None:
+        return self.champions[-1] if self.champions and not self.is_withdrawn else None
 
 
 # Refused: None.
@@ -53,21 +57,24 @@ class _Step:
 
 def _promote(version: str) -> _Step:
     def rule(now: _Expected) -> _Expected:
-        return now if now.champions[-1:] == (version,) else now.crowned((*now.champions, version))
+        if now.champion == version:
+            return now
+        return now.crowned(now.champions if now.champions[-1:] == (version,) else (*now.champions, version))
 
     return _Step(f"promote {version}", lambda registry: registry.promote(MODEL, version, _WHY), rule)
 
 
 def _rollback() -> _Step:
     def rule(now: _Expected) -> _Expected | None:
-        return now.crowned(now.champions[:-1]) if len(now.champions) > 1 else None
+        earlier = now.champions if now.is_withdrawn else now.champions[:-1]
+        return now.crowned(earlier) if earlier else None
 
     return _Step("rollback", lambda registry: registry.rollback(MODEL, _WHY), rule)
 
 
 def _challenge(version: str, weight: float) -> _Step:
     def rule(now: _Expected) -> _Expected | None:
-        is_free = now.champions and version not in (now.champions[-1], now.shadow)
+        is_free = now.champion and version not in (now.champion, now.shadow)
         return replace(now, challenger=(version, weight)) if is_free and 0 < weight < 1 else None
 
     return _Step(
@@ -77,14 +84,16 @@ def _challenge(version: str, weight: float) -> _Step:
 
 def _shadow(version: str) -> _Step:
     def rule(now: _Expected) -> _Expected | None:
-        others = (now.champions[-1:], (now.challenger or ())[:1])
-        return replace(now, shadow=version) if now.champions and (version,) not in others else None
+        others = ((now.champion,), (now.challenger or ())[:1])
+        return replace(now, shadow=version) if now.champion and (version,) not in others else None
 
     return _Step(f"shadow {version}", lambda registry: registry.shadow(MODEL, version, _WHY), rule)
 
 
 def _withdraw(variant: str) -> _Step:
     def rule(now: _Expected) -> _Expected | None:
+        if variant == "champion":
+            return _Expected(now.champions, is_withdrawn=True, moves=now.moves) if now.champion else None
         if variant == "challenger":
             return replace(now, challenger=None) if now.challenger else None
         return replace(now, shadow=None) if now.shadow else None
@@ -94,7 +103,7 @@ def _withdraw(variant: str) -> _Step:
 
 def _pin(version: str) -> _Step:
     def rule(now: _Expected) -> _Expected | None:
-        return replace(now, pinned=now.pinned | {version}) if now.champions and version not in now.pinned else None
+        return replace(now, pinned=now.pinned | {version}) if now.champion and version not in now.pinned else None
 
     return _Step(f"pin {version}", lambda registry: registry.pin(MODEL, version, _WHY), rule)
 
@@ -113,18 +122,18 @@ _STEPS: Final = st.one_of(
     st.builds(_rollback),
     st.builds(_challenge, _VERSIONS, _WEIGHTS),
     st.builds(_shadow, _VERSIONS),
-    st.builds(_withdraw, st.sampled_from(["challenger", "shadow"])),
+    st.builds(_withdraw, st.sampled_from(["champion", "challenger", "shadow"])),
     st.builds(_pin, _VERSIONS),
     st.builds(_unpin, _VERSIONS),
 )
 
 
-def _read(registry: Registry) -> tuple[str, tuple[str, float] | None, str | None, frozenset[str]]:
+def _read(registry: Registry) -> tuple[str | None, tuple[str, float] | None, str | None, frozenset[str]]:
     traffic = registry.store.read_traffic(MODEL)
-    tried, shadow = traffic.challenger, traffic.shadow
-    challenger = (tried.semantic_version, tried.weight) if tried else None
+    versions = {variant: served.semantic_version for variant, served in traffic.served.items()}
+    challenger = (versions["challenger"], traffic.weights["challenger"]) if traffic.challenger else None
     pinned = frozenset(served.semantic_version for served in traffic.pinned)
-    return traffic.champion.semantic_version, challenger, shadow.semantic_version if shadow else None, pinned
+    return versions.get("champion"), challenger, versions.get("shadow"), pinned
 
 
 def _check_step(registry: Registry, step: _Step, now: _Expected) -> _Expected:
@@ -134,7 +143,7 @@ def _check_step(registry: Registry, step: _Step, now: _Expected) -> _Expected:
             step.act(registry)
         return now
     assert step.act(registry) == registry.store.read_traffic(MODEL)
-    assert _read(registry) == (after.champions[-1], after.challenger, after.shadow, after.pinned)
+    assert _read(registry) == (after.champion, after.challenger, after.shadow, after.pinned)
     return replace(after, moves=now.moves + (after != now))
 
 

@@ -215,7 +215,7 @@ def test_what_is_not_said_is_asked_for(
 
 
 def test_who_cannot_be_withdrawn_is_refused(promoted: Registry, workspace: Workspace) -> None:
-    assert "give challenger or shadow" in str(_refused(workspace, "withdraw", "champion", "--why", "to see"))
+    assert "give champion, challenger or shadow" in str(_refused(workspace, "withdraw", "pinned", "--why", "to see"))
     error = _refused(workspace, "withdraw", "shadow", "--why", "to see")
     assert isinstance(error, NotFoundError)
     assert f"`athanor registry traffic {MODEL}`" in str(error)

@@ -132,7 +132,7 @@ def test_the_remedies_that_a_refusal_names_work(promoted: Registry) -> None:
 
 
 def test_without_a_champion_there_is_no_other_role(registered: Registry, store: ReleaseStore) -> None:
-    words = "no champion yet, so that 1.0.1 cannot be {}; promote a version first"
+    words = "no champion, so that 1.0.1 cannot be {}; promote a version first"
     with pytest.raises(NotFoundError, match=words.format("challenger")):
         registered.challenge(MODEL, "1.0.1", 0.1, _WHY)
     with pytest.raises(NotFoundError, match=words.format("shadow")):
@@ -183,10 +183,10 @@ def test_rolling_back_keeps_a_challenger_that_is_another(promoted: Registry) -> 
     assert _tell(promoted.rollback(MODEL, _WHY)) == {"champion": "1.0.0", "challenger": "1.1.0"}
 
 
-@pytest.mark.parametrize("variant", ["champion", "Challenger", "", "canary"])
-def test_only_challenger_and_shadow_can_be_withdrawn(promoted: Registry, variant: str) -> None:
+@pytest.mark.parametrize("variant", ["pinned", "Challenger", "", "canary"])
+def test_only_a_variant_can_be_withdrawn(promoted: Registry, variant: str) -> None:
     with pytest.raises(
-        InputError, match=rf"'{variant}' of .* cannot be withdrawn; give challenger or shadow\. .*promote"
+        InputError, match=rf"'{variant}' of .* cannot be withdrawn; give champion, challenger or shadow"
     ):
         promoted.withdraw(MODEL, variant, _WHY)
     assert len(promoted.list_moves(MODEL)) == 1

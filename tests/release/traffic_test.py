@@ -6,6 +6,7 @@ from typing import Any, Final
 import pytest
 from pydantic import ValidationError
 
+from athanor.errors import NotFoundError
 from athanor.release.traffic import MOST_PINNED, VARIANTS, Challenger, Served, Traffic
 
 _CHAMPION: Final = Served(digest="a" * 64, semantic_version="1.0.0")
@@ -13,6 +14,7 @@ _CHALLENGER: Final = Challenger(digest="b" * 64, semantic_version="1.0.1", weigh
 _SHADOW: Final = Served(digest="c" * 64, semantic_version="1.1.0")
 _ALONE: Final = Traffic(model="delays", revision=3, champion=_CHAMPION)
 _ALL: Final = Traffic(model="delays", revision=7, champion=_CHAMPION, challenger=_CHALLENGER, shadow=_SHADOW)
+_WITHDRAWN: Final = Traffic(model="delays", revision=4, champion=None)
 _PINNED: Final = _ALL.model_copy(update={"pinned": (_CHAMPION, Served(digest="d" * 64, semantic_version="0.9.0"))})
 
 
@@ -30,7 +32,7 @@ def test_a_file_of_before_there_were_pins_is_read_and_written_alike() -> None:
     assert "pinned" in _PINNED.document()
 
 
-@pytest.mark.parametrize("traffic", [_ALONE, _ALL, _PINNED])
+@pytest.mark.parametrize("traffic", [_ALONE, _ALL, _PINNED, _WITHDRAWN])
 def test_what_is_written_is_read_again(traffic: Traffic) -> None:
     assert Traffic.model_validate_json(json.dumps(traffic.document())) == traffic
 
@@ -64,10 +66,22 @@ def test_what_cannot_be_is_refused_and_named(variant: str, changed: dict[str, An
         Traffic.model_validate({**whole, variant: {**whole[variant], **changed}})
 
 
-def test_without_a_champion_it_is_none() -> None:
-    whole = _ALL.model_dump()
+def test_without_a_champion_nothing_answers() -> None:
+    with pytest.raises(NotFoundError, match=r"of delays .* withdrawn in revision 4; promote one, or roll back"):
+        _WITHDRAWN.require_champion()
+    assert (_WITHDRAWN.releases, _WITHDRAWN.weights) == ((), {})
+    assert _ALONE.require_champion() == _CHAMPION
+
+
+@pytest.mark.parametrize("beside", [{"challenger": _CHALLENGER}, {"shadow": _SHADOW}, {"pinned": (_SHADOW,)}])
+def test_no_release_stands_beside_a_champion_that_was_withdrawn(beside: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=rf"1\.\d\.\d is {next(iter(beside))}, and there is no champion"):
+        Traffic.model_validate({**_WITHDRAWN.model_dump(), **beside})
+
+
+def test_a_file_that_does_not_name_a_champion_is_damaged() -> None:
     with pytest.raises(ValidationError, match="champion"):
-        Traffic.model_validate({**whole, "champion": None})
+        Traffic.model_validate({"model": "delays", "revision": 3})
 
 
 def test_a_pinned_release_may_be_a_variant_too_and_has_no_share_of_the_keys() -> None:

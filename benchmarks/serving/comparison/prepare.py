@@ -66,7 +66,7 @@ def prepare(home: Home, folder: Path) -> Prepared:
         RuntimeError: the two answer differently.
     """
     recipe, store = RECIPE, ReleaseStore(home.store)
-    release = store.read(recipe.model.name, store.read_traffic(recipe.model.name).champion.digest)
+    release = store.read(recipe.model.name, store.read_traffic(recipe.model.name).require_champion().digest)
     past, later = _read(recipe, release, home)
     rows = later.take(spread(len(later), BATCH))
     columns = {column.name: rows.columns[column.name] for column in recipe.model.contract.columns}

@@ -81,9 +81,9 @@ def run_with_shadow(name: str, site: Site) -> Iterator[Server]:
     shutil.copytree(site.prepared.store, copy)
     store, model = ReleaseStore(copy), site.prepared.model.name
     traffic = store.read_traffic(model)
-    others = [one for one in store.list_manifests(model) if one.digest != traffic.champion.digest]
-    digest = others[0].digest if others else traffic.champion.digest
-    shadow = Served(digest=digest, semantic_version=traffic.champion.semantic_version)
+    others = [one for one in store.list_manifests(model) if one.digest != traffic.require_champion().digest]
+    digest = others[0].digest if others else traffic.require_champion().digest
+    shadow = Served(digest=digest, semantic_version=traffic.require_champion().semantic_version)
     store.write_traffic(traffic.model_copy(update={"shadow": shadow, "revision": traffic.revision + 1}))
     with run_athanor(name, site, store=copy) as server:
         yield server

@@ -17,7 +17,7 @@ _VERIFY_TIMEOUT_S = 600.0
 def identity() -> Identity:
     """Of the release that takes traffic."""
     store = ReleaseStore(PREPARED.store)
-    return store.read("delays", store.read_traffic("delays").champion.digest).identity
+    return store.read("delays", store.read_traffic("delays").require_champion().digest).identity
 
 
 def _ask(command: str, reference: str, **options: Any) -> dict[str, Any]:

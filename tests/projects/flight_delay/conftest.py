@@ -36,7 +36,7 @@ def columns(demo: Demo, snapshot: Snapshot) -> Columns:
 def release(demo: Demo) -> Release:
     """The release that takes traffic."""
     store = ReleaseStore(demo.home.store)
-    return store.read(MODEL.name, store.read_traffic(MODEL.name).champion.digest)
+    return store.read(MODEL.name, store.read_traffic(MODEL.name).require_champion().digest)
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ def test_it_ends_with_a_table_of_all_that_was_promised(demo: Demo, traffic: Traf
     assert _row(table, "rejected, cancelled") == "8,255"
     assert _row(table, "rejected, diverted") == "1,175"
     assert _row(table, "version") == "0"
-    assert f"Release {traffic.champion.semantic_version}" in table
+    assert f"Release {traffic.require_champion().semantic_version}" in table
     for metric in _METRICS:
         assert re.fullmatch(r"0\.\d{4}\s*│\s*0\.\d{4}", _row(table, metric))
     assert len(re.findall(r"\d+\.\d%\s*│\s*(?:late|on time)\s*│", table)) == 3
@@ -129,8 +129,8 @@ def test_a_second_run_makes_nothing_new(again: _Again, traffic: Traffic) -> None
     assert again.result["snapshot"]["new"] is False
     assert again.result["snapshot"]["version"] == 0
     assert again.result["release"] == {
-        "digest": traffic.champion.digest,
-        "semantic_version": traffic.champion.semantic_version,
+        "digest": traffic.require_champion().digest,
+        "semantic_version": traffic.require_champion().semantic_version,
         "new": False,
     }
     assert ReleaseStore(again.home.store).read_traffic("flight_delay") == traffic

@@ -97,7 +97,7 @@ def test_a_forged_move_is_named_and_never_published(forged: Registry, workspace:
 def test_a_forged_move_is_no_ground_of_a_command(forged: Registry) -> None:
     assert len(forged.list_moves(MODEL)) == 3
     after = forged.challenge(MODEL, "1.0.0", 0.1, _WHY)
-    assert (after.revision, after.champion.semantic_version) == (4, "1.1.0")
+    assert (after.revision, after.require_champion().semantic_version) == (4, "1.1.0")
 
 
 def test_without_a_ledger_the_published_traffic_must_prove_the_moves(forged: Registry, workspace: Workspace) -> None:

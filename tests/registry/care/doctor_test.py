@@ -147,7 +147,7 @@ def test_what_differs_is_named_and_mended(
     assert mended[0].what == found.what
     assert all(finding.is_mended for finding in mended)
     assert _examine(moved, workspace) == []
-    assert moved.store.read_traffic(MODEL).champion.semantic_version == champion
+    assert moved.store.read_traffic(MODEL).require_champion().semantic_version == champion
     assert [v.semantic_version for v in moved.list_versions(MODEL) if v.aliases] == [champion]
 
 

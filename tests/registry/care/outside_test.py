@@ -187,7 +187,7 @@ def test_what_others_wrote_misleads_no_reader(moved: Registry, name: str) -> Non
     before = moved.list_versions(MODEL)
     _CHANGES[name][0](moved)
     assert moved.list_versions(MODEL) == before
-    assert moved.rollback(MODEL, _WHY).champion.semantic_version == "1.0.1"
+    assert moved.rollback(MODEL, _WHY).require_champion().semantic_version == "1.0.1"
 
 
 def test_a_deleted_version_without_a_copy_is_named_and_left(moved: Registry, workspace: Workspace) -> None:

@@ -55,7 +55,7 @@ def test_it_does_there_what_it_does_in_a_file(workspace: Workspace) -> None:
     assert registry.register(first)[1] is False
     registry.promote(MODEL, "1.0.0", "the first")
     registry.promote(MODEL, second.digest[:8], "the second")
-    assert registry.rollback(MODEL, "it was worse").champion.digest == first.digest
+    assert registry.rollback(MODEL, "it was worse").require_champion().digest == first.digest
     tried = registry.challenge(MODEL, "1.0.1", 0.1, "on fewer").challenger
     assert tried is not None
     assert (tried.digest, tried.weight) == (second.digest, 0.1)

@@ -145,7 +145,7 @@ def test_it_does_not_start_where_its_tokens_are_missing(settings: ServingSetting
 
 def test_why_it_does_not_start_is_in_the_log_and_the_status(settings: ServingSettings, stage: Stage) -> None:
     place = ServicePaths.of(settings)
-    digest = stage.store.read_traffic(MODEL.name).champion.digest
+    digest = stage.store.read_traffic(MODEL.name).require_champion().digest
     shutil.rmtree(stage.store.read(MODEL.name, digest).location)
     with pytest.raises(AthanorError, match=digest):
         Replica(settings)

@@ -74,7 +74,7 @@ class Move:
         at: ISO 8601, UTC.
         why: the given reason.
         gates: summary of the gates of the release: "5 of 5 passed"; "" for the end of a role.
-        variant: the role that changed. A new champion loses its earlier role.
+        variant: the role that changed. A new champion loses its earlier role; withdrawing the champion ends all roles.
         traffic: the whole traffic after the move.
         previous: sha256, in hexadecimal, of the record before it; "" for the first. None in records from before there
             was a chain, which stand before all others.
@@ -214,12 +214,19 @@ def now() -> str:
 
 
 def champion_before(moves: Iterable[Move]) -> Move | None:
-    """The move to roll back to. Consecutive rollbacks go back through the promotions, one at a time."""
+    """The move to roll back to. Consecutive rollbacks go back through the promotions, one at a time.
+
+    After a withdrawal, it is the one that made the withdrawn champion.
+    """
     stack: list[Move] = []
+    is_withdrawn = False
     for move in moves:
-        if move.kind == "rollback":
+        if move.kind == "promote":
+            # The withdrawn champion may be promoted again.
+            stack = [*(stack[:-1] if stack and stack[-1].digest == move.digest else stack), move]
+        elif move.kind == "rollback" and not is_withdrawn:
             # A history that lost its beginning goes back as far as it can.
             stack = stack[:-1]
-        elif move.kind == "promote":
-            stack.append(move)
-    return stack[-2] if len(stack) > 1 else None
+        is_withdrawn = move.traffic.champion is None
+    earlier = stack if is_withdrawn else stack[:-1]
+    return earlier[-1] if earlier else None

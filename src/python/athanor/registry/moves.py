@@ -6,10 +6,13 @@ change is returned unchanged, and there is no move.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from athanor.errors import AthanorError, InputError, NotFoundError
 from athanor.registry.history import CHALLENGER, CHAMPION, SHADOW, Kind, Move
-from athanor.release.traffic import MOST_PINNED, PINNED, Challenger, Role, Served, Traffic, Variant
+from athanor.release.traffic import MOST_PINNED, PINNED, VARIANTS, Challenger, Role, Served, Traffic, Variant
+
+_NOTHING: Final[Mapping[Role, tuple[Served, ...] | None]] = {**dict.fromkeys(VARIANTS), PINNED: ()}
 
 
 @dataclass(frozen=True)
@@ -35,21 +38,22 @@ def take(before: Traffic | None, model: str, step: Step) -> Traffic:
         before: None before the first promotion.
 
     Raises:
-        NotFoundError: there is no champion yet, and the step makes none; or the release to unpin is not pinned.
+        NotFoundError: there is no champion, and the step makes none; or the release to unpin is not pinned.
         InputError: the weight is out of range, or the release is another variant; or it is pinned already, or too many
             others are.
     """
-    if step.variant == CHAMPION:
+    if step.variant == CHAMPION and step.kind != "withdraw":
         return _make_champion(before, model, step.served)
-    if before is None:
+    if before is None or before.champion is None:
         raise NotFoundError(
-            f"{model} has no champion yet, so that {step.served.semantic_version} cannot be {step.variant}; "
-            "promote a version first"
+            f"{model} has no champion, so that {step.served.semantic_version} cannot be {step.variant}; promote a "
+            "version first"
         )
     if step.variant == PINNED:
         return _pin(before, step)
     if step.kind == "withdraw":
-        return _change(before, {step.variant: None})
+        # Without a champion, nothing answers.
+        return _change(before, _NOTHING if step.variant == CHAMPION else {step.variant: None})
     _require_no_other_role(before, step)
     if step.variant == SHADOW:
         return _change(before, {SHADOW: step.served})
@@ -69,14 +73,10 @@ def follows(before: Traffic | None, move: Move) -> bool:
 
 def withdrawable(model: str, variant: str) -> Variant:
     """Checks that a variant can be withdrawn, and returns it. Raises InputError if not."""
-    if variant == CHALLENGER:
-        return CHALLENGER
-    if variant == SHADOW:
-        return SHADOW
-    raise InputError(
-        f"{variant!r} of {model} cannot be withdrawn; give {CHALLENGER} or {SHADOW}. To replace the champion, use "
-        "`athanor registry promote` or `rollback`"
-    )
+    for known in VARIANTS:
+        if variant == known:
+            return known
+    raise InputError(f"{variant!r} of {model} cannot be withdrawn; give {CHAMPION}, {CHALLENGER} or {SHADOW}")
 
 
 def _make_champion(before: Traffic | None, model: str, served: Served) -> Traffic:

@@ -242,7 +242,9 @@ class Registry(RegistryReader):
             return self._move(model, Step("promote", "champion", _served(version)), why)
 
     def rollback(self, model: str, why: str) -> Traffic:
-        """Makes the previous champion champion again. Challenger and shadow as in `promote`.
+        """Makes the previous champion champion again, or the one that was withdrawn.
+
+        Challenger and shadow as in `promote`.
 
         Raises:
             NotFoundError: there was none before.
@@ -268,7 +270,7 @@ class Registry(RegistryReader):
             weight: share of the keys that it answers, above 0 and below 1.
 
         Raises:
-            NotFoundError: there is no such version, or no champion yet.
+            NotFoundError: there is no such version, or no champion.
             InputError: the weight is out of range, the version is champion or shadow, or the reason is empty.
             ReleaseError: its copy in the store is damaged.
         """
@@ -286,7 +288,7 @@ class Registry(RegistryReader):
         Records no move if it is shadow already.
 
         Raises:
-            NotFoundError: there is no such version, or no champion yet.
+            NotFoundError: there is no such version, or no champion.
             InputError: the version is champion or challenger, or the reason is empty.
             ReleaseError: its copy in the store is damaged.
         """
@@ -295,10 +297,13 @@ class Registry(RegistryReader):
             return self._move(model, Step("shadow", "shadow", _served(version)), why)
 
     def withdraw(self, model: str, variant: str, why: str) -> Traffic:
-        """Takes the challenger or the shadow out of the traffic, even if its release is damaged.
+        """Takes a variant out of the traffic, even if its release is damaged.
+
+        Without a champion, no release of the model answers: challenger, shadow and pins end with it, in the same move.
+        `promote` and `rollback` bring it back.
 
         Args:
-            variant: "challenger" or "shadow".
+            variant: "champion", "challenger" or "shadow".
 
         Raises:
             NotFoundError: the traffic has no such variant.
@@ -323,7 +328,7 @@ class Registry(RegistryReader):
         It may be champion, challenger or shadow as well, and stays pinned when it no longer is.
 
         Raises:
-            NotFoundError: there is no such version, or no champion yet.
+            NotFoundError: there is no such version, or no champion.
             InputError: the version is pinned already, too many are, or the reason is empty.
             ReleaseError: its copy in the store is damaged.
         """

@@ -169,7 +169,10 @@ class ReleaseStore:
         self._storage.write(_traffic(traffic.model), (json.dumps(traffic.document(), indent=2) + "\n").encode())
 
     def read_traffic(self, model: str) -> Traffic:
-        """Raises NotFoundError before the first promotion, ReleaseError if the file is damaged."""
+        """The traffic file, which has no champion once that was withdrawn.
+
+        Raises NotFoundError before the first promotion, ReleaseError if the file is damaged.
+        """
         name, content = self._storage.name(_traffic(model)), self._find(_traffic(model), _MAX_TRAFFIC_BYTES)
         if content is None:
             raise NotFoundError(f"no release of {model} takes traffic: {name} does not exist; promote one")

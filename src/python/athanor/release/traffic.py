@@ -2,7 +2,9 @@
 
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from athanor.errors import NotFoundError
 
 Variant: TypeAlias = Literal["champion", "challenger", "shadow"]
 VARIANTS: Final[tuple[Variant, ...]] = get_args(Variant)
@@ -36,7 +38,7 @@ class Traffic(BaseModel):
 
     Attributes:
         revision: increases by one with each change.
-        champion: the release that answers.
+        champion: the release that answers; None once it was withdrawn, and then there is no other release either.
         challenger: the release that answers a share of the keys, if any.
         shadow: a release that also gets each request, if any; its answers are logged and never sent.
         pinned: releases that answer only requests which name their version. One of them may be a variant too.
@@ -46,7 +48,7 @@ class Traffic(BaseModel):
 
     model: str
     revision: int = Field(ge=1)
-    champion: Served
+    champion: Served | None
     challenger: Challenger | None = None
     shadow: Served | None = None
     pinned: tuple[Served, ...] = Field(default=(), max_length=MOST_PINNED)
@@ -58,6 +60,22 @@ class Traffic(BaseModel):
         if repeated := sorted({version for version in versions if versions.count(version) > 1}):
             raise ValueError(f"{', '.join(repeated)} is pinned twice")
         return pinned
+
+    @model_validator(mode="after")
+    def _require_none_beside_none(self) -> "Traffic":
+        if self.champion is None and self.releases:
+            role, served = self.releases[0]
+            raise ValueError(f"{served.semantic_version} is {role}, and there is no champion")
+        return self
+
+    def require_champion(self) -> Served:
+        """The release that answers. Raises NotFoundError if it was withdrawn."""
+        if self.champion is None:
+            raise NotFoundError(
+                f"no release of {self.model} takes traffic: its champion was withdrawn in revision {self.revision}; "
+                "promote one, or roll back"
+            )
+        return self.champion
 
     @property
     def served(self) -> dict[Variant, Served]:
@@ -72,7 +90,10 @@ class Traffic(BaseModel):
 
     @property
     def weights(self) -> dict[Variant, float]:
-        """The share of the keys that each variant answers, from 0 to 1. They sum to 1, and a shadow has 0."""
+        """The share of the keys that each variant answers, from 0 to 1. They sum to 1, and a shadow has 0.
+
+        Empty once the champion was withdrawn.
+        """
         challenged = self.challenger.weight if self.challenger else 0.0
         # Rounded: 1 - 0.9 is 0.09999999999999998.
         shares: dict[Variant, float] = {"champion": round(1 - challenged, 12), "challenger": challenged, "shadow": 0.0}

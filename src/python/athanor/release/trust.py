@@ -52,15 +52,20 @@ class Trust:
     def require_traffic(self, store: ReleaseStore, traffic: Traffic) -> None:
         """Checks the signature of a traffic file, and that it is no older one than was served.
 
+        Remembers one without a champion at once: it is never about to be served.
+
         Raises:
             ReleaseError: it is not signed, or was put back; or the memory is damaged.
             SettingsError: the key cannot be read.
+            StorageError: the memory cannot be written.
         """
         from athanor.release.traffic_signature import traffic_digest, verify_traffic  # noqa: PLC0415 - see above
 
         verify_traffic(traffic, store.read_traffic_signatures(traffic.model), self.public_key)
         latest = self._read()
         if latest is None or traffic.revision > latest.revision:
+            if traffic.champion is None:
+                self.remember(traffic)
             return
         if (traffic.revision, traffic_digest(traffic)) != (latest.revision, latest.traffic):
             is_back = traffic.revision < latest.revision

@@ -123,4 +123,4 @@ def _list_champions(projects: Sequence[str], home: Home) -> Iterator[Release]:
     for model in store.list_models():
         if project_of_model(model) in projects:
             with suppress(NotFoundError):
-                yield store.read(model, store.read_traffic(model).champion.digest)
+                yield store.read(model, store.read_traffic(model).require_champion().digest)

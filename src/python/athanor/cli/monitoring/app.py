@@ -29,7 +29,7 @@ def drift(
 
     root, contract = Home.find(home), load(project, "model", Model).contract
     store = ReleaseStore(root.store_url)
-    release = store.read(contract.name, store.read_traffic(contract.name).champion.digest)
+    release = store.read(contract.name, store.read_traffic(contract.name).require_champion().digest)
     with watch() as progress, progress.step("Measure drift") as advance:
         latest = find_snapshot(contract.name, root.datasets)
         rows = read_slice(contract, root.datasets, latest, parse_moment(since), parse_moment(until))

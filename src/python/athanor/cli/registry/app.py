@@ -138,10 +138,11 @@ def _list_moves(model: str, moves: "Sequence[Move]") -> RenderableType:
 
 
 def _describe_traffic(move: "Move") -> str:
-    return "\n".join(
+    shares = (
         f"{role} {served.semantic_version} ({views.format_weight(move.traffic.weight_of(role))})"
         for role, served in move.traffic.releases
     )
+    return "\n".join(shares) or "nothing answers"
 
 
 @app.command()
@@ -159,7 +160,7 @@ def promote(
 
 @app.command()
 def rollback(model: ModelArgument, reason: ReasonOption, home: HomeOption = None, json: JsonOption = False) -> None:
-    """Make the previous champion the champion again."""
+    """Make the previous champion the champion again, or the one that was withdrawn."""
     registry, name = _find(home, model)
     _show_traffic(registry.rollback(name, reason), json)
 
@@ -198,12 +199,12 @@ def shadow(
 @app.command()
 def withdraw(
     model: ModelArgument,
-    variant: Annotated[str, typer.Argument(help="challenger or shadow.")],
+    variant: Annotated[str, typer.Argument(help="champion, challenger or shadow.")],
     reason: ReasonOption,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Remove the challenger or the shadow from the traffic."""
+    """Remove a variant from the traffic. Without a champion, no release of the model answers any more."""
     registry, name = _find(home, model)
     _show_traffic(registry.withdraw(name, variant, reason), json)
 

@@ -49,7 +49,7 @@ def find_release(reference: str, home: Home, progress: "Progress") -> "Release":
         return store.read(found.model, found.digest)
     if project_of_model(name) in find_projects("model"):
         model = model_of_package(name)
-        return store.read(model, store.read_traffic(model).champion.digest)
+        return store.read(model, store.read_traffic(model).require_champion().digest)
     return _find_by_digest(reference, home, store)
 
 

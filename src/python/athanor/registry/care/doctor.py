@@ -265,6 +265,6 @@ def _describe_file(traffic: Traffic | str | None) -> str:
 
 
 def _describe_traffic(traffic: Traffic) -> str:
-    parts = [f"{role} is {served.semantic_version}" for role, served in traffic.releases]
+    parts = [f"{role} is {served.semantic_version}" for role, served in traffic.releases] or ["nothing answers"]
     weights = [f"with weight {traffic.challenger.weight:g}"] if traffic.challenger else []
     return ", ".join((*parts, *weights))

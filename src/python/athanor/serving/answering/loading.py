@@ -40,7 +40,7 @@ class Loader:
             before: what answers now, whose releases and interface are used again.
 
         Raises:
-            NotFoundError: nothing takes traffic, or the store lacks the champion.
+            NotFoundError: nothing takes traffic, or the champion was withdrawn, or the store lacks it.
             ReleaseError: the champion is corrupted, tampered with or not signed, or answers its reference rows
                 differently; or the traffic is not signed, or older than was served.
             SettingsError: the public key cannot be read.
@@ -55,7 +55,8 @@ class Loader:
 
     def _load(self, traffic: Traffic, before: LoadedTraffic | None) -> LoadedTraffic:
         known = {variant.digest: variant.predictor for variant in before.variants} if before else {}
-        champion = Variant("champion", traffic.champion.semantic_version, self._prove(traffic.champion, known))
+        answering = traffic.require_champion()
+        champion = Variant("champion", answering.semantic_version, self._prove(answering, known))
         loaded, failures = list[Variant](), list[str]()
         contract = spoken = champion.contract
         # The pinned ones come last: what fits none of them still answers.

@@ -14,7 +14,7 @@ from athanor.training.evaluation.evidence import Champion, Rows
 
 
 def predict_with_champion(store: ReleaseStore, contract: Contract, rows: Rows) -> Champion | None:
-    """The champion with its predictions; None if there is no traffic yet.
+    """The champion with its predictions; None if there is none yet, or it was withdrawn.
 
     Its graph runs on the columns of these rows, whatever features it computes from them. There are no predictions if
     the contract has lost a column that it needs, or changed one's kind.
@@ -23,7 +23,7 @@ def predict_with_champion(store: ReleaseStore, contract: Contract, rows: Rows) -
         ReleaseError: the champion is corrupted.
     """
     try:
-        served = store.read_traffic(contract.name).champion
+        served = store.read_traffic(contract.name).require_champion()
     except NotFoundError:
         return None
     release = store.read(contract.name, served.digest)

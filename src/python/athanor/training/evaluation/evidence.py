@@ -132,7 +132,7 @@ class Evidence:
         graph: features, pipeline and calibration as ONNX; what will be served.
         probabilities: the graph's predictions, shape (n,).
         baseline: the baseline's predictions, shape (n,).
-        champion: None if there is no traffic yet.
+        champion: None if the model has none.
         candidate: name of the candidate that was fitted.
         trained: of the training rows; None if unknown.
     """

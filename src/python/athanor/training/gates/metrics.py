@@ -109,7 +109,7 @@ class NotWorseThanChampion:
     Traceback (most recent call last):
     athanor.errors.ContractError: roc_auc not worse than champion: confidence is 1; it must be at least 0.5 ...
     >>> NotWorseThanChampion("roc_auc", margin=0.01).run(evidence).explanation
-    'there is no champion yet'
+    'there is no champion'
     """
 
     metric: str
@@ -130,7 +130,7 @@ class NotWorseThanChampion:
         if problem := describe_invalid(evidence.probabilities):
             return self._say(False, problem)
         if champion is None:
-            return self._say(True, "there is no champion yet")
+            return self._say(True, "there is no champion")
         if champion.probabilities is None:
             return self._say(False, _explain_unavailable(champion))
         if problem := describe_invalid(champion.probabilities):
