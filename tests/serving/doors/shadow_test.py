@@ -18,7 +18,7 @@ from athanor.contract.columns import Columns
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.prepared import Answer
 from athanor.serving.doors import shadow as shadow_module
-from athanor.serving.doors.shadow import Shadow
+from athanor.serving.doors.shadow import Shadow, ShadowRoom
 
 
 class Recorder:
@@ -42,7 +42,7 @@ class Recorder:
 
 @contextmanager
 def _shadow(core: Core, on_dropped: Callable[[], None] = lambda: None) -> Iterator[Shadow]:
-    made = Shadow(core, on_dropped)
+    made = Shadow(core, on_dropped, ShadowRoom())
     try:
         yield made
     finally:

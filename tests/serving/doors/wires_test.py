@@ -100,7 +100,7 @@ def test_our_client_reads_the_wire_of_its_time(closed: GrpcServer, core: Core, s
     ):
         closed.open(opened)
         earlier = Client.from_reflection(MODEL.name, connection)
-        _promote(core, stage, tmp_path / "newer")
+        _promote(opened, stage, tmp_path / "newer")
         later = Client.from_reflection(MODEL.name, connection)
         assert "gate" not in earlier.row_class.DESCRIPTOR.fields_by_name
         for client, sent in ((earlier, row), (later, {**row, "gate": "A1"})):

@@ -120,7 +120,7 @@ def test_a_request_that_does_not_end_holds_it_up_for_the_grace_period_alone(sett
 
 def test_its_end_closes_every_part_and_removes_its_status(settings: ServingSettings) -> None:
     statuses = StatusFolder(ServicePaths.of(settings).replicas)
-    names = {"traffic", "shadow", "telemetry"}
+    names = {"traffic", "telemetry"}
 
     async def work() -> None:
         assert [status.pid for status in statuses.read()] == [os.getpid()]
@@ -149,7 +149,8 @@ def test_why_it_does_not_start_is_in_the_log_and_the_status(settings: ServingSet
     shutil.rmtree(stage.store.read(MODEL.name, digest).location)
     with pytest.raises(AthanorError, match=digest):
         Replica(settings)
-    (line,) = [json.loads(line) for line in place.log.read_text().splitlines()]
+    of_model, line = [json.loads(line) for line in place.log.read_text().splitlines()]
+    assert of_model["message"].startswith("delays cannot be served: ")
     assert line["level"] == "error"
     assert line["message"].startswith("a replica does not start: ")
     assert digest in line["message"]
@@ -164,7 +165,7 @@ def test_it_answers_where_its_status_cannot_be_written(
     def fail(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(StatusFolder, "write", fail)
+    monkeypatch.setattr(StatusFolder, "write_again", fail)
     seen: list[bool] = []
 
     async def work() -> None:

@@ -33,6 +33,10 @@ class Challenger(Served):
     weight: float = Field(gt=0, lt=1, allow_inf_nan=False)
 
 
+class WithdrawnError(NotFoundError):
+    """The champion of a model was withdrawn: no release of it takes traffic."""
+
+
 class Traffic(BaseModel):
     """How the releases of a model share its requests.
 
@@ -69,9 +73,9 @@ class Traffic(BaseModel):
         return self
 
     def require_champion(self) -> Served:
-        """The release that answers. Raises NotFoundError if it was withdrawn."""
+        """The release that answers. Raises WithdrawnError if there is none any more."""
         if self.champion is None:
-            raise NotFoundError(
+            raise WithdrawnError(
                 f"no release of {self.model} takes traffic: its champion was withdrawn in revision {self.revision}; "
                 "promote one, or roll back"
             )

@@ -42,6 +42,10 @@ class Authenticator:
             PermissionDeniedError: its token does not include the scope, or is for other models. Without a model, one
                 of single models opens only what needs scope predict: documents, metadata, reflection.
         """
+        _require_model(self.require_scope(authorization, scope), scope, model)
+
+    def require_scope(self, authorization: str | None, scope: Scope) -> Token:
+        """As `require`, for a request that names its model later. Returns its token."""
         self._follow()
         token, expires = self._find(_parse(authorization))
         if expires <= time.time():
@@ -50,7 +54,7 @@ class Authenticator:
             raise PermissionDeniedError(
                 f"token {token.name} has scope {token.scope.value}; this needs scope {scope.value}: ask for one"
             )
-        _require_model(token, scope, model)
+        return token
 
     def _find(self, text: str) -> tuple[Token, float]:
         digest = hash_token(text)

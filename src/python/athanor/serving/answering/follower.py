@@ -6,9 +6,9 @@ import time
 from typing import Final, Protocol
 
 from athanor.errors import AthanorError
-from athanor.release.traffic import Traffic
+from athanor.release.traffic import Traffic, WithdrawnError
 from athanor.serving.answering.core import Core
-from athanor.serving.answering.loading import Loader, WithdrawnError
+from athanor.serving.answering.loading import Loader
 from athanor.serving.answering.variants import LoadedTraffic
 
 # Seconds until a failed change is retried: the store may have been unavailable for a moment.

@@ -5,17 +5,13 @@ from dataclasses import dataclass
 from athanor.contract.contract import Contract
 from athanor.contract.evolution.compatibility import Level, compare
 from athanor.contract.evolution.packages import next_package, package_of
-from athanor.errors import NotFoundError, ReleaseError, SettingsError
+from athanor.errors import ReleaseError, SettingsError
 from athanor.release.predictor import Predictor
 from athanor.release.store import ReleaseStore
-from athanor.release.traffic import PINNED, Served, Traffic
+from athanor.release.traffic import PINNED, Served, Traffic, WithdrawnError
 from athanor.release.trust import Trust
 from athanor.serving.answering.interface import Interface
 from athanor.serving.answering.variants import LoadedTraffic, Variant
-
-
-class WithdrawnError(NotFoundError):
-    """A model takes no traffic any more."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,8 @@ class Loader:
             before: what answers now, whose releases and interface are used again.
 
         Raises:
-            NotFoundError: nothing takes traffic, or the champion was withdrawn, or the store lacks it.
+            NotFoundError: nothing ever took traffic, or the store lacks the champion.
+            WithdrawnError: the champion was withdrawn, and nothing takes traffic any more.
             ReleaseError: the champion is corrupted, tampered with or not signed, or answers its reference rows
                 differently; or the traffic is not signed, or older than was served.
             SettingsError: the public key cannot be read.
@@ -48,10 +45,18 @@ class Loader:
         traffic = traffic or self.store.read_traffic(self.model)
         if self.trust:
             self.trust.require_traffic(self.store, traffic)
-        loaded = self._load(traffic, before)
+        try:
+            loaded = self._load(traffic, before)
+        except WithdrawnError:
+            # The traffic before it must not be served again.
+            self._remember(traffic)
+            raise
+        self._remember(traffic)
+        return loaded
+
+    def _remember(self, traffic: Traffic) -> None:
         if self.trust:
             self.trust.remember(traffic)
-        return loaded
 
     def _load(self, traffic: Traffic, before: LoadedTraffic | None) -> LoadedTraffic:
         known = {variant.digest: variant.predictor for variant in before.variants} if before else {}

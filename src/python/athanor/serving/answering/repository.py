@@ -77,7 +77,8 @@ class Repository:
         if len(failures) == 1:
             (failure,) = failures.values()
             raise failure
-        raise ReleaseError("; ".join(f"{name}: {failure}" for name, failure in failures.items()))
+        reasons = "; ".join(f"{name}: {failure}" for name, failure in failures.items())
+        raise ReleaseError(f"none of {len(failures)} models can be loaded: {reasons}")
 
     def follow(self, poll_s: float, on_poll: Callable[[], None] = lambda: None) -> None:
         """Follows the store from now on.

@@ -112,10 +112,15 @@ class RequestHandler:
         """Raises UnauthenticatedError or PermissionDeniedError if the caller may not use the door, or ask the model.
 
         Args:
-            model: None where no model is in question, or it is not known yet.
+            model: None where no single model is in question.
         """
         if self.tokens:
             self.tokens.require(authorization, find_scope(door), model)
+
+    def require_scope(self, authorization: str | None, door: str) -> None:
+        """As `require_token`, for a request that names its model later."""
+        if self.tokens:
+            self.tokens.require_scope(authorization, find_scope(door))
 
     def admit(self, call: Call, model: str | None = None) -> "Exchange":
         """Begins a request: read, answer and write it within the `with` block of what this returns.
@@ -157,8 +162,10 @@ class Exchange:
         call, handler = self._call, self._handler
         self._observation = handler.telemetry.begin(call.door, call.request_id, call.traceparent, None)
         try:
-            handler.require_token(call.authorization, call.door, self._named)
-            if self._named is not None:
+            if self._named is None:
+                handler.require_scope(call.authorization, call.door)
+            else:
+                handler.require_token(call.authorization, call.door, self._named)
                 self._take(handler.models.find(self._named))
             self._deadline = time.monotonic() + call.timeout_s(handler.settings.max_deadline_s)
             self._share.begin()

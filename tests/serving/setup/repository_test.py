@@ -9,12 +9,12 @@ from support.serving import FIRST, Stage
 from athanor.errors import NotFoundError, ReleaseError
 from athanor.release.files import GRAPH
 from athanor.release.traffic import Served, Traffic
-from athanor.serving.hosting.service import require_models
+from athanor.serving.setup.repository import prove_models
 from athanor.serving.setup.settings import make_settings
 
 
 def _require(stage: Stage, *models: str) -> None:
-    require_models(make_settings(service="front", models=models, store=stage.store.location, folder="/service"))
+    prove_models(make_settings(service="front", models=models, store=stage.store.location, folder="/service"))
 
 
 def _promote_broken(stage: Stage, folder: Path, model: str) -> None:
