@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -93,7 +94,7 @@ def test_models_with_work_for_the_threads_take_turns() -> None:
         threads = GraphThreads(1)
         first = threads.run("busy", lambda: go.wait(60))
         waiting = [threads.run("busy", lambda: order.append("busy")) for _ in range(3)]
-        waiting += [threads.run(model, lambda model=model: order.append(model)) for model in ("idle", "other")]
+        waiting += [threads.run(model, partial(order.append, model)) for model in ("idle", "other")]
         go.set()
         await asyncio.gather(first, *waiting)
         threads.close()

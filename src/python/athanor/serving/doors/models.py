@@ -13,7 +13,8 @@ from athanor.serving.answering.core import Core
 from athanor.serving.answering.interface import Interface
 from athanor.serving.doors.shadow import Shadow, ShadowRoom
 from athanor.serving.setup.settings import ServingSettings
-from athanor.serving.telemetry.telemetry import ModelTelemetry, Telemetry
+from athanor.serving.telemetry.model import ModelTelemetry
+from athanor.serving.telemetry.telemetry import Telemetry
 
 # Names in a refusal.
 _MOST_NAMED: Final = 20
