@@ -18,6 +18,7 @@ from athanor.serving.answering.core import Core
 from athanor.serving.answering.loading import Loader
 from athanor.serving.answering.prepared import Answer
 from athanor.serving.formats import typed
+from athanor.serving.formats.wire import SMALL_BYTES
 from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
 
@@ -49,7 +50,7 @@ def _load(
         model=MODEL.name, revision=7, champion=champion, challenger=share, shadow=shadow, pinned=tuple(pinned)
     )
     stage.store.write_traffic(traffic)
-    return Core(Loader(MODEL.name, stage.store, max_rows=100))
+    return Core(Loader(MODEL.name, stage.store, max_rows=1_000))
 
 
 def _answer(core: Core, distance: float, **asked: str) -> Answer:
@@ -109,18 +110,20 @@ def test_a_new_column_is_missing_in_rows_of_before(stage: Stage, tmp_path: Path)
     assert answer.probabilities.tolist() == pytest.approx([expected_probability(500, SECOND)], abs=1e-6)
 
 
+@pytest.mark.parametrize("count", [1, 400])
 @pytest.mark.parametrize(("sent", "read"), [(b"A1", "A1"), (b"\xff", "")])
 def test_a_column_that_was_sent_before_its_release_came_is_read(
-    stage: Stage, tmp_path: Path, sent: bytes, read: str
+    stage: Stage, tmp_path: Path, sent: bytes, read: str, count: int
 ) -> None:
     """Its answer is by that release, and must be the release's own. A text that is not UTF-8 was no column's yet."""
     newer, core = add_column(), _load(stage, _usual(stage))
     number = newer.row.fields_by_name["gate"].number
     flight = make_flight(distance=500).SerializeToString() + bytes([number << 3 & 0x7F | 0x82, number >> 4, len(sent)])
-    request = make_request(delays_pb2.Flight.FromString(flight + sent)).SerializeToString()
+    request = make_request(*count * [delays_pb2.Flight.FromString(flight + sent)]).SerializeToString()
     before = finish(typed.read(core.interface, request))
+    assert (before.columns is None) == (len(request) <= SMALL_BYTES) == (count == 1)
     core.traffic = _load(stage, _publish(stage, tmp_path, newer)).traffic
-    assert core.answer(before).columns["gate"].tolist() == [read]
+    assert core.answer(before).columns["gate"].tolist() == count * [read]
 
 
 def test_a_column_that_is_gone_is_left_out(stage: Stage, tmp_path: Path) -> None:

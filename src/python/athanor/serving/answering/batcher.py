@@ -161,7 +161,7 @@ class Batcher:
             parts.append(to_columns(columns, question.messages[first : first + _BATCH_ROWS]))
             await asyncio.sleep(0)
         together = {column.name: np.concatenate([part[column.name] for part in parts]) for column in columns}
-        return replace(question, columns=together, messages=())
+        return replace(question, columns=together)
 
 
 def _resolve(pending: Sequence[_Pending], answers: Sequence[Answer | BaseException], started_ns: int) -> None:

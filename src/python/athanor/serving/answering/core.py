@@ -146,17 +146,22 @@ def _read_alone(question: Question, contract: Contract) -> Columns:
     if question.contract is contract:
         return to_columns(contract.columns, question.messages) if columns is None else columns
     # Read before the traffic changed, by the contract of then.
-    if columns is None:
+    if question.messages or question.content:
         with suppress(DecodeError):
-            return _read_again(question.messages, contract)
+            return to_columns(contract.columns, _parse_again(question, contract))
+    if columns is None:
         columns = to_columns(question.contract.columns, question.messages)
     return conform(columns, contract.columns, question.count)
 
 
-def _read_again(messages: Sequence[Message], contract: Contract) -> Columns:
-    """Messages of another contract as columns. They keep fields that their own does not know."""
+def _parse_again(question: Question, contract: Contract) -> Sequence[Message]:
+    """The rows as messages of another contract: serialised, they keep fields that their own does not know."""
+    if question.content:
+        request = GetMessageClass(contract.predict.input_type).FromString(question.content)
+        rows: Sequence[Message] = getattr(request, contract.rows_field.name)
+        return rows
     row_class = GetMessageClass(contract.row)
-    return to_columns(contract.columns, [row_class.FromString(message.SerializeToString()) for message in messages])
+    return [row_class.FromString(message.SerializeToString()) for message in question.messages]
 
 
 def _choose(traffic: LoadedTraffic, question: Question, columns: Columns, first: int) -> Variant | ModelNotFoundError:

@@ -21,6 +21,7 @@ class Question:
 
     Attributes:
         contract: by which they were read.
+        content: the serialised request if it was read into columns; it keeps fields that the contract does not know.
         count: number of rows, at least one.
         locate: names a value for the caller, or a row.
         semantic_version: version to ask; "" to choose by traffic.
@@ -33,6 +34,7 @@ class Question:
     locate: Locate
     messages: Sequence[Message] = ()
     columns: Columns | None = None
+    content: bytes = b""
     semantic_version: str = ""
     sticky_key: str = ""
     with_features: bool = False
@@ -82,8 +84,12 @@ class Interface:
         semantic_version: str = "",
         sticky_key: str = "",
         unread: Unread | None = None,
+        content: bytes = b"",
     ) -> Question:
         """A question about rows that were read into columns: at least one, and not too many.
+
+        Args:
+            content: as of `Question`.
 
         Raises:
             InvalidRequestError: some values are unread; names them, and every value that breaks the contract.
@@ -92,7 +98,13 @@ class Interface:
         if unread:
             raise refuse(validate(self.contract.columns, columns), unread, count, locate)
         return Question(
-            self.contract, count, locate, columns=columns, semantic_version=semantic_version, sticky_key=sticky_key
+            self.contract,
+            count,
+            locate,
+            columns=columns,
+            content=content,
+            semantic_version=semantic_version,
+            sticky_key=sticky_key,
         )
 
     def locate(self, row: int, column: str) -> str:

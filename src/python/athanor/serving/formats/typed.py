@@ -50,7 +50,7 @@ def read(interface: Interface, content: bytes, sticky_key: str = "") -> Turns[Qu
     interface.check_model(texts["model_name"])
     interface.check_count(sum(len(part[contract.columns[0].name]) for part in parts), contract.rows_field.name)
     columns = {column.name: np.concatenate([part[column.name] for part in parts]) for column in contract.columns}
-    return interface.ask_by_columns(columns, interface.locate, texts["semantic_version"], sticky_key)
+    return interface.ask_by_columns(columns, interface.locate, texts["semantic_version"], sticky_key, content=content)
 
 
 def _split(interface: Interface, content: bytes) -> Iterator[bytes]:
