@@ -18,7 +18,7 @@ from athanor.serving.answering.core import Core
 from athanor.serving.answering.loading import Loader
 from athanor.serving.answering.prepared import Answer
 from athanor.serving.formats import typed
-from athanor.serving.formats.wire import SMALL_BYTES
+from athanor.serving.formats.raw.wire import SMALL_BYTES
 from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
 

@@ -31,8 +31,8 @@ from athanor.serving.doors.handler import REQUEST_ID, Call, Exchange, RequestHan
 from athanor.serving.doors.health import Health
 from athanor.serving.doors.lingering import LingeringResponse
 from athanor.serving.formats import inference, inference_json, inspection, typed_json
-from athanor.serving.formats.compression import ENCODINGS, unpacker_of
 from athanor.serving.formats.problems import media_type_of, to_http_status, to_problem
+from athanor.serving.formats.raw.compression import ENCODINGS, unpacker_of
 from athanor.version import VERSION
 
 _JSON: Final = "application/json"

@@ -11,11 +11,12 @@ from athanor.errors import FieldViolation, InvalidRequestError
 from athanor.serving.answering.interface import Interface, Question
 from athanor.serving.answering.prepared import Answer
 from athanor.serving.answering.variants import LoadedTraffic
-from athanor.serving.formats import inference, tensors, wire
+from athanor.serving.formats import inference, tensors
 from athanor.serving.formats.inference import RequestReader
 from athanor.serving.formats.json_body import Turns
+from athanor.serving.formats.raw import wire
+from athanor.serving.formats.raw.wire import TooManyValuesError
 from athanor.serving.formats.tensors import BYTES, MalformedTensorError, Tensor
-from athanor.serving.formats.wire import TooManyValuesError
 from athanor.version import VERSION
 from inference import open_inference_pb2
 

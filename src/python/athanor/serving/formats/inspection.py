@@ -16,9 +16,10 @@ from athanor.inspection.v1 import inspection_pb2
 from athanor.release.graph import FeatureArrays
 from athanor.serving.answering.interface import Interface, Question
 from athanor.serving.answering.prepared import Answer
-from athanor.serving.formats import typed, wire
+from athanor.serving.formats import typed
 from athanor.serving.formats.json_body import Turns
-from athanor.serving.formats.wire import TooManyValuesError
+from athanor.serving.formats.raw import wire
+from athanor.serving.formats.raw.wire import TooManyValuesError
 
 _Request: Final = inspection_pb2.ComputeFeaturesRequest
 # Fields that a request may give; more than one of each make no sense.

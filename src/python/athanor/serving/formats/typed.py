@@ -10,9 +10,9 @@ from athanor.contract.messages import to_columns
 from athanor.errors import FieldViolation, InvalidRequestError
 from athanor.serving.answering.interface import Interface, Question
 from athanor.serving.answering.prepared import Answer
-from athanor.serving.formats import wire
 from athanor.serving.formats.json_body import Turns
-from athanor.serving.formats.wire import TooManyValuesError
+from athanor.serving.formats.raw import wire
+from athanor.serving.formats.raw.wire import TooManyValuesError
 
 # Bytes and rows of a request that are parsed at a time, and values that a row of more bytes may have.
 _PART_BYTES: Final = 32 * 1024

@@ -1,0 +1,1 @@
+"""Bytes of requests: unpacked and counted before anything is built of them."""
