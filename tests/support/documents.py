@@ -9,7 +9,7 @@ from support.protos import Toy, make_field
 
 from athanor.contract.contract import Contract
 from athanor.contract.validation import validate
-from athanor.serving.docs.openapi import build_openapi
+from athanor.serving.docs.openapi import DescribedModel, build_openapi
 from athanor.serving.formats.typed_json import RowReader
 from projects.delays.model import MODEL
 
@@ -47,7 +47,7 @@ CONTRACTS: Final = {"flights": FLIGHTS, "toy": read_toy(add_all_kinds)}
 @cache
 def document_of(contract: Contract) -> dict[str, Any]:
     """Shared: do not change it."""
-    return build_openapi(contract, VERSIONS, MAX_ROWS)
+    return build_openapi(DescribedModel(contract, VERSIONS), MAX_ROWS)
 
 
 def make_validator(contract: Contract, name: str) -> Any:

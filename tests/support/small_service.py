@@ -12,7 +12,15 @@ from google.protobuf.message_factory import GetMessageClass
 
 from athanor.contract.messages import to_columns
 from athanor.contract.validation import validate
-from athanor.errors import AthanorError, FieldViolation, InvalidRequestError, OverloadedError, UnauthenticatedError
+from athanor.errors import (
+    AthanorError,
+    FieldViolation,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    UnauthenticatedError,
+)
+from athanor.serving.docs.openapi import DescribedModel
 from athanor.serving.docs.page.rendering import render_gate, render_page
 from athanor.serving.formats.problems import PROBLEM_MEDIA_TYPE, to_http_status, to_problem
 from projects.delays.model import MODEL
@@ -23,17 +31,18 @@ _CONTRACT: Final = MODEL.contract
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Serves the page, and predicts 0.25 for every valid row."""
+    """Serves the pages, and predicts 0.25 for every valid row."""
 
     server: "SmallService"
 
     def do_GET(self) -> None:
-        page = (
-            render_page(_CONTRACT, ("1.2.3", "1.3.0"), 10_000)
-            if self._has_token() or not self.server.is_gated
-            else render_gate()
-        )
-        self._send(200, "text/html; charset=utf-8", page.encode())
+        page = self.server.pages.get(self.path)
+        if self.server.is_gated and not self._has_token():
+            page = render_gate()
+        if page is None:
+            self._refuse(NotFoundError(f"there is no {self.path}"))
+        else:
+            self._send(200, "text/html; charset=utf-8", page.encode())
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
@@ -43,9 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             answer = self._predict(body)
         except AthanorError as error:
-            headers = {"retry-after": "7"} if isinstance(error, OverloadedError) else {}
-            problem = json.dumps(to_problem(error, "the-id")).encode()
-            self._send(to_http_status(error), PROBLEM_MEDIA_TYPE, problem, headers)
+            self._refuse(error)
         else:
             self._send(200, "application/json", json.dumps(answer).encode())
 
@@ -69,6 +76,11 @@ class _Handler(BaseHTTPRequestHandler):
             "variant": "challenger",
         }
 
+    def _refuse(self, error: AthanorError) -> None:
+        headers = {"retry-after": "7"} if isinstance(error, OverloadedError) else {}
+        problem = json.dumps(to_problem(error, "the-id")).encode()
+        self._send(to_http_status(error), PROBLEM_MEDIA_TYPE, problem, headers)
+
     def _has_token(self) -> bool:
         return self.headers["authorization"] == f"Bearer {TOKEN}"
 
@@ -91,6 +103,7 @@ class SmallService(ThreadingHTTPServer):
         is_gone: whether requests get no response.
         is_overloaded: whether requests are refused as too many.
         bodies: of all requests.
+        pages: by their paths.
     """
 
     is_gated = False
@@ -100,6 +113,7 @@ class SmallService(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.bodies: list[Any] = []
+        self.pages = {"/docs": render_page(DescribedModel(_CONTRACT, ("1.2.3", "1.3.0")), 10_000)}
 
     @property
     def address(self) -> str:

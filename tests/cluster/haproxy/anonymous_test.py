@@ -67,7 +67,8 @@ def test_a_request_without_an_id_gets_one(doors: Doors, given: tuple[bytes, ...]
 
 
 @pytest.mark.parametrize(
-    "path", ["/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/favicon.ico", "/v2/other"]
+    "path",
+    ["/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/docs/delays", "/favicon.ico", "/v2/other"],
 )
 def test_what_needs_no_token_reaches_a_replica(doors: Doors, path: str) -> None:
     assert ask(doors, path)[0] == 200

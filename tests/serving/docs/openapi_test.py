@@ -11,7 +11,7 @@ from support.documents import CONTRACTS, FLIGHTS, MAX_ROWS, VERSIONS, document_o
 from support.protos import Toy
 
 from athanor.serving.docs.column_schemas import EXAMPLE_INSTANT
-from athanor.serving.docs.openapi import build_openapi
+from athanor.serving.docs.openapi import DescribedModel, build_openapi
 
 
 def _find_problems(document: dict[str, Any]) -> list[str]:
@@ -49,7 +49,7 @@ def test_every_endpoint_is_described() -> None:
         *((method, f"/v2/models/{{model}}{end}") for method, end in models),
         *((method, f"/v2/models/{{model}}/versions/{{version}}{end}") for method, end in models),
         *(("GET", path) for path in ("/v2", "/v2/health/live", "/v2/health/ready")),
-        *(("GET", path) for path in ("/livez", "/readyz", "/metrics", "/docs", "/openapi.json")),
+        *(("GET", path) for path in ("/livez", "/readyz", "/metrics", "/docs", "/docs/{model}", "/openapi.json")),
     }
 
 
@@ -83,7 +83,7 @@ def test_health_and_the_page_need_no_token() -> None:
         (path, operation) for path, item in paths.items() for key, operation in item.items() if key != "parameters"
     ]
     assert {path for path, operation in operations if operation["security"] == []} == {
-        *("/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs")
+        *("/livez", "/readyz", "/v2/health/live", "/v2/health/ready", "/docs", "/docs/{model}")
     }
     assert all({"401", "403"} <= operation["responses"].keys() for _, operation in operations if operation["security"])
 
@@ -136,7 +136,7 @@ def _texts(node: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("versions", [(), VERSIONS])
 def test_every_name_in_the_document_is_filled_in(versions: tuple[str, ...]) -> None:
-    document = build_openapi(FLIGHTS, versions, MAX_ROWS)
+    document = build_openapi(DescribedModel(FLIGHTS, versions), MAX_ROWS)
     assert {text for text in _texts(document) if "$" in text.removesuffix("$").removesuffix(r"$(?!\n)")} == {"$ref"}
 
 

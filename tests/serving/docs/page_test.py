@@ -13,7 +13,7 @@ from support.protos import Toy
 from support.small_service import DIGEST, TOKEN, SmallService, run_small_service
 
 from athanor.contract.contract import Contract
-from athanor.serving.docs.openapi import make_example_request
+from athanor.serving.docs.openapi import DescribedModel, make_example_request
 from athanor.serving.docs.page.rendering import render_gate, render_page
 from projects.delays.model import MODEL
 
@@ -23,7 +23,7 @@ _SETTLED: Final = "document.querySelector('#outcome > *') && !document.querySele
 
 
 def _page(contract: Contract = _CONTRACT) -> str:
-    return render_page(contract, ("1.2.3", "1.3.0"), 10_000)
+    return render_page(DescribedModel(contract, ("1.2.3", "1.3.0")), 10_000)
 
 
 @pytest.fixture(scope="module")

@@ -65,6 +65,7 @@ _GRPC: Final[tuple[tuple[str, Any, frozenset[Scope | None]], ...]] = (
     *((method, request, _ANY) for method, request in ALIVE),
     (HEALTH, health_pb2.HealthCheckRequest(), _ANY),
 )
+_PAGES: Final = ("/docs", "/docs/{model}")
 _CALLERS: Final = (None, *Scope)
 
 
@@ -101,7 +102,7 @@ def _ask(client: RestClient, path: str, body: Any, headers: dict[str, str]) -> A
 
 
 def test_each_path_is_in_the_table(client: RestClient) -> None:
-    assert {route.path for route in client.app.routes} == {*(path for path, *_ in _REST), "/docs"}  # type: ignore[attr-defined]
+    assert {route.path for route in client.app.routes} == {*(path for path, *_ in _REST), *_PAGES}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("path", "body", "allowed"), _REST, ids=[path for path, *_ in _REST])
@@ -114,9 +115,10 @@ def test_a_path_is_open_to_its_scopes_alone(
         assert response.status_code == expected, (caller, response.text)
 
 
+@pytest.mark.parametrize("path", _PAGES)
 @pytest.mark.parametrize("caller", _CALLERS)
-def test_the_page_asks_for_a_token_that_may_predict(client: RestClient, caller: Scope | None) -> None:
-    response = client.get("/docs", headers=_authorization(client.opened, caller))
+def test_a_page_asks_for_a_token_that_may_predict(client: RestClient, caller: Scope | None, path: str) -> None:
+    response = client.get(path.format(model="delays"), headers=_authorization(client.opened, caller))
     assert response.status_code == 200
     assert ("scheduled_departure" in response.text) == (caller in _PREDICTING)
 

@@ -16,6 +16,7 @@ from athanor.errors import (
     AthanorError,
     DeadlineExceededError,
     InvalidRequestError,
+    PermissionDeniedError,
     ServiceError,
     TooLargeError,
 )
@@ -24,7 +25,7 @@ from athanor.serving.access.scope import find_scope
 from athanor.serving.answering.batcher import Computed
 from athanor.serving.answering.interface import Question
 from athanor.serving.answering.prepared import Answer
-from athanor.serving.answering.repository import Repository
+from athanor.serving.answering.repository import ModelState, Repository
 from athanor.serving.doors.answers import UnreadAnswers
 from athanor.serving.doors.models import ServedModel, ServedModels
 from athanor.serving.doors.turns import TurnTaker
@@ -121,6 +122,18 @@ class RequestHandler:
         """As `require_token`, for a request that names its model later."""
         if self.tokens:
             self.tokens.require_scope(authorization, find_scope(door))
+
+    def allows(self, authorization: str | None, door: str, model: str) -> bool:
+        """Whether the bearer of a valid token may ask a model."""
+        try:
+            self.require_token(authorization, door, model)
+        except PermissionDeniedError:
+            return False
+        return True
+
+    def list_states(self, authorization: str | None, door: str) -> list[ModelState]:
+        """The models that the bearer of a valid token may ask."""
+        return [state for state in self.repository.states() if self.allows(authorization, door, state.name)]
 
     def admit(self, call: Call, model: str | None = None) -> "Exchange":
         """Begins a request: read, answer and write it within the `with` block of what this returns.

@@ -13,7 +13,6 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Lifespan
 
-from athanor.contract.contract import Contract
 from athanor.errors import (
     AbandonedError,
     AthanorError,
@@ -25,11 +24,13 @@ from athanor.errors import (
     UnsupportedEncodingError,
 )
 from athanor.serving.answering.interface import Question
-from athanor.serving.docs.openapi import build_openapi
-from athanor.serving.docs.page.rendering import render_gate, render_page
+from athanor.serving.answering.repository import ModelState
+from athanor.serving.docs.openapi import DescribedModel, render_openapi
+from athanor.serving.docs.page.rendering import render_gate, render_models, render_page
 from athanor.serving.doors.handler import REQUEST_ID, Call, Exchange, RequestHandler, headers_of, make_request_id
 from athanor.serving.doors.health import Health
 from athanor.serving.doors.lingering import LingeringResponse
+from athanor.serving.doors.models import ServedModel
 from athanor.serving.formats import inference, inference_json, inspection, typed_json
 from athanor.serving.formats.problems import media_type_of, to_http_status, to_problem
 from athanor.serving.formats.raw.compression import ENCODINGS, unpacker_of
@@ -60,7 +61,7 @@ class RestDoors:
             *(_get(path, self.ready) for path in ("/readyz", "/v2/health/ready")),
             _get("/metrics", self.metrics),
             _get("/openapi.json", self.openapi),
-            _get("/docs", self.docs),
+            *(_get(path, self.docs) for path in ("/docs", "/docs/{model}")),
         ]
 
     async def predict(self, request: Request) -> Response:
@@ -117,20 +118,43 @@ class RestDoors:
 
     async def openapi(self, request: Request) -> Response:
         self._require_token(request)
-        return JSONResponse(build_openapi(*self._described()))
+        named = request.query_params.get("model")
+        models = self._describe_all(request) if named is None else (self._describe(request, named),)
+        content = await asyncio.to_thread(render_openapi, models, self._handler.settings.max_rows)
+        return Response(content, media_type=_JSON)
 
     async def docs(self, request: Request) -> Response:
         try:
             self._require_token(request)
-            page = render_page(*self._described())
+            page = self._render_docs(request)
         except (PermissionDeniedError, UnauthenticatedError):
             # A browser opens an address without a token.
             page = render_gate()
         return HTMLResponse(page, headers={"content-security-policy": "frame-ancestors 'none'"})
 
-    def _described(self) -> tuple[Contract, list[str], int]:
-        traffic = self._handler.models.find("").core.traffic
-        return traffic.described, traffic.versions, traffic.interface.max_rows
+    def _render_docs(self, request: Request) -> str:
+        """The page of the model in the path, or of the only one; else their list."""
+        models, settings = self._describe_all(request), self._handler.settings
+        failures = {state.name: state.reason for state in self._list_states(request) if state.reason}
+        is_list = len(models) != 1 or bool(failures.keys() - {models[0].name})
+        if named := request.path_params.get("model"):
+            return render_page(self._describe(request, named), settings.max_rows, has_others=is_list)
+        if is_list:
+            return render_models(settings.service, models, failures, settings.max_rows)
+        return render_page(models[0], settings.max_rows)
+
+    def _describe_all(self, request: Request) -> tuple[DescribedModel, ...]:
+        """The models that the caller may ask."""
+        handler, authorization = self._handler, request.headers.get("authorization")
+        return tuple(map(_describe, (m for m in handler.models if handler.allows(authorization, "rest", m.name))))
+
+    def _describe(self, request: Request, name: str) -> DescribedModel:
+        """Raises ModelNotFoundError, or PermissionDeniedError if the caller may not ask this model."""
+        self._require_token(request, model=name)
+        return _describe(self._handler.models.find(name))
+
+    def _list_states(self, request: Request) -> list[ModelState]:
+        return self._handler.list_states(request.headers.get("authorization"), "rest")
 
     def _require_token(self, request: Request, door: str = "rest", model: str | None = None) -> None:
         self._handler.require_token(request.headers.get("authorization"), door, model)
@@ -178,6 +202,11 @@ async def _read_body(request: Request, exchange: Exchange) -> bytes:
     if unpacker:
         unpacker.end()
     return bytes(body)
+
+
+def _describe(model: ServedModel) -> DescribedModel:
+    traffic = model.core.traffic
+    return DescribedModel(traffic.described, tuple(traffic.versions))
 
 
 def _model_of(request: Request) -> str:

@@ -1,4 +1,3 @@
-"use strict";
 {
   const service = JSON.parse(document.getElementById("service").textContent);
   const form = document.getElementById("predict");
@@ -123,8 +122,9 @@
   };
 
   form.addEventListener("input", show);
-  // Left by the gate, if this page has replaced it.
+  // Left by the page that this one has replaced.
   token.value = window.athanorToken ?? "";
   delete window.athanorToken;
+  openLinks(() => token.value.trim());
   show();
 }

@@ -1,4 +1,4 @@
-"""The page of a service, and the gate that asks for a token: one HTML file each, complete in itself."""
+"""The pages of a service: its models, one of them, and the gate that asks for a token. Each is one HTML file."""
 
 import base64
 import functools
@@ -13,7 +13,7 @@ from athanor.contract.columns import Column, Kind
 from athanor.contract.contract import Contract
 from athanor.pages import rendering
 from athanor.serving.docs.column_schemas import json_name, make_example_value
-from athanor.serving.docs.openapi import build_openapi, make_example_request, prediction_json_name
+from athanor.serving.docs.openapi import DescribedModel, build_openapi, make_example_request, prediction_json_name
 
 _PACKAGE: Final = "athanor.serving.docs.page"
 _ORIGIN: Final = {
@@ -26,34 +26,53 @@ _ORIGIN: Final = {
 _SOME_ORIGIN: Final = "http://127.0.0.1:8000"
 
 
-def render_page(contract: Contract, semantic_versions: Sequence[str], max_rows: int) -> str:
-    """The page for people: what a service predicts from which columns, with a form that sends a row.
+def render_page(model: DescribedModel, max_rows: int, has_others: bool = False) -> str:
+    """The page of a model for people: what it predicts from which columns, with a form that sends a row.
 
     Args:
-        semantic_versions: versions that answer now.
         max_rows: most rows in one request.
+        has_others: whether the service has other models, so that the page leads to their list.
     """
+    contract = model.contract
     return _render(
-        "service.html.jinja",
-        model=contract.name,
-        versions=semantic_versions,
+        "model.html.jinja",
+        model=model.name,
+        versions=model.versions,
         max_rows=max_rows,
         row=contract.row.full_name,
         fingerprint=contract.fingerprint,
         fields=[_describe_field(contract, column) for column in contract.columns],
-        paths=build_openapi(contract, (), 1)["paths"],
+        paths=build_openapi(DescribedModel(contract, ()), 1)["paths"],
         origin=_SOME_ORIGIN,
         body=json.dumps(make_example_request(contract)),
         service=_describe_service(contract),
+        has_others=has_others,
+    )
+
+
+def render_models(service: str, models: Sequence[DescribedModel], failures: Mapping[str, str], max_rows: int) -> str:
+    """The page that lists the models of a service.
+
+    Args:
+        service: its name.
+        failures: why a model, or a release of it, cannot be loaded, by the model's name.
+        max_rows: most rows in one request.
+    """
+    return _render(
+        "models.html.jinja",
+        service=service,
+        models=[_describe_model(model) for model in models],
+        failures=failures,
+        max_rows=max_rows,
     )
 
 
 @functools.cache
 def render_gate() -> str:
-    """The page at `/docs` for a browser without a token: it asks for one, and reveals nothing of the service.
+    """The page for a browser without a token: it asks for one, and reveals nothing of the service.
 
-    A browser cannot send a token when it opens an address. The gate requests `/docs` with the token, shows the page in
-    its own place, and keeps the token in memory.
+    A browser cannot send a token when it opens an address. The gate requests the same address with the token, shows the
+    page in its own place, and keeps the token in memory.
     """
     return _render("gate.html.jinja")
 
@@ -65,6 +84,18 @@ def _render(template: str, **values: Any) -> str:
 def _sha256(content: str) -> str:
     """The source expression that allows an inline style or script in a content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+def _describe_model(model: DescribedModel) -> Mapping[str, Any]:
+    """A model in the list."""
+    contract = model.contract
+    return {
+        "name": model.name,
+        "versions": model.versions,
+        "meaning": contract.prediction.description,
+        "columns": len(contract.columns),
+        "method": f"{contract.service.full_name}/{contract.predict.name}",
+    }
 
 
 def _describe_service(contract: Contract) -> Mapping[str, Any]:
