@@ -1,10 +1,10 @@
 """Calls every operation of a service by a client that openapi-python-client makes from its OpenAPI document.
 
-Exit status 0 when each call is answered with 200 and as the document says, 1 when one is not: each difference is a line
-on standard output.
+Exit status 0 when each call is answered as the document says, 1 when one is not: each difference is a line on standard
+output.
 
-The case is a JSON file: `token`, `parameters` (values of path parameters by name) and `bodies` (the body of each
-operation that takes one, by the name of its module).
+The case is a JSON file: `token`, `parameters` (values of path parameters by name), `bodies` (the body of each operation
+that takes one, by the name of its module) and `statuses` (of operations that do not answer with 200).
 """
 
 import argparse
@@ -46,24 +46,35 @@ def make_arguments(name: str, operation: Callable[..., Any], case: dict[str, Any
     """What an operation must be called with; headers and the like are left out."""
     types = get_type_hints(operation)
     values = {parameter: case["parameters"].get(parameter) for parameter in inspect.signature(operation).parameters}
-    arguments = {parameter: types[parameter](value) for parameter, value in values.items() if value is not None}
+    # What may be left out is of no single type.
+    arguments = {
+        parameter: types[parameter](value) if isinstance(types[parameter], type) else value
+        for parameter, value in values.items()
+        if value is not None
+    }
     if "body" in types:
         (body,) = [kind for kind in get_args(types["body"]) or (types["body"],) if hasattr(kind, "from_dict")]
         arguments["body"] = body.from_dict(case["bodies"][name])
     return arguments
 
 
-def find_difference(response: Any) -> str | None:
-    """Whether the answer is not the one that the document describes."""
-    if response.status_code != 200:
+def find_difference(response: Any, status: int) -> str | None:
+    """Whether the answer is not the one that the document describes, with that status."""
+    if response.status_code != status:
         return f"status {response.status_code.value}: {response.content[:500]!r}"
     if not response.headers["content-type"].startswith("application/json"):
         return None
-    answer = json.loads(response.content)
-    if not hasattr(response.parsed, "to_dict"):
+    answer, read = json.loads(response.content), _to_json(response.parsed)
+    if read is None:
         return f"is not of a described type: {response.content[:500]!r}"
-    read = response.parsed.to_dict()
     return None if read == answer else f"the client reads {read}, the service sent {answer}"
+
+
+def _to_json(parsed: Any) -> Any:
+    """What was sent for an object, or for a list of them; None for what has no type."""
+    if isinstance(parsed, list):
+        return [_to_json(each) for each in parsed]
+    return parsed.to_dict() if hasattr(parsed, "to_dict") else None
 
 
 def main() -> int:
@@ -76,7 +87,9 @@ def main() -> int:
     package = generate_client(options.document, options.folder)
     client = package.AuthenticatedClient(options.url, case["token"])
     found = {
-        name: find_difference(operation(client=client, **make_arguments(name, operation, case)))
+        name: find_difference(
+            operation(client=client, **make_arguments(name, operation, case)), case["statuses"].get(name, 200)
+        )
         for name, operation in find_operations(package)
     }
     differences = [f"{name}: {difference}" for name, difference in found.items() if difference]

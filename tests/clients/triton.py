@@ -1,4 +1,4 @@
-"""Asks a service by Triton's own client, over gRPC and HTTP, and says what is not as it should be.
+"""Calls a service with Triton's own client, over gRPC and HTTP, and reports each wrong answer.
 
 Exit status 0 when every answer is right, 1 when one is not: each difference is a line on standard output.
 
@@ -25,16 +25,19 @@ from tritonclient.utils import InferenceServerException, triton_to_np_dtype  # t
 
 _TOLERANCE: Final = 1e-6
 _REQUEST_ID: Final = "triton-client"
+_UNKNOWN: Final = "no_such_model"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 Tensors: TypeAlias = dict[str, tuple[str, NDArray[Any]]]
 """Datatype and values of each input by its name."""
+_Refusals: TypeAlias = dict[str, tuple[Callable[[], Any], tuple[str, ...], str]]
+"""What must be refused: a call, statuses of which the client shows one, and words of the message."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is asked, and what the answer should be."""
+    """A request, and its right answer."""
 
     model: str
     version: str
@@ -45,7 +48,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Door:
-    """One way to ask.
+    """One way to call the service.
 
     Attributes:
         module: `tritonclient.grpc` or `tritonclient.http`.
@@ -81,6 +84,18 @@ class Door:
         metadata: dict[str, Any] = read(as_json=True) if self.module is tritonclient.grpc else read()
         return metadata
 
+    def read_index(self) -> list[dict[str, str]]:
+        """The entries of the model repository. A member that is empty may be absent."""
+        read = partial(self.client.get_model_repository_index, headers=dict(self.headers))
+        index: Any = read(as_json=True)["models"] if self.module is tritonclient.grpc else read()
+        return list(index)
+
+    def load(self, model: str, **given: Any) -> None:
+        self.client.load_model(model, headers=dict(self.headers), **given)
+
+    def unload(self, model: str) -> None:
+        self.client.unload_model(model, headers=dict(self.headers))
+
 
 def to_tensors(metadata: dict[str, Any], rows: Sequence[dict[str, Any]], is_text_time: bool) -> Tensors:
     """Rows as the metadata wants them.
@@ -106,7 +121,7 @@ def _to_tensor(datatype: str, values: Sequence[Any], is_text_time: bool) -> tupl
 
 
 def check_door(door: Door, case: Case) -> Iterator[str]:
-    """What is wrong with the answers of one door."""
+    """Wrong answers of one door."""
     for name, is_so in _ask_health(door, case):
         if not is_so:
             yield f"{name} is false"
@@ -119,6 +134,7 @@ def check_door(door: Door, case: Case) -> Iterator[str]:
             for shaped in (tensors, columns):
                 yield from _check_answer(case, door.infer(case, shaped, version, door.headers))
     yield from _check_refusals(door, case, to_tensors(door.read_metadata(case, ""), case.rows, is_text_time=False))
+    yield from _check_repository(door, case)
 
 
 def _check_metadata(case: Case, metadata: dict[str, Any]) -> Iterator[str]:
@@ -158,10 +174,10 @@ def _check_answer(case: Case, result: Any) -> Iterator[str]:
 
 
 def _check_refusals(door: Door, case: Case, tensors: Tensors) -> Iterator[str]:
-    """A stranger, an unknown version and an unknown column must be refused, with words that the client can show."""
+    """A stranger, an unknown version and an unknown column must be refused, with a message that the client shows."""
     unknown = {**tensors, "no_such_column": ("FP64", np.zeros(len(case.rows)))}
     # With the words that the message needs: the client shows nothing else.
-    refusals: dict[str, tuple[Callable[[], Any], tuple[str, ...], str]] = {
+    refusals: _Refusals = {
         "an unknown version": (
             lambda: door.infer(case, tensors, "999.0.0", door.headers),
             ("404", "NOT_FOUND"),
@@ -175,6 +191,35 @@ def _check_refusals(door: Door, case: Case, tensors: Tensors) -> Iterator[str]:
     }
     if door.headers:
         refusals["no token"] = (lambda: door.infer(case, tensors, "", {}), ("401", "UNAUTHENTICATED"), "token")
+    yield from _find_unrefused(refusals)
+
+
+def _check_repository(door: Door, case: Case) -> Iterator[str]:
+    """The model must be listed, and load; it must not be unloaded, or replaced by another, by a caller."""
+    index = door.read_index()
+    found = [entry.get("version", "") for entry in index if (entry["name"], entry["state"]) == (case.model, "READY")]
+    if not found or (case.version and case.version not in found):
+        yield f"the index is {index}"
+    door.load(case.model)
+    door.unload(_UNKNOWN)
+    yield from _find_unrefused(
+        {
+            "a configuration": (
+                lambda: door.load(case.model, config="{}"),
+                ("400", "INVALID_ARGUMENT"),
+                "parameters.'config' is not supported",
+            ),
+            "a load of an unknown model": (lambda: door.load(_UNKNOWN), ("404", "NOT_FOUND"), _UNKNOWN),
+            "an unload": (
+                lambda: door.unload(case.model),
+                ("409", "FAILED_PRECONDITION"),
+                f"athanor registry withdraw {case.model} champion",
+            ),
+        }
+    )
+
+
+def _find_unrefused(refusals: _Refusals) -> Iterator[str]:
     for what, (ask, statuses, words) in refusals.items():
         try:
             ask()

@@ -20,7 +20,13 @@ def _call_all(service: Service, document: str, flights: list[delays_pb2.Flight],
     case = {
         "token": service.token,
         "parameters": {"model": PROJECT, "version": "1.0.0"},
-        "bodies": {"predict": typed, "features": typed, "model_infer": tensors, "model_version_infer": tensors},
+        "bodies": {
+            **dict.fromkeys(("predict", "features"), typed),
+            **dict.fromkeys(("model_infer", "model_version_infer"), tensors),
+            **{name: {} for name in ("repository_index", "repository_model_load", "repository_model_unload")},
+        },
+        # It takes traffic.
+        "statuses": {"repository_model_unload": 409},
     }
     (folder / "openapi.json").write_text(document)
     (folder / "case.json").write_text(json.dumps(case))

@@ -34,21 +34,21 @@ def _ask(
 
 @pytest.mark.parametrize("version", ["1.0.0", ""])
 def test_it_gets_the_right_answers(service: Service, reference: dict[str, Any], tmp_path: Path, version: str) -> None:
-    status, told = _ask(service, reference, tmp_path, version=version)
-    assert status == 0, told
-    assert f"3 doors give the {_ROWS} right answers" in told
+    status, output = _ask(service, reference, tmp_path, version=version)
+    assert status == 0, output
+    assert f"3 doors give the {_ROWS} right answers" in output
 
 
 def test_a_wrong_answer_is_told(service: Service, reference: dict[str, Any], tmp_path: Path) -> None:
     """The program that the other tests trust."""
     wrong = [*reference["predictions"][: _ROWS - 1], reference["predictions"][_ROWS - 1] + 0.001]
-    status, told = _ask(service, reference, tmp_path, probabilities=wrong)
+    status, output = _ask(service, reference, tmp_path, probabilities=wrong)
     assert status == 1
-    assert all(f"{door}: late_probability[{_ROWS - 1}]" in told for door in ("grpc", "http, binary", "http, JSON"))
+    assert all(f"{door}: late_probability[{_ROWS - 1}]" in output for door in ("grpc", "http, binary", "http, JSON"))
 
 
-def test_a_stranger_gets_none(service: Service, reference: dict[str, Any], tmp_path: Path) -> None:
-    status, told = _ask(service, reference, tmp_path, token="x" * 43)
+def test_a_stranger_gets_no_answer(service: Service, reference: dict[str, Any], tmp_path: Path) -> None:
+    status, output = _ask(service, reference, tmp_path, token="x" * 43)
     assert status == 1
-    assert "UNAUTHENTICATED" in told
-    assert "401" in told
+    assert "UNAUTHENTICATED" in output
+    assert "401" in output

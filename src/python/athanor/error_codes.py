@@ -28,6 +28,7 @@ STATUSES: Final[dict[type[AthanorError], Status]] = {
     errors.PermissionDeniedError: Status("PERMISSION_DENIED", 403),
     errors.ModelNotFoundError: Status("NOT_FOUND", 404),
     errors.NotFoundError: Status("NOT_FOUND", 404),
+    errors.ConflictError: Status("FAILED_PRECONDITION", 409),
     errors.OverloadedError: Status("RESOURCE_EXHAUSTED", 429),
     errors.AbandonedError: Status("CANCELLED", 499),
     errors.DeadlineExceededError: Status("DEADLINE_EXCEEDED", 504),
@@ -35,7 +36,6 @@ STATUSES: Final[dict[type[AthanorError], Status]] = {
     # The caller's rows are valid: the model is at fault.
     errors.InvalidAnswerError: Status("INTERNAL", 500),
     # A service that fails by one of these is at fault, not its caller.
-    errors.ConflictError: Status("INTERNAL", 500),
     errors.DataError: Status("INTERNAL", 500),
     errors.GateError: Status("INTERNAL", 500),
     errors.ReleaseError: Status("INTERNAL", 500),

@@ -15,7 +15,7 @@
     │   ├── TooLargeError        a request has more rows or bytes than allowed
     │   ├── UnauthenticatedError     a request carries no valid token
     │   └── UnsupportedEncodingError a request is compressed in a way that the service does not read
-    ├── ConflictError            another process wrote first; nothing was committed
+    ├── ConflictError            another process wrote first, or uses what was to change; nothing was changed
     ├── DeadlineExceededError    the deadline of a request passed before the answer
     ├── GateError                exit status 3: a gate failed
     ├── InvalidAnswerError       the model's answer to rows of a request breaks the contract

@@ -43,7 +43,7 @@ def refusal() -> UnauthenticatedError:
     "path",
     [
         *("/v1/models/delays:predict", "/v1/models/delays:features", "/v2", "/v2/models/delays"),
-        *("/v2/models/delays/versions/1.0.0/infer", "/metrics", "/openapi.json"),
+        *("/v2/models/delays/versions/1.0.0/infer", "/metrics", "/openapi.json", "/v2/repository/index"),
     ],
 )
 @pytest.mark.parametrize("id_", ["mine", 'a"b\\c'])

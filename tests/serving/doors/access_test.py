@@ -32,6 +32,7 @@ from athanor.serving.access.token_file import make_token, revoke_token
 from athanor.serving.answering.core import Core
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
+from inference import open_inference_pb2 as oip
 
 _FLIGHTS: Final = {"flights": [json_format.MessageToDict(make_flight(distance=1_000))]}
 _ANY: Final = frozenset[Scope | None]([None, *Scope])
@@ -50,6 +51,9 @@ _REST: Final[tuple[tuple[str, Any, frozenset[Scope | None]], ...]] = (
     ("/v2/models/{model}", None, _PREDICTING),
     ("/v2/models/{model}/versions/{version}", None, _PREDICTING),
     ("/v2", None, _PREDICTING),
+    ("/v2/repository/index", {"ready": True}, _PREDICTING),
+    ("/v2/repository/models/{model}/load", {"parameters": {}}, _ADMIN),
+    ("/v2/repository/models/{model}/unload", {"parameters": {}}, _ADMIN),
     ("/openapi.json", None, _PREDICTING),
     ("/metrics", None, _SCRAPING),
     ("/livez", None, _ANY),
@@ -62,6 +66,8 @@ _GRPC: Final[tuple[tuple[str, Any, frozenset[Scope | None]], ...]] = (
     (FEATURES, INSPECTION, _ADMIN),
     (f"{OIP}ModelInfer", TENSORS, _PREDICTING),
     *((method, request, _PREDICTING) for method, request in METADATA),
+    (f"{OIP}RepositoryIndex", oip.RepositoryIndexRequest(), _PREDICTING),
+    (f"{OIP}RepositoryModelUnload", oip.RepositoryModelUnloadRequest(model_name="delays"), _ADMIN),
     *((method, request, _ANY) for method, request in ALIVE),
     (HEALTH, health_pb2.HealthCheckRequest(), _ANY),
 )
@@ -111,7 +117,9 @@ def test_a_path_is_open_to_its_scopes_alone(
 ) -> None:
     for caller in _CALLERS:
         response = _ask(client, path, body, _authorization(client.opened, caller))
-        expected = 200 if caller in allowed else _refused_with(caller)[0]
+        # The store of these tests has no traffic to load.
+        answered = 404 if path.endswith("/load") else 200
+        expected = answered if caller in allowed else _refused_with(caller)[0]
         assert response.status_code == expected, (caller, response.text)
 
 

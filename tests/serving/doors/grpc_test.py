@@ -106,7 +106,7 @@ def test_metadata_describes_the_server_and_the_model(server: GrpcServer) -> None
     assert server.call(f"{OIP}ServerLive", oip.ServerLiveRequest(), oip.ServerLiveResponse)[0].live
     assert server.call(f"{OIP}ServerReady", oip.ServerReadyRequest(), oip.ServerReadyResponse)[0].ready
     described, _ = server.call(f"{OIP}ServerMetadata", oip.ServerMetadataRequest(), oip.ServerMetadataResponse)
-    assert (described.name, list(described.extensions)) == ("athanor", ["binary_tensor_data"])
+    assert (described.name, list(described.extensions)) == ("athanor", ["binary_tensor_data", "model_repository"])
     asked = oip.ModelMetadataRequest(name="delays", version="1.2.3")
     metadata, _ = server.call(f"{OIP}ModelMetadata", asked, oip.ModelMetadataResponse)
     assert (metadata.name, list(metadata.versions), len(metadata.inputs)) == ("delays", ["1.2.3"], 18)

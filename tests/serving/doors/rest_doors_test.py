@@ -120,7 +120,8 @@ def test_a_sticky_key_chooses_the_variant(stage: Stage, tmp_path: Path, path: st
 
 
 def test_metadata_describes_the_server_and_the_model(client: RestClient) -> None:
-    assert client.get("/v2").json() == {"name": "athanor", "version": VERSION, "extensions": ["binary_tensor_data"]}
+    extensions = ["binary_tensor_data", "model_repository"]
+    assert client.get("/v2").json() == {"name": "athanor", "version": VERSION, "extensions": extensions}
     for path in ("/v2/models/delays", "/v2/models/delays/versions/1.2.3"):
         metadata = client.get(path).json()
         assert (metadata["name"], metadata["versions"]) == ("delays", ["1.2.3"])

@@ -65,6 +65,7 @@ def test_every_error_has_a_code_and_a_status_that_agree(kind: type[AthanorError]
     agreeing = {
         grpc.StatusCode.INVALID_ARGUMENT: 400,
         grpc.StatusCode.NOT_FOUND: 404,
+        grpc.StatusCode.FAILED_PRECONDITION: 409,
         grpc.StatusCode.INTERNAL: 500,
         grpc.StatusCode.CANCELLED: 499,
         grpc.StatusCode.DEADLINE_EXCEEDED: 504,

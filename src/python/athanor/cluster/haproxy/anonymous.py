@@ -19,7 +19,7 @@ IS_ID: Final = "-m reg '^[!-~]{1,128}$'"
 """What a header's value must be to be a request's id."""
 
 # Paths below which all needs a token. Pages do not, and others are not found.
-_CLOSED: Final = "/v1/ /v2/models /metrics /openapi.json"
+_CLOSED: Final = "/v1/ /v2/models /v2/repository /metrics /openapi.json"
 _GRPC_OPEN: Final = (
     "/grpc.health.v1.Health/ /inference.GRPCInferenceService/ServerLive /inference.GRPCInferenceService/ServerReady"
     " /ray.serve."

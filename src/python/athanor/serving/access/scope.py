@@ -23,6 +23,8 @@ _NEEDED: Final = {
     "oip-rest": Scope.PREDICT,
     # What a model makes of a row is part of the model.
     "inspection": Scope.ADMIN,
+    # Load and unload. The index of models is metadata of the Open Inference Protocol.
+    "repository": Scope.ADMIN,
     "metrics": Scope.METRICS,
 }
 

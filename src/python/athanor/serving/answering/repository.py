@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from athanor.contract.shown import shown
 from athanor.errors import ModelNotFoundError, ReleaseError
 from athanor.model_names import is_exact, matches
 from athanor.release.store import ReleaseStore
@@ -114,7 +115,9 @@ class Repository:
             ModelNotFoundError: the service does not serve a model of that name.
         """
         if model not in self._select():
-            raise ModelNotFoundError(f"model {model!r} takes no traffic here; promote a release of it")
+            raise ModelNotFoundError(
+                f"model {shown(model)} takes no traffic here; give it a champion: athanor registry promote"
+            )
         self._follower(model).look(again=True)
         return self._state(model)
 

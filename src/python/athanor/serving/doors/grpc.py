@@ -20,7 +20,7 @@ from athanor.serving.doors.health import HEALTH, HEALTH_SERVICE, health_handler
 from athanor.serving.doors.incoming import Incoming, Transit, parse
 from athanor.serving.doors.models import ServedModel, ServedModels
 from athanor.serving.doors.reflection import REFLECTION_SERVICES, Services, reflection_handlers
-from athanor.serving.formats import inference_messages, inspection, typed
+from athanor.serving.formats import inference_messages, inspection, repository, typed
 from inference import open_inference_pb2
 
 _INSPECTION: Final = inspection_pb2.DESCRIPTOR.services_by_name["InspectionService"]
@@ -130,9 +130,33 @@ class GrpcDoors:
         traffic = self.models.find(asked.name).core.traffic
         return incoming.write(inference_messages.to_model_metadata(traffic, asked.version)), ()
 
-    def _require_model(self, incoming: Incoming, model: str) -> None:
-        """Raises PermissionDeniedError if the caller may not ask this model."""
-        self._handler.require_token(incoming.call.authorization, incoming.call.door, model)
+    async def list_models(self, incoming: Incoming) -> Reply:
+        self.require_token(incoming)
+        asked = parse(open_inference_pb2.RepositoryIndexRequest, await incoming.read_small())
+        repository.check_repository(asked.repository_name)
+        states = self._handler.list_states(incoming.call.authorization, incoming.call.door)
+        return incoming.write(repository.to_index(repository.list_models(states, asked.ready))), ()
+
+    async def load_model(self, incoming: Incoming) -> Reply:
+        self.require_token(incoming)
+        asked = parse(open_inference_pb2.RepositoryModelLoadRequest, await incoming.read_small())
+        self._require_model(incoming, asked.model_name, "repository")
+        repository.check_repository(asked.repository_name)
+        repository.check_parameters(asked.parameters)
+        await self._handler.load(asked.model_name)
+        return incoming.write(open_inference_pb2.RepositoryModelLoadResponse()), ()
+
+    async def unload_model(self, incoming: Incoming) -> Reply:
+        self.require_token(incoming)
+        asked = parse(open_inference_pb2.RepositoryModelUnloadRequest, await incoming.read_small())
+        self._require_model(incoming, asked.model_name, "repository")
+        repository.check_repository(asked.repository_name)
+        await self._handler.unload(asked.model_name)
+        return incoming.write(open_inference_pb2.RepositoryModelUnloadResponse()), ()
+
+    def _require_model(self, incoming: Incoming, model: str, door: str = "") -> None:
+        """Raises PermissionDeniedError if the caller may not ask this model, or not at this door."""
+        self._handler.require_token(incoming.call.authorization, door or incoming.call.door, model)
 
 
 _INFERENCE_METHODS: Final[dict[str, Method]] = {
@@ -142,6 +166,9 @@ _INFERENCE_METHODS: Final[dict[str, Method]] = {
     "ServerMetadata": GrpcDoors.server_metadata,
     "ModelMetadata": GrpcDoors.model_metadata,
     "ModelInfer": GrpcDoors.model_infer,
+    "RepositoryIndex": GrpcDoors.list_models,
+    "RepositoryModelLoad": GrpcDoors.load_model,
+    "RepositoryModelUnload": GrpcDoors.unload_model,
 }
 
 # The doors of this process, once they are open. Serve calls `add_services` by its import path before a replica exists,

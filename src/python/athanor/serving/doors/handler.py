@@ -6,7 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final
@@ -16,6 +16,7 @@ from athanor.errors import (
     AthanorError,
     DeadlineExceededError,
     InvalidRequestError,
+    ModelNotFoundError,
     PermissionDeniedError,
     ServiceError,
     TooLargeError,
@@ -30,6 +31,7 @@ from athanor.serving.doors.answers import UnreadAnswers
 from athanor.serving.doors.models import ServedModel, ServedModels
 from athanor.serving.doors.turns import TurnTaker
 from athanor.serving.formats.json_body import Read, Turns
+from athanor.serving.formats.repository import check_loaded, check_unloaded
 from athanor.serving.setup.settings import ServingSettings
 from athanor.serving.telemetry.telemetry import Telemetry
 
@@ -134,6 +136,15 @@ class RequestHandler:
     def list_states(self, authorization: str | None, door: str) -> list[ModelState]:
         """The models that the bearer of a valid token may ask."""
         return [state for state in self.repository.states() if self.allows(authorization, door, state.name)]
+
+    async def load(self, model: str) -> None:
+        """Follows the traffic file of a model now. Raises as `check_loaded`."""
+        check_loaded(await asyncio.to_thread(self.repository.look, model))
+
+    async def unload(self, model: str) -> None:
+        """Follows the traffic file of a model now, if there is one. Raises as `check_unloaded`."""
+        with suppress(ModelNotFoundError):
+            check_unloaded(await asyncio.to_thread(self.repository.look, model))
 
     def admit(self, call: Call, model: str | None = None) -> "Exchange":
         """Begins a request: read, answer and write it within the `with` block of what this returns.

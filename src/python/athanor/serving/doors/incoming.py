@@ -33,7 +33,7 @@ _EARLY_S: Final = 0.002
 _CALL_BYTES: Final = 18 * 1024
 # A question about health has the name of a service at most.
 _SMALL_BYTES: Final = 4 * 1024
-_SMALL_S: Final = 5.0
+SMALL_S: Final = 5.0
 
 _SLOW: Final = "messages that are slow to arrive"
 _UNREAD: Final = "answers that are not read"
@@ -107,7 +107,7 @@ class Incoming:
 
     async def read_small(self) -> bytes:
         """Reads a message of a stranger. Raises as `read`; TooLargeError above 4 KiB."""
-        return await self.read(_SMALL_S, require_small)
+        return await self.read(SMALL_S, require_small)
 
     async def read_next(self, timeout_s: float, receive: Callable[[int], None]) -> bytes | None:
         """As `read`, for one of several messages; None after the last."""

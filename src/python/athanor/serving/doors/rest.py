@@ -16,6 +16,7 @@ from starlette.types import Lifespan
 from athanor.errors import (
     AbandonedError,
     AthanorError,
+    DeadlineExceededError,
     ModelNotFoundError,
     OverloadedError,
     PermissionDeniedError,
@@ -29,9 +30,10 @@ from athanor.serving.docs.openapi import DescribedModel, render_openapi
 from athanor.serving.docs.page.rendering import render_gate, render_models, render_page
 from athanor.serving.doors.handler import REQUEST_ID, Call, Exchange, RequestHandler, headers_of, make_request_id
 from athanor.serving.doors.health import Health
+from athanor.serving.doors.incoming import SMALL_S, require_small
 from athanor.serving.doors.lingering import LingeringResponse
 from athanor.serving.doors.models import ServedModel
-from athanor.serving.formats import inference, inference_json, inspection, typed_json
+from athanor.serving.formats import inference, inference_json, inspection, repository, typed_json
 from athanor.serving.formats.problems import media_type_of, to_http_status, to_problem
 from athanor.serving.formats.raw.compression import ENCODINGS, unpacker_of
 from athanor.version import VERSION
@@ -57,6 +59,9 @@ class RestDoors:
             *(_get(f"{path}/ready", self.model_ready) for path in (model, version)),
             *(_get(path, self.model_metadata) for path in (model, version)),
             _get("/v2", self.server_metadata),
+            _post("/v2/repository/index", self.list_models),
+            _post("/v2/repository/models/{model}/load", self.load_model),
+            _post("/v2/repository/models/{model}/unload", self.unload_model),
             *(_get(path, self.live) for path in ("/livez", "/v2/health/live")),
             *(_get(path, self.ready) for path in ("/readyz", "/v2/health/ready")),
             _get("/metrics", self.metrics),
@@ -115,6 +120,26 @@ class RestDoors:
         self._require_token(request, "metrics")
         content, media_type = await asyncio.to_thread(self._handler.telemetry.render_metrics)
         return Response(content, headers={"content-type": media_type})
+
+    async def list_models(self, request: Request) -> Response:
+        self._require_token(request)
+        ready_only = repository.read_index_body(await _read_small(request))
+        return JSONResponse(repository.list_models(self._list_states(request), ready_only))
+
+    async def load_model(self, request: Request) -> Response:
+        model = _model_of(request)
+        self._require_token(request, "repository", model)
+        repository.check_parameters(repository.read_parameters(await _read_small(request)))
+        await self._handler.load(model)
+        return JSONResponse({})
+
+    async def unload_model(self, request: Request) -> Response:
+        model = _model_of(request)
+        self._require_token(request, "repository", model)
+        # `unload_dependents` changes nothing: no model depends on another.
+        repository.read_parameters(await _read_small(request))
+        await self._handler.unload(model)
+        return JSONResponse({})
 
     async def openapi(self, request: Request) -> Response:
         self._require_token(request)
@@ -201,6 +226,21 @@ async def _read_body(request: Request, exchange: Exchange) -> bytes:
         raise AbandonedError("the caller went away before the request was read") from None
     if unpacker:
         unpacker.end()
+    return bytes(body)
+
+
+async def _read_small(request: Request) -> bytes:
+    """A body of a few bytes. It takes no room of others'. Raises TooLargeError above 4 KiB."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(SMALL_S):
+            async for chunk in request.stream():
+                require_small(len(body) + len(chunk))
+                body += chunk
+    except ClientDisconnect:
+        raise AbandonedError("the caller went away before the request was read") from None
+    except TimeoutError:
+        raise DeadlineExceededError(f"the body did not arrive within {SMALL_S:g} s; send it faster") from None
     return bytes(body)
 
 

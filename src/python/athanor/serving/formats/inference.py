@@ -14,7 +14,7 @@ from athanor.serving.formats.tensors import ColumnReader, MalformedTensorError, 
 
 SERVER: Final = "athanor"
 PLATFORM: Final = "onnx"
-EXTENSIONS: Final = ("binary_tensor_data",)
+EXTENSIONS: Final = ("binary_tensor_data", "model_repository")
 
 # Parameters that change the answer. Ignoring one would answer a different question.
 _UNSUPPORTED: Final = {
