@@ -9,8 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from athanor.cli.serving.services import ModelsArgument, NameOption
-from athanor.cli.serving.settings import read_settings, settings_command
+from athanor.cli.serving.settings import ModelsArgument, NameOption, read_settings, settings_command
 from athanor.errors import SettingsError
 from athanor.home import Home
 from athanor.serving.setup.settings import ENVIRONMENT_PREFIX as PREFIX

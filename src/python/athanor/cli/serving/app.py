@@ -11,8 +11,8 @@ from rich.console import Group
 from rich.text import Text
 
 from athanor.cli.serving import kuberay, nodes, status, tokens
-from athanor.cli.serving.services import ModelsArgument, NameOption, ServiceArgument, find_service, split_service
-from athanor.cli.serving.settings import read_settings, settings_command
+from athanor.cli.serving.services import ServiceArgument, find_service, split_service
+from athanor.cli.serving.settings import ModelsArgument, NameOption, read_settings, settings_command
 from athanor.cli.serving.status import describe
 from athanor.cli.shared.terminal import HomeOption, JsonOption, facts, make_app, run_program, show, watch
 from athanor.errors import NotFoundError, SettingsError

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from athanor.cli.serving.services import ModelsArgument, NameOption
-from athanor.cli.serving.settings import read_settings, settings_command
+from athanor.cli.serving.settings import ModelsArgument, NameOption, read_settings, settings_command
 from athanor.cli.shared.terminal import HomeOption
 from athanor.home import Home
 

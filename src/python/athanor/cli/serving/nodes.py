@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from athanor.cli.serving.services import ModelsArgument, NameOption, ServiceArgument, find_service
-from athanor.cli.serving.settings import read_settings, settings_command
+from athanor.cli.serving.services import ServiceArgument, find_service
+from athanor.cli.serving.settings import ModelsArgument, NameOption, read_settings, settings_command
 from athanor.cli.shared.clusters import RayTokenOption
 from athanor.cli.shared.terminal import HomeOption, JsonOption, facts, show, watch
 from athanor.errors import SettingsError

@@ -13,15 +13,6 @@ if TYPE_CHECKING:
 
     from athanor.serving.setup.paths import ServicePaths
 
-ModelsArgument: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[PROJECT]...", help="Projects to serve, or patterns such as 'flight*'; all with a champion by default."
-    ),
-]
-NameOption: TypeAlias = Annotated[
-    str | None, typer.Option("--name", help="Name of the service; by default its only project's, else models.")
-]
 ServiceArgument: TypeAlias = Annotated[
     str | None, typer.Argument(help="Name of the service; by default the only one that runs from this home.")
 ]

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 from typer.core import TyperCommand
@@ -19,6 +19,16 @@ from athanor.home import Home
 
 if TYPE_CHECKING:
     from athanor.serving.setup.settings import ServingSettings
+
+ModelsArgument: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[PROJECT]...", help="Projects to serve, or patterns such as 'flight*'; all with a champion by default."
+    ),
+]
+NameOption: TypeAlias = Annotated[
+    str | None, typer.Option("--name", help="Name of the service; by default its only project's, else models.")
+]
 
 _FILE: Final = "settings"
 # Given by the command's argument, its --name and the home.

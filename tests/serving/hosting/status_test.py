@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from athanor.cli.serving.app import app
+from athanor.cli.serving.status import app
 from athanor.home import Home
 from athanor.release.traffic import Challenger, Served, Traffic
 from athanor.serving.hosting import probe
@@ -60,7 +60,7 @@ def status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shown]:
             path.write_text(ReplicaStatus(pid=4_000 + number, models=held).model_dump_json())
             running.enter_context(acquire(path.with_suffix(".lock")))
         form = ("--json",) if json else ()
-        return CliRunner().invoke(app, ["status", "--home", str(tmp_path), *form], env={"COLUMNS": "200"})
+        return CliRunner().invoke(app, ["--home", str(tmp_path), *form], env={"COLUMNS": "200"})
 
     with ExitStack() as running, own(place.lock):
         yield show
