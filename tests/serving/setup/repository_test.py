@@ -13,8 +13,10 @@ from athanor.serving.setup.repository import prove_models
 from athanor.serving.setup.settings import make_settings
 
 
-def _require(stage: Stage, *models: str) -> None:
-    prove_models(make_settings(service="front", models=models, store=stage.store.location, folder="/service"))
+def _prove(stage: Stage, *models: str) -> dict[str, bool]:
+    """Which models are ready."""
+    settings = make_settings(service="front", models=models, store=stage.store.location, folder="/service")
+    return {state.name: state.is_ready for state in prove_models(settings)}
 
 
 def _promote_broken(stage: Stage, folder: Path, model: str) -> None:
@@ -30,34 +32,40 @@ def _promote_broken(stage: Stage, folder: Path, model: str) -> None:
 def test_a_model_that_can_be_loaded_is_enough(stage: Stage, tmp_path: Path, models: tuple[str, ...]) -> None:
     stage.direct(FIRST)
     _promote_broken(stage, tmp_path, "a")
-    _require(stage, *models)
+    assert _prove(stage, *models)["delays"]
+
+
+def test_why_another_cannot_be_loaded_is_in_its_state(stage: Stage, tmp_path: Path) -> None:
+    stage.direct(FIRST)
+    _promote_broken(stage, tmp_path, "a")
+    assert _prove(stage, "*") == {"a": False, "delays": True}
 
 
 @pytest.mark.parametrize("pattern", ["*", "t*"])
 def test_patterns_that_match_nothing_wait_for_the_first(stage: Stage, pattern: str) -> None:
-    _require(stage, pattern)
+    assert _prove(stage, pattern) == {}
 
 
 @pytest.mark.parametrize("models", [("taxi",), ("taxi", "delays"), ("*", "taxi")])
 def test_a_model_that_is_given_by_name_must_be_promoted(stage: Stage, models: tuple[str, ...]) -> None:
     stage.direct(FIRST)
     with pytest.raises(NotFoundError, match="no release of taxi takes traffic"):
-        _require(stage, *models)
+        _prove(stage, *models)
 
 
 def test_a_model_that_is_not_chosen_is_not_looked_at(stage: Stage, tmp_path: Path) -> None:
     _promote_broken(stage, tmp_path, "rain")
-    _require(stage, "t*")
+    assert _prove(stage, "t*") == {}
 
 
 def test_why_the_only_model_cannot_be_loaded_is_reported(stage: Stage, tmp_path: Path) -> None:
     _promote_broken(stage, tmp_path, "taxi")
-    with pytest.raises(ReleaseError, match=f"^(?!none of).*{GRAPH}"):
-        _require(stage, "*")
+    with pytest.raises(ReleaseError, match=f"^(?!taxi:).*{GRAPH}"):
+        _prove(stage, "*")
 
 
 def test_why_none_of_several_can_be_loaded_is_reported_for_each(stage: Stage, tmp_path: Path) -> None:
     for model in ("rain", "taxi"):
         _promote_broken(stage, tmp_path, model)
     with pytest.raises(ReleaseError, match=r"^none of 2 models can be loaded: rain: .*; taxi: .*"):
-        _require(stage, "*")
+        _prove(stage, "*")

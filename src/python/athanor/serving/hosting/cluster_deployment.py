@@ -39,7 +39,7 @@ def deploy(settings: ServingSettings, address: str, token: Path | None, progress
 
     Raises:
         SettingsError: the cluster refuses the token, no node of it runs here, or it has another service or doors.
-        NotFoundError, ReleaseError: as `require_models`.
+        NotFoundError, ReleaseError: as `prove_models`.
         ServiceError: the cluster does not answer, or its replicas do not start; says why.
     """
     place, found = ServicePaths.of(settings), Address.parse(address)

@@ -43,7 +43,7 @@ def up(settings: ServingSettings, command: Sequence[str], progress: Progress) ->
 
     Raises:
         SettingsError: a service of this name runs already, or is being started; or a port is taken.
-        NotFoundError, ReleaseError: as `require_models`.
+        NotFoundError, ReleaseError: as `prove_models`.
         ServiceError: it did not start; quotes the end of its log.
         StorageError: it did not start, and its files cannot be written.
     """
