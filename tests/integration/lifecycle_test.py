@@ -120,8 +120,9 @@ def _its_status_is_shown(service: Service) -> None:
     with grpc.insecure_channel(service.grpc) as channel:
         grpc.channel_ready_future(channel).result(_READY_S)
     champion = ReleaseStore(service.home.store).read_traffic(PROJECT).require_champion()
-    assert replica["traffic"]["champion"] == champion.model_dump()
-    assert replica["failure"] is None
+    model = replica["models"][PROJECT]
+    assert model["traffic"]["champion"] == champion.model_dump()
+    assert model["failure"] is None
 
 
 def _its_log_is_shown(service: Service) -> None:

@@ -111,8 +111,8 @@ def test_an_incompatible_challenger_takes_nothing_with_it(
     said = json.loads(status.stdout)
     assert (status.returncode, said["serving"], len(said["replicas"])) == (1, True, len(before))
     for replica in said["replicas"]:
-        assert "the challenger 1.99.0 cannot be loaded and takes no part" in replica["failure"]
-        assert "column distance changed its maximum" in replica["failure"]
+        assert "the challenger 1.99.0 cannot be loaded and takes no part" in replica["models"][PROJECT]["failure"]
+        assert "column distance changed its maximum" in replica["models"][PROJECT]["failure"]
 
 
 def _challenge_incompatibly(service: Service, versions: Versions) -> str:
