@@ -116,6 +116,18 @@ def test_an_older_traffic_file_that_is_put_back_is_refused_over_a_restart(
         Trust(public, trust.memory).require_traffic(local, old)
 
 
+def test_a_withdrawn_champion_does_not_come_back_by_its_old_traffic_file(
+    local: ReleaseStore, trust: Trust, key: Path
+) -> None:
+    _publish(local, old := _traffic(3), key)
+    trust.remember(old)
+    _publish(local, withdrawn := Traffic(model="delays", revision=4, champion=None), key)
+    trust.require_traffic(local, withdrawn)
+    _publish(local, old, key)
+    with pytest.raises(ReleaseError, match="has served revision 4, and an older traffic file was put back"):
+        trust.require_traffic(local, old)
+
+
 def test_another_traffic_of_the_same_revision_is_refused(local: ReleaseStore, trust: Trust, key: Path) -> None:
     _publish(local, _traffic(3), key)
     trust.remember(_traffic(3))

@@ -70,6 +70,11 @@ def test_without_traffic_there_is_no_champion(store: ReleaseStore) -> None:
     assert predict_with_champion(store, MODEL.contract, _ROWS) is None
 
 
+def test_a_withdrawn_champion_is_no_measure(store: ReleaseStore) -> None:
+    store.write_traffic(Traffic(model=MODEL.name, revision=2, champion=None))
+    assert predict_with_champion(store, MODEL.contract, _ROWS) is None
+
+
 @pytest.mark.parametrize("changed", [{}, {"features": "f" * 64}], ids=["same features", "other features"])
 def test_its_graph_is_asked_whatever_its_features(store: ReleaseStore, tmp_path: Path, changed: dict[str, Any]) -> None:
     release = make_release(tmp_path / "candidates", snapshot="6" * 64, **changed)

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
 from athanor.contract.assignment import describe_assignment
+from athanor.contract.evolution.compatibility import require_compatible
 from athanor.errors import ConflictError, InputError, NotFoundError, ServiceError, StorageError
 from athanor.home import Home
 from athanor.registry.history import (
@@ -28,7 +29,7 @@ from athanor.registry.settings import RegistrySettings
 from athanor.registry.tracking.database import connect, database_errors
 from athanor.registry.tracking.lock import WriterLock
 from athanor.registry.tracking.runs import Runs, Training, describe_gates, read_training
-from athanor.registry.versioning import next_version, read_major, require_compatible
+from athanor.registry.versioning import next_version, read_major
 from athanor.release.files import CONTRACT, Release
 from athanor.release.ledger import Assigned, Ledger
 from athanor.release.manifest import Identity, Provenance
@@ -176,7 +177,8 @@ class Registry(RegistryReader):
         present = {version.digest for version in self.list_versions(model)} | set(self.store.list_digests(model))
         newest = next((one for one in known if one.digest in present), known[0])
         before = self.store.read(model, newest.digest)
-        require_compatible(newest.semantic_version, before, release)
+        names = f"{model} {newest.semantic_version}", f"release {release.digest[:12]}"
+        require_compatible(before.json(CONTRACT), release.json(CONTRACT), *names)
         return next_version(known[0].semantic_version, before, release)
 
     def keep(self, model: str, versions: Iterable[Assigned] = (), moves: Iterable[Move] = ()) -> None:

@@ -2,9 +2,7 @@
 
 from typing import Final
 
-from athanor.contract.evolution.compatibility import compare, describe_breaking, list_breaking
-from athanor.contract.evolution.packages import major_of, next_package, package_of
-from athanor.errors import GateError
+from athanor.contract.evolution.packages import major_of, package_of
 from athanor.release.files import CONTRACT, Release
 
 _MINOR: Final = ("contract", "features", "recipe", "algorithm")
@@ -29,20 +27,3 @@ def next_version(version: str, before: Release, release: Release) -> str:
     if any(getattr(before.identity, part) != getattr(release.identity, part) for part in _MINOR):
         return f"{major}.{minor + 1}.0"
     return f"{major}.{minor}.{patch + 1}"
-
-
-def require_compatible(version: str, before: Release, release: Release) -> None:
-    """Raises GateError if a release breaks callers or stored rows of an earlier one of its model.
-
-    Args:
-        version: of the earlier one.
-    """
-    changes = compare(before.json(CONTRACT), release.json(CONTRACT))
-    if breaking := list_breaking(changes):
-        package = package_of(release.json(CONTRACT))
-        raise GateError(
-            f"release {release.digest[:12]} breaks callers or stored rows of {release.identity.model} {version}, which "
-            f"has the same proto package {package}, by {len(breaking)} change{'s' if breaking[1:] else ''}:\n"
-            f"{describe_breaking(changes)}\n"
-            f"Follow each remedy and train again, or declare the contract as {next_package(package)}"
-        )

@@ -200,6 +200,16 @@ class ReleaseStore:
                 "Restore it from a backup, or write it again from MLflow by `athanor registry doctor --mend`"
             ) from None
 
+    def find_newest(self, model: str) -> tuple[str, Release] | None:
+        """The registered release with the highest version that the store holds, and that version.
+
+        Raises ReleaseError if ledger or release are damaged.
+        """
+        present = set(self.list_digests(model))
+        versions = sorted(self.read_ledger(model).versions, key=lambda version: version.order)
+        newest = next((version for version in reversed(versions) if version.digest in present), None)
+        return (newest.semantic_version, self.read(model, newest.digest)) if newest else None
+
     def _list_folders(self, model: str) -> list[str]:
         return [name for name in self._storage.list_names(f"releases/{model}") if _is_digest(name)]
 

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
+from athanor.contract.evolution.packages import next_package, package_of
 from athanor.contract.wire import USUAL_TYPES, Wire, default_json_name
+from athanor.errors import GateError
 
 
 class Level(enum.Enum):
@@ -56,6 +58,22 @@ def list_breaking(changes: Iterable[Change]) -> list[Change]:
 def describe_breaking(changes: Iterable[Change]) -> str:
     """Breaking changes with their remedies, one a line."""
     return "\n".join(f"  - {change}; {change.remedy}" for change in list_breaking(changes))
+
+
+def require_compatible(old: Wire, new: Wire, old_name: str, new_name: str) -> None:
+    """Raises GateError if a contract breaks callers or stored rows of an earlier one of its proto package.
+
+    Args:
+        old_name, new_name: what has the contract, for the message: "rain 1.2.0", "release 0123456789ab".
+    """
+    changes = compare(old, new)
+    if breaking := list_breaking(changes):
+        package = package_of(new)
+        raise GateError(
+            f"{new_name} breaks callers or stored rows of {old_name}, which has the same proto package {package}, by "
+            f"{len(breaking)} change{'s' if breaking[1:] else ''}:\n{describe_breaking(changes)}\n"
+            f"Follow each remedy and train again, or declare the contract as {next_package(package)}"
+        )
 
 
 def _compare(old: Wire, new: Wire) -> Iterator[Change]:

@@ -7,12 +7,14 @@ from typing import Protocol
 
 from joblib import cpu_count
 
+from athanor.contract.evolution.compatibility import require_compatible
 from athanor.data.snapshots.snapshot import Snapshot
 from athanor.home import Home
 from athanor.progress import Progress, Unwatched
-from athanor.release.files import MODEL_CARD, Release, read_release, write_release
+from athanor.release.files import CONTRACT, MODEL_CARD, Release, read_release, write_release
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import GateResult, TrainingRecord
+from athanor.release.store import ReleaseStore
 from athanor.training.evaluation.metrics import evaluate_slices
 from athanor.training.gates.artefact import Parity
 from athanor.training.gates.gate import Gate, run_gates
@@ -53,10 +55,12 @@ def train(
     """Builds a release, runs its gates and writes it below `home.candidates`.
 
     Raises:
-        GateError: a gate failed. No release was written; the record and the model card are below `home.reports`.
+        GateError: the contract breaks callers or stored rows of the newest registered release: nothing was trained. Or
+            a gate failed: no release was written; the record and the model card are below `home.reports`.
         DataError, ReleaseError: as `build_release` does.
     """
     options, steps = options or TrainingOptions(), Steps(progress or Unwatched())
+    _require_registrable(recipe, ReleaseStore(home.store_url))
     built = build_release(recipe, snapshot, home, steps, options)
     gates = _all_gates(recipe)
     with steps.step("gates", "Gates", len(gates)) as advance:
@@ -99,6 +103,14 @@ def tune(
     if recorder is not None:
         recorder(record)
     return record
+
+
+def _require_registrable(recipe: Recipe, store: ReleaseStore) -> None:
+    """Raises GateError if no release of the recipe's contract could be registered: better now than after the search."""
+    contract = recipe.model.contract
+    if newest := store.find_newest(contract.name):
+        version, before = newest
+        require_compatible(before.json(CONTRACT), contract.wire, f"{contract.name} {version}", "the contract")
 
 
 def _replace_dirty_candidate(candidate: Path, provenance: Provenance) -> None:
