@@ -19,6 +19,7 @@ from athanor.errors import AthanorError, ModelNotFoundError, ServiceError
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 _TOY: Final = Toy().read()
+_TOKEN: Final = "athn_very-secret"  # noqa: S105 - opens nothing
 _SERVICE: Final = _TOY.service.full_name
 
 _RESERVED: Final = FieldDescriptorProto(
@@ -51,13 +52,24 @@ def _add_service(file: FileDescriptorProto, name: str) -> None:
     file.service[-1].name = name
 
 
+def _make_map(file: FileDescriptorProto) -> None:
+    """Makes the rows the entries of a map."""
+    request = _message(file, "PredictRequest")
+    entry = request.nested_type.add(name="RowsEntry")
+    entry.options.map_entry = True
+    for number, name in enumerate(("key", "value"), start=1):
+        entry.field.add(name=name, number=number, label=1, type=FieldDescriptorProto.TYPE_STRING)
+    request.field[0].type_name = ".toy.v1.PredictRequest.RowsEntry"
+
+
 _BENT: Final[dict[str, tuple[Bend, str]]] = {
     "no method": (lambda f: f.service[0].ClearField("method"), "of toy.v1.ToyService, none has a unary method Predict"),
     "a stream": (lambda f: setattr(f.service[0].method[0], "server_streaming", True), "none has a unary method"),
     "no version": (lambda f: _drop(f, "PredictRequest", "semantic_version"), "has no field semantic_version of type"),
     "no variant": (lambda f: _drop(f, "PredictResponse", "variant"), "PredictResponse has no field variant of type"),
     "no rows": (lambda f: _drop(f, "PredictRequest", "rows"), "toy.v1.PredictRequest has 0 repeated fields"),
-    "two lists": (_add_repeated, "toy.v1.PredictRequest has 2 repeated fields, not one of messages"),
+    "two lists": (_add_repeated, "toy.v1.PredictRequest has 2 repeated fields, not a single one"),
+    "a map": (_make_map, "PredictRequest has 1 repeated fields, not a single one of messages"),
     "a name": (lambda f: _message(f, "Row").field.append(_RESERVED), "toy.v1.Row.DESCRIPTOR has a name"),
     "an unknown type": (lambda f: setattr(f.service[0].method[0], "input_type", ".toy.v1.X"), "do not agree: .*toy.v1"),
     "an unknown file": (lambda f: f.dependency.append("absent.proto"), "without 'absent.proto', which it imports"),
@@ -145,9 +157,9 @@ def test_the_types_of_protobuf_are_its_own() -> None:
 @pytest.mark.parametrize(
     ("code", "kind", "expected"),
     [
-        (5, ModelNotFoundError, "has just stopped serving this model"),
-        (7, ServiceError, "refused a question: PERMISSION_DENIED"),
-        (999, ServiceError, "refused a question: 999"),
+        (5, ModelNotFoundError, "lists toy.v1.ToyService without describing it"),
+        (7, ServiceError, "refused a question with gRPC code 7"),
+        (999, ServiceError, "refused a question with gRPC code 999"),
     ],
 )
 def test_an_error_in_an_answer_is_named(code: int, kind: type[AthanorError], expected: str) -> None:
@@ -211,8 +223,8 @@ def _read_async(target: str) -> None:
 
 
 _READ: Final = {"sync": _read_sync, "async": _read_async}
-_LARGE: Final = _describe(b"\n" * 5_000_000)
-_TOKEN: Final = "athn_very-secret"  # noqa: S105 - opens nothing
+_REPEATING: Final = FileDescriptorProto(name="a", dependency=[_TOKEN]).SerializeToString()
+_LARGE: Final = _describe(b"\n" * 2_000_000)
 
 
 @pytest.mark.parametrize(
@@ -222,8 +234,8 @@ _TOKEN: Final = "athn_very-secret"  # noqa: S105 - opens nothing
         (lambda questions, context: iter(()), "reflection ended before it had answered"),
         (lambda questions, context: repeat(b""), "it serves no model yet"),
         (one_by_one(_describe(b"\xff")), "by a file that cannot be read"),
-        (one_by_one(_LARGE), "describes its contract by more than 4194304 bytes"),
-        (one_by_one(_describe(services=[_TOKEN])), "by a text that repeats the token"),
+        (one_by_one(_LARGE), "describes its contract by more than 1048576 bytes"),
+        (one_by_one(_describe(_REPEATING)), r"without '\[token\]', which it imports"),
     ],
     ids=["garbage", "nothing", "empty", "garbage in a file", "large", "token"],
 )

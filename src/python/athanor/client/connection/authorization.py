@@ -16,7 +16,3 @@ class Authorization:
     def hide(self, text: str) -> str:
         """The text without the token, in case a service repeats it."""
         return text if self.token is None else text.replace(self.token, "[token]")
-
-    def is_in(self, content: bytes) -> bool:
-        """Whether bytes contain the token."""
-        return self.token is not None and self.token.encode() in content

@@ -107,12 +107,16 @@ def _find_flaw(method: MethodDescriptor) -> str | None:
             return f"{message.full_name} has no field {name} of type string"
     for message in (request, response):
         repeated = [field for field in message.fields if field.is_repeated]
-        if len(repeated) != 1 or repeated[0].message_type is None:
-            return f"{message.full_name} has {len(repeated)} repeated fields, not one of messages"
+        if len(repeated) != 1 or repeated[0].message_type is None or _is_map(repeated[0]):
+            return f"{message.full_name} has {len(repeated)} repeated fields, not a single one of messages"
         for field in (*message.fields, *repeated[0].message_type.fields):
             if hasattr(Message, field.name):
                 return f"{field.full_name} has a name that Python's messages use themselves"
     return None
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return bool(field.message_type.GetOptions().map_entry)
 
 
 def _is_text(field: FieldDescriptor | None) -> bool:

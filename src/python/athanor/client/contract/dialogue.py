@@ -15,7 +15,9 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, Serv
 Dialogue: TypeAlias = Generator[bytes, bytes, PredictMethod]
 
 # As `DelaysService` of `delays.v1`; not a protocol's, such as `grpc.health.v1.Health`.
-_SERVICE: Final = re.compile(r"(?P<package>(?P<project>[a-z_][a-z0-9_]{0,99})\.v(?P<major>[1-9][0-9]{0,3}))\.\w{1,200}")
+_SERVICE: Final = re.compile(
+    r"(?P<package>(?P<project>[a-z_][a-z0-9_]{0,99})\.v(?P<major>[1-9][0-9]{0,3}))\.\w{1,200}", re.ASCII
+)
 # A model has one.
 _MOST_SERVICES: Final = 16
 _MOST_NAMED: Final = 20
@@ -41,7 +43,10 @@ def find_predict(model: str) -> Dialogue:
         raise ServiceError(f"the service has {len(services)} services of package {package}; a model has one")
     files = DescriptorFiles()
     for service in services:
-        files.add(_read_files((yield _ask(file_containing_symbol=service))))
+        described = _read_files((yield _ask(file_containing_symbol=service)))
+        if not described:
+            raise ModelNotFoundError(f"the service lists {service} without describing it; it may be loading or leaving")
+        files.add(described)
     while missing := files.missing:
         files.add(_read_files((yield _ask(file_by_filename=missing[0]))))
         if missing[0] in files.missing:
@@ -54,7 +59,14 @@ def _ask(**question: str) -> bytes:
 
 
 def _read_files(answer: bytes) -> Sequence[bytes]:
-    files: Sequence[bytes] = _read(answer).file_descriptor_response.file_descriptor_proto
+    """Files of an answer; none if the service does not know what it was asked for."""
+    response = _read(answer)
+    if response.HasField("error_response"):
+        code = response.error_response.error_code
+        if code != grpc.StatusCode.NOT_FOUND.value[0]:
+            raise ServiceError(f"the service's reflection refused a question with gRPC code {code}")
+        return ()
+    files: Sequence[bytes] = response.file_descriptor_response.file_descriptor_proto
     return files
 
 
@@ -66,16 +78,9 @@ def _read_services(answer: bytes) -> dict[str, re.Match[str]]:
 
 def _read(answer: bytes) -> Any:
     try:
-        response = ServerReflectionResponse.FromString(answer)
+        return ServerReflectionResponse.FromString(answer)
     except DecodeError:
         raise ServiceError("the service's reflection sent an answer that cannot be read") from None
-    if response.HasField("error_response"):
-        number = response.error_response.error_code
-        code = next((code for code in grpc.StatusCode if code.value[0] == number), None)
-        if code is grpc.StatusCode.NOT_FOUND:
-            raise ModelNotFoundError("the service has just stopped serving this model, or does not describe it")
-        raise ServiceError(f"the service's reflection refused a question: {code.name if code else number}")
-    return response
 
 
 def _make_not_served(model: str, known: Iterable[re.Match[str]]) -> ModelNotFoundError:

@@ -15,12 +15,12 @@ from athanor.client.connection.failures import to_failure
 from athanor.client.connection.retries import Attempts, RetryCount
 from athanor.client.contract.dialogue import find_predict
 from athanor.client.contract.method import PredictMethod
-from athanor.errors import ServiceError
+from athanor.errors import ModelNotFoundError, ServiceError
 
 # The messages of both are the same. Old services have only the second.
 _SERVICES: Final = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 # Of all answers together; a contract has some 20 kB.
-_MOST_BYTES: Final = 4 * 1024 * 1024
+_MOST_BYTES: Final = 1024 * 1024
 
 
 def reflect(model: str, connection: Connection, timeout_s: float) -> PredictMethod:
@@ -95,12 +95,12 @@ class _Reading:
         self._bytes += len(answer)
         if self._bytes > _MOST_BYTES:
             raise ServiceError(f"the service describes its contract by more than {_MOST_BYTES} bytes")
-        if self._authorization.is_in(answer):
-            raise ServiceError("the service describes its contract by a text that repeats the token")
         try:
             self._question = self._dialogue.send(answer)
         except StopIteration as end:
             self.method = end.value
+        except (ModelNotFoundError, ServiceError) as error:
+            raise type(error)(self._authorization.hide(str(error))) from None
 
     def wait_after(self, error: Any) -> float:
         """Seconds until the next attempt. Raises the error's AthanorError if there is none."""

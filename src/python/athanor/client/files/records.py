@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final, TextIO
 from google.protobuf import json_format
 
 from athanor.client.batches import Predicted
-from athanor.errors import SettingsError, StorageError
+from athanor.errors import ServiceError, SettingsError, StorageError
 from athanor.system.atomic import rename_file, temporary_folder
 
 Record = Mapping[str, Any]
@@ -22,9 +22,16 @@ _SUFFIXES: Final = (".jsonl", ".csv")
 
 
 def to_record(predicted: Predicted) -> Record:
-    """Position of the row, fields of the prediction (None if unset), and the release that answered."""
+    """Position of the row, fields of the prediction (None if unset), and the release that answered.
+
+    Raises:
+        ServiceError: the prediction has no form in JSON.
+    """
     prediction = predicted.prediction
-    fields = json_format.MessageToDict(prediction, preserving_proto_field_name=True)
+    try:
+        fields = json_format.MessageToDict(prediction, preserving_proto_field_name=True)
+    except (json_format.Error, ValueError, TypeError) as error:  # such as a time before the year 1
+        raise ServiceError(f"the prediction for row {predicted.row} cannot be written: {str(error)[:200]}") from None
     by = predicted.answered_by
     return {
         "row": predicted.row,
