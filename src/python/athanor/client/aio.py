@@ -20,7 +20,6 @@ from athanor.client.caller import Caller
 from athanor.client.calls import DEFAULT_TIMEOUT_S, Call, CallOptions
 from athanor.client.connection.channel import Connection, connect
 from athanor.client.contract.method import PredictMethod
-from athanor.client.contract.reflection import reflect_async
 from athanor.errors import InvalidAnswerError, InvalidRequestError
 
 __all__ = ["AsyncClient", "connect"]
@@ -39,6 +38,8 @@ class AsyncClient(Caller):
         cls, model: str, connection: Connection, timeout_s: float = DEFAULT_TIMEOUT_S
     ) -> "AsyncClient":
         """As `Client.from_reflection`."""
+        from athanor.client.contract.reflection import reflect_async  # noqa: PLC0415 - programs with stubs do without
+
         return cls(model, connection, await reflect_async(model, connection, timeout_s))
 
     async def predict(

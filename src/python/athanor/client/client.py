@@ -20,7 +20,6 @@ from athanor.client.caller import Caller
 from athanor.client.calls import DEFAULT_TIMEOUT_S, Call, CallOptions
 from athanor.client.connection.channel import Connection, connect
 from athanor.client.contract.method import PredictMethod
-from athanor.client.contract.reflection import reflect
 from athanor.errors import InvalidAnswerError, InvalidRequestError
 
 __all__ = ["Client", "connect"]
@@ -61,6 +60,8 @@ class Client(Caller):
                 itself in a way that cannot be used.
             DeadlineExceededError, PermissionDeniedError, SettingsError, UnauthenticatedError: as in `predict`.
         """
+        from athanor.client.contract.reflection import reflect  # noqa: PLC0415 - programs with stubs do without
+
         return cls(model, connection, reflect(model, connection, timeout_s))
 
     def predict(
