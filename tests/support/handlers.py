@@ -14,7 +14,7 @@ from athanor.serving.access.token_file import make_token
 from athanor.serving.answering.capacity import Share
 from athanor.serving.answering.core import Core
 from athanor.serving.doors.handler import RequestHandler
-from athanor.serving.doors.models import ServedModel, ServedModels
+from athanor.serving.doors.models.served import ServedModel, ServedModels
 from athanor.serving.replica.listener import ReplicaListener
 from athanor.serving.replica.status import StatusFolder
 from athanor.serving.setup.paths import ServicePaths

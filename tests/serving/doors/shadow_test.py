@@ -17,8 +17,8 @@ from support.serving import FIRST, SECOND, THIRD, Stage, WatchedPredictor, ask
 from athanor.contract.columns import Columns
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.prepared import Answer
-from athanor.serving.doors import shadow as shadow_module
-from athanor.serving.doors.shadow import Shadow, ShadowRoom
+from athanor.serving.doors.models import shadow as shadow_module
+from athanor.serving.doors.models.shadow import Shadow, ShadowRoom
 
 
 class Recorder:

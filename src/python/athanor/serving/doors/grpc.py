@@ -18,7 +18,7 @@ from athanor.inspection.v1 import inspection_pb2
 from athanor.serving.doors.handler import Exchange, RequestHandler, headers_of
 from athanor.serving.doors.health import HEALTH, HEALTH_SERVICE, health_handler
 from athanor.serving.doors.incoming import Incoming, Transit, parse
-from athanor.serving.doors.models import ServedModel, ServedModels
+from athanor.serving.doors.models.served import ServedModel, ServedModels
 from athanor.serving.doors.reflection import REFLECTION_SERVICES, Services, reflection_handlers
 from athanor.serving.formats import inference_messages, inspection, repository, typed
 from inference import open_inference_pb2

@@ -28,7 +28,7 @@ from athanor.serving.answering.interface import Question
 from athanor.serving.answering.prepared import Answer
 from athanor.serving.answering.repository import ModelState, Repository
 from athanor.serving.doors.answers import UnreadAnswers
-from athanor.serving.doors.models import ServedModel, ServedModels
+from athanor.serving.doors.models.served import ServedModel, ServedModels
 from athanor.serving.doors.turns import TurnTaker
 from athanor.serving.formats.json_body import Read, Turns
 from athanor.serving.formats.repository import check_loaded, check_unloaded

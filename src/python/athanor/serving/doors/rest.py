@@ -32,7 +32,7 @@ from athanor.serving.doors.handler import REQUEST_ID, Call, Exchange, RequestHan
 from athanor.serving.doors.health import Health
 from athanor.serving.doors.incoming import SMALL_S, require_small
 from athanor.serving.doors.lingering import LingeringResponse
-from athanor.serving.doors.models import ServedModel
+from athanor.serving.doors.models.served import ServedModel
 from athanor.serving.formats import inference, inference_json, inspection, repository, typed_json
 from athanor.serving.formats.problems import media_type_of, to_http_status, to_problem
 from athanor.serving.formats.raw.compression import ENCODINGS, unpacker_of

@@ -18,7 +18,7 @@ from athanor.serving.access.authentication import Authenticator
 from athanor.serving.doors.grpc import close_doors, open_doors
 from athanor.serving.doors.handler import RequestHandler
 from athanor.serving.doors.health import HEALTH
-from athanor.serving.doors.models import ServedModels
+from athanor.serving.doors.models.served import ServedModels
 from athanor.serving.doors.rest import build_rest
 from athanor.serving.replica.autoscaling import Utilisation, autoscaling_config
 from athanor.serving.replica.listener import ReplicaListener

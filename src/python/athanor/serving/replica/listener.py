@@ -9,7 +9,7 @@ from athanor.errors import AthanorError
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.interface import Interface
 from athanor.serving.doors.grpc import report_model
-from athanor.serving.doors.models import ServedModel, ServedModels
+from athanor.serving.doors.models.served import ServedModel, ServedModels
 from athanor.serving.replica.status import StatusFolder
 from athanor.serving.telemetry.telemetry import Telemetry
 

@@ -11,7 +11,7 @@ from athanor.serving.answering.batcher import Batcher
 from athanor.serving.answering.capacity import Capacity, Share
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.interface import Interface
-from athanor.serving.doors.shadow import Shadow, ShadowRoom
+from athanor.serving.doors.models.shadow import Shadow, ShadowRoom
 from athanor.serving.setup.settings import ServingSettings
 from athanor.serving.telemetry.model import ModelTelemetry
 from athanor.serving.telemetry.telemetry import Telemetry

@@ -1,0 +1,1 @@
+"""The models that a replica answers for, and their shadows."""
