@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -29,6 +29,10 @@ _INFERENCE: Final = open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenc
 Metadata: TypeAlias = tuple[tuple[str, str], ...]
 Reply: TypeAlias = tuple[bytes, Metadata]
 Method: TypeAlias = Callable[["GrpcDoors", Incoming], Awaitable[Reply]]
+
+_Administrative = TypeVar(
+    "_Administrative", open_inference_pb2.RepositoryModelLoadRequest, open_inference_pb2.RepositoryModelUnloadRequest
+)
 
 _UNAVAILABLE: Final = "no replica takes requests now; retry"
 # What a replica holds for all callers: sixteen of the largest requests, if they are slow; thousands of unread answers.
@@ -138,25 +142,29 @@ class GrpcDoors:
         return incoming.write(repository.to_index(repository.list_models(states, asked.ready))), ()
 
     async def load_model(self, incoming: Incoming) -> Reply:
-        self.require_token(incoming)
-        asked = parse(open_inference_pb2.RepositoryModelLoadRequest, await incoming.read_small())
-        self._require_model(incoming, asked.model_name, "repository")
-        repository.check_repository(asked.repository_name)
+        asked = await self._read_administrative(incoming, open_inference_pb2.RepositoryModelLoadRequest)
         repository.check_parameters(asked.parameters)
         await self._handler.load(asked.model_name)
         return incoming.write(open_inference_pb2.RepositoryModelLoadResponse()), ()
 
     async def unload_model(self, incoming: Incoming) -> Reply:
-        self.require_token(incoming)
-        asked = parse(open_inference_pb2.RepositoryModelUnloadRequest, await incoming.read_small())
-        self._require_model(incoming, asked.model_name, "repository")
-        repository.check_repository(asked.repository_name)
+        asked = await self._read_administrative(incoming, open_inference_pb2.RepositoryModelUnloadRequest)
         await self._handler.unload(asked.model_name)
         return incoming.write(open_inference_pb2.RepositoryModelUnloadResponse()), ()
 
-    def _require_model(self, incoming: Incoming, model: str, door: str = "") -> None:
-        """Raises PermissionDeniedError if the caller may not ask this model, or not at this door."""
-        self._handler.require_token(incoming.call.authorization, door or incoming.call.door, model)
+    async def _read_administrative(self, incoming: Incoming, request_class: type[_Administrative]) -> _Administrative:
+        """Reads a request of a caller who may load and unload the model that it names."""
+        authorization, door = incoming.call.authorization, "repository"
+        self._handler.require_scope(authorization, door)
+        self._trust(incoming)
+        asked = parse(request_class, await incoming.read_small())
+        self._handler.require_token(authorization, door, asked.model_name)
+        repository.check_repository(asked.repository_name)
+        return asked
+
+    def _require_model(self, incoming: Incoming, model: str) -> None:
+        """Raises PermissionDeniedError if the caller may not ask this model."""
+        self._handler.require_token(incoming.call.authorization, incoming.call.door, model)
 
 
 _INFERENCE_METHODS: Final[dict[str, Method]] = {
