@@ -53,6 +53,13 @@ def test_a_model_that_is_given_by_name_must_be_promoted(stage: Stage, models: tu
         _prove(stage, *models)
 
 
+def test_a_model_that_was_withdrawn_is_like_one_that_was_never_promoted(stage: Stage) -> None:
+    stage.store.write_traffic(Traffic(model="taxi", revision=2, champion=None))
+    assert _prove(stage, "*") == {}
+    with pytest.raises(NotFoundError, match="no release of taxi takes traffic: its champion was withdrawn"):
+        _prove(stage, "taxi")
+
+
 def test_a_model_that_is_not_chosen_is_not_looked_at(stage: Stage, tmp_path: Path) -> None:
     _promote_broken(stage, tmp_path, "rain")
     assert _prove(stage, "t*") == {}

@@ -28,12 +28,12 @@ def prove_models(settings: ServingSettings) -> list[ModelState]:
     """Loads and proves the models of a service, as a replica does when it starts. Returns how each stands.
 
     Raises:
-        NotFoundError: a model that is given by its name was never promoted.
+        NotFoundError: a model that is given by its name was never promoted, or was withdrawn.
         AthanorError: there are models, and none of them can be loaded; says why.
     """
     store = ReleaseStore(settings.store)
     for model in filter(is_exact, settings.models):
-        store.read_traffic(model)
+        store.read_traffic(model).require_champion()
     return open_repository(settings, _Silent()).states()
 
 
