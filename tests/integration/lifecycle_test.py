@@ -128,7 +128,7 @@ def _its_status_is_shown(service: Service) -> None:
 def _its_log_is_shown(service: Service) -> None:
     shown = run("serving", "logs", PROJECT, "--home", service.home.path)
     assert shown.returncode == 0
-    assert '"message": "serving traffic revision 1: champion 1.0.0"' in shown.stdout
+    assert '"message": "serving delays by traffic revision 1: champion 1.0.0"' in shown.stdout
     assert service.token not in shown.stdout
 
 
