@@ -1,4 +1,4 @@
-"""What training and serving share: the contract of a flight, and what the model sees of it."""
+"""The model of late flights: the contract of a flight, and the features that training traces into the graph."""
 
 from typing import Final
 
