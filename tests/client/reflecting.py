@@ -119,7 +119,7 @@ def reflecting(
         server.stop(None).wait()
 
 
-def _serve(contract: Contract) -> grpc.GenericRpcHandler:
+def _serve(contract: Contract) -> Any:
     request_class: Any = GetMessageClass(contract.predict.input_type)
     response_class: Any = GetMessageClass(contract.predict.output_type)
 

@@ -116,7 +116,7 @@ def _find_flaw(method: MethodDescriptor) -> str | None:
 
 
 def _is_map(field: FieldDescriptor) -> bool:
-    return bool(field.message_type.GetOptions().map_entry)
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
 
 
 def _is_text(field: FieldDescriptor | None) -> bool:

@@ -53,8 +53,9 @@ async def reflect_async(model: str, connection: Connection, timeout_s: float) ->
     while reading.method is None:
         call, wait_s = reading.ask(channel), 0.0
         try:
-            answer = await call.read()
-            reading.take(None if answer is grpc.aio.EOF else answer)
+            answer: Any = await call.read()
+            # At the end of the stream it is no message.
+            reading.take(answer if isinstance(answer, bytes) else None)
         except grpc.RpcError as error:
             wait_s = reading.wait_after(error)
         finally:
