@@ -227,7 +227,7 @@ def _wait_for_end(service: Service) -> int:
         ("gcs_server", "Ray's gcs_server ended"),
         # Ray ends its raylet with each of its agents.
         ("ray::RuntimeEnvAgent", "Ray's raylet ended"),
-        (" run delays ", None),
+        (" run --name delays ", None),
     ],
 )
 def test_a_service_ends_when_a_process_below_it_is_killed_and_leaves_nothing_to_the_next(
