@@ -201,7 +201,7 @@ def test_a_listing_that_fails_stops_no_model(shop: _Shop, monkeypatch: pytest.Mo
 def test_one_model_is_looked_at_when_it_is_asked_for(shop: _Shop) -> None:
     listener = Listener()
     repository = _unfollowed(shop, listener)
-    with pytest.raises(ModelNotFoundError, match="'fares' takes no traffic here; promote a release"):
+    with pytest.raises(ModelNotFoundError, match="'fares' takes no traffic here; give it a champion"):
         repository.look("fares")
     release = shop.promote("fares")
     assert repository.look("fares") == ModelState("fares", ("1.0.0",), is_ready=True)

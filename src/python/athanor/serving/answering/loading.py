@@ -8,7 +8,7 @@ from athanor.contract.evolution.packages import next_package, package_of
 from athanor.errors import ReleaseError, SettingsError
 from athanor.release.predictor import Predictor
 from athanor.release.store import ReleaseStore
-from athanor.release.traffic import PINNED, Served, Traffic, WithdrawnError
+from athanor.release.traffic import PINNED, Served, Traffic
 from athanor.release.trust import Trust
 from athanor.serving.answering.interface import Interface
 from athanor.serving.answering.variants import LoadedTraffic, Variant
@@ -45,18 +45,10 @@ class Loader:
         traffic = traffic or self.store.read_traffic(self.model)
         if self.trust:
             self.trust.require_traffic(self.store, traffic)
-        try:
-            loaded = self._load(traffic, before)
-        except WithdrawnError:
-            # The traffic before it must not be served again.
-            self._remember(traffic)
-            raise
-        self._remember(traffic)
-        return loaded
-
-    def _remember(self, traffic: Traffic) -> None:
+        loaded = self._load(traffic, before)
         if self.trust:
             self.trust.remember(traffic)
+        return loaded
 
     def _load(self, traffic: Traffic, before: LoadedTraffic | None) -> LoadedTraffic:
         known = {variant.digest: variant.predictor for variant in before.variants} if before else {}
@@ -108,14 +100,11 @@ def _newest(one: Contract, other: Contract) -> Contract:
     """The contract that allows the rows of both. Raises ReleaseError if neither does."""
     if one.fingerprint == other.fingerprint:
         return one
-    packages = package_of(one.wire), package_of(other.wire)
-    if packages[0] != packages[1]:
-        raise ReleaseError(f"it is of the proto package {packages[1]}, and the service speaks {packages[0]}")
     broken = [change for change in compare(one.wire, other.wire) if change.level is Level.BREAKING]
     if not broken:
         return other
     if any(change.level is Level.BREAKING for change in compare(other.wire, one.wire)):
         named = "; ".join(map(str, broken))
-        following = next_package(packages[1])
+        following = next_package(package_of(other.wire))
         raise ReleaseError(f"its contract breaks the champion's callers: {named}; declare it as {following}")
     return one
