@@ -128,7 +128,9 @@ def test_a_model_that_leaves_is_unknown_and_the_others_answer(server: GrpcServer
     with pytest.raises(grpc.RpcError) as caught:
         _by_grpc(server, "delays")
     error: Any = caught.value
-    assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    method = "'/delays.v1.DelaysService/Predict'"
+    assert error.details() == f"no model has the method {method}; served: 'delays.v2', 'fares'"
     with pytest.raises(grpc.RpcError) as caught:
         _by_inference(server, "delays")
     assert "model 'delays' is not served here; served: 'delays.v2', 'fares'" in str(caught.value)

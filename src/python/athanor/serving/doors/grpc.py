@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 
+from athanor.contract.shown import shown
 from athanor.errors import AthanorError, ServiceError
 from athanor.inspection.v1 import inspection_pb2
 from athanor.serving.doors.handler import Exchange, RequestHandler, headers_of
@@ -72,6 +73,11 @@ class GrpcDoors:
             answer = await exchange.answer(await exchange.take_turns(typed.read(interface, content, call.sticky_key)))
             response = typed.to_response(interface, answer, call.request_id)
             return incoming.write(response), headers_of(answer, call.request_id)
+
+    async def refuse_method(self, incoming: Incoming, method: str) -> Reply:
+        """A call of what could be the own method of a model, and is not."""
+        with self._handler.admit(incoming.call):
+            raise self.models.not_found(f"no model has the method {shown(method)}")
 
     async def compute_features(self, incoming: Incoming) -> Reply:
         call = incoming.call
@@ -243,13 +249,14 @@ class _TypedHandler(grpc.GenericRpcHandler):  # type: ignore[type-arg,unused-ign
     """Finds the own method of a model when it is called: models come and go."""
 
     def service(self, handler_call_details: Any) -> Any:
-        """The handler of a method; None for one that this process does not have."""
+        """The handler of a method; None for one that no contract could have."""
         method: str = handler_call_details.method
-        if not _open:
-            # A method of a contract is refused as UNAVAILABLE while the doors are closed, not as unknown.
-            return _typed_handler("") if method.endswith("/Predict") else None
-        model = _open[0].models.find_path(method)
-        return _typed_handler(model.name) if model else None
+        model = _open[0].models.find_path(method) if _open else None
+        if model:
+            return _typed_handler(model.name)
+        # Without it gRPC would refuse the caller of a withdrawn model, and say nothing of models.
+        refuse = partial(GrpcDoors.refuse_method, method=method)
+        return _stream_handler("grpc", refuse) if method.endswith("/Predict") else None
 
 
 @lru_cache(maxsize=1024)

@@ -78,12 +78,14 @@ class ServedModels:
         known = [*self._by_name]
         if not name and len(known) == 1:
             return self._by_name[known[0]]
+        raise self.not_found(f"model {shown(name)} is not served here" if name else "name a model")
+
+    def not_found(self, why: str) -> ModelNotFoundError:
+        """The error for a request that no model answers; names those that are served."""
+        known = [*self._by_name]
         more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
         served = f"{', '.join(map(repr, known[:_MOST_NAMED]))}{more}" if known else "no model"
-        what = (
-            f"model {shown(name)} is not served here; served: {served}" if name else f"name a model; served: {served}"
-        )
-        raise ModelNotFoundError(what)
+        return ModelNotFoundError(f"{why}; served: {served}")
 
     def is_ready(self, name: str, version: str) -> bool:
         """Whether the service answers for a model, or for a version of it."""
