@@ -76,7 +76,7 @@ def cluster() -> Iterator[Cluster]:
         with made_hosts(4, folder) as (head, first, second, outsider):
             head.start_node("--head", "--host", head.address, "--ray-token-file", token)
             head.wait_for_node()
-            service = Service(home, 0, f"{head.address}:9000", f"{head.address}:8000")
+            service = Service(home, PROJECT, 0, f"{head.address}:9000", f"{head.address}:8000")
             found = Cluster(head, (first, second), outsider, token, service)
             for worker in found.workers:
                 found.join(worker)

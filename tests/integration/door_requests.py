@@ -30,8 +30,8 @@ def typed_json(rows: Rows) -> str:
     return json_format.MessageToJson(typed_message(rows), indent=None)
 
 
-def inspection_message(rows: Rows) -> inspection_pb2.ComputeFeaturesRequest:
-    return inspection_pb2.ComputeFeaturesRequest(request=typed_message(rows).SerializeToString())
+def inspection_message(rows: Rows, model: str = MODEL.name) -> inspection_pb2.ComputeFeaturesRequest:
+    return inspection_pb2.ComputeFeaturesRequest(model_name=model, request=typed_message(rows).SerializeToString())
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ def _inputs(rows: Sequence[Any], columns: Sequence[Column] = _COLUMNS) -> list[_
 
 
 def inference_message(
-    rows: Sequence[Any], columns: Sequence[Column] = _COLUMNS
+    rows: Sequence[Any], columns: Sequence[Column] = _COLUMNS, model: str = MODEL.name
 ) -> open_inference_pb2.ModelInferRequest:
     """Args: columns: of the contract whose messages the rows are."""
-    request = open_inference_pb2.ModelInferRequest(model_name=MODEL.name)
+    request = open_inference_pb2.ModelInferRequest(model_name=model)
     for given in _inputs(rows, columns):
         tensor = request.inputs.add(name=given.name, datatype=given.datatype, shape=[len(rows)])
         if given.datatype == "BYTES":
@@ -78,8 +78,8 @@ def inference_message(
     return request
 
 
-def raw_inference_message(rows: Rows) -> open_inference_pb2.ModelInferRequest:
-    request = open_inference_pb2.ModelInferRequest(model_name=MODEL.name)
+def raw_inference_message(rows: Rows, model: str = MODEL.name) -> open_inference_pb2.ModelInferRequest:
+    request = open_inference_pb2.ModelInferRequest(model_name=model)
     for given in _inputs(rows):
         request.inputs.add(name=given.name, datatype=given.datatype, shape=[len(rows), 1])
         request.raw_input_contents.append(given.raw)

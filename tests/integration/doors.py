@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -15,10 +16,13 @@ from integration import door_requests
 from integration.credentials import authorize
 from integration.door_requests import Rows
 from integration.service import Service
+from prometheus_client.parser import text_string_to_metric_families
 
+from athanor.contract.contract import Contract
 from athanor.inspection.v1 import inspection_pb2
 from delays.v1 import delays_pb2
 from inference import open_inference_pb2
+from projects.delays.model import MODEL
 
 _TIMEOUT_S: Final = 60.0
 # `flights[3].distance`, and what the Open Inference Protocol calls the same: `inputs.distance[3]`.
@@ -61,63 +65,80 @@ Door: TypeAlias = Callable[..., Told | Refused]
 
 @dataclass(frozen=True)
 class Doors:
-    """The doors of one service, for one who is let in."""
+    """The doors of one service, for the bearer of one token who asks one model."""
 
     channel: grpc.Channel
     rest: httpx.Client
+    contract: Contract = MODEL.contract
 
     @classmethod
-    def open(cls, service: Service) -> "Doors":
+    def open(cls, service: Service, contract: Contract = MODEL.contract, token: str = "") -> "Doors":
+        """Args: contract: of the model, whose rows are flights too; token: by default the one of this machine."""
         options = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+        header = ("authorization", f"Bearer {token}") if token else service.authorization
         rest = httpx.Client(
-            base_url=f"http://{service.http}",
-            timeout=_TIMEOUT_S,
-            trust_env=False,
-            headers=dict([service.authorization]),
+            base_url=f"http://{service.http}", timeout=_TIMEOUT_S, trust_env=False, headers=dict([header])
         )
-        return cls(authorize(grpc.insecure_channel(service.grpc, options), service.authorization), rest)
+        return cls(authorize(grpc.insecure_channel(service.grpc, options), header), rest, contract)
+
+    @classmethod
+    @contextmanager
+    def opened(cls, service: Service, contract: Contract = MODEL.contract, token: str = "") -> "Iterator[Doors]":
+        """The same for as long as the context lasts."""
+        doors = cls.open(service, contract, token)
+        try:
+            yield doors
+        finally:
+            doors.close()
+
+    @property
+    def model(self) -> str:
+        return self.contract.name
 
     def close(self) -> None:
         self.channel.close()
         self.rest.close()
 
     def typed(self, rows: Rows, **asked: Any) -> Told | Refused:
-        return self._call(METHODS["grpc"], door_requests.typed_message(rows), read_typed, **asked)
+        return self._call("grpc", door_requests.typed_message(rows), read_typed, **asked)
 
     def inspection(self, rows: Rows, **asked: Any) -> Told | Refused:
-        return self._call(METHODS["inspection"], door_requests.inspection_message(rows), read_inspection, **asked)
+        return self._call("inspection", door_requests.inspection_message(rows, self.model), read_inspection, **asked)
 
     def tensors(self, rows: Rows, **asked: Any) -> Told | Refused:
-        return self._call(METHODS["oip-grpc"], door_requests.inference_message(rows), read_inference, **asked)
+        return self._call("oip-grpc", door_requests.inference_message(rows, model=self.model), read_inference, **asked)
 
     def raw_tensors(self, rows: Rows, **asked: Any) -> Told | Refused:
-        return self._call(METHODS["oip-grpc"], door_requests.raw_inference_message(rows), read_inference, **asked)
+        return self._call("oip-grpc", door_requests.raw_inference_message(rows, self.model), read_inference, **asked)
 
     def rest_typed(self, rows: Rows, **asked: Any) -> Told | Refused:
-        return self._post(PATHS["rest"], door_requests.typed_json(rows).encode(), read_typed_json, **asked)
+        return self._post("rest", door_requests.typed_json(rows).encode(), read_typed_json, **asked)
 
     def rest_inspection(self, rows: Rows, **asked: Any) -> Told | Refused:
         return self._post(
-            PATHS["rest-inspection"], door_requests.typed_json(rows).encode(), _read_inspection_json, **asked
+            "rest-inspection",
+            door_requests.typed_json(rows).encode(),
+            _read_inspection_json,
+            **asked,
         )
 
     def rest_tensors(self, rows: Rows, **asked: Any) -> Told | Refused:
-        return self._post(PATHS["oip-rest"], door_requests.inference_json(rows).encode(), _read_inference_json, **asked)
+        return self._post("oip-rest", door_requests.inference_json(rows).encode(), _read_inference_json, **asked)
 
     def rest_binary_tensors(self, rows: Rows, headers: Mapping[str, str] | None = None, **asked: Any) -> Told | Refused:
         content, length = door_requests.binary_inference_json(rows)
         given = {**(headers or {}), "inference-header-content-length": str(length)}
-        return self._post(PATHS["oip-rest"], content, _read_inference_json, headers=given, **asked)
+        return self._post("oip-rest", content, _read_inference_json, headers=given, **asked)
 
     def _call(
         self,
-        method: str,
+        door: str,
         request: Any,
         read: Callable[[bytes], tuple[list[float], dict[str, str]]],
         timeout_s: float = _TIMEOUT_S,
         headers: Mapping[str, str] | None = None,
     ) -> Told | Refused:
-        ask: Any = self.channel.unary_unary(method, None, None)
+        ask: Any = self.channel.unary_unary(methods_of(self.contract)[door], None, None)
         try:
             answer, call = ask.with_call(
                 request.SerializeToString(), timeout=timeout_s, metadata=tuple((headers or {}).items())
@@ -129,29 +150,46 @@ class Doors:
 
     def _post(
         self,
-        path: str,
+        door: str,
         content: bytes,
         read: Callable[[httpx.Response], tuple[list[float], dict[str, str]]],
         timeout_s: float | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Told | Refused:
         timeout = {} if timeout_s is None else {"x-request-timeout-s": repr(timeout_s)}
-        response = self.rest.post(path, content=content, headers={**(headers or {}), **timeout})
+        response = self.rest.post(paths_of(self.model)[door], content=content, headers={**(headers or {}), **timeout})
         if response.status_code != 200:
             return _read_rest_refusal(response)
         return Told(*read(response), response.headers)
 
 
-METHODS: Final = {
-    "grpc": "/delays.v1.DelaysService/Predict",
-    "inspection": "/athanor.inspection.v1.InspectionService/ComputeFeatures",
-    "oip-grpc": "/inference.GRPCInferenceService/ModelInfer",
-}
-PATHS: Final = {
-    "rest": "/v1/models/delays:predict",
-    "rest-inspection": "/v1/models/delays:features",
-    "oip-rest": "/v2/models/delays/infer",
-}
+def methods_of(contract: Contract) -> dict[str, str]:
+    """The methods of gRPC that answer for a model, by door."""
+    return {
+        "grpc": f"/{contract.service.full_name}/Predict",
+        "inspection": "/athanor.inspection.v1.InspectionService/ComputeFeatures",
+        "oip-grpc": "/inference.GRPCInferenceService/ModelInfer",
+    }
+
+
+def paths_of(model: str) -> dict[str, str]:
+    """The paths of REST that answer for a model, by door."""
+    return {
+        "rest": f"/v1/models/{model}:predict",
+        "rest-inspection": f"/v1/models/{model}:features",
+        "oip-rest": f"/v2/models/{model}/infer",
+    }
+
+
+def count(doors: Doors, metric: str, **labels: str) -> float:
+    """The sum of a metric over its other labels."""
+    families = text_string_to_metric_families(doors.rest.get("/metrics").raise_for_status().text)
+    samples = (sample for family in families for sample in family.samples)
+    return sum(float(s.value) for s in samples if s.name == metric and labels.items() <= s.labels.items())
+
+
+METHODS: Final = methods_of(MODEL.contract)
+PATHS: Final = paths_of(MODEL.name)
 FOUR_DOORS: Final[Mapping[str, Door]] = {
     "grpc": Doors.typed,
     "oip-grpc": Doors.tensors,

@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from support.commands import run
 from support.processes import Process, find_session
@@ -22,14 +22,16 @@ _RETRIES: Final = 3
 
 @dataclass(frozen=True)
 class Service:
-    """A service that answers whoever has a token.
+    """A service that answers callers with a token.
 
     Attributes:
+        name: files are named by it.
         pid: of the process that owns it.
         grpc, http: `host:port` of its doors.
     """
 
     home: Home
+    name: str
     pid: int
     grpc: str
     http: str
@@ -40,7 +42,7 @@ class Service:
 
     @property
     def place(self) -> ServicePaths:
-        return ServicePaths(self.home.service, PROJECT)
+        return ServicePaths(self.home.service, self.name)
 
     @property
     def token(self) -> str:
@@ -59,8 +61,13 @@ class Service:
 
     @property
     def statuses(self) -> list[ModelStatus]:
-        """The status of the model in each replica."""
+        """The status of the project in each replica."""
         return [replica.models[PROJECT] for replica in self.replicas]
+
+    def status(self) -> tuple[int, Any]:
+        """Exit status of `status`, and what it shows."""
+        done = run("serving", "status", self.name, "--home", self.home.path, "--json")
+        return done.returncode, json.loads(done.stdout)
 
     @property
     def log(self) -> str:
@@ -72,33 +79,37 @@ class Service:
 
 
 @contextmanager
-def running_service(home: Home, *flags: object, cwd: Path | None = None) -> Iterator[Service]:
-    """A service of a home's champion on free ports, for as long as the context lasts. May be stopped within.
+def running_service(
+    home: Home, *flags: object, models: Sequence[str] = (PROJECT,), cwd: Path | None = None
+) -> Iterator[Service]:
+    """A service of a home on free ports, for as long as the context lasts. May be stopped within.
 
     Args:
         flags: of `up`.
+        models: names or patterns of what it serves; none for every model of the store.
         cwd: folder that it is started in.
     """
-    service = _start(home, flags, cwd)
+    service = _start(home, (*models, *flags), cwd)
     try:
         yield service
     finally:
-        stopped = run("serving", "down", PROJECT, "--home", home.path)
+        stopped = run("serving", "down", service.name, "--home", home.path)
         assert stopped.returncode == 0 or "no service" in stopped.stderr, stopped.stderr
 
 
-def _start(home: Home, flags: tuple[object, ...], cwd: Path | None) -> Service:
-    started = _up(home, flags, cwd)
+def _start(home: Home, arguments: tuple[object, ...], cwd: Path | None) -> Service:
+    started = up(home, *arguments, cwd=cwd)
     for _ in range(_RETRIES):
-        # Somebody else may have taken a port since it was found free.
+        # Another process may have taken a port since it was found free.
         if "is taken" in started.stderr or "Address already in use" in started.stderr:
-            started = _up(home, flags, cwd)
+            started = up(home, *arguments, cwd=cwd)
     assert started.returncode == 0, started.stderr
     state = json.loads(started.stdout)
-    return Service(home, state["pid"], state["grpc"], state["http"])
+    return Service(home, state["service"], state["pid"], state["grpc"], state["http"])
 
 
-def _up(home: Home, flags: tuple[object, ...], cwd: Path | None) -> "subprocess.CompletedProcess[str]":
+def up(home: Home, *arguments: object, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    """Runs `up` on free ports."""
     http_port = find_free_ports(2)
     ports = ("--http-port", http_port, "--grpc-port", http_port + 1)
-    return run("serving", "up", PROJECT, "--home", home.path, *ports, *flags, "--json", cwd=cwd)
+    return run("serving", "up", *arguments, "--home", home.path, *ports, "--json", cwd=cwd)

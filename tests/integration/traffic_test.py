@@ -12,7 +12,6 @@ from integration.door_requests import typed_json
 from integration.doors import ALL_DOORS, FOUR_DOORS, PATHS, Doors, Told
 from integration.service import PROJECT, Service, running_service
 from integration.versions import Versions, follows
-from support.commands import run
 from support.processes import nothing_survives, wait_until
 
 from athanor.release.files import GRAPH
@@ -198,7 +197,7 @@ def test_a_damaged_release_is_not_followed_and_that_is_told_everywhere(
     finally:
         graph.write_bytes(content)
         versions.move(running, lambda: _write(versions, before))
-    assert _status(running)[0] == 0
+    assert running.status()[0] == 0
 
 
 def _write(versions: Versions, traffic: Traffic) -> Traffic:
@@ -206,14 +205,8 @@ def _write(versions: Versions, traffic: Traffic) -> Traffic:
     return traffic
 
 
-def _status(service: Service) -> tuple[int, Any]:
-    """Exit status and what is told."""
-    done = run("serving", "status", PROJECT, "--home", service.home.path, "--json")
-    return done.returncode, json.loads(done.stdout)
-
-
 def _it_is_told(service: Service, doors: Doors, path: str, failures: float) -> None:
-    status, told = _status(service)
+    status, told = service.status()
     assert status == 1
     assert len(told["replicas"]) == 2
     assert all(path in replica["models"][PROJECT]["failure"] for replica in told["replicas"])
@@ -231,7 +224,7 @@ def test_a_traffic_file_that_is_none_is_not_followed(
     path.write_bytes(content[:-20])
     try:
         assert wait_until(lambda: all(status.failure for status in running.statuses), _PATIENCE_S)
-        assert _status(running)[0] == 1
+        assert running.status()[0] == 1
         answered = _ask(running_doors, "grpc", flights[:1])
         assert answered.fields["version"] == before.require_champion().semantic_version
     finally:
