@@ -14,7 +14,6 @@ from integration.service import PROJECT, Service
 
 from athanor.client.aio import AsyncClient, connect
 from athanor.errors import AthanorError
-from delays.v1 import delays_pb2
 
 _CALLERS: Final = 16
 # Of all attempts of a call: a service that is on its way back is waited for, however slow the machine is.
@@ -133,7 +132,25 @@ class Load:
         self.lost.append(f"row {row}, {type(error).__name__} after {ended - began:.1f} s: {error}")
 
 
-async def ask_typed(client: AsyncClient, row: delays_pb2.Flight) -> Said:
+@dataclass
+class ModelLoad(Load):
+    """A load on any model, whose contract our client reads by reflection. The rows are flights.
+
+    Attributes:
+        model: its name.
+    """
+
+    model: str = PROJECT
+
+    async def _run(self) -> None:
+        async with connect(self.service.grpc, home=self.service.home.path, retry=self.retry) as connection:
+            client = await AsyncClient.from_reflection(self.model, connection)
+            rows = [client.row_class.FromString(row.SerializeToString()) for row in self.rows]
+            await self._keep_asking([lambda row: ask_typed(client, rows[row])])
+            self.retries += client.retries
+
+
+async def ask_typed(client: AsyncClient, row: Any) -> Said:
     """Asks about a row by the typed method."""
     response = await client.predict([row], timeout_s=CALL_TIMEOUT_S)
     (prediction,) = response.predictions
