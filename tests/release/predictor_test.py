@@ -1,11 +1,14 @@
 """Running a release: it answers as its graph says, and refuses another contract than its own."""
 
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
 from onnx import ModelProto
+from support.commands import environment
 from support.flights import make_columns, make_flight
 from support.releases import expected_probability, make_files, make_graph, make_release
 
@@ -32,6 +35,31 @@ def test_it_answers_what_the_graph_says_whatever_the_number_of_rows(tmp_path: Pa
     assert found.shape == (length,)
     expected = [expected_probability(distance) for distance in columns["distance"]]
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+
+
+_HELD: Final = """
+import sys
+from pathlib import Path
+from support.flights import make_columns
+from support.memory import resident_kib
+from support.releases import make_release
+from athanor.release.predictor import Predictor
+
+columns, release = make_columns(200_000), make_release(Path(sys.argv[1]))
+predictors = [Predictor(release) for _ in range(4)]
+predictors[0].predict(columns)
+before = resident_kib()
+for predictor in predictors:
+    predictor.predict(columns)
+print((resident_kib() - before) // 1024)
+"""
+
+
+def test_a_large_question_leaves_little_memory_behind(tmp_path: Path) -> None:
+    """In a replica of many models each of them would keep it. Arenas of the sessions kept 220 MiB more here."""
+    command = [sys.executable, "-c", _HELD, str(tmp_path)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 150
 
 
 def test_it_needs_nothing_of_the_outcome(tmp_path: Path) -> None:
