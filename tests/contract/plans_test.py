@@ -37,8 +37,14 @@ def test_a_list_may_change_meanwhile() -> None:
     assert count(columns) == len(_COLUMNS) - 1
 
 
+def test_hundreds_of_models_keep_their_plans() -> None:
+    tag = once(lambda columns: object())
+    tuples = [(*_COLUMNS,) for _ in range(600)]
+    assert [*map(tag, tuples)] == [*map(tag, tuples)]
+
+
 def test_no_more_are_kept_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plans, "_MOST_KEPT", 2)
+    monkeypatch.setattr(plans, "MOST_CONTRACTS", 2)
     tag = once(lambda columns: object())
     tuples = [tuple(_COLUMNS[:length]) for length in (1, 2, 3)]
     first, second, third = map(tag, tuples)

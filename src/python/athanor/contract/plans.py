@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from athanor.contract.columns import Column
 
 Plan = TypeVar("Plan")
 
-# Contracts in a process, each with its columns, its outcome's and its prediction.
-_MOST_KEPT = 256
+MOST_CONTRACTS: Final = 2_048
+"""Contracts whose plans a process keeps: a service may have hundreds of models, each with one or a few."""
+
+MOST_COLUMNS: Final = 8 * MOST_CONTRACTS
+"""The same for single columns. Many contracts have equal ones."""
 
 
 def once(make: Callable[[Sequence[Column]], Plan]) -> Callable[[Sequence[Column]], Plan]:
@@ -27,7 +30,7 @@ def once(make: Callable[[Sequence[Column]], Plan]) -> Callable[[Sequence[Column]
             return known[1]
         made = make(columns)
         if isinstance(columns, tuple):
-            if len(kept) >= _MOST_KEPT:
+            if len(kept) >= MOST_CONTRACTS:
                 kept.clear()
             kept[id(columns)] = (columns, made)
         return made

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.messages import FIRST_US, OUT_OF_RANGE_US, is_missing
-from athanor.contract.plans import once
+from athanor.contract.plans import MOST_COLUMNS, once
 from athanor.contract.shown import shown
 from athanor.errors import ContractError
 
@@ -205,7 +205,7 @@ def _is_clean(column: Column, values: NDArray[Any]) -> bool:
     return not (required and np.isnan(values).any()) and not (whole and (np.floor(values) < values).any())
 
 
-@lru_cache(maxsize=64)
+@lru_cache(MOST_COLUMNS)
 def _limits(columns: tuple[Column, ...]) -> tuple[NDArray[Any], ...]:
     """Minimum, maximum, whether required and whether whole, each of shape (columns, 1)."""
     is_boolean = [column.kind is Kind.BOOLEAN for column in columns]

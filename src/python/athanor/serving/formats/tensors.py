@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.contract import Contract
 from athanor.contract.messages import OUT_OF_RANGE_US
+from athanor.contract.plans import MOST_COLUMNS
 from athanor.contract.shown import shown
 from athanor.serving.answering.refusals import Unread, Violations
 from athanor.serving.formats.json_body import Turns
@@ -256,7 +257,7 @@ def _describe_range(value: Any, datatype: str) -> str:
     return f"{show(value)} is not an {datatype}; give a whole number from {limits.min} to {limits.max}"
 
 
-@lru_cache(maxsize=1_024)
+@lru_cache(MOST_COLUMNS)
 def _reader_of(column: Column, datatype: str) -> Read:
     """Reads values in JSON, or text in bytes."""
     read = reader_of(column)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from athanor.contract.columns import Column, Columns
 from athanor.contract.contract import Contract, message_of
+from athanor.contract.plans import MOST_CONTRACTS
 from athanor.contract.shown import shown
 from athanor.serving.answering.interface import Interface, Question
 from athanor.serving.answering.prepared import Answer
@@ -79,7 +80,7 @@ class _Plan:
     positions: Mapping[str, int]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(MOST_CONTRACTS)
 def _make_plan(contract: Contract) -> _Plan:
     columns, fields = contract.columns, contract.row.fields_by_name
     return _Plan(

@@ -15,7 +15,6 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -69,7 +68,6 @@ def show(value: Any) -> str:
     return shown(value)
 
 
-@lru_cache(maxsize=1_024)
 def reader_of(column: Column) -> Read:
     """How values of a column other than null are read: as a float, as text, or as microseconds since 1970."""
     allowed = column.allowed

@@ -14,6 +14,7 @@ import numpy as np
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError
 
+from athanor.contract.plans import MOST_CONTRACTS
 from athanor.serving.formats.json_body import Turns
 
 SMALL_BYTES: Final = 16 * 1024
@@ -103,7 +104,7 @@ def check_values(
     return count
 
 
-@lru_cache(maxsize=64)
+@lru_cache(4 * MOST_CONTRACTS)
 def _read_kinds(descriptor: Descriptor) -> Mapping[int, tuple[Descriptor | None, int | None]]:
     """For each field its message type, or bytes of an element of a packed list: 0 if they differ, None if none is."""
     return {f.number: (f.message_type, None if f.message_type else _WIDTHS.get(f.type, 0)) for f in descriptor.fields}
