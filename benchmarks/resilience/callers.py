@@ -24,8 +24,8 @@ _INFER: Final = "/inference.GRPCInferenceService/ModelInfer"
 
 def measure(service: Service) -> Iterator[Goal]:
     """Each body alone, beside a bystander; then very many small requests at once."""
-    name = service.questions.model.name
-    rows = service.questions.model.contract.rows_field.name
+    name = service.questions.model
+    rows = service.questions.contract.rows_field.name
     typed, infer = service.questions.path, f"/v2/models/{name}/infer"
     tensor = '{"name":"a","datatype":"FP64","shape":[0],"data":[]}'
     for label, path, body in (
@@ -51,7 +51,7 @@ def _repeat(start: str, part: str, end: str) -> bytes:
 
 def _field(service: Service) -> bytes:
     """An empty row, as a message holds it: its field's tag and length 0."""
-    return bytes([service.questions.model.contract.rows_field.number << 3 | 2, 0])
+    return bytes([service.questions.contract.rows_field.number << 3 | 2, 0])
 
 
 def _post(service: Service, path: str, body: bytes) -> int:

@@ -40,7 +40,7 @@ _QUICK: Final = ("callers", "drains")
 
 def measure(home: Home, parts: list[str], progress: Progress) -> Iterator[Goal]:
     """Each part against a service of its own."""
-    questions = Questions.of(RECIPE.model, home)
+    questions = Questions.of(RECIPE.model.name, home)
     task = progress.add_task("start", total=len(parts))
     for name in parts:
         progress.update(task, description=name)

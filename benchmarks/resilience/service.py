@@ -22,10 +22,11 @@ from google.protobuf.message_factory import GetMessageClass
 from support.commands import environment
 from support.processes import Process, find_session
 
-from athanor.features.features import Model
+from athanor.contract.contract import Contract
 from athanor.home import Home
 from athanor.release.files import REFERENCE_ROWS
 from athanor.release.store import ReleaseStore
+from athanor.serving.setup.names import name_service
 from athanor.serving.setup.paths import ServicePaths
 from athanor.serving.setup.ports import find_free_ports
 
@@ -46,31 +47,35 @@ class Questions:
         rows: of the release's reference, as JSON.
     """
 
-    model: Model
+    contract: Contract
     rows: Sequence[dict[str, Any]]
 
     @classmethod
-    def of(cls, model: Model, home: Home) -> Questions:
+    def of(cls, model: str, home: Home) -> Questions:
         """Returns requests with the champion's reference rows."""
         store = ReleaseStore(home.store)
-        release = store.read(model.name, store.read_traffic(model.name).require_champion().digest)
-        return cls(model, release.json(REFERENCE_ROWS)["rows"])
+        release = store.read(model, store.read_traffic(model).require_champion().digest)
+        return cls(release.contract, release.json(REFERENCE_ROWS)["rows"])
+
+    @property
+    def model(self) -> str:
+        return self.contract.name
 
     @property
     def method(self) -> str:
-        predict = self.model.contract.predict
+        predict = self.contract.predict
         return f"/{predict.containing_service.full_name}/{predict.name}"
 
     @property
     def path(self) -> str:
-        return f"/v1/models/{self.model.name}:predict"
+        return f"/v1/models/{self.model}:predict"
 
     def json(self, count: int = 1) -> bytes:
-        return json.dumps({self.model.contract.rows_field.name: self._take(count)}).encode()
+        return json.dumps({self.contract.rows_field.name: self._take(count)}).encode()
 
     def message(self, count: int = 1) -> bytes:
-        request: Message = GetMessageClass(self.model.contract.predict.input_type)()
-        json_format.ParseDict({self.model.contract.rows_field.name: self._take(count)}, request)
+        request: Message = GetMessageClass(self.contract.predict.input_type)()
+        json_format.ParseDict({self.contract.rows_field.name: self._take(count)}, request)
         return request.SerializeToString()
 
     def _take(self, count: int) -> list[dict[str, Any]]:
@@ -80,9 +85,13 @@ class Questions:
 class Service:
     """`serve run` on free ports; `start` again after it has ended."""
 
-    def __init__(self, questions: Questions, home: Home, flags: Sequence[str] = ()) -> None:
+    def __init__(
+        self, questions: Questions, home: Home, flags: Sequence[str] = (), models: Sequence[str] | None = None
+    ) -> None:
+        """Args: models: names or patterns; by default the model of the questions."""
         self.questions = questions
         self.http_port = find_free_ports(2)
+        self._models = (questions.model,) if models is None else models
         self._home = home
         self._flags = flags
         self._process: subprocess.Popen[bytes] | None = None
@@ -103,11 +112,11 @@ class Service:
 
     @property
     def token(self) -> str:
-        return ServicePaths(self._home.service, self.questions.model.name).token.read_text().strip()
+        return ServicePaths(self._home.service, name_service(self._models)).token.read_text().strip()
 
     def start(self) -> None:
         """Starts it, and returns when both doors answer. Raises RuntimeError if they do not."""
-        command = [sys.executable, "-m", "athanor.cli.serving.app", "run", self.questions.model.name]
+        command = [sys.executable, "-m", "athanor.cli.serving.app", "run", *self._models]
         command += [f"--http-port={self.http_port}", f"--grpc-port={self.grpc_port}", *self._flags]
         with (self._home.path / "service.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -197,9 +206,11 @@ class Service:
 
 
 @contextmanager
-def running_service(questions: Questions, home: Home, flags: Sequence[str] = ()) -> Iterator[Service]:
+def running_service(
+    questions: Questions, home: Home, flags: Sequence[str] = (), models: Sequence[str] | None = None
+) -> Iterator[Service]:
     """A service that answers, until the context ends."""
-    service = Service(questions, home, flags)
+    service = Service(questions, home, flags, models)
     try:
         service.start()
         yield service

@@ -34,6 +34,7 @@ BENCHMARKS: Final = (
     Benchmark("data", "benchmarks/data"),
     Benchmark("training", "benchmarks/training/main.py"),
     Benchmark("serving", "benchmarks/serving"),
+    Benchmark("many", "benchmarks/many/main.py"),
     Benchmark("resilience", "benchmarks/resilience/main.py"),
     Benchmark("ci", "benchmarks/ci/comparison/main.py", whole=("--times",)),
 )

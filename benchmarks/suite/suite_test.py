@@ -58,7 +58,7 @@ def run(root: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tupl
 def test_every_benchmark_runs_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, found = run(root, capsys, "--quick")
     assert status == 0
-    assert list(found) == ["data", "training", "serving", "resilience", "ci"]
+    assert list(found) == ["data", "training", "serving", "many", "resilience", "ci"]
     calls = [f"run {benchmark.target} -- --quick" for benchmark in BENCHMARKS]
     assert (root / "calls").read_text().splitlines() == calls
 
@@ -83,7 +83,7 @@ def test_a_failure_is_reported_and_the_others_still_run(
     assert status == 1
     assert "apt-get install nghttp2-client" in found["data"]["failure"]
     assert found["data"]["goals"] == []
-    assert [name for name in found if found[name]["goals"]] == ["training", "serving", "resilience", "ci"]
+    assert [name for name in found if found[name]["goals"]] == ["training", "serving", "many", "resilience", "ci"]
     assert "h2load is not installed" in (root / LOGS / "data.log").read_text()
     main([], root)
     shown = capsys.readouterr()

@@ -87,6 +87,18 @@ def press(target: Target, clients: int, seconds: float) -> Answered:
     return _run(target, [_count(clients, max(_FEW * clients, round(few.per_s * seconds)))])
 
 
+def press_many(target: Target, others: Sequence[str], clients: int, seconds: float, header: str) -> Answered:
+    """As `press`, but each client asks the other URLs in turn as well, and begins with another one than the rest.
+
+    Args:
+        header: a further one of each request.
+    """
+    # A process each: clients of one process begin with the same URL, and would keep step.
+    first = [round(client * len(others) / clients) for client in range(clients)]
+    options = f"--duration={round(seconds * 1e3)}ms", f"--header={header}"
+    return _run(target, [(*options, *others[n:], *others[:n]) for n in first])
+
+
 def _count(clients: int, requests: int) -> Sequence[str]:
     return f"--clients={clients}", f"--requests={requests}"
 

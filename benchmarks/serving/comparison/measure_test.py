@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -18,7 +19,7 @@ import pytest
 from projects.flight_delay.model import MODEL
 from serving.comparison.contenders import Contender, Kind
 from serving.comparison.doors import PEERS_REST
-from serving.comparison.load import Protocol, Target, pace, press
+from serving.comparison.load import Protocol, Target, pace, press, press_many
 from serving.comparison.measure import open_lane
 from serving.comparison.prepare import BATCH, Prepared, demand_equal
 from serving.comparison.servers import Server, Site
@@ -28,13 +29,15 @@ RIGHT = np.linspace(0.1, 0.9, BATCH)
 
 
 @contextmanager
-def answering(answer: Callable[[int], list[float]]) -> Iterator[int]:
-    """Runs a server that answers so many rows by a function, at a port."""
+def answering(answer: Callable[[int], list[float]], paths: Counter[str] | None = None) -> Iterator[int]:
+    """Runs a server that answers so many rows by a function, at a port. Counts the paths that were asked."""
+    asked = Counter[str]() if paths is None else paths
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
+            asked[self.path] += 1
             rows = json.loads(self.rfile.read(int(self.headers["content-length"])))["rows"]
             content = json.dumps(answer(len(rows))).encode()
             self.send_response(200)
@@ -120,6 +123,16 @@ def test_load_counts_what_was_answered(tmp_path: Path) -> None:
         for answered in (press(asked, 2, 0.2), pace(asked, 100.0, 0.5, seed=0)):
             assert answered.per_s > 0
             assert 0 < answered.quantile_s(0.5) <= answered.quantile_s(0.99)
+
+
+@needs_h2load
+def test_every_url_has_its_share_of_the_load(tmp_path: Path) -> None:
+    paths = Counter[str]()
+    with answering(lambda count: [0.25], paths) as port:
+        asked = target(port, tmp_path, len("[0.25]"))
+        answered = press_many(asked, [f"{asked.url}/{name}" for name in "abc"], 2, 0.5, "authorization: Bearer x")
+    assert len(answered.latencies_s) <= paths.total()
+    assert set(paths) == {"/predict", "/predict/a", "/predict/b", "/predict/c"}
 
 
 @needs_h2load
