@@ -92,7 +92,9 @@ def measure_arrival(many: Site, release: Release, folder: Path, turns: int) -> I
     """A new model, from the moment when its traffic file is there."""
     store, took = ReleaseStore(many.home.store), []
     for traffic in publish(release, name_models(MANY, turns), store, folder / "arriving"):
-        questions = Questions(store.read(traffic.model, traffic.require_champion().digest).contract, many.questions[0].rows)
+        questions = Questions(
+            store.read(traffic.model, traffic.require_champion().digest).contract, many.questions[0].rows
+        )
         began = time.monotonic()
         store.write_traffic(traffic)
         many.wait(questions)
