@@ -13,16 +13,12 @@ from athanor.contract.messages import to_columns
 from athanor.errors import DeadlineExceededError, InvalidRequestError
 from athanor.serving.answering.capacity import Share
 from athanor.serving.answering.core import Core
+from athanor.serving.answering.gathering import BATCH_ROWS
 from athanor.serving.answering.interface import Question
 from athanor.serving.answering.prepared import Answer
 
 # A larger question runs in a thread: in the event loop it would hold up the small ones that arrive meanwhile.
 _LARGE_ROWS: Final = 256
-# Rows computed at a time in the event loop, which does nothing else meanwhile.
-_BATCH_ROWS: Final = 512
-# Quiet turns of the event loop before a batch is computed. gRPC takes in a request in about four turns. At 8, 32
-# callers are answered about twice as fast as at 0; from 16 on, a single caller waits longer.
-_PATIENCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +52,8 @@ class Batcher:
         self._core = core
         self._threads = share.capacity.threads
         self._pending: list[_Pending] = []
-        self._pending_rows = 0
-        self._patience = 0
+        self.rows = 0
+        self._gathering = share.capacity.gathering
 
     async def ask(self, question: Question, deadline: float) -> Computed:
         """Answers a question.
@@ -76,28 +72,16 @@ class Batcher:
                 return await self._ask_alone(question, deadline)
             loop = asyncio.get_running_loop()
             computed: asyncio.Future[Computed] = loop.create_future()
-            if not self._pending:
-                loop.call_soon(self._gather, 0, 0)
             self._pending.append(_Pending(question, deadline, computed))
-            self._pending_rows += question.count
+            self.rows += question.count
+            self._gathering.add(self)
             return await computed
         finally:
             self.share.drop(question.count)
 
-    def _gather(self, seen: int, quiet: int) -> None:
-        """Computes the pending questions, unless others are likely to follow.
-
-        Args:
-            seen: number of pending questions in the turn before.
-            quiet: number of turns since a question arrived.
-        """
-        quiet = quiet + 1 if len(self._pending) == seen else 0
-        if quiet <= self._patience and self._pending_rows < _BATCH_ROWS:
-            asyncio.get_running_loop().call_soon(self._gather, len(self._pending), quiet)
-            return
-        # Questions that arrive together are likely to be followed by others; one that arrives alone is not.
-        self._patience = _PATIENCE if len(self._pending) > 1 else max(0, self._patience - 1)
-        pending, self._pending, self._pending_rows = self._pending, [], 0
+    def compute(self) -> None:
+        """Answers the pending questions."""
+        pending, self._pending, self.rows = self._pending, [], 0
         now = time.monotonic()
         for expired in (p for p in pending if p.deadline <= now and not p.computed.done()):
             expired.computed.set_exception(_deadline_exceeded())
@@ -157,8 +141,8 @@ class Batcher:
         if question.columns is not None:
             return question
         columns, parts = question.contract.columns, []
-        for first in range(0, question.count, _BATCH_ROWS):
-            parts.append(to_columns(columns, question.messages[first : first + _BATCH_ROWS]))
+        for first in range(0, question.count, BATCH_ROWS):
+            parts.append(to_columns(columns, question.messages[first : first + BATCH_ROWS]))
             await asyncio.sleep(0)
         together = {column.name: np.concatenate([part[column.name] for part in parts]) for column in columns}
         return replace(question, columns=together)

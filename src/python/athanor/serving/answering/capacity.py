@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from athanor.errors import OverloadedError
+from athanor.serving.answering.gathering import Gathering
 
 _Result = TypeVar("_Result")
 
@@ -50,6 +51,7 @@ class Capacity:
         self.rows = Pool(_MOST_ROWS)
         self.bytes = Pool(_MOST_BYTES)
         self.threads = GraphThreads()
+        self.gathering = Gathering()
         self._arriving: Counter[str] = Counter()
 
     def add_model(self, number: int) -> None:
