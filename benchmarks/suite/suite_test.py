@@ -89,7 +89,7 @@ def test_a_failure_is_reported_and_the_others_still_run(
     shown = capsys.readouterr()
     assert "could not run" in shown.out
     assert "data ended with 1:\nRuntimeError: h2load is not installed" in shown.err
-    assert "4 of 4 goals reached; could not run: data" in shown.err
+    assert "5 of 5 goals reached; could not run: data" in shown.err
 
 
 def test_a_benchmark_without_goals_could_not_run(
