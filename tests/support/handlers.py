@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 from athanor.serving.access.authentication import Authenticator
 from athanor.serving.access.scope import Scope
 from athanor.serving.access.token_file import make_token
-from athanor.serving.answering.capacity import Share
+from athanor.serving.answering.batching.capacity import Share
 from athanor.serving.answering.core import Core
 from athanor.serving.doors.handler import RequestHandler
 from athanor.serving.doors.models.served import ServedModel, ServedModels

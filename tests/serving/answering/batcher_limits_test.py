@@ -9,8 +9,8 @@ from support.flights import make_flight
 from support.serving import ask, watch_champion
 
 from athanor.errors import OverloadedError
-from athanor.serving.answering.batcher import Batcher, Computed
-from athanor.serving.answering.capacity import Capacity, Share
+from athanor.serving.answering.batching.batcher import Batcher, Computed
+from athanor.serving.answering.batching.capacity import Capacity, Share
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.interface import Question
 

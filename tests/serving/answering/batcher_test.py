@@ -17,8 +17,8 @@ from athanor.errors import (
     ModelNotFoundError,
     OverloadedError,
 )
-from athanor.serving.answering.batcher import Batcher, Computed
-from athanor.serving.answering.capacity import Capacity, Share
+from athanor.serving.answering.batching.batcher import Batcher, Computed
+from athanor.serving.answering.batching.capacity import Capacity, Share
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.interface import Question
 from athanor.serving.answering.prepared import Prepared

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from athanor.errors import OverloadedError
-from athanor.serving.answering.capacity import Capacity, GraphThreads, Share
+from athanor.serving.answering.batching.capacity import Capacity, GraphThreads, Share
 
 
 def _fill(share: Share) -> int:

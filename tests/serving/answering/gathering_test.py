@@ -5,8 +5,8 @@ import asyncio
 from support.flights import make_flight
 from support.serving import ask
 
-from athanor.serving.answering.batcher import Batcher
-from athanor.serving.answering.capacity import Capacity, Share
+from athanor.serving.answering.batching.batcher import Batcher
+from athanor.serving.answering.batching.capacity import Capacity, Share
 from athanor.serving.answering.core import Core
 
 _NEVER = float("inf")

@@ -17,8 +17,8 @@ from support.tensors import to_request
 
 from athanor.contract.columns import Columns
 from athanor.errors import InvalidAnswerError, InvalidRequestError, NotComputableError
-from athanor.serving.answering.batcher import Batcher, Computed
-from athanor.serving.answering.capacity import Capacity, Share
+from athanor.serving.answering.batching.batcher import Batcher, Computed
+from athanor.serving.answering.batching.capacity import Capacity, Share
 from athanor.serving.answering.core import Core, read_columns
 from athanor.serving.answering.isolation import find_failing
 from athanor.serving.answering.prepared import Answer

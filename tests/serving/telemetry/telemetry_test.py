@@ -16,7 +16,7 @@ from support.collector import Collector, collecting
 from support.flights import make_columns
 
 from athanor.errors import FieldViolation, InvalidRequestError, ServiceError, SettingsError
-from athanor.serving.answering.batcher import Computed
+from athanor.serving.answering.batching.batcher import Computed
 from athanor.serving.answering.prepared import Answer
 from athanor.serving.answering.variants import Variant
 from athanor.serving.setup.paths import ServicePaths

@@ -23,7 +23,7 @@ from athanor.errors import (
 )
 from athanor.serving.access.authentication import Authenticator
 from athanor.serving.access.scope import find_scope
-from athanor.serving.answering.batcher import Computed
+from athanor.serving.answering.batching.batcher import Computed
 from athanor.serving.answering.interface import Question
 from athanor.serving.answering.prepared import Answer
 from athanor.serving.answering.repository import ModelState, Repository

@@ -31,8 +31,8 @@ class ReplicaListener:
     def on_loaded(self, core: Core, seconds: float) -> None:
         loaded = core.traffic
         if self._interfaces.get(core.model) is not loaded.interface:
-            self._interfaces[core.model] = loaded.interface
             report_model(self._models.put(core), is_serving=True)
+            self._interfaces[core.model] = loaded.interface
         telemetry, revision = self._models.find(core.model).telemetry, loaded.traffic.revision
         for variant in loaded.variants:
             telemetry.loaded(variant.name, variant.semantic_version, variant.digest, seconds, revision)
@@ -50,7 +50,7 @@ class ReplicaListener:
         _logger.error("serving %s by traffic revision %s, %s: %s", model, core.traffic.traffic.revision, what, error)
 
     def on_left(self, core: Core) -> None:
-        del self._interfaces[core.model]
+        self._interfaces.pop(core.model, None)
         model = self._models.remove(core.model)
         _logger.info("%s was withdrawn; it answers what was accepted", core.model)
         try:

@@ -7,7 +7,7 @@ from typing import Final
 from opentelemetry.trace import Span, format_span_id, format_trace_id
 
 from athanor.errors import AthanorError, violations_of
-from athanor.serving.answering.batcher import Computed
+from athanor.serving.answering.batching.batcher import Computed
 from athanor.serving.answering.prepared import Answer
 from athanor.serving.telemetry.model import ModelTelemetry
 from athanor.serving.telemetry.predictions.rows import Entry

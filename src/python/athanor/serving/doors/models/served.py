@@ -7,8 +7,8 @@ from typing import Final
 
 from athanor.contract.shown import shown
 from athanor.errors import ModelNotFoundError
-from athanor.serving.answering.batcher import Batcher
-from athanor.serving.answering.capacity import Capacity, Share
+from athanor.serving.answering.batching.batcher import Batcher
+from athanor.serving.answering.batching.capacity import Capacity, Share
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.interface import Interface
 from athanor.serving.doors.models.shadow import Shadow, ShadowRoom

@@ -11,7 +11,7 @@ import numpy as np
 
 from athanor.contract.columns import Columns, conform
 from athanor.contract.validation import validate
-from athanor.serving.answering.capacity import Pool
+from athanor.serving.answering.batching.capacity import Pool
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.memory import RetainedBytes, owner_of
 from athanor.serving.answering.prepared import Answer

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from athanor.errors import OverloadedError
-from athanor.serving.answering.gathering import Gathering
+from athanor.serving.answering.batching.gathering import Gathering
 
 _Result = TypeVar("_Result")
 

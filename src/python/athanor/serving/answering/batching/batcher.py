@@ -11,9 +11,9 @@ import numpy as np
 
 from athanor.contract.messages import to_columns
 from athanor.errors import DeadlineExceededError, InvalidRequestError
-from athanor.serving.answering.capacity import Share
+from athanor.serving.answering.batching.capacity import Share
+from athanor.serving.answering.batching.gathering import BATCH_ROWS
 from athanor.serving.answering.core import Core
-from athanor.serving.answering.gathering import BATCH_ROWS
 from athanor.serving.answering.interface import Question
 from athanor.serving.answering.prepared import Answer
 
@@ -45,6 +45,7 @@ class Batcher:
 
     Attributes:
         share: what the model's requests hold of the replica.
+        rows: of the questions that wait.
     """
 
     def __init__(self, core: Core, share: Share) -> None:

@@ -1,0 +1,1 @@
+"""Requests that wait: what they hold of a replica, and when they are computed together."""
