@@ -277,7 +277,7 @@ def test_a_message_of_a_stranger_is_small(guarded: OpenHandler, caller: Caller, 
 def test_one_slow_message_of_strangers_has_room_at_a_time(
     guarded: OpenHandler, caller: Caller, closed: GrpcServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(incoming, "_SMALL_S", 1.0)
+    monkeypatch.setattr(incoming, "SMALL_S", 1.0)
     streams = [caller.open(method) for method in (HEALTH, _WATCH, f"{OIP}ServerLive") * 3]
     for stream in streams:
         caller.send(stream, _BEGINNING)
