@@ -16,11 +16,6 @@ from athanor.release.files import Release
 _WIDE: Final = {"COLUMNS": "240"}
 
 
-@pytest.fixture(autouse=True)
-def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("athanor.cli.shared.terminal.out.width", 240)
-
-
 def _run(workspace: Workspace, command: str, *arguments: object) -> Result:
     home = () if command in ("keygen",) else ("--home", str(workspace.path))
     return CliRunner().invoke(app, [command, *map(str, arguments), *home], env=_WIDE)
