@@ -184,13 +184,15 @@ class Exchange:
 
     def __enter__(self) -> "Exchange":
         call, handler = self._call, self._handler
-        self._observation = handler.telemetry.begin(call.door, call.request_id, call.traceparent, None)
+        known = handler.models.get(self._named) if self._named else None
+        observed = known.telemetry if known else None
+        self._observation = handler.telemetry.begin(call.door, call.request_id, call.traceparent, observed)
         try:
             if self._named is None:
                 handler.require_scope(call.authorization, call.door)
             else:
                 handler.require_token(call.authorization, call.door, self._named)
-                self._take(handler.models.find(self._named))
+                self._take(known or handler.models.find(self._named))
             self._deadline = time.monotonic() + call.timeout_s(handler.settings.max_deadline_s)
             self._share.begin()
             self._is_reading = True
@@ -225,6 +227,7 @@ class Exchange:
         before.release(received)
         self._received_bytes = 0
         self._take(model)
+        self._observation.of(model.telemetry)
         self._share.begin()
         self._is_reading = True
         self._share.reserve(received)
@@ -234,7 +237,6 @@ class Exchange:
     def _take(self, model: ServedModel) -> None:
         self.model = model
         self._share = model.batcher.share
-        self._observation.of(model.telemetry)
 
     def _refuse(self, error: BaseException) -> None:
         """Records an error. Raises a ServiceError in the place of one that is not for the caller."""

@@ -67,6 +67,10 @@ class ServedModels:
         """In alphabetical order."""
         return iter(self._by_name.values())
 
+    def get(self, name: str) -> ServedModel | None:
+        """The model of that name, if there is one."""
+        return self._by_name.get(name)
+
     def find(self, name: str) -> ServedModel:
         """The model of that name; for "" the only one.
 
