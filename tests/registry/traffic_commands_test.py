@@ -17,11 +17,6 @@ from athanor.release.files import Release
 _WIDE: Final = {"COLUMNS": "240"}
 
 
-@pytest.fixture(autouse=True)
-def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("athanor.cli.shared.terminal.out.width", 240)
-
-
 @pytest.fixture
 def promoted(registered: Registry) -> Registry:
     """Whose champion is 1.0.0."""
