@@ -104,7 +104,7 @@ def measure_arrival(many: Site, release: Release, folder: Path, turns: int) -> I
 
 
 def measure_idle(one: Site, many: Site, seconds: float) -> Iterator[Goal]:
-    """Processor time of the replicas, while nobody asks."""
+    """Processor time of the replicas, without requests."""
     before = [read_cpu_s(site.pid) for site in (one, many)]
     time.sleep(seconds)
     used = [(read_cpu_s(site.pid) - was) / seconds for site, was in zip((one, many), before, strict=True)]

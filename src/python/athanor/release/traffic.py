@@ -73,7 +73,7 @@ class Traffic(BaseModel):
         return self
 
     def require_champion(self) -> Served:
-        """The release that answers. Raises WithdrawnError if there is none any more."""
+        """The release that answers. Raises WithdrawnError once the champion was withdrawn."""
         if self.champion is None:
             raise WithdrawnError(
                 f"no release of {self.model} takes traffic: its champion was withdrawn in revision {self.revision}; "

@@ -67,7 +67,7 @@ def find_model(registry: Registry, name: str, reference: str = "") -> str:
 
 
 def find_version(registry: Registry, name: str, reference: str) -> Registered:
-    """The version that a name and a reference stand for, as in `find_model`. Raises NotFoundError if there is none."""
+    """The version of a name and a reference, as in `find_model`. Raises NotFoundError if no version matches."""
     return registry.find_version(find_model(registry, name, reference), reference)
 
 

@@ -104,7 +104,7 @@ class _Reading:
             raise type(error)(self._authorization.hide(str(error))) from None
 
     def wait_after(self, error: Any) -> float:
-        """Seconds until the next attempt. Raises the error's AthanorError if there is none."""
+        """Seconds until the next attempt. Raises the error's AthanorError without another attempt."""
         if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
             return self._attempts.wait_after(to_failure(error, self._timeout_s, self._authorization.hide))
         del self._services[0]

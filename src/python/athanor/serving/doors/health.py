@@ -45,7 +45,7 @@ class Health:
         self._set(services, self._statuses[""])
 
     def forget(self, services: Iterable[str]) -> None:
-        """Knows these services no more: who watches them is told SERVICE_UNKNOWN."""
+        """Forgets these services. Their watchers get SERVICE_UNKNOWN."""
         for service in services:
             self._statuses.pop(service, None)
         self._set((), _Response.NOT_SERVING)

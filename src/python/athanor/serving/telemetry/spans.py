@@ -98,7 +98,7 @@ def _describe_for_http(error: AthanorError) -> Mapping[str, AttributeValue]:
 
 
 _METHODS: Final = {
-    # Its name is the contract's: without a model, there is none.
+    # Its name is the contract's; without a model it stays empty.
     "grpc": _Method("Predict", {"rpc.system": "grpc"}, _describe_for_grpc),
     "oip-grpc": _grpc("inference.GRPCInferenceService", "ModelInfer"),
     "rest": _http("/v1/models/{model}:predict"),
