@@ -50,7 +50,11 @@ def test_a_binary_holds_its_libraries_and_little_else() -> None:
 
 
 @pytest.mark.parametrize(
-    "library", ["deltalake", "mlflow", "ndonnx", "onnx", "pandas", "pyarrow", "scikit-learn", "skl2onnx", "spox"]
+    "library",
+    [
+        *("deltalake", "lightgbm", "mapie", "mlflow", "ndonnx", "onnx", "pandas", "pyarrow"),
+        *("scikit-learn", "skl2onnx", "spox"),
+    ],
 )
 def test_serving_does_not_carry(library: str) -> None:
     assert library not in {found.name for found in binary("serving").distributions}
