@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.properties import PROPERTY
 from support.protos import Toy, make_field
+from support.toys import with_categories, with_number, with_sets, with_weight
 
 from athanor.contract.evolution.compatibility import (
     IS_COMPATIBLE,
@@ -80,6 +81,34 @@ def _swap_label(label: str = "won") -> Edit:
         toy.column(label).roles.append(options_pb2.ROLE_LABEL)
 
     return edit
+
+
+def _grow(toy: Toy) -> None:
+    """Adds a category to the answer."""
+    for name in ("fruit", "likeliest"):
+        toy.column(name).categories.append("fig")
+
+
+def _rename_category(toy: Toy) -> None:
+    toy.column("p_plum").category = "fig"
+
+
+def _with_number(toy: Toy) -> None:
+    with_number(toy)
+
+
+def _with_interval(toy: Toy) -> None:
+    with_number(toy, interval=True)
+
+
+def _bounded(minimum: float) -> Edit:
+    """An interval that begins at no less."""
+    return _all(_with_interval, _set("low", minimum=minimum))
+
+
+def _weigh(*roles: options_pb2.Role.ValueType) -> Edit:
+    """An outcome with a weight, or a number that is none."""
+    return _all(with_weight, _set("weight", roles=list(roles)))
 
 
 def _add_tags(toy: Toy) -> None:
@@ -180,7 +209,16 @@ _BREAKING: Final[list[tuple[Edit, Edit, str]]] = [
         _set_field("probability", type=_FLOAT),
         "field toy.v1.Prediction.probability changed its wire format from double = 1 to float = 1",
     ),
-    (_unchanged, _set("probability", may_be_missing=True), "column probability was required and became optional"),
+    (
+        with_categories,
+        _all(with_categories, _grow),
+        "column likeliest changed its categories from apple, pear, plum to apple, fig, pear, plum",
+    ),
+    (with_categories, _all(with_categories, _rename_category), "column p_plum changed its category from plum to fig"),
+    (with_categories, _all(with_categories, _set("p_plum", unit="%")), "column p_plum changed its unit from none to %"),
+    (_bounded(0), _bounded(-1), "column low changed its minimum from 0 to -1"),
+    (_with_interval, _with_number, "column high was removed"),
+    (with_sets, _unchanged, "column has_true was removed"),
     # What datasets store: outcomes too.
     (_unchanged, _rename_outcome, "the outcome changed its message from toy.v1.Outcome to toy.v1.Result"),
     (_unchanged, _set_field("won", name="lost"), "field toy.v1.Outcome.won was removed"),
@@ -226,7 +264,17 @@ _COMPATIBLE: Final[list[tuple[Edit, Edit, str]]] = [
     (_unchanged, _add("outcome", description="How heavy", may_be_missing=True), "column weight is new and optional"),
     # The prediction narrows.
     (_unchanged, _set("probability", maximum=0.9), "column probability changed its maximum from none to 0.9"),
-    (_set("probability", may_be_missing=True), _unchanged, "column probability was optional and became required"),
+    # The answer says more, or narrows.
+    (_unchanged, with_sets, "column has_true is new and required"),
+    (_with_number, _with_interval, "column low is new and required"),
+    (_bounded(-1), _bounded(0), "column low changed its minimum from -1 to 0"),
+    # How a model is fitted.
+    (_unchanged, _set("color", roles=[options_pb2.ROLE_GROUP]), "column color changed its roles from none to GROUP"),
+    (
+        _weigh(),
+        _weigh(options_pb2.ROLE_WEIGHT),
+        "column weight changed its roles from none to WEIGHT",
+    ),
 ]
 
 
@@ -250,7 +298,8 @@ def test_each_breaking_change_has_a_remedy_and_no_other_needs_one(before: Edit, 
         (_unchanged, _set("code", may_be_missing=False), "keep it optional"),
         (_unchanged, _add("row", description="How heavy"), "declare it may_be_missing"),
         (_set("probability", maximum=1), _unchanged, "keep the range, or narrow it"),
-        (_unchanged, _set("probability", may_be_missing=True), "keep it required"),
+        (with_sets, _all(with_sets, _set("has_true", unit="%")), "keep it, and add another column"),
+        (_unchanged, _set("id", roles=[]), "change no role but ROLE_FEATURE, ROLE_GROUP and ROLE_WEIGHT"),
     ],
 )
 def test_the_remedy_says_what_is_compatible_instead(before: Edit, after: Edit, remedy: str) -> None:
@@ -307,7 +356,8 @@ def test_each_option_of_a_column_has_a_rule() -> None:
     """An author who adds an option decides what a change of it means."""
     wire = _wire()
     for column in (*wire["row_columns"].values(), *wire["other_columns"].values()):
-        assert column.keys() == IS_COMPATIBLE.keys()
+        assert column.keys() == IS_COMPATIBLE.keys() - {"category"}
+    assert _wire(with_categories)["other_columns"]["p_plum"].keys() == IS_COMPATIBLE.keys()
 
 
 def test_each_part_of_a_contract_is_compared() -> None:

@@ -11,7 +11,7 @@ from support.mounts import require_mounts, run_turns
 from support.registries import MODEL, Workspace
 from support.snapshots import commit_columns
 
-from athanor.release.signature import make_key
+from athanor.release.signing.releases import make_key
 from athanor.serving.access.scope import Scope
 from athanor.serving.access.token_file import make_token, tokens_path
 from projects.delays.model import MODEL as DELAYS

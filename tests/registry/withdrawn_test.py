@@ -13,9 +13,9 @@ from athanor.cli.registry.app import app
 from athanor.errors import AthanorError, InputError, NotFoundError
 from athanor.registry.care.doctor import examine
 from athanor.registry.registry import Registry
-from athanor.release.signature import make_key
+from athanor.release.signing.releases import make_key
+from athanor.release.signing.traffic import sign_traffic, verify_traffic
 from athanor.release.traffic import Traffic
-from athanor.release.traffic_signature import sign_traffic, verify_traffic
 
 _WHY: Final = "no caller is left"
 

@@ -9,7 +9,7 @@ from support.file_systems import register_file_systems
 from support.releases import make_release
 
 from athanor.release.files import Release
-from athanor.release.signature import make_key
+from athanor.release.signing.releases import make_key
 from athanor.release.store import ReleaseStore
 
 

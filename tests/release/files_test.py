@@ -160,7 +160,7 @@ def test_the_release_of_another_digest_is_refused(release: Release, folder: Path
         read_release(folder)
 
 
-@pytest.mark.parametrize("found", [2, 4, "3", None])
+@pytest.mark.parametrize("found", [3, 5, "4", None])
 def test_another_format_is_refused_with_the_command_that_makes_the_release_anew(folder: Path, found: object) -> None:
     manifest = json.loads((folder / MANIFEST).read_bytes())
     manifest["identity"]["format"] = found

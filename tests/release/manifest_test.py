@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from support.releases import PROVENANCE, make_files, make_identity
 
-from athanor.release.manifest import Calibration, Identity, Manifest
+from athanor.release.manifest import Calibration, Identity, Manifest, Refit
 
 _IDENTITY = make_identity(make_files())
 
@@ -32,10 +32,13 @@ def test_the_digest_does_not_depend_on_the_order_of_what_is_named() -> None:
     "changed",
     [
         {"model": "other"},
+        {"task": "regression"},
         {"contract": "0" * 64},
         {"snapshot": "0" * 64},
         {"features": "0" * 64},
         {"recipe": "0" * 64},
+        {"split": _IDENTITY.split.model_copy(update={"rows_left_out": 1})},
+        {"refit": Refit(rows=120, last_event="", evaluated="0" * 64)},
         {"algorithm": "other"},
         {"parameters": {"middle": 2.0}},
         {"parameters": {"middle": None}},

@@ -15,7 +15,7 @@ from support.releases import expected_probability, make_files, make_graph, make_
 from athanor.contract.inputs import NUMBERS
 from athanor.contract.messages import to_columns
 from athanor.errors import ReleaseError
-from athanor.release.graph import TOLERANCE
+from athanor.release.answers import TOLERANCE
 from athanor.release.predictor import Predictor
 from projects.delays.model import MODEL
 
@@ -27,10 +27,13 @@ def _with_fewer_numbers() -> bytes:
     return bytes(model.SerializeToString())
 
 
+_PREDICTION: Final = MODEL.contract.prediction.name
+
+
 @pytest.mark.parametrize("length", [0, 1, 7, 1_000])
 def test_it_answers_what_the_graph_says_whatever_the_number_of_rows(tmp_path: Path, length: int) -> None:
     columns = make_columns(length)
-    found = Predictor(make_release(tmp_path)).predict(columns)
+    found = Predictor(make_release(tmp_path)).predict(columns)[_PREDICTION]
     assert found.dtype == np.float64
     assert found.shape == (length,)
     expected = [expected_probability(distance) for distance in columns["distance"]]
@@ -65,20 +68,20 @@ def test_a_large_question_leaves_little_memory_behind(tmp_path: Path) -> None:
 def test_it_needs_nothing_of_the_outcome(tmp_path: Path) -> None:
     columns = make_columns(5)
     del columns["arrived_late"]
-    assert len(Predictor(make_release(tmp_path)).predict(columns)) == 5
+    assert len(Predictor(make_release(tmp_path)).predict(columns)[_PREDICTION]) == 5
 
 
 def test_a_release_with_other_features_than_this_code_has_is_run(tmp_path: Path) -> None:
     """They are part of its graph."""
     release = make_release(tmp_path, features="f" * 64)
-    assert len(Predictor(release).predict(make_columns(5))) == 5
+    assert len(Predictor(release).predict(make_columns(5))[_PREDICTION]) == 5
 
 
 def test_it_names_the_features_and_returns_them_with_its_answers(tmp_path: Path) -> None:
     columns = make_columns(50)
     predictor = Predictor(make_release(tmp_path))
-    probabilities, features = predictor.predict_with_features(columns)
-    np.testing.assert_array_equal(probabilities, predictor.predict(columns))
+    answers, features = predictor.predict_with_features(columns)
+    np.testing.assert_array_equal(answers[_PREDICTION], predictor.predict(columns)[_PREDICTION])
     assert (predictor.numeric, predictor.categorical) == (MODEL.features.numeric, MODEL.features.categorical)
     at = {name: features.numeric[:, position] for position, name in enumerate(predictor.numeric)}
     np.testing.assert_array_equal(at["distance"], columns["distance"].astype(np.float32))
@@ -115,6 +118,6 @@ def test_a_graph_that_cannot_be_run_is_refused(tmp_path: Path, graph: bytes) -> 
 
 def test_it_answers_the_rows_of_messages(tmp_path: Path) -> None:
     rows: list[Any] = [make_flight(distance=distance) for distance in (100, 1_000, 5_000)]
-    found = Predictor(make_release(tmp_path)).predict(to_columns(MODEL.contract.columns, rows))
+    found = Predictor(make_release(tmp_path)).predict(to_columns(MODEL.contract.columns, rows))[_PREDICTION]
     np.testing.assert_allclose(found, [expected_probability(d) for d in (100, 1_000, 5_000)], rtol=0, atol=TOLERANCE)
     assert found[1] == 0.5

@@ -37,7 +37,7 @@ def _constant(**attribute: Any) -> Any:
 
 
 def _in_initializer(model: ModelProto) -> None:
-    next(one for one in model.graph.initializer if one.name == "one").CopyFrom(_external(name="one"))
+    next(one for one in model.graph.initializer if one.name == "scale").CopyFrom(_external(name="scale"))
 
 
 def _in_sparse_initializer(model: ModelProto) -> None:
@@ -134,7 +134,7 @@ def test_a_release_is_refused_even_where_the_file_lies_in_the_working_folder(
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     release = make_release(tmp_path / "candidates", make_files(model=graph))
-    with pytest.raises(ReleaseError, match=r"model\.onnx cannot be run: its tensor 'one' keeps its data outside"):
+    with pytest.raises(ReleaseError, match=r"model\.onnx cannot be run: its tensor 'scale' keeps its data outside"):
         Predictor(release)
 
 

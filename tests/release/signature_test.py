@@ -29,7 +29,7 @@ from support.releases import make_release
 from athanor.errors import ReleaseError, SettingsError, StorageError
 from athanor.release.files import MODEL_CARD, Release, digests
 from athanor.release.manifest import Manifest
-from athanor.release.signature import Signature, make_key, sign, verify_signature
+from athanor.release.signing.releases import Signature, make_key, sign, verify_signature
 from athanor.release.storage.locations import open_storage
 from athanor.release.store import ReleaseStore
 
@@ -73,7 +73,7 @@ def test_a_private_key_is_not_left_without_its_public_one(tmp_path: Path, monkey
             raise OSError(errno.ENOSPC, "No space left on device")
         path.write_bytes(content)
 
-    monkeypatch.setattr("athanor.release.signature.create_file", write)
+    monkeypatch.setattr("athanor.release.signing.releases.create_file", write)
     with pytest.raises(StorageError, match="No space left"):
         make_key(tmp_path / "key")
     assert not list(tmp_path.iterdir())

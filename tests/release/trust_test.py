@@ -9,11 +9,11 @@ from support.releases import make_release
 
 from athanor.errors import ReleaseError, StorageError
 from athanor.release.files import Release
-from athanor.release.signature import make_key, sign
+from athanor.release.signing.releases import make_key, sign
+from athanor.release.signing.traffic import TrafficSignature, sign_traffic, verify_traffic
+from athanor.release.signing.trust import Trust
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Challenger, Served, Traffic
-from athanor.release.traffic_signature import TrafficSignature, sign_traffic, verify_traffic
-from athanor.release.trust import Trust
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_parameters_metrics_and_gates_of_a_release_are_recorded(registry: Regist
         "baseline.roc_auc.high": 0.55,
         "rows_trained": 100,
         "rows_evaluated": 20,
-        "label_rate": 0.25,
+        "label.rate": 0.25,
         "seconds.search": 2.0,
     }
     tags = run.data.tags

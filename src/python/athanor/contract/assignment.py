@@ -12,23 +12,27 @@ _FEWEST_KEYS: Final = 100
 
 
 def tells_callers_apart(wire: Wire) -> bool:
-    """Whether a contract's key has enough values to share requests by it. Otherwise their ids share them."""
+    """Whether a contract has a key with enough values to share requests by it. Otherwise their ids share them."""
     return _count_keys(wire) >= _FEWEST_KEYS
 
 
 def describe_assignment(wire: Wire) -> str:
     """How a request finds its side, for the person who begins an experiment."""
     names = ", ".join(_key(wire))
+    if not names:
+        return f"The contract has no key that could tell callers apart. {_BY_REQUEST}"
     if tells_callers_apart(wire):
         return (
             f"A request goes to one side by the header x-athanor-sticky-key, or else by {names} of its first row. "
             "Requests with the same key always go to the same side: if callers send one constant key, all of them do"
         )
-    return (
-        f"The key, {names}, has {_count_keys(wire):.0f} possible values and cannot tell callers apart. A request "
-        "goes to one side by the header x-athanor-sticky-key, or else by its id, x-request-id; send the header to keep "
-        "a caller on one side"
-    )
+    return f"The key, {names}, has {_count_keys(wire):.0f} possible values and cannot tell callers apart. {_BY_REQUEST}"
+
+
+_BY_REQUEST: Final = (
+    "A request goes to one side by the header x-athanor-sticky-key, or else by its id, x-request-id; send the header "
+    "to keep a caller on one side"
+)
 
 
 def _key(wire: Wire) -> dict[str, Any]:
@@ -38,7 +42,7 @@ def _key(wire: Wire) -> dict[str, Any]:
 
 
 def _count_keys(wire: Wire) -> float:
-    """The number of keys that the contract allows; infinite unless every column is bounded."""
+    """The number of keys that the contract allows: 1 without a key, infinite unless every column is bounded."""
     return math.prod(map(_count_values, _key(wire).values()))
 
 

@@ -51,6 +51,19 @@ class Role(enum.Enum):
     FEATURE = options_pb2.ROLE_FEATURE
     LABEL = options_pb2.ROLE_LABEL
     PREDICTION = options_pb2.ROLE_PREDICTION
+    GROUP = options_pb2.ROLE_GROUP
+    WEIGHT = options_pb2.ROLE_WEIGHT
+    PROBABILITY = options_pb2.ROLE_PROBABILITY
+    LOWER = options_pb2.ROLE_LOWER
+    UPPER = options_pb2.ROLE_UPPER
+    IN_SET = options_pb2.ROLE_IN_SET
+
+
+ANSWERS: Final = frozenset({Role.PREDICTION, Role.PROBABILITY, Role.LOWER, Role.UPPER, Role.IN_SET})
+"""Roles of the prediction message's columns, of which each has exactly one."""
+
+OF_A_CATEGORY: Final = frozenset({Role.PROBABILITY, Role.IN_SET})
+"""Roles of columns that are about one category of the label."""
 
 
 _KINDS: Final = {
@@ -83,6 +96,7 @@ class Column:
         missing_drift_budget: largest change of the share of missing values.
         rate_drift_budget: largest change of the share of true values.
         example: as protobuf JSON; None where the contract gives none.
+        category: of the label, which a column of the answer is about; "" for all others.
         is_32_bit: whether a message holds its numbers in 32 bits. Its bounds and all its values are rounded to them.
 
     A drift budget is None where that drift is not checked.
@@ -105,6 +119,7 @@ class Column:
     rate_drift_budget: float | None
     roles: frozenset[Role]
     example: Any = None
+    category: str = ""
     is_32_bit: bool = False
 
     @cached_property
@@ -215,6 +230,7 @@ def read_column(field: FieldDescriptor) -> Column:
         missing_drift_budget=given.get("missing_drift_budget"),
         rate_drift_budget=given.get("rate_drift_budget"),
         roles=roles or frozenset(),
+        category=options.category,
         is_32_bit=is_32_bit,
     )
     checks = (_check_values, _check_budgets, _check_roles)
@@ -299,11 +315,31 @@ def _check_budgets(column: Column, given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _check_roles(column: Column, given: Mapping[str, Any]) -> Iterator[str]:
-    if Role.EVENT_TIME in column.roles and column.kind is not Kind.TIMESTAMP:
-        yield f"ROLE_EVENT_TIME needs a google.protobuf.Timestamp, this is a {column.kind.value}"
-    for role in (Role.KEY, Role.EVENT_TIME):
-        if role in column.roles and column.may_be_missing:
+    for role in sorted(column.roles, key=lambda role: role.value):
+        kinds, types = _KINDS_OF_ROLES.get(role, ((column.kind,), ""))
+        if column.kind not in kinds:
+            yield f"ROLE_{role.name} needs {types}, this is a {column.kind.value}"
+        if role in _REQUIRED and column.may_be_missing:
             yield f"ROLE_{role.name} needs a required column, remove may_be_missing"
+    if Role.WEIGHT in column.roles and column.minimum < 0:
+        yield "ROLE_WEIGHT needs a minimum of 0 or more"
+    if {Role.LABEL, Role.WEIGHT} <= column.roles:
+        yield "ROLE_LABEL and ROLE_WEIGHT exclude each other, keep one"
+    if bool(column.category) != bool(column.roles & OF_A_CATEGORY):
+        yield "category belongs to ROLE_PROBABILITY and ROLE_IN_SET, and they need one"
+
+
+_NUMBER: Final = ((Kind.NUMBER,), "a double or float")
+_KINDS_OF_ROLES: Final[Mapping[Role, tuple[tuple[Kind, ...], str]]] = {
+    Role.EVENT_TIME: ((Kind.TIMESTAMP,), "a google.protobuf.Timestamp"),
+    Role.GROUP: ((Kind.TEXT, Kind.INTEGER), "a string, int32 or uint32"),
+    Role.WEIGHT: ((Kind.NUMBER, Kind.INTEGER), "a number"),
+    Role.LOWER: _NUMBER,
+    Role.UPPER: _NUMBER,
+    Role.PROBABILITY: _NUMBER,
+    Role.IN_SET: ((Kind.BOOLEAN,), "a bool"),
+}
+_REQUIRED: Final = frozenset({Role.KEY, Role.EVENT_TIME, Role.GROUP, Role.WEIGHT, Role.LABEL, *ANSWERS})
 
 
 def _list_options(options: Mapping[str, float]) -> str:

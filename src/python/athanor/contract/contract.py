@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
-from athanor.contract.columns import BUDGETS, Column, Kind, Problems, Role, is_column, read_column
+from athanor.contract.columns import ANSWERS, BUDGETS, OF_A_CATEGORY, Column, Problems, Role, is_column, read_column
 from athanor.contract.evolution.packages import model_of_package
 from athanor.contract.examples import read_example
 from athanor.contract.v1 import options_pb2
@@ -29,7 +29,8 @@ class DatasetRules:
         rejected_budget: largest share of a dataset's rows that may be set aside.
         largest_gap_s: longest stretch of event time without a row; None for any.
         disorder_budget: largest share of the source's rows that come after a row with a later event time; None for any.
-        leakage_budget: largest area under the ROC curve at which one feature may predict the label; None for any.
+        leakage_budget: largest probability, 0.5 to 1, with which one feature may put two rows with different labels in
+            order: the area under the ROC curve, or what takes its place for other labels than a bool. None for any.
         drift_significance: probability of reporting drift, over all columns together, when nothing has drifted.
     """
 
@@ -51,7 +52,7 @@ class Contract:
         predictions_field: the repeated field of the response that holds one prediction for each row.
         columns: of the row, in the order of their field numbers.
         outcome: message of what is known only afterwards; its columns are `outcome_columns`.
-        prediction: the column of the prediction message that the model fills in.
+        answer: columns of the prediction message, which the model fills in.
         rules: for a dataset of these rows.
     """
 
@@ -62,7 +63,7 @@ class Contract:
     columns: tuple[Column, ...]
     outcome: Descriptor
     outcome_columns: tuple[Column, ...]
-    prediction: Column
+    answer: tuple[Column, ...]
     rules: DatasetRules
 
     @property
@@ -83,11 +84,28 @@ class Contract:
         return next(column for column in self.outcome_columns if Role.LABEL in column.roles)
 
     @cached_property
-    def event_time(self) -> Column:
-        return next(column for column in self.columns if Role.EVENT_TIME in column.roles)
+    def prediction(self) -> Column:
+        """The column of the answer with ROLE_PREDICTION."""
+        return next(column for column in self.answer if Role.PREDICTION in column.roles)
+
+    @cached_property
+    def event_time(self) -> Column | None:
+        return self._find(Role.EVENT_TIME)
+
+    @cached_property
+    def group(self) -> Column | None:
+        return self._find(Role.GROUP)
+
+    @cached_property
+    def weight(self) -> Column | None:
+        return self._find(Role.WEIGHT)
+
+    def _find(self, role: Role) -> Column | None:
+        return next((column for column in self.dataset_columns if role in column.roles), None)
 
     @cached_property
     def key(self) -> tuple[Column, ...]:
+        """Columns that identify a row; () if rows may be equal in all columns."""
         return tuple(column for column in self.columns if Role.KEY in column.roles)
 
     def column(self, name: str) -> Column:
@@ -118,7 +136,7 @@ class Contract:
             **describe_wire(messages),
             "row_columns": {column.name: _describe_values(column) for column in self.columns},
             "other_columns": {
-                column.name: _describe_values(column) for column in (*self.outcome_columns, self.prediction)
+                column.name: _describe_values(column) for column in (*self.outcome_columns, *self.answer)
             },
         }
 
@@ -142,7 +160,7 @@ def _digest(value: Mapping[str, Any]) -> str:
 
 def _describe_values(column: Column) -> dict[str, Any]:
     """Which values a column may have, and what for."""
-    left_out = {"description", "example", "name", "is_32_bit", *BUDGETS}
+    left_out = {"description", "example", "name", "is_32_bit", *BUDGETS, *(() if column.category else ("category",))}
     return {name: value for name, value in asdict(column).items() if name not in left_out} | {
         "kind": column.kind.value,
         "roles": sorted(role.name for role in column.roles),
@@ -184,15 +202,17 @@ def read_contract(service: ServiceDescriptor, outcome: Descriptor) -> Contract:
     columns = problems.attempt(_read_columns, rows_field.message_type) if rows_field else None
     rules = problems.attempt(_read_rules, rows_field.message_type) if rows_field else None
     outcome_columns = problems.attempt(_read_columns, outcome)
-    prediction = problems.attempt(_read_prediction, predictions_field.message_type) if predictions_field else None
+    answer = problems.attempt(_read_answer, predictions_field.message_type) if predictions_field else None
     if columns is not None and rows_field:
         problems.attempt(_check_row, rows_field.message_type, columns)
+    if columns is not None and rows_field and rules:
+        problems.attempt(_check_rules, rows_field.message_type, columns, rules)
     if outcome_columns is not None:
         problems.attempt(_check_outcome, outcome, outcome_columns)
     if columns is not None and outcome_columns is not None and rows_field:
         problems.attempt(_check_names, rows_field.message_type, outcome, (*columns, *outcome_columns))
     problems.raise_all()
-    if not (rows_field and predictions_field and columns and outcome_columns and prediction and rules):
+    if not (rows_field and predictions_field and columns and outcome_columns and answer and rules):
         raise ContractError(f"{service.full_name} is no contract")  # Never: each has named its problem.
     return Contract(
         name=model_of_package(service.file.package),
@@ -202,7 +222,7 @@ def read_contract(service: ServiceDescriptor, outcome: Descriptor) -> Contract:
         columns=columns,
         outcome=outcome,
         outcome_columns=outcome_columns,
-        prediction=prediction,
+        answer=answer,
         rules=rules,
     )
 
@@ -246,11 +266,32 @@ def _read_column(message: Descriptor, field: FieldDescriptor) -> Column:
     return replace(column, example=read_example(message, column))
 
 
-def _read_prediction(message: Descriptor) -> Column:
+def _read_answer(message: Descriptor) -> tuple[Column, ...]:
     problems = Problems()
-    columns = [problems.attempt(_read_column, message, field) for field in message.fields if is_column(field)]
+    read = [problems.attempt(_read_column, message, field) for field in message.fields if is_column(field)]
     problems.raise_all()
-    return _only_with(Role.PREDICTION, filter(None, columns), message)
+    columns = sorted(filter(None, read), key=lambda column: column.number)
+    for column in columns:
+        if len(column.roles & ANSWERS) != 1 or column.roles - ANSWERS:
+            names = ", ".join(sorted(f"ROLE_{role.name}" for role in column.roles)) or "none"
+            problems.found.append(
+                f"{message.full_name}.{column.name} has the roles {names}; a column of a prediction needs exactly one "
+                f"of {', '.join(sorted(f'ROLE_{role.name}' for role in ANSWERS))}"
+            )
+    problems.attempt(_only_with, Role.PREDICTION, columns, message)
+    if len([column for column in columns if column.roles & {Role.LOWER, Role.UPPER}]) not in (0, 2):
+        problems.found.append(
+            f"{message.full_name} needs one column with ROLE_LOWER and one with ROLE_UPPER, or neither"
+        )
+    for role in OF_A_CATEGORY:
+        of_role = [column.category for column in columns if role in column.roles]
+        if twice := sorted({category for category in of_role if of_role.count(category) > 1}):
+            problems.found.append(
+                f"{message.full_name} has several columns with ROLE_{role.name} of the category {', '.join(twice)}; "
+                "keep one of each"
+            )
+    problems.raise_all()
+    return tuple(columns)
 
 
 def _only_with(role: Role, columns: Iterable[Column], message: Descriptor) -> Column:
@@ -262,6 +303,15 @@ def _only_with(role: Role, columns: Iterable[Column], message: Descriptor) -> Co
             f"{'remove it from all but one' if found else 'give it to one'}"
         )
     return found[0]
+
+
+def _at_most_one_with(role: Role, columns: Iterable[Column], message: Descriptor) -> None:
+    found = [column.name for column in columns if role in column.roles]
+    if len(found) > 1:
+        raise ContractError(
+            f"{message.full_name} needs at most one column with ROLE_{role.name}, it has {', '.join(found)}; remove it "
+            "from all but one"
+        )
 
 
 def _only_repeated_message(message: Descriptor) -> FieldDescriptor:
@@ -292,21 +342,39 @@ def _check_names(row: Descriptor, outcome: Descriptor, columns: Iterable[Column]
 
 def _check_row(row: Descriptor, columns: Iterable[Column]) -> None:
     problems, listed = Problems(), tuple(columns)
-    if misplaced := [c.name for c in listed if c.roles & {Role.LABEL, Role.PREDICTION}]:
+    if not listed:
+        problems.found.append(f"{row.full_name} has no column; declare one for each value that a caller sends")
+    if misplaced := [c.name for c in listed if c.roles & {Role.LABEL, Role.WEIGHT, *ANSWERS}]:
         problems.found.append(
             f"{row.full_name} has columns that are known only afterwards, "
             f"move to the outcome or the prediction: {', '.join(misplaced)}"
         )
-    problems.attempt(_only_with, Role.EVENT_TIME, listed, row)
-    if not any(Role.KEY in column.roles for column in listed):
-        problems.found.append(f"{row.full_name} needs at least one column with ROLE_KEY, it has none; give it to one")
+    for role in (Role.EVENT_TIME, Role.GROUP):
+        problems.attempt(_at_most_one_with, role, listed, row)
+    problems.raise_all()
+
+
+def _check_rules(row: Descriptor, columns: Iterable[Column], rules: DatasetRules) -> None:
+    if any(Role.EVENT_TIME in column.roles for column in columns):
+        return
+    problems = Problems()
+    for name in ("largest_gap_s", "disorder_budget"):
+        if getattr(rules, name) is not None:
+            problems.found.append(
+                f"{row.full_name}: {name} needs a column with ROLE_EVENT_TIME, there is none; give a Timestamp the "
+                f"role, or remove {name}"
+            )
     problems.raise_all()
 
 
 def _check_outcome(outcome: Descriptor, columns: Iterable[Column]) -> None:
-    label = _only_with(Role.LABEL, columns, outcome)
-    if label.kind is not Kind.BOOLEAN or label.may_be_missing:
-        raise ContractError(
-            f"{outcome.full_name}.{label.name}: a label must be a required bool, true or false; declare it "
-            "`optional bool`, without may_be_missing"
+    problems, listed = Problems(), tuple(columns)
+    problems.attempt(_only_with, Role.LABEL, listed, outcome)
+    problems.attempt(_at_most_one_with, Role.WEIGHT, listed, outcome)
+    if misplaced := [
+        c.name for c in listed if c.roles & {Role.KEY, Role.EVENT_TIME, Role.FEATURE, Role.GROUP, *ANSWERS}
+    ]:
+        problems.found.append(
+            f"{outcome.full_name} has columns that belong to the row or the prediction: {', '.join(misplaced)}"
         )
+    problems.raise_all()

@@ -20,6 +20,8 @@ from athanor.release.storage.storage import Storage
 CONTRACT: Final = "contract.json"
 DESCRIPTORS: Final = "contract.binpb"
 GRAPH: Final = "model.onnx"
+EVALUATED_GRAPH: Final = "evaluated.onnx"
+"""Of the evaluated model, in a release whose graph is of a refit."""
 MANIFEST: Final = "manifest.json"
 REFERENCE_PROFILE: Final = "reference_profile.json"
 REFERENCE_ROWS: Final = "reference_rows.json"

@@ -1,4 +1,4 @@
-"""Runs ONNX graphs: contract columns in, probabilities and features out."""
+"""Runs ONNX graphs: contract columns in, answer columns and features out."""
 
 import json
 from collections.abc import Iterable
@@ -15,11 +15,10 @@ from athanor.release.self_contained import require_self_contained
 
 NUMERIC: Final = "numeric"
 CATEGORICAL: Final = "categorical"
-PROBABILITIES: Final = "probabilities"
-_FEW_ROWS: Final = 8
-
-TOLERANCE: Final = 1e-6
-"""Largest allowed difference between two probabilities that should be equal."""
+ANSWERS: Final = "answers"
+"""Output with the numbers and booleans of the answer, and the property that names their columns."""
+CATEGORY: Final = "category"
+"""Output with the category of the answer, and the property that names its column."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,10 @@ class FeatureArrays:
 class Graph:
     """An ONNX graph that takes contract columns: a whole model, or its features alone.
 
-    The outputs of a model are `probabilities`, float32 of shape (n, 2), and its features, `numeric` and `categorical`
-    as in `FeatureArrays`, which are computed in any case and copied only on request. One without columns is absent.
+    The outputs of a model are `answers`, float64 of shape (n, columns), true as 1; `category`, texts of shape (n,), if
+    the label has categories; and its features, `numeric` and `categorical` as in `FeatureArrays`, which are computed in
+    any case and copied only on request. One without columns is absent. Properties of the graph, JSON lists of names,
+    say which columns each output has.
 
     Attributes:
         numeric, categorical: names of the features; empty in a graph that does not name them.
@@ -80,18 +81,21 @@ class Graph:
         self._inputs = replace(inputs, **{name: () for name in (NUMBERS, INSTANTS, TEXTS) if name not in used})
         outputs = {node.name for node in self._session.get_outputs()}
         self._features = [name for name in (NUMERIC, CATEGORICAL) if name in outputs]
-        names = self._session.get_modelmeta().custom_metadata_map
-        self.numeric: tuple[str, ...] = tuple(json.loads(names.get(NUMERIC, "[]")))
-        self.categorical: tuple[str, ...] = tuple(json.loads(names.get(CATEGORICAL, "[]")))
+        listed = self._session.get_modelmeta().custom_metadata_map
+        names = {name: tuple(json.loads(listed.get(name, "[]"))) for name in (NUMERIC, CATEGORICAL, ANSWERS, CATEGORY)}
+        self.numeric: tuple[str, ...] = names[NUMERIC]
+        self.categorical: tuple[str, ...] = names[CATEGORICAL]
+        self._answers: dict[str, tuple[str, ...]] = {name: names[name] for name in (ANSWERS, CATEGORY) if names[name]}
 
-    def predict_probability(self, columns: Columns) -> NDArray[np.float64]:
-        """Probability of the positive class for each row; float64 of length n."""
-        return _of_positive(*self._session.run([PROBABILITIES], self._inputs.pack(columns)))
+    def answer(self, columns: Columns) -> Columns:
+        """The answer columns of n rows: numbers and booleans as float64, the category as an object array of `str`."""
+        return self._name(self._session.run([*self._answers], self._inputs.pack(columns)))
 
-    def predict_with_features(self, columns: Columns) -> tuple[NDArray[np.float64], FeatureArrays]:
-        """Probabilities, as `predict_probability`, and the features that they come from."""
-        probabilities, *features = self._session.run([PROBABILITIES, *self._features], self._inputs.pack(columns))
-        return _of_positive(probabilities), self._gather(features, len(probabilities))
+    def answer_with_features(self, columns: Columns) -> tuple[Columns, FeatureArrays]:
+        """The answers, as `answer`, and the features that they come from."""
+        found = self._session.run([*self._answers, *self._features], self._inputs.pack(columns))
+        count = len(self._answers)
+        return self._name(found[:count]), self._gather(found[count:], len(found[0]))
 
     def compute_features(self, columns: Columns) -> FeatureArrays:
         """The features alone. Of a whole model, no node that they do not need is run."""
@@ -104,23 +108,12 @@ class Graph:
         absent = {NUMERIC: np.empty((count, 0), np.float32), CATEGORICAL: np.empty((count, 0), np.object_)}
         return FeatureArrays(**{**absent, **dict(zip(self._features, features, strict=True))})
 
-
-def _of_positive(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    return clip(probabilities[:, 1].astype(np.float64), 0.0, 1.0)
-
-
-def are_within(probabilities: NDArray[np.float64], lowest: float, highest: float) -> bool:
-    """Whether none is below, above or NaN."""
-    if len(probabilities) <= _FEW_ROWS:
-        # For one row a quarter of the time of a minimum and a maximum.
-        return all(lowest <= probability <= highest for probability in probabilities.tolist())
-    return bool(probabilities.min() >= lowest and probabilities.max() <= highest)
-
-
-def clip(probabilities: NDArray[np.float64], lowest: float, highest: float) -> NDArray[np.float64]:
-    """Moves what rounding moved out of a range back: a forest's float32 sum may exceed 1 by 1e-7. Leaves the rest."""
-    if are_within(probabilities, lowest, highest):
-        return probabilities
-    clipped = np.clip(probabilities, lowest, highest)
-    is_rounding = np.abs(clipped - probabilities) <= TOLERANCE
-    return np.where(is_rounding, clipped, probabilities)
+    def _name(self, outputs: list[NDArray[Any]]) -> Columns:
+        named: dict[str, NDArray[Any]] = {}
+        for names, values in zip(self._answers.values(), outputs, strict=True):
+            if len(names) == 1:
+                # The tensor itself, for the most usual task.
+                named[names[0]] = values.reshape(-1)
+            else:
+                named.update(zip(names, values.T, strict=True))
+        return named

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, model_validator
 
 Scalar: TypeAlias = bool | int | float | str | None
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Of releases. Others are refused."""
 
 _NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
@@ -35,31 +35,108 @@ class Calibration(_Frozen):
     intercept: float
 
 
+class Temperature(_Frozen):
+    """Temperature scaling: the probabilities of the categories become `softmax(log(p) / temperature)`.
+
+    Guo et al. 2017, "On Calibration of Modern Neural Networks".
+    """
+
+    temperature: float
+
+
+class Intervals(_Frozen):
+    """Conformal intervals around a predicted number, by bins of it: `value + lower[bin]` to `value + upper[bin]`.
+
+    Attributes:
+        coverage: share of outcomes that the intervals are made to hold, such as 0.9.
+        edges: between bins, ascending, one fewer than bins. A value that equals an edge is in the bin above.
+        lower, upper: one for each bin.
+    """
+
+    coverage: float
+    edges: tuple[float, ...]
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+
+
+class Sets(_Frozen):
+    """Conformal prediction sets: a category is in the set if its probability is at least its threshold.
+
+    Attributes:
+        coverage: share of outcomes, of each category, that the sets are made to hold.
+        thresholds: by category; "true" and "false" are those of a bool.
+    """
+
+    coverage: float
+    thresholds: Mapping[str, float]
+
+
+class SplitResult(_Frozen):
+    """What a split came to.
+
+    Attributes:
+        kind: `latest`, `from` or `share`; see `athanor.training.splits`.
+        boundary: instant from which on rows were held out, ISO 8601, UTC; "" for a split that is not by time.
+        seed: of a random split; None for others.
+        rows_trained, rows_evaluated: numbers of rows of the two parts.
+        rows_left_out: number of rows in neither: earlier rows of groups that occur from the boundary on.
+    """
+
+    kind: Literal["latest", "from", "share"]
+    boundary: str = ""
+    seed: int | None = None
+    rows_trained: NonNegativeInt
+    rows_evaluated: NonNegativeInt
+    rows_left_out: NonNegativeInt = 0
+
+
+class Refit(_Frozen):
+    """The last fit, of all rows: its model is the release's, while the metrics are the evaluated model's.
+
+    Attributes:
+        rows: number of rows.
+        last_event: event time of the last one, ISO 8601, UTC; "" without event times.
+        evaluated: sha256 of the graph that was evaluated.
+    """
+
+    rows: NonNegativeInt
+    last_event: str
+    evaluated: str
+
+
 class Identity(_Frozen):
     """Everything that determines the model. Trainings with equal identities make the same release.
 
     Attributes:
+        task: `binary`, `multiclass` or `regression`; it follows from the contract's label.
         contract: fingerprint of the contract's wire.
         snapshot: content digest of the training data.
         features: digest of the feature code.
         recipe: digest of the recipe.
+        split: of the rows into those that trained the evaluated model, and those that it was evaluated on.
         algorithm: name of the winning candidate.
         parameters: its parameters, as the search chose them.
         calibration: of the probabilities, part of the graph; None if it did not help.
-        metrics: on the later time slice, by name.
+        doubt: intervals or sets, part of the graph; None if the recipe asks for none.
+        refit: None if the release's model is the evaluated one.
+        metrics: of the evaluated model on the held-out rows, by name.
         baseline: the baseline's metrics, by name.
         files: sha256 by name of each file that makes or tests the model: all but the manifest's `documents`.
     """
 
-    format: Literal[3] = FORMAT
+    format: Literal[4] = FORMAT
     model: str
+    task: str
     contract: str
     snapshot: str
     features: str
     recipe: str
+    split: SplitResult
     algorithm: str
     parameters: Mapping[str, Scalar]
-    calibration: Calibration | None = None
+    calibration: Calibration | Temperature | None = None
+    doubt: Intervals | Sets | None = None
+    refit: Refit | None = None
     seed: int
     metrics: Mapping[str, float]
     baseline: Mapping[str, float]

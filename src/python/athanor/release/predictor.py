@@ -1,7 +1,6 @@
-"""Runs a release: contract columns in, probabilities out. Loading a release runs none of its code."""
+"""Runs a release: contract columns in, answer columns out. Loading a release runs none of its code."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,30 +9,14 @@ from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
-from athanor.contract.columns import Column, Columns, Kind
+from athanor.contract.columns import Columns
 from athanor.contract.inputs import GraphInputs
 from athanor.contract.messages import to_columns
-from athanor.contract.validation import Breach, validate
 from athanor.errors import ReleaseError
+from athanor.release.answers import measure_difference, settle
 from athanor.release.files import GRAPH, REFERENCE_ROWS, Release
-from athanor.release.graph import TOLERANCE, FeatureArrays, Graph, are_within, clip
-
-
-def find_invalid(prediction: Column, probabilities: NDArray[np.float64]) -> tuple[Breach, ...]:
-    """The answers that are missing, infinite, outside of 0 to 1, or outside of the contract's own range.
-
-    Args:
-        prediction: the contract's column.
-    """
-    lowest, highest = _range_of(prediction)
-    if are_within(probabilities, lowest, highest):
-        return ()
-    required = replace(prediction, kind=Kind.NUMBER, minimum=lowest, maximum=highest, may_be_missing=False)
-    return validate([required], {prediction.name: probabilities})
-
-
-def _range_of(prediction: Column) -> tuple[float, float]:
-    return max(prediction.minimum, 0.0), min(prediction.maximum, 1.0)
+from athanor.release.graph import FeatureArrays, Graph
+from athanor.release.manifest import Intervals
 
 
 class Predictor:
@@ -52,42 +35,44 @@ class Predictor:
         """
         self.release = release
         self.contract = contract = release.contract
-        self._range = _range_of(contract.prediction)
+        reference = release.json(REFERENCE_ROWS)
+        self._tolerance: float = reference["tolerance"]
         try:
             self._graph = Graph(release.files[GRAPH], GraphInputs.of(contract.columns))
-            difference = self._measure_difference()
+            difference = self._measure_difference(reference)
         except Exception as error:  # noqa: BLE001 - onnxruntime has a class for each kind of damage
             raise ReleaseError(f"{release.location}/{GRAPH} cannot be run: {error}") from None
-        if not np.all(difference <= TOLERANCE):
+        if not np.all(difference <= self._tolerance):
             raise ReleaseError(
                 f"release {release.digest} answers reference row {difference.argmax()} with a difference of "
-                f"{difference.max():.3g} from its answer in training; allowed is {TOLERANCE:g}"
+                f"{difference.max():.3g} from its answer in training; allowed is {self._tolerance:g}"
             )
         self.numeric, self.categorical = self._graph.numeric, self._graph.categorical
 
-    def predict(self, columns: Columns) -> NDArray[np.float64]:
-        """Probabilities for `n` rows of valid contract columns; float64 of length n. `find_invalid` checks them."""
-        return self._clip(self._graph.predict_probability(columns))
+    def predict(self, columns: Columns) -> Columns:
+        """The answers to `n` rows of valid contract columns, by name of the answer's column; see `Graph.answer`.
 
-    def predict_with_features(self, columns: Columns) -> tuple[NDArray[np.float64], FeatureArrays]:
-        """Probabilities, as `predict`, and the features that they come from."""
-        probabilities, features = self._graph.predict_with_features(columns)
-        return self._clip(probabilities), features
+        `find_invalid` checks them: what rounding moved out of a column's range is back within it, the rest is not.
+        """
+        return settle(self.contract.answer, self._graph.answer(columns), self._tolerance)
 
-    def _clip(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        # The graph has settled the usual range. Its float32 numbers may exceed a narrower one by rounding too.
-        return probabilities if self._range == (0.0, 1.0) else clip(probabilities, *self._range)
+    def predict_with_features(self, columns: Columns) -> tuple[Columns, FeatureArrays]:
+        """The answers, as `predict`, and the features that they come from."""
+        answers, features = self._graph.answer_with_features(columns)
+        return settle(self.contract.answer, answers, self._tolerance), features
 
     @cached_property
     def example(self) -> Columns:
         """One row that the release was proved to answer."""
         return self._read_rows(self.release.json(REFERENCE_ROWS)["rows"][:1])
 
-    def _measure_difference(self) -> NDArray[np.float64]:
+    def _measure_difference(self, reference: Mapping[str, Any]) -> NDArray[np.float64]:
         """Distance of the answer to each reference row from the recorded one."""
-        reference = self.release.json(REFERENCE_ROWS)
-        answers = self.predict(self._read_rows(reference["rows"]))
-        return np.asarray(np.abs(answers - np.array(reference["predictions"])))
+        columns = self.contract.answer
+        recorded = {column.name: np.array(reference["answers"][column.name], column.dtype) for column in columns}
+        doubt = self.release.manifest.identity.doubt
+        edges = doubt.edges if isinstance(doubt, Intervals) else ()
+        return measure_difference(columns, self.predict(self._read_rows(reference["rows"])), recorded, edges)
 
     def _read_rows(self, rows: Sequence[dict[str, Any]]) -> Columns:
         row_class = GetMessageClass(self.contract.row)

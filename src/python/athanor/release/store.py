@@ -25,8 +25,8 @@ from athanor.release.traffic import Traffic
 from athanor.system.regular import IrregularFileError
 
 if TYPE_CHECKING:
-    from athanor.release.signature import Signature
-    from athanor.release.traffic_signature import TrafficSignature
+    from athanor.release.signing.releases import Signature
+    from athanor.release.signing.traffic import TrafficSignature
 
 _DIGEST: Final = "[0-9a-f]{64}"
 _TRAFFIC: Final = "traffic"
@@ -140,7 +140,7 @@ class ReleaseStore:
         Raises:
             ReleaseError: a file is not a valid signature.
         """
-        from athanor.release.signature import Signature  # noqa: PLC0415 - without signatures there is no need of cryptography
+        from athanor.release.signing.releases import Signature  # noqa: PLC0415 - without signatures there is no need of cryptography
 
         return tuple(self._read_signatures(_signatures(model, digest), Signature))
 
@@ -151,7 +151,7 @@ class ReleaseStore:
 
     def read_traffic_signatures(self, model: str) -> "tuple[TrafficSignature, ...]":
         """As `read_signatures`, of the traffic file."""
-        from athanor.release.traffic_signature import TrafficSignature  # noqa: PLC0415 - as above
+        from athanor.release.signing.traffic import TrafficSignature  # noqa: PLC0415 - as above
 
         return tuple(self._read_signatures(_signatures(model, _TRAFFIC), TrafficSignature))
 

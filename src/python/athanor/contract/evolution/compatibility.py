@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
+from athanor.contract.columns import ANSWERS
 from athanor.contract.evolution.packages import next_package, package_of
 from athanor.contract.wire import USUAL_TYPES, Wire, default_json_name
 from athanor.errors import GateError
@@ -190,7 +191,7 @@ def _format_wire(wire: Sequence[Any]) -> str:
 
 def _compare_columns(old: Wire, new: Wire) -> Iterator[Change]:
     for name, before, after in _differences(old, new):
-        is_read = _is_prediction(before or after)
+        is_read = _is_answer(before or after)
         if before is None or after is None:
             yield _compare_presence(f"column {name}", before, after, is_read)
             continue
@@ -222,13 +223,19 @@ def _format_column(option: str, old: Any, new: Any) -> str:
 _BECAME: Final = {True: "was required and became optional", False: "was optional and became required"}
 
 
-def _is_prediction(column: Wire) -> bool:
-    return "PREDICTION" in column.get("roles", ())
+def _is_answer(column: Wire) -> bool:
+    return not _ANSWERS.isdisjoint(column.get("roles", ()))
+
+
+_ANSWERS: Final = frozenset(role.name for role in ANSWERS)
 
 
 def _never(old: Any, new: Any) -> bool:
     return False
 
+
+# What a model is fitted on, and how: callers and stored rows do not rely on it.
+_OF_TRAINING: Final = frozenset({"FEATURE", "GROUP", "WEIGHT"})
 
 IS_COMPATIBLE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "number": _never,
@@ -239,10 +246,11 @@ IS_COMPATIBLE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "maximum": lambda old, new: new is None or (old is not None and new > old),
     "categories": lambda old, new: not new or (bool(old) and set(old) <= set(new)),
     "pattern": lambda old, new: not new,
-    # The others say which rows are one and the same, when each happened, and what is predicted.
-    "roles": lambda old, new: set(old) ^ set(new) <= {"FEATURE"},
+    # The others say which rows are one and the same, when each happened, what is predicted, and what an answer means.
+    "roles": lambda old, new: set(old) ^ set(new) <= _OF_TRAINING,
+    "category": _never,
 }
-"""Whether a column still allows every value that it did, by option. For a prediction, old and new change places.
+"""Whether a column still allows every value that it did, by option. For an answer, old and new change places.
 
 A change of an option that is not listed here is breaking.
 """
@@ -257,7 +265,8 @@ _REMEDIES: Final[Mapping[str, tuple[str, str]]] = {
     "maximum": ("keep the range, or widen it", "keep the range, or narrow it"),
     "categories": ("keep each category; more may be added", "add no category"),
     "pattern": ("keep the pattern, or remove it", "keep the pattern"),
-    "roles": ("change no role but ROLE_FEATURE", "change no role but ROLE_FEATURE"),
+    "roles": ("change no role but ROLE_FEATURE, ROLE_GROUP and ROLE_WEIGHT", "keep the role, and add another column"),
+    "category": ("keep the category", "keep the category, and add another column"),
 }
 """What to do instead of a breaking change of an option: for a column that callers send, and for one that they read."""
 

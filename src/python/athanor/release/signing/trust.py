@@ -45,7 +45,7 @@ class Trust:
 
     def require_release(self, store: ReleaseStore, release: Release) -> None:
         """Raises ReleaseError if the release is not signed, SettingsError if the key cannot be read."""
-        from athanor.release.signature import verify_signature  # noqa: PLC0415 - see above
+        from athanor.release.signing.releases import verify_signature  # noqa: PLC0415 - see above
 
         verify_signature(release, store.read_signatures(release.identity.model, release.digest), self.public_key)
 
@@ -59,7 +59,7 @@ class Trust:
             SettingsError: the key cannot be read.
             StorageError: the memory cannot be written.
         """
-        from athanor.release.traffic_signature import traffic_digest, verify_traffic  # noqa: PLC0415 - see above
+        from athanor.release.signing.traffic import traffic_digest, verify_traffic  # noqa: PLC0415 - see above
 
         verify_traffic(traffic, store.read_traffic_signatures(traffic.model), self.public_key)
         latest = self._read()
@@ -78,7 +78,7 @@ class Trust:
 
     def remember(self, traffic: Traffic) -> None:
         """Keeps the revision of a traffic that is about to be served. Raises StorageError if it cannot be written."""
-        from athanor.release.traffic_signature import traffic_digest  # noqa: PLC0415 - see above
+        from athanor.release.signing.traffic import traffic_digest  # noqa: PLC0415 - see above
 
         latest = self._read()
         if self.memory is None or (latest is not None and traffic.revision <= latest.revision):

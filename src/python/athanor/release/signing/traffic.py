@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from pydantic import BaseModel, ConfigDict, Field
 
 from athanor.errors import ReleaseError
-from athanor.release.signature import key_id, read_private_key, read_public_key
+from athanor.release.signing.releases import key_id, read_private_key, read_public_key
 from athanor.release.traffic import Traffic
 from athanor.system.user import user_name
 

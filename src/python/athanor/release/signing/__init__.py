@@ -1,0 +1,1 @@
+"""Signatures of releases and of traffic, and which keys are trusted."""
