@@ -13,9 +13,10 @@ from sklearn.metrics import roc_auc_score
 from support.properties import PROPERTY
 from support.protos import Toy
 
+from athanor.contract.columns import Columns
 from athanor.contract.contract import Contract
 from athanor.contract.v1 import options_pb2
-from athanor.data.checks.leakage import single_feature_aucs, standard_error
+from athanor.data.checks.leakage import measure_separations, standard_error
 
 _ROWS: Final = 10_000
 _BUDGET: Final = 0.95
@@ -69,8 +70,12 @@ def test_the_auc_of_a_number_equals_that_of_two_other_libraries(rows: list[tuple
     area = roc_auc_score(labels, score)
     rank_sum = mannwhitneyu(score[labels], score[~labels]).statistic / (labels.sum() * (~labels).sum())
     assert area == pytest.approx(rank_sum, abs=1e-9)
-    found = single_feature_aucs(_CONTRACT, _columns(labels, amount=values))["amount"]
+    found = _areas(_CONTRACT, _columns(labels, amount=values))["amount"]
     assert found == pytest.approx(max(area, 1 - area), abs=1e-9)
+
+
+def _areas(contract: Contract, values: Columns) -> dict[str, float]:
+    return {name: found.area for name, found in measure_separations(contract, values).items()}
 
 
 def _leaks(labels: NDArray[Any]) -> dict[str, tuple[str, NDArray[Any]]]:
@@ -98,7 +103,7 @@ def _leaks(labels: NDArray[Any]) -> dict[str, tuple[str, NDArray[Any]]]:
 def test_a_label_in_a_column_is_found(how: str) -> None:
     labels = _labels()
     name, values = _leaks(labels)[how]
-    found = single_feature_aucs(_CONTRACT, _columns(labels, **{name: values}))
+    found = _areas(_CONTRACT, _columns(labels, **{name: values}))
     assert [feature for feature, area in found.items() if area > _BUDGET] == [name]
 
 
@@ -106,12 +111,12 @@ def test_a_label_in_texts_of_which_each_is_rare_is_found() -> None:
     """Four rows each: one that the other half does not have stands between those that it has."""
     random, labels = np.random.default_rng(1), _labels(rate=0.5)
     codes = np.where(labels == 1, random.integers(0, 1_250, _ROWS), random.integers(1_250, 2_500, _ROWS))
-    assert single_feature_aucs(_CONTRACT, _columns(labels, code=_texts(codes)))["code"] > 0.97
+    assert _areas(_CONTRACT, _columns(labels, code=_texts(codes)))["code"] > 0.97
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_honest_columns_are_not_accused(seed: int) -> None:
-    found = single_feature_aucs(_CONTRACT, _columns(_labels(seed)))
+    found = _areas(_CONTRACT, _columns(_labels(seed)))
     assert tuple(found) == _FEATURES
     assert all(0.5 <= area < 0.53 for area in found.values()), found
 
@@ -125,17 +130,17 @@ def test_texts_of_many_categories_are_not_accused_for_being_rare(categories: int
     _, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
     naive = np.bincount(inverse, weights=labels)[inverse] / counts[inverse]
     assert roc_auc_score(labels, naive) > 0.8
-    assert single_feature_aucs(_CONTRACT, _columns(labels, code=_texts(codes)))["code"] < 0.55
+    assert _areas(_CONTRACT, _columns(labels, code=_texts(codes)))["code"] < 0.55
 
 
 def test_a_text_unique_to_each_row_predicts_nothing() -> None:
-    found = single_feature_aucs(_CONTRACT, _columns(_labels(), code=_texts(range(_ROWS))))
+    found = _areas(_CONTRACT, _columns(_labels(), code=_texts(range(_ROWS))))
     assert found["code"] == 0.5
 
 
 def test_a_constant_column_predicts_nothing() -> None:
     same = {"amount": np.full(_ROWS, np.nan), "code": np.full(_ROWS, "", dtype=object), "is_new": np.ones(_ROWS)}
-    found = single_feature_aucs(_CONTRACT, _columns(_labels(), **same))
+    found = _areas(_CONTRACT, _columns(_labels(), **same))
     assert [found[name] for name in same] == pytest.approx([0.5] * 3, abs=0.02)
 
 
@@ -145,25 +150,25 @@ def test_a_predictive_text_has_its_expected_auc() -> None:
     codes = random.integers(0, 3, _ROWS)
     rates = np.array([0.1, 0.5, 0.8])[codes]
     labels = (random.uniform(size=_ROWS) < rates).astype(np.float64)
-    found = single_feature_aucs(_CONTRACT, _columns(labels, code=_texts(codes)))["code"]
+    found = _areas(_CONTRACT, _columns(labels, code=_texts(codes)))["code"]
     assert found == pytest.approx(roc_auc_score(labels, rates), abs=0.02)
 
 
 def test_only_features_are_looked_at_and_no_timestamps() -> None:
     toy, labels = Toy(), _labels()
     leaking = _columns(labels, code=_texts(labels), at=np.where(labels == 1, 1, 0).astype("M8[us]"))
-    assert list(single_feature_aucs(toy.read(), leaking)) == ["amount"]
-    assert "at" not in single_feature_aucs(_CONTRACT, leaking)
+    assert list(_areas(toy.read(), leaking)) == ["amount"]
+    assert "at" not in _areas(_CONTRACT, leaking)
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0])
 def test_a_constant_label_gives_no_auc(label: float) -> None:
-    assert single_feature_aucs(_CONTRACT, _columns(np.full(10, label))) == {}
+    assert _areas(_CONTRACT, _columns(np.full(10, label))) == {}
 
 
 def test_it_answers_the_same_every_time() -> None:
     columns = _columns(_labels(), code=_texts(np.random.default_rng(2).integers(0, 4_000, _ROWS)))
-    assert single_feature_aucs(_CONTRACT, columns) == single_feature_aucs(_CONTRACT, columns)
+    assert _areas(_CONTRACT, columns) == _areas(_CONTRACT, columns)
 
 
 def test_the_standard_error_matches_the_paper() -> None:
@@ -184,7 +189,7 @@ def test_aucs_scatter_by_their_standard_error() -> None:
     areas = []
     for _ in range(1_000):
         scores = random.exponential(np.where(labels, 4.0, 1.0))
-        areas.append(single_feature_aucs(_CONTRACT, _columns(labels, amount=scores))["amount"])
+        areas.append(_areas(_CONTRACT, _columns(labels, amount=scores))["amount"])
     assert np.mean(areas) == pytest.approx(0.8, abs=0.01)
     assert np.std(areas) == pytest.approx(standard_error(0.8, trues=80, falses=160), rel=0.1)
 
@@ -197,11 +202,11 @@ def test_an_area_of_one_has_no_error_where_there_are_enough_rows() -> None:
 def test_one_long_text_takes_no_more_memory_than_itself() -> None:
     """An array of numpy's own texts would take 80 kB for each of the 10,000 rows."""
     columns = _columns(_labels(), code=_texts(np.arange(_ROWS) % 7))
-    before = single_feature_aucs(_CONTRACT, columns)
+    before = _areas(_CONTRACT, columns)
     columns["code"][0] = "x" * 20_000
     tracemalloc.start()
     try:
-        after = single_feature_aucs(_CONTRACT, columns)
+        after = _areas(_CONTRACT, columns)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -42,6 +42,11 @@ from athanor.pages.wording import NONE
             "The data meets the contract. No compared column has drifted from last week.",
         ),
         (
+            make_compared_report(),
+            "accepted",
+            "The data meets the contract. Nothing was compared with last week: no column has a drift budget.",
+        ),
+        (
             make_compared_report(SHIFTED, STABLE),
             "drifted",
             "The data meets the contract. 1 of 2 compared columns has drifted from last week.",

@@ -16,7 +16,8 @@ from support.protos import Toy
 
 from athanor.contract.columns import Columns
 from athanor.contract.contract import Contract
-from athanor.data.snapshots.digest import ContentDigest, content_digest, event_days, in_order
+from athanor.data.snapshots.digest import ContentDigest, content_digest
+from athanor.data.snapshots.order import in_order, row_groups
 from athanor.data.tables.tables import from_arrow, from_frame, to_arrow
 from projects.delays.model import MODEL
 
@@ -73,7 +74,7 @@ def test_it_does_not_depend_on_files_order_row_groups_compression_encoding_or_en
 @given(st.lists(st.integers(0, 300), max_size=6))
 def test_it_can_be_computed_in_parts_of_whole_days(cuts: list[int]) -> None:
     table = in_order(_CONTRACT, to_arrow(_CONTRACT.dataset_columns, make_columns(300)))
-    days = event_days(_CONTRACT, table)
+    days = row_groups(_CONTRACT, table)
     digest = ContentDigest(_CONTRACT)
     for part in np.split(np.arange(300), sorted(np.searchsorted(days, days[min(cut, 299)]) for cut in cuts)):
         digest.update(table.take(pa.array(part, pa.int64())))
@@ -142,7 +143,7 @@ def test_it_sees_where_one_text_ends_and_the_next_begins() -> None:
 def test_days_before_1970_are_days_too() -> None:
     at = np.array(["1969-12-31T23:59:59.999999", "1970-01-01T00:00:00"], dtype="M8[us]")
     table = to_arrow(_TOY.dataset_columns, {n: np.repeat(v, 2) for n, v in _toy_row().items()} | {"at": at})
-    assert event_days(_TOY, table).tolist() == [-1, 0]
+    assert row_groups(_TOY, table).tolist() == [-1, 0]
 
 
 def test_rows_stand_by_time_then_by_key_text_by_its_bytes() -> None:

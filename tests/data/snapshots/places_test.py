@@ -26,7 +26,7 @@ from pathlib import Path
 from athanor.data.snapshots.snapshot import find_snapshot, read_snapshot
 from projects.delays.model import MODEL
 folder = Path(sys.argv[1])
-print(len(read_snapshot(MODEL.contract, folder, find_snapshot(MODEL.name, folder))[MODEL.contract.event_time.name]))
+print(len(read_snapshot(MODEL.contract, folder, find_snapshot(MODEL.name, folder))[MODEL.contract.label.name]))
 """
 
 
@@ -42,7 +42,7 @@ def test_a_folder_of_an_unusual_name_holds_snapshots(tmp_path: Path, name: str) 
     restore(MODEL.name, folder, 0, "a test")
     snapshots = list_snapshots(MODEL.name, folder)
     assert [(snapshot.version, snapshot.rows_out) for snapshot in snapshots] == [(2, 30), (1, 31), (0, 30)]
-    assert len(read_snapshot(_CONTRACT, folder, snapshots[0])[_CONTRACT.event_time.name]) == 30
+    assert len(read_snapshot(_CONTRACT, folder, snapshots[0])[_CONTRACT.label.name]) == 30
     assert vacuum(MODEL.name, folder, timedelta(0), set()).versions == (1,)
 
 

@@ -47,7 +47,7 @@ class Transformed:
 
 
 class CommittedColumns(Protocol):
-    """The rows about to be committed, sorted by event time and key, one column at a time."""
+    """The rows about to be committed, in the order of a snapshot, one column at a time."""
 
     @property
     def rows(self) -> int: ...

@@ -69,6 +69,7 @@ def build(
         options = make_options(stack, project, choice, root, is_full=full, as_of=as_of, why=why)
         built = build_snapshot(job.contract, job.dataset, root, progress, options)
     rows = {**asdict(built.snapshot), "new": built.is_new, "raw is new": built.is_raw_new}
+    rows |= {note.rule: note.message for note in built.notes}
     if built.quarantine:
         rows["set aside rows"] = str(built.quarantine)
     show(rows, json, lambda: facts(f"Snapshot of {project}", rows))
@@ -121,7 +122,7 @@ def diff(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare two versions: columns, rows by key, statistics."""
+    """Compare two versions: columns, rows by key (whole rows without one), statistics."""
     from athanor.data.profiles.difference import compare
     from athanor.data.snapshots.snapshot import find_snapshot
 
@@ -136,7 +137,12 @@ def diff(
     }
     header = ("column", "changed", "missing", "mean", "minimum", "maximum")
     columns = [
-        (name, f"{c.changed:,}", _pair(c.missing, ".2%"), *(_pair(p, ".4g") for p in (c.mean, c.minimum, c.maximum)))
+        (
+            name,
+            "-" if c.changed is None else f"{c.changed:,}",
+            _pair(c.missing, ".2%"),
+            *(_pair(p, ".4g") for p in (c.mean, c.minimum, c.maximum)),
+        )
         for name, c in found.columns.items()
     ]
     tables = Group(

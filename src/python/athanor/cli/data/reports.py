@@ -113,6 +113,7 @@ def validate(
             facts=_describe(asdict(staged.origin), own),
             contract_columns=job.contract.dataset_columns,
             findings=staged.findings,
+            notes=staged.notes,
             profile=own,
             reference=reference,
             reference_name=name,
@@ -166,6 +167,8 @@ def drift_table(title: str, report: "DriftReport") -> RenderableType:
         (name, *(_cell(measured, statistics) for statistics in headings.values()), _verdict(measured))
         for name, measured in by_column.items()
     ]
+    if not rows:
+        return facts(title, {"nothing compared": "no column has a drift budget"})
     return listing(title, ("column", *headings, "drifted"), rows)
 
 
@@ -249,6 +252,7 @@ def _plain(report: "DataReport") -> dict[str, Any]:
         "facts": dict(report.facts),
         "refused": any(finding.refuses for finding in report.findings),
         "findings": [asdict(finding) for finding in report.findings],
+        "notes": [asdict(note) for note in report.notes],
         "drift": asdict(report.drift) if report.drift else None,
         "profile": json.loads(report.profile.to_json()),
     }
@@ -256,6 +260,8 @@ def _plain(report: "DataReport") -> dict[str, Any]:
 
 def _show(report: "DataReport", as_json: bool, table: RenderableType, page: Path) -> None:
     tables: list[RenderableType] = [table]
+    if report.notes:
+        tables.append(facts("Notes", {note.rule: note.message for note in report.notes}))
     if report.drift is not None:
         tables.append(drift_table(f"Drift from {report.reference_name}", report.drift))
     show(_plain(report), as_json, lambda: Group(*tables))

@@ -1,10 +1,6 @@
 """Commands of the layer `monitoring`."""
 
-from typing import Annotated
-
-import typer
-
-from athanor.cli.data.reports import demand_no_drift, drift_table
+from athanor.cli.data.reports import SinceOption, UntilOption, demand_no_drift, drift_table
 from athanor.cli.shared.terminal import HomeOption, JsonOption, ProjectArgument, make_app, show, watch
 from athanor.home import Home
 from athanor.projects import load
@@ -15,12 +11,12 @@ app = make_app("monitor", "Compare new data with the data that a release was tra
 @app.command()
 def drift(
     project: ProjectArgument,
-    since: Annotated[str, typer.Option(help="First event time, UTC: 2013-09-01.")],
-    until: Annotated[str, typer.Option(help="End of event times, UTC, exclusive.")],
+    since: SinceOption = None,
+    until: UntilOption = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare a slice of time of the latest snapshot with the champion's reference profile. Exit status 3 on drift."""
+    """Compare the latest snapshot or a slice of time with the champion's reference profile. Exit status 3 on drift."""
     from athanor.data.profiles.references import parse_moment
     from athanor.data.snapshots.snapshot import find_snapshot, read_slice
     from athanor.features.features import Model
@@ -32,7 +28,9 @@ def drift(
     release = store.read(contract.name, store.read_traffic(contract.name).require_champion().digest)
     with watch() as progress, progress.step("Measure drift") as advance:
         latest = find_snapshot(contract.name, root.datasets)
-        rows = read_slice(contract, root.datasets, latest, parse_moment(since), parse_moment(until))
+        rows = read_slice(
+            contract, root.datasets, latest, *(parse_moment(end) if end else None for end in (since, until))
+        )
         report = measure_release_drift(contract, release, rows)
         advance(f"{report.rows:,} rows")
     title = f"Drift of {report.rows:,} rows of {project} from release {release.digest[:12]}"

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from athanor.contract.contract import Contract
 from athanor.data.building.engine import Engine, Job, ProcessedBatch, Reading, pandas_engine
-from athanor.data.checks.dataset_checks import check_dataset
-from athanor.data.checks.findings import Finding
+from athanor.data.checks.dataset_checks import check_dataset, list_notes
+from athanor.data.checks.findings import Finding, Note
 from athanor.data.checks.quarantine import Quarantine
 from athanor.data.checks.row_checks import Tally
 from athanor.data.dataset import Dataset
@@ -23,7 +23,7 @@ from athanor.data.snapshots.snapshot import Origin, Snapshot, commit, latest_sna
 from athanor.data.snapshots.staging import Staged, Staging
 from athanor.data.sources.folders.delta import require_readable_path
 from athanor.data.sources.raw import Raw, keep_raw, read_record, record_time_range
-from athanor.errors import DataError, SettingsError
+from athanor.errors import ContractError, DataError, SettingsError
 from athanor.home import Home
 from athanor.progress import Progress, Unwatched
 
@@ -62,6 +62,7 @@ class StagedBuild:
 
     Attributes:
         findings: all findings; those that refuse the dataset first.
+        notes: checks that are left out, and rows that are equal.
         quarantine: file of rejected rows, None if there are none.
         based_on: the snapshot that rows were carried over from.
     """
@@ -70,6 +71,7 @@ class StagedBuild:
     staged: Staged
     origin: Origin
     findings: tuple[Finding, ...]
+    notes: tuple[Note, ...]
     quarantine: Path | None
     based_on: Snapshot | None
 
@@ -94,6 +96,7 @@ class BuildResult:
         is_new: whether it is a new version; unchanged data makes none.
         is_raw_new: whether the raw input was not stored before.
         findings: rules broken by rows that were quarantined within the budget.
+        notes: checks that were left out, and rows that are equal.
         quarantine: file of those rows, None if there are none.
     """
 
@@ -101,6 +104,7 @@ class BuildResult:
     is_new: bool
     is_raw_new: bool
     findings: tuple[Finding, ...]
+    notes: tuple[Note, ...]
     quarantine: Path | None
 
 
@@ -115,6 +119,7 @@ def build_snapshot(
 
     Raises:
         DataError: the data breaks the contract; nothing was committed, and the rejected rows are in quarantine.
+        ContractError: the source is incremental, and the contract has no event time or no key.
         NotFoundError: raw input does not exist.
         ConflictError: another process committed a version meanwhile; nothing was committed.
     """
@@ -124,7 +129,7 @@ def build_snapshot(
         with progress.step("Commit the snapshot") as advance:
             snapshot, is_new = commit(home.datasets, staged.staged, staged.origin, staged.based_on)
             advance(f"version {snapshot.version}, {'new' if is_new else 'unchanged'}")
-    return BuildResult(snapshot, is_new, staged.raw.is_new, staged.findings, staged.quarantine)
+    return BuildResult(snapshot, is_new, staged.raw.is_new, staged.findings, staged.notes, staged.quarantine)
 
 
 @contextmanager
@@ -134,6 +139,8 @@ def stage_build(
     """Runs `build_snapshot` up to the commit. Leaving the context deletes the staged files, unless committed."""
     # Before anything is read: the commit would refuse it.
     require_readable_path(home.datasets / contract.name)
+    if dataset.is_incremental and not options.is_full:
+        _require_mergeable(contract, dataset)
     parent = _find_parent(contract, dataset, home, options)
     with progress.step("Ingest raw tables") as advance:
         raw = keep_raw(dataset.sources, home.raw / contract.name, _since(parent))
@@ -159,8 +166,8 @@ def stage_build(
             if staged.read_range:
                 record_time_range(raw, *map(_to_datetime, staged.read_range))
             origin = Origin(read.rows, raw.digest, options.why, read.rejected, merged.carried, merged.changes)
-            refusing_first = sorted(findings, key=lambda finding: not finding.refuses)
-            yield StagedBuild(raw, staged, origin, tuple(refusing_first), rejected, parent)
+            refusing_first = tuple(sorted(findings, key=lambda finding: not finding.refuses))
+            yield StagedBuild(raw, staged, origin, refusing_first, tuple(list_notes(staged)), rejected, parent)
 
 
 def _take_batches(
@@ -178,6 +185,18 @@ def _take_batches(
                 read.kept.append(batch.validated.kept)
             advance(f"{read.rows:,} rows, {read.tally.rejected.total():,} set aside", batch.amount)
     return read
+
+
+def _require_mergeable(contract: Contract, dataset: Dataset) -> None:
+    """Raises ContractError if new rows of an incremental source cannot be told from rows that it gave before."""
+    lacking = [role for role, has in (("EVENT_TIME", contract.event_time), ("KEY", contract.key)) if not has]
+    if lacking:
+        names = " and none with ".join(f"ROLE_{role}" for role in lacking)
+        raise ContractError(
+            f"{contract.name}: source {dataset.main} is incremental, but the contract has no column with {names}: an "
+            "ingest starts at the last event time, and a row replaces the row with its key. Give columns these roles, "
+            "or read all rows each time: build with --full, or remove `since` from the source"
+        )
 
 
 def _find_parent(contract: Contract, dataset: Dataset, home: Home, options: BuildOptions) -> Snapshot | None:

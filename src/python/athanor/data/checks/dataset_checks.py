@@ -7,9 +7,10 @@ import numpy as np
 from athanor.contract.columns import Column
 from athanor.contract.contract import Contract
 from athanor.contract.messages import is_missing
-from athanor.data.checks.findings import Finding
-from athanor.data.checks.leakage import single_feature_aucs, standard_error
-from athanor.data.checks.row_checks import SAMPLES, row_name
+from athanor.contract.shown import shown
+from athanor.data.checks.findings import Finding, Note
+from athanor.data.checks.leakage import Separation, has_enough_rows, measure_separations
+from athanor.data.checks.row_checks import SAMPLES, naming_columns, row_name
 from athanor.data.dataset import Dataset
 from athanor.data.snapshots.staging import Staged
 from athanor.data.tables.tables import from_arrow
@@ -25,6 +26,7 @@ def check_dataset(dataset: Dataset, staged: Staged) -> Iterator[Finding]:
         return
     yield from _check_missing(contract, staged)
     yield from _check_label(contract, staged)
+    yield from _check_weight(contract, staged)
     yield from _check_time(contract, staged)
     yield from _check_leakage(contract, staged)
     for check in dataset.checks:
@@ -43,21 +45,30 @@ def _check_missing(contract: Contract, staged: Staged) -> Iterator[Finding]:
 
 
 def _name_missing(staged: Staged, column: Column) -> tuple[str, ...]:
-    """The keys of the first rows without a value."""
+    """The first rows without a value."""
     rows = np.flatnonzero(is_missing(column, staged.column(column.name)))[:SAMPLES]
-    keys = {key.name: staged.column(key.name)[rows] for key in staged.contract.key}
-    return tuple(row_name(staged.contract, keys, position) for position in range(len(rows)))
+    named = {naming.name: staged.column(naming.name)[rows] for naming in naming_columns(staged.contract)}
+    return tuple(row_name(staged.contract, named, position) for position in range(len(rows)))
 
 
 def _check_label(contract: Contract, staged: Staged) -> Iterator[Finding]:
-    if staged.trues in (0, staged.rows):
-        value = "true" if staged.trues else "false"
-        name = contract.label.name
+    smallest, largest = staged.labels
+    if smallest == largest:
+        name, value = contract.label.name, str(smallest).lower() if isinstance(smallest, bool) else shown(smallest)
         message = f"{name} CONSTANT_LABEL: the label is {value} in all {staged.rows} rows; there is nothing to learn"
         yield Finding(contract.label.name, "CONSTANT_LABEL", staged.rows, 1.0, message)
 
 
+def _check_weight(contract: Contract, staged: Staged) -> Iterator[Finding]:
+    if contract.weight is not None and not staged.column(contract.weight.name).any():
+        name = contract.weight.name
+        message = f"{name} NO_WEIGHT: the weight is 0 in all {staged.rows} rows; no row would count"
+        yield Finding(name, "NO_WEIGHT", staged.rows, 1.0, message)
+
+
 def _check_time(contract: Contract, staged: Staged) -> Iterator[Finding]:
+    if contract.event_time is None:
+        return
     name, rules = contract.event_time.name, contract.rules
     gap, begin = staged.largest_gap
     gap_s = gap / np.timedelta64(1, "s")
@@ -78,12 +89,48 @@ def _check_leakage(contract: Contract, staged: Staged) -> Iterator[Finding]:
     budget = contract.rules.leakage_budget
     if budget is None:
         return
-    values = from_arrow(contract.dataset_columns, staged.sample)
-    trues = int((values[contract.label.name] == 1).sum())
-    for name, area in single_feature_aucs(contract, values).items():
-        if area - 3 * standard_error(area, trues, len(values[name]) - trues) > budget:
+    for name, found in measure_separations(contract, from_arrow(contract.dataset_columns, staged.sample)).items():
+        if found.area - 3 * found.error > budget:
             message = (
-                f"{name} LEAKAGE: it alone predicts the label {contract.label.name} with a ROC AUC of {area:.3f}, "
-                f"allowed: {budget:g}; it probably contains information from after the event"
+                f"{name} LEAKAGE: it alone predicts the label {contract.label.name} with {_describe(found)}, allowed: "
+                f"{budget:g}; it probably contains information from after the event"
             )
             yield Finding(name, "LEAKAGE", 0, float("nan"), message)
+
+
+def _describe(found: Separation) -> str:
+    if found.is_of_numbers:
+        return f"a concordance of {found.area:.3f}"
+    return f"a ROC AUC of {found.area:.3f}" + (f" ({shown(found.category)} against the rest)" if found.category else "")
+
+
+def list_notes(staged: Staged) -> Iterator[Note]:
+    """Checks that are left out for want of an event time, a key or rows; equal rows; and what no row has."""
+    contract = staged.contract
+    if contract.event_time is None:
+        yield Note(
+            "NO_EVENT_TIME",
+            "the contract has no column with ROLE_EVENT_TIME: FUTURE, GAP and DISORDER are not checked, and there are "
+            "no slices of time",
+        )
+    if not contract.key:
+        share = f" ({staged.equal_rows / staged.rows:.2%})" if staged.equal_rows else ""
+        yield Note(
+            "NO_KEY",
+            "the contract has no column with ROLE_KEY: UNIQUE is not checked. Rows that repeat another in all columns "
+            f"are kept: {staged.equal_rows} of {staged.rows}{share}",
+        )
+    if staged.rows:
+        yield from _list_lacking(contract, staged)
+
+
+def _list_lacking(contract: Contract, staged: Staged) -> Iterator[Note]:
+    labels = from_arrow([contract.label], staged.sample)[contract.label.name]
+    if contract.rules.leakage_budget is not None and not has_enough_rows(contract.label, labels):
+        yield Note("FEW_ROWS", "LEAKAGE is not checked: there are too few rows of each label to tell it from chance")
+    if empty := [name for name, count in staged.missing.items() if count == staged.rows]:
+        yield Note("NO_VALUE", f"no row has a value of {', '.join(empty)}")
+    if contract.label.categories:
+        found = set(staged.column(contract.label.name))
+        if absent := [shown(category) for category in contract.label.categories if category not in found]:
+            yield Note("NO_ROW_OF_CATEGORY", f"{contract.label.name} is {', '.join(absent)} in no row")

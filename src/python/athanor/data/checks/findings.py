@@ -1,4 +1,4 @@
-"""The result of a check: one broken rule, with how often and where."""
+"""The results of checks: broken rules, with how often and where, and notes."""
 
 from dataclasses import dataclass
 
@@ -28,3 +28,19 @@ class Finding:
     def __str__(self) -> str:
         samples = f", for example {'; '.join(self.samples)}" if self.samples else ""
         return f"{self.message}{samples}"
+
+
+@dataclass(frozen=True)
+class Note:
+    """What breaks no rule and people should know: a check that a contract leaves no way to make, rows that are equal.
+
+    Attributes:
+        rule: stable code, for machines.
+        message: for people.
+    """
+
+    rule: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.message}"

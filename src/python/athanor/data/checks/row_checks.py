@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from athanor.contract.columns import Column, Columns, Kind
 from athanor.contract.contract import Contract
-from athanor.contract.messages import OUT_OF_RANGE_US
+from athanor.contract.messages import OUT_OF_RANGE_US, is_missing
 from athanor.contract.shown import cut, shown
 from athanor.contract.validation import Breach, Rule, validate
 from athanor.data.checks.findings import Finding
@@ -29,6 +29,7 @@ UNIQUE: Final = "UNIQUE"
 REASONS: Final = "_reasons"
 WHERE: Final = "_where"
 SAMPLES: Final = 3
+_NAMING_COLUMNS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def validate_batch(
     Raises:
         ContractError: a row check does not return one bool for each row.
     """
-    rows = len(values[contract.event_time.name])
+    rows = len(values[contract.label.name])
     broken = [
         *_find_mistyped(mistyped),
         *_find_breaches(contract, values, mistyped),
@@ -225,7 +226,9 @@ def _describe_breach(breach: Breach) -> Callable[[int], str]:
 
 
 def _find_future(contract: Contract, values: Columns, as_of: datetime) -> Iterator[RowViolations]:
-    """Rows whose event time is after `as_of`. Comparisons with NaT are false."""
+    """Rows whose event time is after `as_of`; none without event times. Comparisons with NaT are false."""
+    if contract.event_time is None:
+        return
     name = contract.event_time.name
     # An instant beyond the calendar already breaks TIMESTAMP.
     latest = np.datetime64(int(as_of.timestamp() * 1_000_000), "us")
@@ -273,12 +276,21 @@ def _count(broken: Sequence[RowViolations], rows: int, name: Callable[[Any], str
     return tally
 
 
+def naming_columns(contract: Contract) -> tuple[Column, ...]:
+    """Columns by which people find a row: the key, or the first few where there is none."""
+    return contract.key or contract.columns[:_NAMING_COLUMNS]
+
+
 def row_name(contract: Contract, values: Columns, row: Any) -> str:
-    """The row's key, by which people find it."""
-    return "(" + ", ".join(_name(column, values[column.name][row]) for column in contract.key) + ")"
+    """A row by its key: "(2013-01-01T10:15, UA)"; without one by its first columns: "(length 5.1, width 3.5)"."""
+    named = [(column.name, _name(column, values[column.name][row : row + 1])) for column in naming_columns(contract)]
+    return "(" + ", ".join(value if contract.key else f"{name} {value}" for name, value in named) + ")"
 
 
-def _name(column: Column, value: Any) -> str:
+def _name(column: Column, one: NDArray[Any]) -> str:
+    value = one[0]
+    if is_missing(column, one)[0]:
+        return "missing"
     if column.kind.is_numeric:
         return f"{value:.15g}"
     return cut(str(value)) if str(value).isprintable() else shown(value)

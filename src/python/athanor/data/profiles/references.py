@@ -42,7 +42,7 @@ class TimeSlice:
 
     @property
     def rows(self) -> int:
-        return len(self.column(self.contract.event_time.name))
+        return len(self.column(self.contract.label.name))
 
     def column(self, name: str) -> NDArray[Any]:
         return read_column(self.contract, self.folder, self.snapshot, name, self.since, self.until)
@@ -74,7 +74,7 @@ def read_reference(contract: Contract, folder: Path, against: str, progress: Pro
             end optional) or of another ("3:2013-09-01.."); or the path of a release's reference profile.
 
     Raises:
-        DataError: the time slice or the profile is not valid.
+        DataError: the time slice or the profile is not valid, or the contract has no event time to slice by.
         NotFoundError: there is no such version or file.
     """
     if against.isdecimal():

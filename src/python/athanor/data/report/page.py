@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from athanor.contract.columns import Column
-from athanor.data.checks.findings import Finding
+from athanor.data.checks.findings import Finding, Note
 from athanor.data.profiles.drift import DriftReport, Statistic
 from athanor.data.profiles.profile import Profile
 from athanor.data.report.cards import Card, Shift, make_card, make_shift
@@ -39,6 +39,7 @@ class DataReport:
         reference: profile to compare with, or None.
         reference_name: display name of the reference, "" without one.
         drift: drift from the reference; None if not measured.
+        notes: checks that were left out, and the like.
     """
 
     title: str
@@ -49,6 +50,7 @@ class DataReport:
     reference: Profile | None = None
     reference_name: str = ""
     drift: DriftReport | None = None
+    notes: Sequence[Note] = ()
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,10 @@ def _explain(report: DataReport) -> Iterator[str]:
         drifted = len({found.column for found in report.drift.columns if found.has_drifted})
         have = f"{drifted} of {len(compared)} compared columns {'has' if drifted == 1 else 'have'}"
         reference = report.reference_name or "the reference"
-        yield f"{have if drifted else 'No compared column has'} drifted from {reference}."
+        if compared:
+            yield f"{have if drifted else 'No compared column has'} drifted from {reference}."
+        else:
+            yield f"Nothing was compared with {reference}: no column has a drift budget."
 
 
 def _list_violations(report: DataReport) -> Iterator[Violation]:

@@ -23,7 +23,8 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 from numpy.typing import NDArray
 
 from athanor.contract.contract import Contract
-from athanor.data.snapshots.digest import content_digest, in_order
+from athanor.data.snapshots.digest import content_digest
+from athanor.data.snapshots.order import in_order
 from athanor.data.snapshots.staging import Staged, StagedFile
 from athanor.data.sources.folders.delta import require_readable_path
 from athanor.data.tables.tables import arrow_schema, from_arrow
@@ -60,7 +61,8 @@ class Snapshot:
         parent: the previous version, None for the first.
         carried: rows kept from the parent by an incremental ingest.
         changes: for such an ingest, how many of the read rows were `added`, `replaced` a row or are `unchanged`.
-        first_event, last_event: event times of the first and the last row, ISO 8601, UTC.
+        equal_rows: rows that repeat another one in all columns; 0 where a key forbids them.
+        first_event, last_event: event times of the first and the last row, ISO 8601, UTC; "" without event times.
         by: user who made it.
         why: the user's reason.
         budgets: digest of the budgets by which it was checked last; "" in snapshots of before 2026-12.
@@ -78,6 +80,7 @@ class Snapshot:
     parent: int | None = None
     carried: int = 0
     changes: Mapping[str, int] = field(default_factory=dict)
+    equal_rows: int = 0
     first_event: str = ""
     last_event: str = ""
     by: str = ""
@@ -151,6 +154,7 @@ def _describe(staged: Staged, origin: Origin, table: DeltaTable | None, latest: 
         budgets=staged.contract.budgets_digest,
         created_at=_now(),
         parent=None if latest is None else latest.version,
+        equal_rows=staged.equal_rows,
         first_event=_instant(first),
         last_event=_instant(last),
         by=user_name(),
@@ -162,7 +166,7 @@ def _write_log(path: Path, table: DeltaTable | None, staged: Staged, snapshot: S
     # No retries: a retry would commit on top of a version that this one was not based on.
     properties = CommitProperties({_METADATA_KEY: json.dumps(asdict(snapshot))}, max_commit_retries=0)
     schema = Schema.from_arrow(arrow_schema(staged.contract.dataset_columns))
-    actions = [_action(file, staged.contract.event_time.name) for file in staged.files]
+    actions = [_action(file, staged.contract) for file in staged.files]
     with naming(path / _LOG):
         if table is None:
             create_table_with_add_actions(
@@ -172,11 +176,12 @@ def _write_log(path: Path, table: DeltaTable | None, staged: Staged, snapshot: S
             table.create_write_transaction([*actions], "overwrite", schema, commit_properties=properties)
 
 
-def _action(file: StagedFile, event_time: str) -> AddAction:
+def _action(file: StagedFile, contract: Contract) -> AddAction:
+    ordered_by = contract.event_time
     stats = {
         "numRecords": file.rows,
-        "minValues": {event_time: _instant(file.first)},
-        "maxValues": {event_time: _instant(file.last)},
+        "minValues": {ordered_by.name: _instant(file.first)} if ordered_by else {},
+        "maxValues": {ordered_by.name: _instant(file.last)} if ordered_by else {},
         "nullCount": file.nulls,
     }
     modified_ms = int(time.time() * 1000)
@@ -284,7 +289,7 @@ def scan(
 
     Raises:
         DataError: the snapshot was made under a different contract, so its rows may break this one; or its files were
-            vacuumed or are corrupted.
+            vacuumed or are corrupted; or there is a bound, and no event time.
     """
     if snapshot.contract != contract.fingerprint:
         raise DataError(
@@ -313,7 +318,18 @@ def _corrupted(snapshot: Snapshot, reason: str) -> DataError:
 
 
 def in_time(contract: Contract, since: np.datetime64 | None, until: np.datetime64 | None) -> pc.Expression | None:
-    """A filter for event times from `since`, inclusive, to `until`, exclusive; None for all."""
+    """A filter for event times from `since`, inclusive, to `until`, exclusive; None for all.
+
+    Raises:
+        DataError: there is a bound, and the contract has no event time.
+    """
+    if since is None and until is None:
+        return None
+    if contract.event_time is None:
+        raise DataError(
+            f"{contract.name}: rows cannot be chosen by time, because the contract has no column with "
+            "ROLE_EVENT_TIME; leave out the bounds, or name a version"
+        )
     time_us = pa.timestamp("us", tz="UTC")
     field_ = pc.field(contract.event_time.name)
     bounds = []
@@ -321,8 +337,6 @@ def in_time(contract: Contract, since: np.datetime64 | None, until: np.datetime6
         bounds.append(field_ >= pa.scalar(int(since.astype("M8[us]").astype(np.int64)), pa.int64()).cast(time_us))
     if until is not None:
         bounds.append(field_ < pa.scalar(int(until.astype("M8[us]").astype(np.int64)), pa.int64()).cast(time_us))
-    if not bounds:
-        return None
     return bounds[0] if len(bounds) == 1 else bounds[0] & bounds[1]
 
 
@@ -366,7 +380,7 @@ def file_names(table: DeltaTable) -> list[str]:
 
 
 def read_snapshot(contract: Contract, folder: Path, snapshot: Snapshot) -> dict[str, NDArray[Any]]:
-    """All columns of a snapshot, sorted by event time and key.
+    """All columns of a snapshot, sorted as `order.py` says.
 
     Raises:
         DataError: as `scan`; or the rows differ from those that were committed.

@@ -18,10 +18,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from athanor.contract.columns import Role
 from athanor.contract.contract import Contract
-from athanor.data.snapshots.digest import ContentDigest, event_days, in_order
-from athanor.data.tables.keys import equals_neighbour, hash_keys, is_among, key_names, repeated_keys
+from athanor.data.snapshots.digest import ContentDigest
+from athanor.data.snapshots.order import in_order, row_groups
+from athanor.data.tables.keys import (
+    equals_neighbour,
+    equals_previous,
+    hash_keys,
+    is_among,
+    key_names,
+    repeated_keys,
+)
 from athanor.data.tables.partitions import Partitions
 from athanor.data.tables.tables import arrow_schema, from_arrow
 from athanor.progress import Advance
@@ -42,7 +49,7 @@ class StagedFile:
     """A Parquet file that is not part of a table yet.
 
     Attributes:
-        first, last: event times of its first and last row.
+        first, last: event times of its first and last row; NaT without event times.
         nulls: missing values by column.
     """
 
@@ -61,12 +68,13 @@ class Staged:
         digest: the content digest.
         files: in sorted order of their rows.
         missing: missing values by column.
-        trues: rows with a true label.
-        largest_gap: longest period of event time without a row, and its start.
-        last_time: the latest event time.
+        labels: smallest and largest label, () without rows.
+        equal_rows: rows that repeat the row above in all columns, counted only without a key; the files contain them.
+        largest_gap: longest period of event time without a row, and its start; no period without event times.
+        last_time: the latest event time; NaT without event times.
         samples: about ten thousand evenly spaced rows.
         read: rows added in source order.
-        read_range: earliest and latest event time of the read rows, None if there are no such rows.
+        read_range: earliest and latest event time of the read rows, None if there are no such rows or no event times.
         disordered: number of read rows that come after a row with a later event time.
         repeated: rows that share their key with another row; the files do not contain them.
         is_committed: whether the files are part of a snapshot.
@@ -76,7 +84,8 @@ class Staged:
     digest: str = ""
     files: list[StagedFile] = field(default_factory=list)
     missing: Counter[str] = field(default_factory=Counter)
-    trues: int = 0
+    labels: tuple[Any, ...] = ()
+    equal_rows: int = 0
     largest_gap: tuple[np.timedelta64, np.datetime64] = (_NO_GAP, _NEVER)
     last_time: np.datetime64 = _NEVER
     samples: list[pa.Table] = field(default_factory=list)
@@ -96,7 +105,9 @@ class Staged:
 
     @property
     def time_range(self) -> tuple[np.datetime64, np.datetime64] | None:
-        return (self.files[0].first, self.files[-1].last) if self.files else None
+        """Event times of the first and the last row; None without rows or event times."""
+        has_times = self.files and self.contract.event_time
+        return (self.files[0].first, self.files[-1].last) if has_times else None
 
     def column(self, name: str) -> NDArray[Any]:
         column = self.contract.column(name)
@@ -127,8 +138,9 @@ class Staging:
         self._contract = contract
         self._folder = folder
         self._rows = Partitions(folder.parent, memory_bytes)
-        # If the event time is part of the key, equal keys fall into the same day and need no separate grouping.
-        self._keys = None if Role.KEY in contract.event_time.roles else Partitions(folder.parent, memory_bytes // 4)
+        # An event time that is not part of the key spreads equal keys over several groups: they need one of their own.
+        has_spread_keys = contract.key and contract.event_time and contract.event_time not in contract.key
+        self._keys = Partitions(folder.parent, memory_bytes // 4) if has_spread_keys else None
         self._earliest: Any = _NEVER
         self._latest: Any = _NEVER
         self._disordered = 0
@@ -154,13 +166,13 @@ class Staging:
 
     def carry(self, table: pa.Table) -> None:
         """Adds rows of an earlier snapshot, whose order has no meaning."""
-        self._rows.add(table, event_days(self._contract, table))
+        self._rows.add(table, row_groups(self._contract, table))
         if self._keys is not None:
             keys = table.select(key_names(self._contract))
             self._keys.add(keys, hash_keys(keys, _KEY_GROUPS))
 
     def _look_at_times(self, table: pa.Table) -> None:
-        if not table.num_rows:
+        if not table.num_rows or self._contract.event_time is None:
             return
         times = table[self._contract.event_time.name].to_numpy()
         latest = np.fmax.accumulate(np.append(self._latest, times))
@@ -171,11 +183,11 @@ class Staging:
     def stage(self, advance: Advance) -> Staged:
         """Writes all rows except those that share their key with another; calls `advance` with the rows processed."""
         make_folder(self._folder)
-        read_range = (self._earliest, self._latest) if self._read else None
+        read_range = None if np.isnat(self._latest) else (self._earliest, self._latest)
         staged = Staged(self._contract, read=self._read, read_range=read_range, disordered=self._disordered)
         stride = max(self.rows // _SAMPLE_ROWS, 1)
         digest = ContentDigest(self._contract)
-        writer = _Writer(self._folder, arrow_schema(self._contract.dataset_columns))
+        writer = _Writer(self._folder, self._contract)
         repeated = self._find_repeated()
         try:
             for table in self._rows.read(_CHUNK_ROWS):
@@ -183,7 +195,7 @@ class Staging:
                 sampled = np.arange(-writer.rows % stride, chunk.num_rows, stride)
                 # Both release the GIL and take about the same time.
                 with ThreadPoolExecutor(max_workers=1) as other:
-                    written = other.submit(writer.write, chunk, self._contract.event_time.name)
+                    written = other.submit(writer.write, chunk)
                     digest.update(chunk)
                     _summarize(staged, chunk)
                     staged.samples.append(chunk.take(pa.array(sampled)))
@@ -197,7 +209,7 @@ class Staging:
         return staged
 
     def _find_repeated(self) -> pa.Table | None:
-        """Keys of more than one row, or None if the event time is part of the key."""
+        """Keys of more than one row, or None if such rows are neighbours."""
         if self._keys is None:
             return None
         found = [repeated_keys(group) for group in self._keys.read(_CHUNK_ROWS)]
@@ -205,6 +217,9 @@ class Staging:
 
 
 def _drop_repeated(contract: Contract, table: pa.Table, repeated: pa.Table | None, staged: Staged) -> pa.Table:
+    if not contract.key:
+        staged.equal_rows += int(equals_previous(table).sum())
+        return table
     keys = table.select(key_names(contract))
     is_repeated = equals_neighbour(keys) if repeated is None else is_among(keys, repeated)
     if not is_repeated.any():
@@ -219,8 +234,13 @@ def _summarize(staged: Staged, table: pa.Table) -> None:
         return
     for column in staged.contract.dataset_columns:
         staged.missing[column.name] += table[column.name].null_count
-    staged.trues += int(pc.sum(table[staged.contract.label.name]).as_py() or 0)
-    times = table[staged.contract.event_time.name].to_numpy()
+    extremes = pc.min_max(table[staged.contract.label.name]).as_py().values()
+    staged.labels = min(*staged.labels, *extremes), max(*staged.labels, *extremes)
+    if staged.contract.event_time is not None:
+        _summarize_times(staged, table[staged.contract.event_time.name].to_numpy())
+
+
+def _summarize_times(staged: Staged, times: NDArray[Any]) -> None:
     gaps = np.diff(times, prepend=times[0] if np.isnat(staged.last_time) else staged.last_time)
     at = int(np.argmax(gaps))
     staged.largest_gap = max(staged.largest_gap, (gaps[at], times[at] - gaps[at]), key=lambda gap: gap[0])
@@ -230,9 +250,10 @@ def _summarize(staged: Staged, table: pa.Table) -> None:
 class _Writer:
     """Parquet files of about two million rows each."""
 
-    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+    def __init__(self, folder: Path, contract: Contract) -> None:
         self._folder = folder
-        self._schema = schema
+        self._schema = arrow_schema(contract.dataset_columns)
+        self._event_time = contract.event_time
         self._files: list[StagedFile] = []
         self._open: pq.ParquetWriter | None = None
 
@@ -240,11 +261,10 @@ class _Writer:
     def rows(self) -> int:
         return sum(file.rows for file in self._files)
 
-    def write(self, table: pa.Table, event_time: str) -> None:
+    def write(self, table: pa.Table) -> None:
         if not table.num_rows:
             return
-        times = table[event_time]
-        first, last = (np.datetime64(times[row].value, "us") for row in (0, table.num_rows - 1))
+        first, last = self._find_ends(table)
         nulls = {name: table[name].null_count for name in table.column_names}
         if self._open is None:
             path = self._folder / f"part-{uuid.uuid4()}.parquet"
@@ -259,6 +279,12 @@ class _Writer:
             self._open.write_table(table)
         if self._files[-1].rows >= _FILE_ROWS:
             self._finish()
+
+    def _find_ends(self, table: pa.Table) -> tuple[np.datetime64, np.datetime64]:
+        if self._event_time is None:
+            return _NEVER, _NEVER
+        times = table[self._event_time.name]
+        return np.datetime64(times[0].value, "us"), np.datetime64(times[-1].value, "us")
 
     def _finish(self) -> None:
         if self._open is not None:

@@ -71,13 +71,19 @@ def _comparable(keys: pa.Table) -> pa.Table:
 
 def equals_neighbour(keys: pa.Table) -> NDArray[np.bool_]:
     """Mask of the rows that share their key with the row above or below, in a table sorted by key."""
-    if not keys.num_rows:
+    same = equals_previous(keys)
+    return same | np.append(same[1:], np.zeros(min(len(same), 1), dtype=np.bool_))
+
+
+def equals_previous(rows: pa.Table) -> NDArray[np.bool_]:
+    """Mask of the rows that have the values of the row above in all columns; null equals null."""
+    if not rows.num_rows:
         return np.zeros(0, dtype=np.bool_)
-    same = np.ones(keys.num_rows - 1, dtype=np.bool_)
-    for name in keys.column_names:
-        values = keys[name].combine_chunks()
-        same &= pc.equal(values.slice(1), values.slice(0, len(values) - 1)).to_numpy(zero_copy_only=False)
-    return np.asarray(np.append(same, False) | np.append(False, same), dtype=np.bool_)
+    same = np.ones(rows.num_rows - 1, dtype=np.bool_)
+    for name in rows.column_names:
+        values = rows[name].combine_chunks()
+        same &= _equal(values.slice(0, len(values) - 1), values.slice(1))
+    return np.append(False, same)
 
 
 def equal_values(before: pa.Table, after: pa.Table) -> dict[str, NDArray[np.bool_]]:
