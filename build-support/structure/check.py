@@ -1,5 +1,6 @@
 """Checks the layout of the repository: no circle of modules, small folders, no private names of others, no dead links.
 
+And no code outside the layer of tasks that asks which kind of label there is.
 `./pants dependencies ::` checks who may import whom, by the rules in src/python/BUILD.
 """
 
@@ -16,6 +17,7 @@ from structure.circles import find_circles
 from structure.foreign import find_foreign
 from structure.links import find_dead_links
 from structure.modules import SOURCES, Repository, import_graph
+from structure.questions import LAYER, find_questions
 
 MOST_MODULES: Final = 12
 # The one layer that may use what Ray and gRPC keep for themselves (docs/adr/0052).
@@ -53,11 +55,20 @@ def links(repository: Repository) -> Iterator[str]:
         yield f"{document}:{line}: the link to {target} leads nowhere. Name a file and a heading that exist"
 
 
+def questions(repository: Repository) -> Iterator[str]:
+    """Code outside the layer of tasks that takes one kind of label for granted (docs/adr/0072)."""
+    for module in repository.modules:
+        if not module.path.is_relative_to(LAYER):
+            for line, what in sorted(set(find_questions(module))):
+                yield f"{module.path}:{line}: {what} takes one kind of label for granted. Ask the task, in {LAYER}"
+
+
 CHECKS: Final[Mapping[str, Callable[[Repository], Iterator[str]]]] = {
     "circles": circles,
     "folders": folders,
     "private": private,
     "links": links,
+    "questions": questions,
 }
 
 

@@ -104,6 +104,46 @@ def test_public_names_pass(use: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "use",
+    [
+        "from athanor.tasks.binary import Binary",
+        "from athanor.tasks import regression",
+        "import athanor.tasks.multiclass",
+        "p = model.predict_proba(frame)",
+        "p = answers[:, 1]",
+        "p = answers[..., 1]",
+        "if task.name == 'binary': pass",
+        "found = 'regression' if task.name in ('regression', 'other') else ''",
+        "match task.name:\n    case 'multiclass':\n        pass",
+    ],
+)
+def test_a_question_for_the_kind_of_label_fails_outside_the_layer_tasks(
+    use: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(tmp_path, {"athanor.tasks.tasks": use}, "questions") == 0
+    assert check(tmp_path, {"athanor.training.card": use}, "questions") == 3
+    assert "athanor/training/card.py:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from athanor.tasks.tasks import task_of",
+        "p = answers[:, 0]",
+        "kind = 'binary'",
+        "several = encoder.target_type_ == 'multiclass'",
+        '"""Asks no classifier for predict_proba(frame)[:, 1]."""',
+    ],
+)
+def test_a_task_may_be_asked(use: str, tmp_path: Path) -> None:
+    assert check(tmp_path, {"athanor.training.card": use}, "questions") == 0
+
+
+def test_tables_have_a_second_column(tmp_path: Path) -> None:
+    assert check(tmp_path, {"athanor.data.report.histogram": "high = edges[:, 1]"}, "questions") == 0
+
+
+@pytest.mark.parametrize(
     "link",
     ["docs/page.md", "docs/page.md#a-heading-with-code", "#here", "docs", "https://example.org/gone", "mailto:a@b"],
 )

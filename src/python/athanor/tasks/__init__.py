@@ -1,0 +1,1 @@
+"""What a label asks: one module for each kind of label. No other layer asks which kind it is."""
