@@ -14,18 +14,20 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+from support.evidence import TASK, read
 from support.flights import make_columns
 from support.model_graphs import open_graph
 
 from athanor.contract.columns import Columns, Kind
 from athanor.contract.inputs import INSTANTS, NUMBERS, TEXTS
-from athanor.release.graph import CATEGORICAL, NUMERIC, PROBABILITIES, TOLERANCE
+from athanor.release.answers import TOLERANCE
+from athanor.release.graph import ANSWERS, CATEGORICAL, NUMERIC
 from athanor.release.manifest import Calibration
 from athanor.training.compile.model import compile_model
 from athanor.training.evaluation.evidence import Rows, compute_frame
 from projects.delays.model import MODEL
 
-_ROWS: Final = Rows.make(MODEL, make_columns(300))
+_ROWS: Final = Rows.make(TASK, MODEL, make_columns(300))
 _CALIBRATION: Final = Calibration(slope=1.5, intercept=-0.5)
 
 
@@ -74,22 +76,22 @@ def _make_odd_columns() -> Columns:
 def test_the_graph_answers_as_features_and_pipeline_do_one_after_the_other(pipeline: Any, columns: Columns) -> None:
     expected = pipeline.predict_proba(compute_frame(MODEL, columns))[:, 1]
     graph = open_graph(compile_model(MODEL, pipeline))
-    np.testing.assert_allclose(graph.predict_probability(columns), expected, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(read(graph.answer(columns)), expected, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("names", [("distance",), ("origin",)])
 def test_a_pipeline_may_use_numbers_or_texts_alone(names: tuple[str, ...]) -> None:
     pipeline = _fit(None, *names)
-    probabilities, features = open_graph(compile_model(MODEL, pipeline)).predict_with_features(_ROWS.columns)
-    np.testing.assert_allclose(probabilities, pipeline.predict_proba(_ROWS.frame)[:, 1], rtol=0, atol=TOLERANCE)
+    answers, features = open_graph(compile_model(MODEL, pipeline)).answer_with_features(_ROWS.columns)
+    np.testing.assert_allclose(read(answers), pipeline.predict_proba(_ROWS.frame)[:, 1], rtol=0, atol=TOLERANCE)
     assert (features.numeric.shape, features.categorical.shape) == ((300, 19), (300, 3))
 
 
 @pytest.mark.parametrize("calibration", [None, _CALIBRATION])
 def test_the_features_are_outputs_too(calibration: Calibration | None) -> None:
     graph = open_graph(compile_model(MODEL, _fit(), calibration))
-    probabilities, features = graph.predict_with_features(_ROWS.columns)
-    np.testing.assert_array_equal(probabilities, graph.predict_probability(_ROWS.columns))
+    answers, features = graph.answer_with_features(_ROWS.columns)
+    np.testing.assert_array_equal(read(answers), read(graph.answer(_ROWS.columns)))
     alone = open_graph(MODEL.graph).compute_features(_ROWS.columns)
     for found in (features, graph.compute_features(_ROWS.columns)):
         np.testing.assert_array_equal(found.numeric, alone.numeric)
@@ -102,12 +104,16 @@ def test_a_graph_says_what_it_takes_and_gives_in_standard_operators() -> None:
     model = onnx.load_from_string(compile_model(MODEL, _fit(), _CALIBRATION))
     onnx.checker.check_model(model, full_check=True)
     assert [each.name for each in model.graph.input] == [NUMBERS, INSTANTS, TEXTS]
-    assert [each.name for each in model.graph.output] == [NUMERIC, CATEGORICAL, PROBABILITIES]
+    assert [each.name for each in model.graph.output] == [NUMERIC, CATEGORICAL, ANSWERS]
     assert {node.domain for node in model.graph.node} <= {"", "ai.onnx.ml"}
     assert [opset.domain for opset in model.opset_import] == ["", "ai.onnx.ml"]
     assert not model.functions
     names = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
-    assert names == {NUMERIC: [*MODEL.features.numeric], CATEGORICAL: [*MODEL.features.categorical]}
+    assert names == {
+        NUMERIC: [*MODEL.features.numeric],
+        CATEGORICAL: [*MODEL.features.categorical],
+        ANSWERS: ["late_probability"],
+    }
 
 
 def test_compiling_twice_gives_the_same_bytes() -> None:
