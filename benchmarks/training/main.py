@@ -25,13 +25,14 @@ from rich.table import Table
 from sklearn.model_selection import RandomizedSearchCV, TimeSeriesSplit
 from sklearn.pipeline import Pipeline
 
+from athanor.contract.columns import Columns
 from athanor.contract.inputs import GraphInputs
 from athanor.data.building.snapshot_build import build_snapshot
 from athanor.data.snapshots.snapshot import read_snapshot
 from athanor.home import Home
 from athanor.release.graph import Graph
 from athanor.training.compile.model import compile_model
-from athanor.training.evaluation.evidence import Evidence, Rows
+from athanor.training.evaluation.evidence import Evidence, Fitted, Rows
 from athanor.training.gates.gate import run_gates
 from athanor.training.search.search import SearchResult, fit, search
 from projects.flight_delay.recipe import RECIPE
@@ -78,17 +79,15 @@ def read(home: Home, step: int = 1) -> Data:
     """The flights, of those to train on every `step`-th."""
     snapshot = build_snapshot(RECIPE.model.contract, RECIPE.dataset, home).snapshot
     columns = read_snapshot(RECIPE.model.contract, home.datasets, snapshot)
-    rows, is_test = Rows.make(RECIPE.model, columns), RECIPE.is_test(columns)
+    rows, is_test = Rows.make(RECIPE.task, RECIPE.model, columns), RECIPE.is_test(columns)
     past = np.flatnonzero(~is_test)[::step]
     return Data(rows.take(past), rows.take(is_test))
 
 
 def search_and_fit(data: Data, jobs: int) -> tuple[SearchResult, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        found = search(RECIPE, data.past.frame, data.past.labels, Path(folder), jobs=jobs)
-    return found, fit(
-        found.candidate.name, found.candidate.pipeline, found.parameters, data.past.frame, data.past.labels
-    )
+        found = search(RECIPE, data.past, Path(folder), jobs=jobs)
+    return found, fit(found.candidate.name, found.candidate.pipeline, found.parameters, data.past)
 
 
 def search_and_fit_plainly(data: Data, jobs: int) -> RandomizedSearchCV:
@@ -114,12 +113,11 @@ def gate(data: Data, pipeline: Any) -> None:
     graph = compile_model(RECIPE.model, pipeline)
     evidence = Evidence(
         model=RECIPE.model,
+        task=RECIPE.task,
         rows=data.later,
-        pipeline=pipeline,
+        fitted=Fitted(pipeline, RECIPE.task),
         graph=graph,
-        probabilities=Graph(graph, GraphInputs.of(RECIPE.model.contract.columns)).predict_probability(
-            data.later.columns
-        ),
+        answers=Graph(graph, GraphInputs.of(RECIPE.model.contract.columns)).answer(data.later.columns),
         baseline=fit_baseline(data),
         seed=RECIPE.seed,
     )
@@ -127,14 +125,14 @@ def gate(data: Data, pipeline: Any) -> None:
         raise RuntimeError(f"gates failed: {failed}")
 
 
-_BASELINE: dict[str, np.ndarray[Any, Any]] = {}
+_BASELINE: dict[str, Columns] = {}
 
 
-def fit_baseline(data: Data) -> Any:
+def fit_baseline(data: Data) -> Columns:
     """Fitted once and left out of all times: every release needs it."""
     if not _BASELINE:
-        fitted = fit("baseline", RECIPE.baseline, {}, data.past.frame, data.past.labels)
-        _BASELINE["answers"] = fitted.predict_proba(data.later.frame)[:, 1]
+        fitted = Fitted(fit("baseline", RECIPE.baseline, {}, data.past), RECIPE.task)
+        _BASELINE["answers"] = fitted.answer(data.later.frame)
     return _BASELINE["answers"]
 
 
@@ -145,9 +143,7 @@ def run_round(data: Data, cores: int) -> Round:
     one_core_s, (alone, _) = clock(lambda: search_and_fit(data, 1))
     if [trial.scores for trial in alone.trials] != [trial.scores for trial in found.trials]:
         raise RuntimeError("the search gives other scores on one core")
-    fit_s, _ = clock(
-        lambda: fit(found.candidate.name, found.candidate.pipeline, found.parameters, data.past.frame, data.past.labels)
-    )
+    fit_s, _ = clock(lambda: fit(found.candidate.name, found.candidate.pipeline, found.parameters, data.past))
     gate_s, _ = clock(lambda: gate(data, pipeline))
     return Round(ours_s, plain_s, one_core_s, fit_s, gate_s)
 

@@ -1,13 +1,18 @@
 """Subjects of model cards, with random predictions."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from support.releases import PROVENANCE, make_files, make_identity, make_record
 
+from athanor.contract.columns import Columns
 from athanor.data.snapshots.snapshot import Snapshot
 from athanor.release.record import GateResult
+from athanor.tasks.tasks import task_of
+from athanor.training.card.figures import Predicted
 from athanor.training.card.page import CardSubject
 from athanor.training.evaluation.evidence import Span
 from projects.delays.model import MODEL
@@ -45,14 +50,27 @@ def make_subject(**changed: Any) -> CardSubject:
         provenance=PROVENANCE,
         record=make_record(),
         snapshot=SNAPSHOT,
-        labels=(random.uniform(size=1_000) < true).astype(np.int64),
-        probabilities=np.clip(true + random.normal(0, 0.05, 1_000), 0, 1),
-        baseline=np.clip(true + random.normal(0, 0.4, 1_000), 0, 1),
-        importance={"distance": 0.25, "departure_hour": 0.125, "carrier": 0.0, "origin": -0.001},
+        predicted=Predicted(
+            task=task_of(MODEL.contract),
+            labels=(random.uniform(size=1_000) < true).astype(np.int64),
+            answers=to_answers(np.clip(true + random.normal(0, 0.05, 1_000), 0, 1)),
+            baseline=to_answers(np.clip(true + random.normal(0, 0.4, 1_000), 0, 1)),
+            importance={"distance": 0.25, "departure_hour": 0.125, "carrier": 0.0, "origin": -0.001},
+        ),
         trained=Span("2013-01-01T10:15:00.000000Z", "2013-09-30T23:59:59.999999Z"),
         evaluated=Span("2013-10-01T00:00:00.000000Z", "2013-12-31T23:59:00.000000Z"),
     )
     return replace(made, **changed)
+
+
+def to_answers(probabilities: NDArray[np.float64]) -> Columns:
+    """Answers of the project that consist of these probabilities."""
+    return {MODEL.contract.prediction.name: probabilities}
+
+
+def with_importance(importance: Mapping[str, float]) -> Predicted:
+    """What `make_subject` predicts, with other importances."""
+    return replace(make_subject().predicted, importance=importance)
 
 
 def make_refused_subject(**changed: Any) -> CardSubject:

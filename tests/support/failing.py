@@ -70,7 +70,7 @@ def make_dividing_graph(middle: float = 1_000.0) -> bytes:
         nodes.append(helper.make_node("Where", [f"is_{at}", value, late], [f"late_{at}"]))
         late = f"late_{at}"
     last = model.graph.node[-1]
-    last.input[1] = late
+    last.input[0] = late
     del model.graph.node[-1]
     model.graph.node.extend([*nodes, last])
     return attach(model)

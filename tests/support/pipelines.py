@@ -13,9 +13,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from athanor.data.dataset import Dataset, Transformed
 from athanor.data.sources.delimited import DelimitedFiles
+from athanor.training.candidates import Candidate
 from athanor.training.evaluation.slices import by_column
 from athanor.training.gates.metrics import BetterThanBaseline, Floor
-from athanor.training.recipe import Candidate, Recipe
+from athanor.training.recipe import Recipe
+from athanor.training.splits import From
 from projects.delays.model import MODEL
 
 TEST_FROM: Final = datetime(2013, 1, 8, tzinfo=UTC)
@@ -47,7 +49,7 @@ def make_recipe(**replaced: Any) -> Recipe:
         "declared_in": __name__,
         "model": MODEL,
         "dataset": Dataset({"flights": DelimitedFiles("nowhere.csv")}, "flights", transform_nothing),
-        "test_from": TEST_FROM,
+        "split": From(TEST_FROM),
         "candidates": (
             Candidate("visibility", make_pipeline_over("visibility"), {}),
             Candidate("distance", make_pipeline_over("distance", "wind_speed"), {"logisticregression__C": (0.1, 1.0)}),

@@ -26,7 +26,9 @@ from support.snapshots import commit_columns
 from athanor.cli.shared.clusters import start_ray
 from athanor.home import Home
 from athanor.system.code.import_path import protect_imports
-from athanor.training.recipe import Candidate, Recipe
+from athanor.training.candidates import Candidate
+from athanor.training.recipe import Recipe
+from athanor.training.splits import From
 from athanor.training.train.release_build import TrainingOptions
 from athanor.training.train.train import train
 from projects.delays.model import MODEL
@@ -50,7 +52,7 @@ def make_large_recipe(seed: int) -> Recipe:
     forest = RandomForestClassifier(n_estimators=20, class_weight="balanced", random_state=seed)
     boosting = HistGradientBoostingClassifier(max_iter=20, early_stopping=False, random_state=seed)
     return make_recipe(
-        test_from=datetime(2013, 3, 1, tzinfo=UTC),
+        split=From(datetime(2013, 3, 1, tzinfo=UTC)),
         candidates=(
             Candidate("linear", make_pipeline_over("distance"), {"logisticregression__C": loguniform(0.01, 10)}),
             Candidate(

@@ -18,9 +18,10 @@ _FORKS: Final = get_context("forkserver")
 
 def search_flights(folder: Path) -> SearchResult:
     """A search on synthetic flights with sixty sequential fits."""
-    rows = Rows.make(MODEL, make_columns(3_000))
+    recipe = make_recipe(folds=20)
+    rows = Rows.make(recipe.task, MODEL, make_columns(3_000))
     with joblib.parallel_config(backend="sequential"):
-        return search(make_recipe(folds=20), rows.frame, rows.labels, folder)
+        return search(recipe, rows, folder)
 
 
 def start(folder: Path) -> ForkServerProcess:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from support.browser import Browser, needs_browser, running_browser
-from support.cards import FAILED, PASSED, make_subject
+from support.cards import FAILED, PASSED, make_subject, with_importance
 from support.releases import PROVENANCE, make_record
 
 from athanor.training.card.page import CardSubject, write_card
@@ -29,10 +29,10 @@ def _make_refused() -> CardSubject:
         status="refused",
         gates=[PASSED, failed, FAILED.model_copy(update={"explanation": markup})],
         trials=[{"algorithm": endless, "parameters": {endless: endless}, "scores": [0.5] * 10, "fit_s": 1.0}],
-        slices=[{"slice": endless, "value": endless, "rows": 1, "label_rate": 0, "metrics": {}}],
+        slices=[{"slice": endless, "value": endless, "rows": 1, "label": {"rate": 0}, "metrics": {}}],
     )
     provenance = PROVENANCE.model_copy(update={"is_clean": False, "commit": "c" * 64, "host": endless})
-    return make_subject(record=record, provenance=provenance, importance={endless: 0.5, markup: 0.25})
+    return make_subject(record=record, provenance=provenance, predicted=with_importance({endless: 0.5, markup: 0.25}))
 
 
 @pytest.mark.parametrize(

@@ -15,24 +15,23 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 from support.properties import SLOW_PROPERTY
 
-from athanor.training.card.charts import (
-    IMPORTANT,
-    Answers,
+from athanor.training.card.importance_chart import IMPORTANT, draw_importance
+from athanor.training.card.probability_charts import (
+    Probabilities,
     bin_answers,
     draw_calibration,
-    draw_importance,
     draw_precision_recall,
     draw_roc,
 )
 
-_CURVES: Final[tuple[Callable[[Answers], str], ...]] = (draw_roc, draw_precision_recall, draw_calibration)
+_CURVES: Final[tuple[Callable[[Probabilities], str], ...]] = (draw_roc, draw_precision_recall, draw_calibration)
 
 
-def _answers(count: int = 2_000) -> Answers:
+def _answers(count: int = 2_000) -> Probabilities:
     random = np.random.default_rng(0)
     true = random.uniform(0, 1, count)
     labels = (random.uniform(size=count) < true).astype(np.int64)
-    return Answers(labels, true, np.clip(true + random.normal(0, 0.5, count), 0, 1))
+    return Probabilities(labels, true, np.clip(true + random.normal(0, 0.5, count), 0, 1))
 
 
 def _parse(drawn: str) -> ET.Element:
@@ -61,7 +60,7 @@ def _lengths(picture: ET.Element) -> list[float]:
 
 
 @pytest.mark.parametrize("draw", [draw_roc, draw_precision_recall])
-def test_curves_of_both_go_from_end_to_end(draw: Callable[[Answers], str]) -> None:
+def test_curves_of_both_go_from_end_to_end(draw: Callable[[Probabilities], str]) -> None:
     picture = _parse(draw(_answers()))
     (ours,), (theirs,) = _lines(picture, "own"), _lines(picture, "reference")
     assert np.ptp(ours[:, 0]) == pytest.approx(np.ptp(theirs[:, 0]), abs=0.2)
@@ -103,7 +102,7 @@ def test_every_chart_has_a_text_description() -> None:
     assert f"baseline's {average_precision_score(answers.labels, answers.baseline):.4f}." in _text(found, "desc")
     assert f"{bin_answers(answers.labels, answers.ours)[0].rows} rows with" in _text(calibration, "desc")
     assert "distance 0.2500, carrier \N{MINUS SIGN}0.0010." in _text(
-        _parse(draw_importance({"distance": 0.25, "carrier": -0.001})), "desc"
+        _parse(draw_importance({"distance": 0.25, "carrier": -0.001}, "precision")), "desc"
     )
     assert all(_text(picture, "title") for picture in (roc, found, calibration))
 
@@ -127,7 +126,7 @@ def test_bins_hold_every_row_once(rows: list[tuple[float, int]]) -> None:
 
 
 def test_calibration_counts_the_rows_of_each_bin() -> None:
-    answers = Answers(np.tile([0, 1], 750), np.repeat([0.05, 0.95], [1_200, 300]), np.full(1_500, 0.5))
+    answers = Probabilities(np.tile([0, 1], 750), np.repeat([0.05, 0.95], [1_200, 300]), np.full(1_500, 0.5))
     words = _words(_parse(draw_calibration(answers)))
     assert "1,200" in words
     assert "300" in words
@@ -136,7 +135,7 @@ def test_calibration_counts_the_rows_of_each_bin() -> None:
 
 @pytest.mark.parametrize(("count", "shown"), [(99_999, "99,999"), (240_000, "240k"), (3_400_000, "3.4M")])
 def test_large_counts_fit_above_their_bars(count: int, shown: str) -> None:
-    answers = Answers(np.arange(count) % 2, np.full(count, 0.5), np.full(count, 0.5))
+    answers = Probabilities(np.arange(count) % 2, np.full(count, 0.5), np.full(count, 0.5))
     assert shown in _words(_parse(draw_calibration(answers)))
 
 
@@ -158,20 +157,20 @@ def test_an_overconfident_model_is_below_the_line() -> None:
 
 @pytest.mark.parametrize("draw", _CURVES)
 @pytest.mark.parametrize("labels", [np.zeros(5, np.int64), np.ones(5, np.int64), np.empty(0, np.int64)])
-def test_without_both_labels_there_is_no_chart(draw: Callable[[Answers], str], labels: NDArray[np.int64]) -> None:
-    assert draw(Answers(labels, np.full(len(labels), 0.5), np.full(len(labels), 0.5))) == ""
+def test_without_both_labels_there_is_no_chart(draw: Callable[[Probabilities], str], labels: NDArray[np.int64]) -> None:
+    assert draw(Probabilities(labels, np.full(len(labels), 0.5), np.full(len(labels), 0.5))) == ""
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=20))
 @SLOW_PROPERTY
 def test_any_probabilities_can_be_drawn(rows: list[tuple[float, float]]) -> None:
     ours, theirs = (np.array([0.5, 0.5, *(row[side] for row in rows)]) for side in (0, 1))
-    answers = Answers(np.arange(len(ours)) % 2, ours, theirs)
+    answers = Probabilities(np.arange(len(ours)) % 2, ours, theirs)
     assert all(_parse(draw(answers)).tag == "svg" for draw in _CURVES)
 
 
 def test_bars_are_as_long_as_the_loss() -> None:
-    picture = _parse(draw_importance({"a": 0.4, "b": 0.1, "c": 0.0, "d": -0.2}))
+    picture = _parse(draw_importance({"a": 0.4, "b": 0.1, "c": 0.0, "d": -0.2}, "precision"))
     longest, other, *rest = _lengths(picture)
     assert longest == pytest.approx(4 * other, abs=0.5)
     assert rest == pytest.approx([0] * len(rest), abs=0.1)
@@ -179,17 +178,17 @@ def test_bars_are_as_long_as_the_loss() -> None:
 
 
 def test_not_more_than_the_most_important_are_drawn() -> None:
-    picture = _parse(draw_importance({f"f{i}": 1.0 for i in range(IMPORTANT + 5)}))
+    picture = _parse(draw_importance({f"f{i}": 1.0 for i in range(IMPORTANT + 5)}, "precision"))
     assert [word for word in _words(picture) if word.startswith("f")] == [f"f{i}" for i in range(IMPORTANT)]
 
 
 @pytest.mark.parametrize("importance", [{"only": 0.5}, {"only": 0.0}, {"only": -1.0}])
 def test_a_single_feature_can_be_drawn(importance: dict[str, float]) -> None:
-    assert _words(_parse(draw_importance(importance)))[0] == "only"
+    assert _words(_parse(draw_importance(importance, "precision")))[0] == "only"
 
 
 def test_without_features_there_is_no_chart() -> None:
-    assert draw_importance({}) == ""
+    assert draw_importance({}, "precision") == ""
 
 
 @pytest.mark.parametrize(
@@ -203,17 +202,17 @@ def test_without_features_there_is_no_chart() -> None:
     ],
 )
 def test_names_of_features_are_shown_as_they_are(name: str, shown: str) -> None:
-    assert shown in _words(_parse(draw_importance({name: 0.5})))
+    assert shown in _words(_parse(draw_importance({name: 0.5}, "precision")))
 
 
 def test_a_picture_has_no_identifiers_no_references_and_no_colours_of_its_own() -> None:
-    for drawn in (*(draw(_answers()) for draw in _CURVES), draw_importance({"a": 1.0})):
+    for drawn in (*(draw(_answers()) for draw in _CURVES), draw_importance({"a": 1.0}, "precision")):
         assert not re.search(r"\bid=|url\(|href|#[0-9a-f]{3}|<style|font-family|<use", drawn)
 
 
 def test_the_users_matplotlib_settings_have_no_effect_and_are_kept() -> None:
     def draw_all() -> list[str]:
-        return [*(draw(_answers()) for draw in _CURVES), draw_importance({"a": 1.0})]
+        return [*(draw(_answers()) for draw in _CURVES), draw_importance({"a": 1.0}, "precision")]
 
     expected = draw_all()
     with mpl.rc_context({"font.size": 30, "svg.fonttype": "path", "axes.grid": True, "lines.linewidth": 9}):

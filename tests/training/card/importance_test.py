@@ -1,30 +1,35 @@
 """Importance is measured with the graph, and shows which columns it uses."""
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import roc_auc_score
 from support.flights import make_columns
 from support.model_graphs import INPUTS, open_graph
 from support.releases import make_graph
 
 from athanor.contract.columns import Columns
 from athanor.release.graph import Graph
+from athanor.tasks.tasks import task_of
 from athanor.training.card.importance import measure_importance
-from athanor.training.evaluation.evidence import Evidence, Rows
+from athanor.training.evaluation.evidence import Evidence, Fitted, Rows
 from projects.delays.model import MODEL
+
+_TASK: Final = task_of(MODEL.contract)
 
 
 def _evidence(rows: int = 2_000, seed: int = 0) -> Evidence:
     """Of a graph that looks at the distance alone, of flights that are late if they are far enough."""
     columns = make_columns(rows)
     columns["arrived_late"] = (columns["distance"] > 3_000).astype(np.float64)
-    made = Rows.make(MODEL, columns)
     graph = make_graph()
-    answers = open_graph(graph).predict_probability(columns)
-    return Evidence(MODEL, made, None, graph, answers, np.full(rows, 0.5), seed=seed)
+    answers = open_graph(graph).answer(columns)
+    baseline = {name: np.full(rows, 0.5) for name in answers}
+    return Evidence(
+        MODEL, _TASK, Rows.make(_TASK, MODEL, columns), Fitted(None, _TASK), graph, answers, baseline, seed=seed
+    )
 
 
 def test_only_columns_that_the_graph_uses_are_important() -> None:
@@ -35,11 +40,11 @@ def test_only_columns_that_the_graph_uses_are_important() -> None:
     assert found.keys() == {*INPUTS.numbers, *INPUTS.instants, *INPUTS.texts}
 
 
-def test_a_shuffled_column_leaves_the_precision_of_chance() -> None:
+def test_a_shuffled_column_leaves_the_order_of_chance() -> None:
+    """The first metric of the task, the area under the ROC curve, is 0.5 then."""
     evidence = _evidence()
-    rate = float(evidence.rows.labels.mean())
-    whole = average_precision_score(evidence.rows.labels, evidence.probabilities)
-    assert measure_importance(evidence)["distance"] == pytest.approx(whole - rate, abs=0.05)
+    whole = roc_auc_score(evidence.rows.labels, evidence.answers[MODEL.contract.prediction.name])
+    assert measure_importance(evidence)["distance"] == pytest.approx(whole - 0.5, abs=0.05)
 
 
 def test_texts_are_shuffled_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,11 +52,11 @@ def test_texts_are_shuffled_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     columns = make_columns(500)
     columns["arrived_late"] = (columns["origin"] == "JFK").astype(np.float64)
 
-    def ask(_: Graph, columns: Columns) -> NDArray[np.float64]:
-        return np.asarray(columns["origin"] == "JFK", dtype=np.float64)
+    def ask(_: Graph, columns: Columns) -> Columns:
+        return {MODEL.contract.prediction.name: np.asarray(columns["origin"] == "JFK", dtype=np.float64)}
 
-    monkeypatch.setattr(Graph, "predict_probability", ask)
-    found = measure_importance(replace(_evidence(500), rows=Rows.make(MODEL, columns)))
+    monkeypatch.setattr(Graph, "answer", ask)
+    found = measure_importance(replace(_evidence(500), rows=Rows.make(_TASK, MODEL, columns)))
     assert {name for name, loss in found.items() if loss} == {"origin"}
 
 
@@ -72,14 +77,14 @@ def test_the_evidence_is_not_modified() -> None:
 
 def test_not_more_than_five_thousand_rows_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    predict = Graph.predict_probability
+    answer = Graph.answer
 
-    def watch(graph: Graph, columns: Columns) -> NDArray[np.float64]:
+    def watch(graph: Graph, columns: Columns) -> Columns:
         asked.append(len(columns["distance"]))
-        return predict(graph, columns)
+        return answer(graph, columns)
 
     evidence = _evidence(7_000)
-    monkeypatch.setattr(Graph, "predict_probability", watch)
+    monkeypatch.setattr(Graph, "answer", watch)
     measure_importance(evidence)
     assert set(asked) == {5_000}
     assert len(asked) == 1 + 2 * len(INPUTS.numbers + INPUTS.instants + INPUTS.texts)
@@ -88,4 +93,4 @@ def test_not_more_than_five_thousand_rows_are_asked_for(monkeypatch: pytest.Monk
 def test_without_positive_rows_importance_is_empty() -> None:
     columns = make_columns(100)
     columns["arrived_late"] = np.zeros(100)
-    assert measure_importance(replace(_evidence(100), rows=Rows.make(MODEL, columns))) == {}
+    assert measure_importance(replace(_evidence(100), rows=Rows.make(_TASK, MODEL, columns))) == {}

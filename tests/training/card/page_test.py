@@ -1,19 +1,23 @@
 """The contents of a model card."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import pytest
-from support.cards import FAILED, PASSED, SNAPSHOT, make_refused_subject, make_subject
+from support.cards import FAILED, PASSED, SNAPSHOT, make_refused_subject, make_subject, with_importance
 from support.releases import PROVENANCE, make_files, make_identity, make_record
 from support.reports import Page
 
 from athanor.pages.wording import NONE
-from athanor.release.manifest import Calibration
-from athanor.training.card.charts import IMPORTANT
+from athanor.release.manifest import Calibration, SplitResult
+from athanor.tasks.tasks import task_of
+from athanor.training.card.importance_chart import IMPORTANT
 from athanor.training.card.page import TRIALS, CardSubject, Verdict, list_verdicts, write_card
 from athanor.training.evaluation.evidence import Span
 from projects.delays.model import MODEL
+
+_METRICS: Final = task_of(MODEL.contract).metrics
+_ROC_AUC: Final = f"roc_auc {_METRICS['roc_auc'].description}"
 
 
 def _page(subject: CardSubject) -> Page:
@@ -88,7 +92,8 @@ def test_all_gates_are_shown_with_value_requirement_and_explanation() -> None:
 def test_metrics_of_model_and_baseline_are_side_by_side_with_intervals() -> None:
     words = _words()
     assert (
-        "On 20 rows that the split held out, from 2013-10-01 00:00:00 UTC to 2013-12-31 23:59:00 UTC; 25% of" in words
+        "On 20 rows that the split held out, from 2013-10-01 00:00:00 UTC to 2013-12-31 23:59:00 UTC; "
+        "their label, arrived_late: rate 0.25." in words
     )
     assert (
         "All of them are later than the training rows, from 2013-01-01 10:15:00 UTC to 2013-09-30 23:59:59 UTC."
@@ -96,7 +101,7 @@ def test_metrics_of_model_and_baseline_are_side_by_side_with_intervals() -> None
     )
     assert "evaluated on 20 later rows" in words
     assert "Metric Model, 95% interval Baseline, 95% interval Better is" in words
-    assert "ROC AUC 0.7500 0.7000 to 0.8000 0.5000 0.4500 to 0.5500 higher" in words
+    assert f"{_ROC_AUC} 0.7500 0.7000 to 0.8000 0.5000 0.4500 to 0.5500 higher" in words
 
 
 @pytest.mark.parametrize(
@@ -118,39 +123,41 @@ def test_rows_are_called_later_only_if_they_are(trained: tuple[str, str] | None,
 
 
 def test_a_metric_that_the_baseline_lacks_has_a_dash() -> None:
-    assert f"ROC AUC 0.7500 0.7000 to 0.8000 {NONE} higher" in _words(baseline={})
+    assert f"{_ROC_AUC} 0.7500 0.7000 to 0.8000 {NONE} higher" in _words(baseline={})
 
 
 def test_an_unknown_metric_is_shown_under_its_name() -> None:
     estimate = {"value": 0.25, "low": 0.125, "high": 0.5}
     words = _words(metrics={"brier_score": estimate, "regret": estimate})
-    assert f"Brier score 0.2500 0.1250 to 0.5000 {NONE} lower" in words
+    assert f"brier_score {_METRICS['brier_score'].description} 0.2500 0.1250 to 0.5000 {NONE} lower" in words
     assert f"regret 0.2500 0.1250 to 0.5000 {NONE} Curves" in words
 
 
 def test_slices_are_shown_in_the_order_of_the_record() -> None:
     def make_slice(name: str, value: str, metric: float | None) -> dict[str, Any]:
         metrics = {"roc_auc": metric}
-        return {"slice": name, "value": value, "rows": 1_200, "label_rate": 0.125, "metrics": metrics}
+        return {"slice": name, "value": value, "rows": 1_200, "label": {"rate": 0.125}, "metrics": metrics}
 
     slices = [
         make_slice("origin", "JFK", 0.5),
         make_slice("origin", "", None),
         make_slice("carrier", "UA", 0.9),
     ]
-    told = f"origin JFK 1,200 12.50% 0.5000 origin missing 1,200 12.50% {NONE} carrier UA 1,200 12.50% 0.9000"
+    told = (
+        f"origin JFK 1,200 rate 0.125 0.5000 origin missing 1,200 rate 0.125 {NONE} carrier UA 1,200 rate 0.125 0.9000"
+    )
     assert told in _words(slices=slices)
 
 
 def test_a_slice_without_a_metric_of_the_record_has_a_dash() -> None:
-    bare = {"slice": "origin", "value": "JFK", "rows": 9, "label_rate": 0.0, "metrics": {}}
-    assert f"origin JFK 9 0% {NONE}" in _words(slices=[bare])
+    bare = {"slice": "origin", "value": "JFK", "rows": 9, "label": {"rate": 0.0}, "metrics": {}}
+    assert f"origin JFK 9 rate 0 {NONE}" in _words(slices=[bare])
 
 
 def test_every_column_of_the_contract_is_shown() -> None:
     words = _page(make_subject()).words
     assert (
-        "It predicts late_probability: Probability of arriving 15 minutes late or more, a number from 0 to 1." in words
+        "It answers late_probability: Probability of arriving 15 minutes late or more, a number from 0 to 1." in words
     )
     assert (
         "temperature Air temperature at the origin, scheduled hour a number from -60 to 130 [degF] may be missing"
@@ -173,13 +180,27 @@ def test_the_data_is_shown_with_its_range_and_digest() -> None:
 def test_data_without_event_times_has_a_note() -> None:
     words = _page(make_subject(snapshot=replace(SNAPSHOT, first_event="", last_event=""))).words
     assert "first event none last event none" in words
-    assert "from an unknown time to an unknown time" in words
+    assert f"It was made from {SNAPSHOT.rows_out} rows without times, and trained on" in words
 
 
 def test_the_best_trials_are_shown_with_their_scores() -> None:
     words = _words()
     assert "The best 2 of 2 by average_precision" in words
     assert f"by distance middle 1000.0 0.6250 0.5000, 0.7500 1.5 by carrier none {NONE} 0.2500, {NONE} 0.5" in words
+
+
+@pytest.mark.parametrize(
+    ("split", "told"),
+    [
+        (SplitResult(kind="latest", rows_trained=9, rows_evaluated=3), "on rows no earlier than those fitted. The"),
+        (
+            SplitResult(kind="share", seed=0, rows_trained=9, rows_evaluated=3),
+            "on random rows, fitted on the others. The",
+        ),
+    ],
+)
+def test_the_folds_of_the_trials_are_told(split: SplitResult, told: str) -> None:
+    assert f"validated {told}" in _page(make_subject(identity=make_identity(make_files(), split=split))).words
 
 
 def test_at_most_ten_trials_are_shown() -> None:
@@ -255,7 +276,9 @@ def test_limits_count_the_columns_that_may_be_missing() -> None:
 
 
 def test_empty_sections_have_a_note() -> None:
-    subject = make_subject(record=make_record(metrics={}, baseline={}, slices=[], gates=[], trials=[]), importance={})
+    subject = make_subject(
+        record=make_record(metrics={}, baseline={}, slices=[], gates=[], trials=[]), predicted=with_importance({})
+    )
     words = _page(subject).words
     for told in (
         "No metrics were measured.",
@@ -270,7 +293,7 @@ def test_empty_sections_have_a_note() -> None:
 
 def test_rows_of_one_label_alone_have_no_curves() -> None:
     subject = make_subject()
-    alone = _page(replace(subject, labels=subject.labels * 0))
+    alone = _page(replace(subject, predicted=replace(subject.predicted, labels=subject.predicted.labels * 0)))
     assert alone.words.count("There is nothing to draw.") == 3
     assert "chart" in alone.values("class")
 
@@ -278,7 +301,7 @@ def test_rows_of_one_label_alone_have_no_curves() -> None:
 def test_features_that_are_not_drawn_are_summarized() -> None:
     importance = {f"feature {i}": 1 / (i + 1) for i in range(IMPORTANT + 2)}
     rest = f"2 others lose at most {1 / (IMPORTANT + 1):.4f}."
-    assert rest in _page(make_subject(importance=importance)).words
+    assert rest in _page(make_subject(predicted=with_importance(importance))).words
     assert "at most" not in _page(make_subject()).words.partition("Correlated features share it.")[2][:40]
 
 

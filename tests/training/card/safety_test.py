@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
-from support.cards import FAILED, PASSED, SNAPSHOT, make_refused_subject, make_subject
+from support.cards import FAILED, PASSED, SNAPSHOT, make_refused_subject, make_subject, with_importance
 from support.commands import environment
 from support.releases import PROVENANCE, make_files, make_identity, make_record
 from support.reports import Page
@@ -34,7 +34,7 @@ def _make_hostile(text: str = _HOSTILE) -> CardSubject:
         contract,
         columns=tuple(columns),
         outcome_columns=tuple(outcome),
-        prediction=replace(contract.prediction, description=text),
+        answer=(replace(contract.prediction, description=text),),
     )
     gates = [gate.model_copy(update={"gate": text, "wanted": text, "explanation": text}) for gate in (PASSED, FAILED)]
     record = make_record(
@@ -43,7 +43,7 @@ def _make_hostile(text: str = _HOSTILE) -> CardSubject:
         trials=[{"algorithm": text, "parameters": {text: text}, "scores": [0.5], "fit_s": 1.0}],
         metrics={"roc_auc": _ESTIMATE, text: _ESTIMATE},
         baseline={text: _ESTIMATE},
-        slices=[{"slice": text, "value": text, "rows": 1, "label_rate": 0, "metrics": {text: 0.5}}],
+        slices=[{"slice": text, "value": text, "rows": 1, "label": {"rate": 0}, "metrics": {text: 0.5}}],
         gates=gates,
     )
     texts = ("commit", "lock", "pex", "engine", "athanor", "python", "platform", "cpu", "host", "created_at")
@@ -65,7 +65,7 @@ def _make_hostile(text: str = _HOSTILE) -> CardSubject:
         provenance=provenance,
         record=record,
         snapshot=replace(SNAPSHOT, dataset=text, digest=text, first_event=text, last_event=text),
-        importance={text: 0.5, **{f"{text}{i}": 0.1 for i in range(20)}},
+        predicted=with_importance({text: 0.5, **{f"{text}{i}": 0.1 for i in range(20)}}),
     )
 
 
@@ -139,7 +139,9 @@ def write_one() -> bytes:
 def test_another_subject_is_other_bytes() -> None:
     subject = make_subject()
     assert write_card(subject) == write_card(subject)
-    assert write_card(replace(subject, probabilities=subject.probabilities**2)) != write_card(subject)
+    bolder = {name: values**2 for name, values in subject.predicted.answers.items()}
+    other = replace(subject, predicted=replace(subject.predicted, answers=bolder))
+    assert write_card(other) != write_card(subject)
 
 
 def test_a_card_is_small() -> None:

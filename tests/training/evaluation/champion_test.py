@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
 from sklearn.linear_model import LogisticRegression
+from support.evidence import TASK, read
 from support.flights import make_columns
 from support.releases import expected_probability, make_files, make_graph, make_release
 from support.wires import next_major
@@ -16,8 +17,8 @@ from support.wires import next_major
 from athanor.contract.contract import Contract
 from athanor.contract.descriptors import from_descriptors, to_descriptors
 from athanor.features.features import Features, Model
+from athanor.release.answers import TOLERANCE
 from athanor.release.files import Release
-from athanor.release.graph import TOLERANCE
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
 from athanor.training.compile.model import compile_model
@@ -25,7 +26,7 @@ from athanor.training.evaluation.champion import predict_with_champion
 from athanor.training.evaluation.evidence import Rows
 from projects.delays.model import MODEL
 
-_ROWS = Rows.make(MODEL, make_columns(50))
+_ROWS = Rows.make(TASK, MODEL, make_columns(50))
 
 
 @pytest.fixture
@@ -83,8 +84,8 @@ def test_its_graph_is_asked_whatever_its_features(store: ReleaseStore, tmp_path:
     assert champion is not None
     assert (champion.semantic_version, champion.digest, champion.reason) == ("1.2.0", release.digest, "")
     expected = [expected_probability(distance) for distance in _ROWS.columns["distance"]]
-    assert champion.probabilities is not None
-    np.testing.assert_allclose(champion.probabilities, np.array(expected), atol=1e-6)
+    assert champion.answers is not None
+    np.testing.assert_allclose(read(champion.answers), np.array(expected), atol=1e-6)
 
 
 @pytest.mark.parametrize(("change", "lost"), [(_rename, "miles (number)"), (_make_whole, "distance (integer)")])
@@ -94,20 +95,20 @@ def test_without_its_columns_there_are_no_predictions_and_a_reason(
     _promote(store, _make_champion(tmp_path / "candidates", _change(change)))
     champion = predict_with_champion(store, MODEL.contract, _ROWS)
     assert champion is not None
-    assert champion.probabilities is None
+    assert champion.answers is None
     assert champion.reason == f"the champion needs columns that the contract does not have any more: {lost}"
 
 
 def test_columns_that_are_new_since_are_not_given_to_it(store: ReleaseStore, tmp_path: Path) -> None:
     """Its graph takes one number less."""
     model = Model(_change(_remove_last), Features(("miles",), (), lambda columns: {"miles": columns["distance"]}))
-    rows = Rows.make(model, _ROWS.columns)
+    rows = Rows.make(TASK, model, _ROWS.columns)
     pipeline = LogisticRegression().fit(rows.frame, np.arange(50) % 2)
     _promote(store, _make_champion(tmp_path / "candidates", model.contract, compile_model(model, pipeline)))
     champion = predict_with_champion(store, MODEL.contract, _ROWS)
     assert champion is not None
-    assert champion.probabilities is not None
-    np.testing.assert_allclose(champion.probabilities, pipeline.predict_proba(rows.frame)[:, 1], rtol=0, atol=TOLERANCE)
+    assert champion.answers is not None
+    np.testing.assert_allclose(read(champion.answers), pipeline.predict_proba(rows.frame)[:, 1], rtol=0, atol=TOLERANCE)
 
 
 def test_the_champion_of_an_earlier_proto_package_is_no_measure(store: ReleaseStore, tmp_path: Path) -> None:

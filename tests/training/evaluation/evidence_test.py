@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from support.evidence import TASK
 from support.flights import make_columns
 from support.model_graphs import open_graph
 
@@ -56,13 +57,16 @@ def test_an_infinite_feature_is_named_with_its_first_row(value: float) -> None:
     with pytest.raises(
         ContractError, match=r"evidence_test\._compute: x is infinite in 2 of 5 rows, first in row 2; allowed are"
     ):
-        Rows.make(_MODEL, {**_COLUMNS, "distance": distance})
+        Rows.make(TASK, _MODEL, {**_COLUMNS, "distance": distance})
 
 
 def test_all_infinite_features_are_listed() -> None:
     infinite = np.full(5, np.inf)
-    with pytest.raises(ContractError, match=r"x is infinite in 5 .*; y is infinite in 5 of 5 rows"):
-        Rows.make(_MODEL, {**_COLUMNS, "distance": infinite, "wind_speed": infinite})
+    with pytest.raises(
+        ContractError,
+        match=r"x is infinite in 5 .*; y is infinite in 5 of 5 rows, .*; allowed are .* or the feature by `clip`",
+    ):
+        Rows.make(TASK, _MODEL, {**_COLUMNS, "distance": infinite, "wind_speed": infinite})
 
 
 def test_a_function_that_cannot_be_traced_is_named_with_its_line() -> None:
@@ -70,4 +74,4 @@ def test_a_function_that_cannot_be_traced_is_named_with_its_line() -> None:
         raise ZeroDivisionError("by the wind")
 
     with pytest.raises(ContractError, match=r"evidence_test\.py:\d+, in divide"):
-        Rows.make(Model(MODEL.contract, Features(("x",), (), divide)), _COLUMNS)
+        Rows.make(TASK, Model(MODEL.contract, Features(("x",), (), divide)), _COLUMNS)

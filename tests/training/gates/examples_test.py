@@ -17,14 +17,16 @@ from athanor.contract.inputs import GraphInputs
 from athanor.contract.v1 import options_pb2
 from athanor.features.features import Features, Model
 from athanor.release.graph import Graph
+from athanor.tasks.tasks import task_of
 from athanor.training.compile.model import compile_model
-from athanor.training.evaluation.evidence import Evidence, Rows
-from athanor.training.gates import artefact, behaviour, metrics, slices
+from athanor.training.evaluation.evidence import Evidence, Fitted, Rows
+from athanor.training.gates import artefact, behaviour, corners, coverage, metrics, slices
 
 
 def _make_model() -> Model:
     toy = Toy()
     toy.column("color").roles.append(options_pb2.ROLE_FEATURE)
+    toy.column("probability").MergeFrom(options_pb2.ColumnOptions(minimum=0, maximum=1))
     return Model(toy.read(), Features(("amount",), ("color",), lambda columns: columns))
 
 
@@ -42,19 +44,22 @@ def _make_columns(seed: int) -> Columns:
 @pytest.fixture(scope="module")
 def evidence() -> Evidence:
     model = _make_model()
-    past, later = (Rows.make(model, _make_columns(seed)) for seed in (0, 1))
+    task = task_of(model.contract)
+    past, later = (Rows.make(task, model, _make_columns(seed)) for seed in (0, 1))
     encoded = ColumnTransformer([("amount", "passthrough", [0]), ("color", OneHotEncoder(), [1])])
     # The color has no effect; without this, noise would give it some.
     encoded.set_params(transformer_weights={"color": 0.0})
     pipeline = make_pipeline(encoded, LogisticRegression()).fit(past.frame, past.labels)
     graph = compile_model(model, pipeline)
     baseline = DummyClassifier().fit(past.frame, past.labels)
-    probabilities = Graph(graph, GraphInputs.of(model.contract.columns)).predict_probability(later.columns)
-    return Evidence(model, later, pipeline, graph, probabilities, baseline.predict_proba(later.frame)[:, 1])
+    answers = Graph(graph, GraphInputs.of(model.contract.columns)).answer(later.columns)
+    return Evidence(
+        model, task, later, Fitted(pipeline, task), graph, answers, Fitted(baseline, task).answer(later.frame)
+    )
 
 
 @pytest.mark.parametrize(
-    "example", find_examples(artefact, behaviour, metrics, slices), ids=lambda example: example.name
+    "example", find_examples(artefact, behaviour, corners, coverage, metrics, slices), ids=lambda example: example.name
 )
 def test_the_example_runs(example: doctest.DocTest, evidence: Evidence) -> None:
     run_example(example, evidence=evidence)

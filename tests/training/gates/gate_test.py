@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 import pytest
+from support.evidence import answer, read
 from support.flights import make_columns
 
 from athanor.contract.columns import Columns
@@ -49,7 +50,7 @@ _OF_THE_GRAPH: Final[tuple[Gate, ...]] = (
 
 @pytest.mark.parametrize("gate", [*_OF_PROBABILITIES, *_OF_THE_GRAPH], ids=lambda gate: gate.name)
 def test_a_model_that_answers_nan_passes_no_gate(gate: Gate, broken: Evidence, good: Evidence) -> None:
-    assert np.isnan(broken.probabilities).all()
+    assert np.isnan(read(broken.answers)).all()
     result = gate.run(broken)
     assert not result.passed
     assert result.value is None
@@ -62,19 +63,17 @@ def test_a_model_that_answers_nan_passes_no_gate(gate: Gate, broken: Evidence, g
 def test_a_single_invalid_probability_fails_every_gate_and_is_reported(
     gate: Gate, value: float, broken: Evidence, good: Evidence
 ) -> None:
-    probabilities = good.probabilities.copy()
+    probabilities = read(good.answers).copy()
     probabilities[17] = value
-    result = gate.run(replace(good, probabilities=probabilities, champion=broken.champion))
+    result = gate.run(replace(good, answers=answer(probabilities), champion=broken.champion))
     assert not result.passed
-    assert f"the first is {value:g} in row 17" in result.explanation
+    assert f"late_probability is invalid in 1 of 3,000 rows, and {value:g} in row 17; allowed is" in result.explanation
 
 
 def test_a_baseline_or_champion_with_nan_fails_the_gate(good: Evidence, broken: Evidence) -> None:
     champion = broken.champion
     assert champion is not None
-    silent = replace(
-        good, baseline=broken.probabilities, champion=replace(champion, probabilities=broken.probabilities)
-    )
+    silent = replace(good, baseline=broken.answers, champion=replace(champion, answers=broken.answers))
     for gate in (BetterThanBaseline("roc_auc"), NotWorseThanChampion("roc_auc", margin=0.1)):
         result = gate.run(silent)
         assert not result.passed

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
+from support.evidence import answer, read
 from support.pipelines import make_pipeline_over
 
 from athanor.contract.columns import Columns
@@ -75,7 +76,7 @@ def test_a_model_without_the_feature_that_matters_is_no_better_than_a_baseline_w
     metric: str, gather: Gather, good: Evidence
 ) -> None:
     gate = BetterThanBaseline(metric, by=0.01)
-    poor = replace(gather(make_pipeline_over("wind_speed")), baseline=good.probabilities)
+    poor = replace(gather(make_pipeline_over("wind_speed")), baseline=good.answers)
     result = gate.run(poor)
     assert not result.passed
     assert result.value is not None
@@ -84,7 +85,7 @@ def test_a_model_without_the_feature_that_matters_is_no_better_than_a_baseline_w
 
 
 def test_no_gain_at_all_is_not_better(good: Evidence) -> None:
-    assert not BetterThanBaseline("roc_auc").run(replace(good, baseline=good.probabilities)).passed
+    assert not BetterThanBaseline("roc_auc").run(replace(good, baseline=good.answers)).passed
 
 
 def test_a_smaller_gain_than_demanded_is_not_enough(good: Evidence) -> None:
@@ -119,13 +120,13 @@ def test_a_leaked_label_that_is_not_there_any_more_loses_against_the_champion(
 def test_few_rows_do_not_prove_that_a_model_is_as_good(good: Evidence, champion: Champion) -> None:
     """It is the same but for a little noise; a thousand rows show it, and thirty do not."""
     noise = np.random.default_rng(0).normal(0, 0.02, len(good.rows))
-    challenger = replace(good, probabilities=np.clip(good.probabilities + noise, 0, 1), champion=champion)
+    challenger = replace(good, answers=answer(np.clip(read(good.answers) + noise, 0, 1)), champion=champion)
     few = np.arange(30)
     on_few = replace(
         challenger,
         rows=good.rows.take(few),
-        probabilities=challenger.probabilities[few],
-        champion=replace(champion, probabilities=good.probabilities[few]),
+        answers=answer(read(challenger.answers)[few]),
+        champion=replace(champion, answers=answer(read(good.answers)[few])),
     )
     gate = NotWorseThanChampion("brier_score", margin=0.001)
     assert gate.run(challenger).passed
@@ -144,7 +145,7 @@ def test_without_a_champion_the_gate_passes(gather: Gather) -> None:
 
 
 def test_a_champion_without_predictions_stops_even_a_good_model(good: Evidence, champion: Champion) -> None:
-    silent = replace(champion, probabilities=None, reason="the champion needs columns")
+    silent = replace(champion, answers=None, reason="the champion needs columns")
     result = NotWorseThanChampion("roc_auc", margin=0.5).run(replace(good, champion=silent))
     assert not result.passed
     assert (
@@ -167,9 +168,9 @@ def test_a_model_that_takes_both_labels_for_equally_likely_is_not_calibrated(gat
 
 
 def test_one_bin_sees_no_more_than_a_shift_of_all(gather: Gather, good: Evidence) -> None:
-    flattened = replace(good, probabilities=np.full_like(good.probabilities, good.rows.labels.mean()))
+    flattened = replace(good, answers=answer(np.full(len(good.rows), good.rows.labels.mean())))
     assert CalibrationError(at_most=0.001, bins=1).run(flattened).passed
-    assert not CalibrationError(at_most=0.001).run(replace(good, probabilities=good.probabilities**2)).passed
+    assert not CalibrationError(at_most=0.001).run(replace(good, answers=answer(read(good.answers) ** 2))).passed
     assert not CalibrationError(at_most=0.03, bins=1).run(gather(_balanced())).passed
 
 
@@ -177,23 +178,14 @@ def test_one_bin_sees_no_more_than_a_shift_of_all(gather: Gather, good: Evidence
     ("make", "problem"),
     [
         (lambda: Floor("roc_auc"), "floor of roc_auc: neither at_least nor at_most is given"),
-        (
-            lambda: Floor("recall", at_least=0.5),
-            "unknown metric 'recall'; use one of roc_auc, average_precision",
-        ),
         (lambda: Floor("roc_auc", at_least=np.nan), "at_least is nan"),
         (lambda: Floor("roc_auc", at_least=-np.inf), "at_least is -inf"),
-        (lambda: Floor("roc_auc", at_least=0.0), "at_least is 0; it must be finite and above 0"),
-        (lambda: Floor("roc_auc", at_most=1.0), "at_most is 1; it must be at least 0 and less than 1"),
         (lambda: Floor("log_loss", at_most=np.inf), "at_most is inf"),
         (lambda: Floor("log_loss", at_most=np.nan), "at_most is nan"),
         (lambda: Floor("roc_auc", at_least=0.8, at_most=0.7), "at_least 0.8 is above at_most 0.7"),
-        (lambda: BetterThanBaseline("recall"), "unknown metric 'recall'"),
         (lambda: BetterThanBaseline("roc_auc", by=-0.1), "by is -0.1"),
         (lambda: BetterThanBaseline("log_loss", by=np.inf), "by is inf"),
-        (lambda: NotWorseThanChampion("recall", margin=0.1), "unknown metric 'recall'"),
         (lambda: NotWorseThanChampion("roc_auc", margin=-0.1), "margin is -0.1"),
-        (lambda: NotWorseThanChampion("roc_auc", margin=1.0), "margin is 1; it must be at least 0 and less than 1"),
         (lambda: NotWorseThanChampion("roc_auc", margin=np.nan), "margin is nan"),
         (lambda: NotWorseThanChampion("roc_auc", margin=0.1, confidence=1.0), "confidence is 1"),
         (lambda: NotWorseThanChampion("roc_auc", margin=0.1, confidence=np.nan), "confidence is nan"),

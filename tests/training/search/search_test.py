@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,15 @@ from support.searches import search_flights, start
 from athanor.errors import ContractError
 from athanor.progress import Advance
 from athanor.release.record import Trial
+from athanor.tasks.tasks import task_of
+from athanor.training.candidates import Candidate
 from athanor.training.evaluation.evidence import Rows
-from athanor.training.recipe import Candidate
+from athanor.training.search.folds import make_folds
 from athanor.training.search.search import SearchResult, search
-from athanor.training.search.trial import FoldPredictions
 from projects.delays.model import MODEL
 
-_ROWS = Rows.make(MODEL, make_columns(300))
+_TASK = task_of(MODEL.contract)
+_ROWS = Rows.make(_TASK, MODEL, make_columns(300))
 _PATIENCE_S = 60.0
 
 
@@ -39,7 +42,7 @@ def _in_this_process() -> Iterator[None]:
 
 
 def _search(recipe: Any, folder: Path, **options: Any) -> SearchResult:
-    return search(recipe, _ROWS.frame, _ROWS.labels, folder, **options)
+    return search(recipe, _ROWS, folder, **options)
 
 
 def _without_times(trials: tuple[Trial, ...]) -> list[Trial]:
@@ -72,7 +75,7 @@ def test_it_scores_as_scikit_learn_does(make_recipe: MakeRecipe, tmp_path: Path)
         for i, parameters in enumerate(results["params"])
     }
     found = {str(t.parameters): list(t.scores) for t in _search(recipe, tmp_path).trials if t.algorithm == "distance"}
-    assert found == expected
+    assert found == {name: pytest.approx(scores) for name, scores in expected.items()}
 
 
 def test_all_combinations_are_tried_unless_trials_is_given(make_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -109,22 +112,27 @@ def test_no_fold_is_fitted_on_its_future(make_recipe: MakeRecipe, tmp_path: Path
     found = _search(make_recipe(folds=4), tmp_path)
     expected = [_ROWS.labels[first : first + 60] for first in range(60, 300, 60)]
     assert [labels.tolist() for labels, _ in found.folds] == [labels.tolist() for labels in expected]
-    assert {FoldPredictions.read(path).fitted for path in tmp_path.iterdir()} == {60, 120, 180, 240}
+    assert [(len(fold.fitted), len(fold.validated)) for fold in make_folds(make_recipe(folds=4), _ROWS)] == [
+        (60, 60),
+        (120, 60),
+        (180, 60),
+        (240, 60),
+    ]
 
 
 def test_the_answers_of_the_best_one_are_those_it_was_scored_by(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     found = _search(make_recipe(scoring="neg_brier_score"), tmp_path)
-    for (labels, probabilities), score in zip(found.folds, found.trials[0].scores, strict=True):
-        assert -np.mean((labels - probabilities) ** 2) == pytest.approx(score)
+    for (labels, outputs), score in zip(found.folds, found.trials[0].scores, strict=True):
+        assert -np.mean((labels - outputs[:, 0]) ** 2) == pytest.approx(score)
 
 
-@pytest.mark.filterwarnings("ignore:Only one class is present", "ignore:One or more of the test scores")
+@pytest.mark.filterwarnings("ignore:One or more of the test scores")
 def test_without_a_score_in_each_fold_nothing_is_chosen(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     """With one label in the first fold's future there is no area under a curve."""
     labels = _ROWS.labels.copy()
     labels[100:200] = 0
-    with pytest.raises(ContractError, match="no trial has a roc_auc in each of 2 folds; choose another `scoring`"):
-        search(make_recipe(scoring="roc_auc"), _ROWS.frame, labels, tmp_path)
+    with pytest.raises(ContractError, match=r"no trial has a score \(roc_auc\) in each of 2 folds; choose another"):
+        search(make_recipe(scoring="roc_auc"), replace(_ROWS, labels=labels), tmp_path)
 
 
 def test_ties_keep_the_order_of_the_recipe(make_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -148,14 +156,14 @@ def test_a_candidate_that_cannot_be_fitted_is_an_error_and_not_a_bad_score(
     ):
         _search(make_recipe(candidates=(candidate,)), tmp_path)
     strict = make_pipeline_over("distance").set_params(columntransformer__categorical=OneHotEncoder())
-    with pytest.raises(ContractError, match=r"'strict' cannot predict the rows of a later fold: .*handle_unknown"):
-        search(make_recipe(candidates=(Candidate("strict", strict, {}),)), _with_a_new_origin(), _ROWS.labels, tmp_path)
+    with pytest.raises(ContractError, match=r"'strict' cannot predict the validated rows of a fold: .*handle_unknown"):
+        search(make_recipe(candidates=(Candidate("strict", strict, {}),)), _with_a_new_origin(), tmp_path)
 
 
-def _with_a_new_origin() -> Any:
+def _with_a_new_origin() -> Rows:
     frame = _ROWS.frame.copy()
     frame.loc[250:, "origin"] = "NEW"
-    return frame
+    return replace(_ROWS, frame=frame)
 
 
 class _Counting(LogisticRegression):  # type: ignore[misc]  # scikit-learn has no types

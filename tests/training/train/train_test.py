@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,11 @@ from athanor.release.files import (
 )
 from athanor.release.predictor import Predictor
 from athanor.release.record import TrainingRecord
+from athanor.training.candidates import Candidate
 from athanor.training.compile.model import compile_model
 from athanor.training.gates.metrics import BetterThanBaseline, Floor
-from athanor.training.recipe import Candidate, Recipe
+from athanor.training.recipe import Recipe
+from athanor.training.splits import From, Share
 from athanor.training.train import provenance
 from athanor.training.train import release_build as building
 from athanor.training.train import train as module
@@ -82,7 +84,8 @@ def test_a_release_is_written_below_the_home_and_can_be_served(
 ) -> None:
     training = train(make_recipe(), snapshot, home)
     assert training.release.location == str(home.candidates / MODEL.name / training.release.digest)
-    found = Predictor(read_release(Path(training.release.location))).predict(make_columns(50))
+    answers = Predictor(read_release(Path(training.release.location))).predict(make_columns(50))
+    found = answers[MODEL.contract.prediction.name]
     assert np.all((found >= 0) & (found <= 1))
     assert found.std() > 0.01
 
@@ -93,7 +96,7 @@ def test_it_is_evaluated_on_the_later_rows_alone(make_recipe: MakeRecipe, snapsh
     later = columns["scheduled_departure"] >= np.datetime64("2013-01-08", "us")
     assert training.record.rows_evaluated == later.sum()
     assert training.record.rows_trained == (~later).sum()
-    assert training.record.label_rate == pytest.approx(columns["arrived_late"][later].mean())
+    assert training.record.label == {"rate": pytest.approx(columns["arrived_late"][later].mean())}
     assert sum(row.rows for row in training.record.slices if row.slice == "origin") == later.sum()
     card = Page(training.release.files[MODEL_CARD].decode()).words
     first, last = columns["scheduled_departure"][~later][[0, -1]].astype("M8[s]").astype(str)
@@ -103,19 +106,10 @@ def test_it_is_evaluated_on_the_later_rows_alone(make_recipe: MakeRecipe, snapsh
     assert reference.rows == (~later).sum()
 
 
-@dataclass(frozen=True)
-class _Alternating(Recipe):
-    """Holds out every third row, whenever it was."""
-
-    def is_test(self, columns: Any) -> Any:
-        return np.arange(len(columns["scheduled_departure"])) % 3 == 0
-
-
 def test_a_split_that_is_not_by_time_is_not_called_later(
     make_recipe: MakeRecipe, snapshot: Snapshot, home: Home
 ) -> None:
-    plain = make_recipe(gates=())
-    training = train(_Alternating(**{part.name: getattr(plain, part.name) for part in fields(plain)}), snapshot, home)
+    training = train(make_recipe(gates=(), split=Share(0.3)), snapshot, home)
     card = Page(training.release.files[MODEL_CARD].decode()).words
     assert "Not all of them are later than the training rows" in card
     assert "later rows" not in card
@@ -123,7 +117,7 @@ def test_a_split_that_is_not_by_time_is_not_called_later(
 
 def test_the_reference_rows_are_rows_it_was_trained_on(make_recipe: MakeRecipe, snapshot: Snapshot, home: Home) -> None:
     reference = train(make_recipe(), snapshot, home).release.json(REFERENCE_ROWS)
-    assert len(reference["rows"]) == len(reference["predictions"]) == 100
+    assert len(reference["rows"]) == len(reference["answers"]["late_probability"]) == 100
     assert all(row["scheduled_departure"] < "2013-01-08" for row in reference["rows"])
     assert not any("arrived_late" in row for row in reference["rows"])
 
@@ -186,15 +180,15 @@ def test_a_failing_gate_stops_the_release_and_why_is_written(
     assert "<title>delays: model card, refused</title>" in page.read_text()
     record = TrainingRecord.model_validate_json(page.with_suffix(".json").read_bytes())
     assert record.status == "refused"
-    assert [gate.passed for gate in record.gates] == [False, True, False, True]
+    assert [gate.passed for gate in record.gates] == [False, True, False, True, True]
 
 
 def test_a_graph_that_is_not_the_pipelines_stops_the_release_though_no_gate_was_declared(
     make_recipe: MakeRecipe, snapshot: Snapshot, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def compile_another(model: Model, pipeline: Any, calibration: Any) -> bytes:
+    def compile_another(model: Model, pipeline: Any, calibration: Any, doubt: Any) -> bytes:
         pipeline[-1].coef_ = pipeline[-1].coef_ * 1.01
-        content = compile_model(model, pipeline, calibration)
+        content = compile_model(model, pipeline, calibration, doubt)
         pipeline[-1].coef_ = pipeline[-1].coef_ / 1.01
         return content
 
@@ -213,7 +207,7 @@ def test_probabilities_are_calibrated_where_that_helps_and_the_release_says_so(
     candidate.pipeline.set_params(logisticregression__class_weight="balanced")
     parts: Mapping[str, Any] = {
         "candidates": (candidate,),
-        "test_from": datetime(2013, 2, 15, tzinfo=UTC),
+        "split": From(datetime(2013, 2, 15, tzinfo=UTC)),
         "scoring": "roc_auc",
         "folds": 4,
         "gates": (),
@@ -261,27 +255,27 @@ def test_features_see_only_columns_that_are_for_features(
 
 
 @pytest.mark.parametrize(
-    ("test_from", "message"),
+    ("instant", "message"),
     [
-        (datetime(2012, 1, 1, tzinfo=UTC), r"0 rows before 2012-01-01T00:00:00\+00:00 have 0 different labels"),
-        (datetime(2014, 1, 1, tzinfo=UTC), r"0 rows from 2014-01-01T00:00:00\+00:00 have 0 different labels"),
+        (datetime(2012, 1, 1, tzinfo=UTC), r"the rows to train: there are no rows; choose another split than From\("),
+        (datetime(2014, 1, 1, tzinfo=UTC), r"the rows to evaluate: there are no rows; .* at 2014-01-01T00:00:00"),
         (
             datetime(2013, 1, 1, 5, 30, tzinfo=UTC),
-            r"1 rows before .* have 1 different labels; each part needs 2. Choose another test_from for the 400 rows",
+            r"the rows to train: all 1 rows have the label .*; both must occur; choose another split",
         ),
     ],
 )
 def test_a_split_that_leaves_nothing_to_learn_or_to_evaluate_is_refused(
-    make_recipe: MakeRecipe, snapshot: Snapshot, home: Home, test_from: datetime, message: str
+    make_recipe: MakeRecipe, snapshot: Snapshot, home: Home, instant: datetime, message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        train(make_recipe(test_from=test_from), snapshot, home)
+        train(make_recipe(split=From(instant)), snapshot, home)
 
 
 def test_both_parts_of_a_split_are_named(make_recipe: MakeRecipe, home: Home) -> None:
     snapshot, _ = commit_columns(MODEL.contract, make_columns(3), home.datasets)
-    with pytest.raises(DataError, match=r"2 rows before .* have 1 different labels; 1 rows from .* have 1 different"):
-        train(make_recipe(test_from=datetime(2013, 1, 1, 6, tzinfo=UTC)), snapshot, home)
+    with pytest.raises(DataError, match=r"the rows to train: all 2 .*; the rows to evaluate: all 1 rows"):
+        train(make_recipe(split=From(datetime(2013, 1, 1, 6, tzinfo=UTC))), snapshot, home)
 
 
 def test_a_candidate_that_does_not_compile_is_refused_before_the_search(

@@ -15,7 +15,8 @@ from athanor.errors import DataError, NotFoundError
 from athanor.home import Home
 from athanor.release.files import GRAPH, Release
 from athanor.release.manifest import Manifest
-from athanor.training.recipe import Candidate, Recipe
+from athanor.training.candidates import Candidate
+from athanor.training.recipe import Recipe
 from athanor.training.train import verification as module
 from athanor.training.train.release_build import TrainingOptions, build_release
 from athanor.training.train.train import train

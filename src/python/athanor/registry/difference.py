@@ -8,7 +8,7 @@ from athanor.contract.evolution.compatibility import Change, compare
 from athanor.release.files import CONTRACT, GRAPH, Release
 from athanor.release.manifest import Identity
 
-_PARTS: Final = ("features", "recipe", "algorithm", "calibration", "seed", "snapshot")
+_PARTS: Final = ("features", "recipe", "algorithm", "calibration", "doubt", "seed", "snapshot")
 
 
 @dataclass(frozen=True)

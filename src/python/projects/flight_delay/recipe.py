@@ -13,12 +13,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, TargetEncoder
 
 from athanor.contract.columns import Columns
+from athanor.training.candidates import Candidate
 from athanor.training.evaluation.slices import by_column, by_month
 from athanor.training.gates.artefact import GraphSize, Latency, Parity
 from athanor.training.gates.behaviour import Direction, Invariance, MinimumFunction
 from athanor.training.gates.metrics import BetterThanBaseline, CalibrationError, Floor, NotWorseThanChampion
 from athanor.training.gates.slices import NoSliceWorse
-from athanor.training.recipe import Candidate, Recipe
+from athanor.training.recipe import Recipe
+from athanor.training.splits import From
 from projects.flight_delay.dataset import DATASET
 from projects.flight_delay.model import MODEL
 
@@ -141,7 +143,7 @@ RECIPE: Final = Recipe(
     declared_in=__name__,
     model=MODEL,
     dataset=DATASET,
-    test_from=datetime(2013, 10, 1, tzinfo=UTC),
+    split=From(datetime(2013, 10, 1, tzinfo=UTC)),
     candidates=(
         Candidate("logistic regression", _LOGISTIC_REGRESSION, {"logisticregression__C": (0.01, 0.1, 1.0)}),
         Candidate(

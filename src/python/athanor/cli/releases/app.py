@@ -1,5 +1,6 @@
 """Commands about one release: evaluate it, and verify that it can be rebuilt."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -111,16 +112,20 @@ def evaluate(
         )
     metrics = [(name, f"{of.value:.4f}", f"{of.low:.4f} to {of.high:.4f}") for name, of in found.metrics.items()]
     slices = [
-        (row.slice, row.value, f"{row.rows:,}", f"{row.label_rate:.1%}", *map(_format, row.metrics.values()))
+        (row.slice, row.value, f"{row.rows:,}", _label(row.label), *map(_format, row.metrics.values()))
         for row in found.slices
     ]
     title = f"Release {found.digest[:12]} on {found.rows:,} rows of snapshot {found.snapshot[:12]}"
-    header = ("slice", "", "rows", "label rate", *found.metrics)
+    header = ("slice", "", "rows", "label", *found.metrics)
     show(
         found,
         json,
         lambda: Group(listing(title, ("metric", "value", "95 % interval"), metrics), listing("Slices", header, slices)),
     )
+
+
+def _label(numbers: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
 
 
 def _format(value: float | None) -> str:

@@ -23,6 +23,7 @@ from athanor.cli.shared.terminal import (
     show,
     watch,
 )
+from athanor.cli.training.showing import show_recipe
 from athanor.home import Home
 from athanor.projects import load
 
@@ -53,7 +54,7 @@ EngineOption = Annotated[SearchEngine, typer.Option(help="local: cores of this m
 
 
 def add_commands(app: typer.Typer, open_recorder: OpenRecorder) -> None:
-    """Adds `train` and `tune` to an app.
+    """Adds `train`, `tune` and `show` to an app.
 
     Args:
         open_recorder: makes the recorder of trainings, or None.
@@ -103,6 +104,8 @@ def add_commands(app: typer.Typer, open_recorder: OpenRecorder) -> None:
         with _prepared(request, Home.find(home), open_recorder) as prepared:
             record = tune_recipe(*prepared)
         show(record, json, lambda: _trials_table(project, record))
+
+    app.command(name="show")(show_recipe)
 
 
 @dataclass(frozen=True)

@@ -231,8 +231,10 @@ def _metrics(training: Training) -> Iterator[tuple[str, float, int]]:
             for part in Estimate.model_fields:
                 suffix = "" if part == "value" else f".{part}"
                 yield f"{prefix}{name}{suffix}", getattr(estimate, part), 0
-    for name in ("rows_trained", "rows_evaluated", "label_rate"):
+    for name in ("rows_trained", "rows_evaluated"):
         yield name, float(getattr(record, name)), 0
+    for name, value in record.label.items():
+        yield f"label.{name}", value, 0
     for name, seconds in record.seconds.items():
         yield f"seconds.{name}", seconds, 0
 

@@ -6,30 +6,30 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from athanor.contract.columns import Column, Role
 from athanor.data.snapshots.snapshot import Snapshot
 from athanor.features.features import Model
 from athanor.pages import wording
 from athanor.pages.rendering import render_page
-from athanor.release.manifest import Identity, Provenance, Scalar
+from athanor.release.manifest import Calibration, Identity, Intervals, Provenance, Scalar, Sets, Temperature
 from athanor.release.record import GateResult, TrainingRecord, Trial
-from athanor.training.card import charts
+from athanor.training.card.figures import Predicted, list_figures
 from athanor.training.evaluation.evidence import Span
-from athanor.training.evaluation.metrics import GREATER_IS_BETTER
 
 TRIALS: Final = 10
 """Number of best trials shown."""
 _PATHS: Final = 10
-_NOTEWORTHY: Final = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy", "scipy", "pandas", "protobuf")
-_METRICS: Final = {
-    "roc_auc": "ROC AUC",
-    "average_precision": "Average precision",
-    "brier_score": "Brier score",
-    "log_loss": "Log loss",
-}
+_NOTEWORTHY: Final = (
+    "scikit-learn",
+    "lightgbm",
+    "skl2onnx",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "scipy",
+    "pandas",
+    "protobuf",
+)
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,7 @@ class CardSubject:
     Attributes:
         digest: of the release.
         snapshot: used for training and evaluation.
-        labels, probabilities, baseline: labels of the n held-out rows, and the predictions of the graph and of the
-            baseline; shape (n,).
-        importance: loss of average precision when a column is shuffled, by column, descending.
+        predicted: for the held-out rows, by the graph and by the baseline.
         trained, evaluated: event times of the training rows and of the held-out rows; None if unknown.
     """
 
@@ -51,10 +49,7 @@ class CardSubject:
     provenance: Provenance
     record: TrainingRecord
     snapshot: Snapshot
-    labels: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-    baseline: NDArray[np.float64]
-    importance: Mapping[str, float]
+    predicted: Predicted
     trained: Span | None = None
     evaluated: Span | None = None
 
@@ -73,15 +68,6 @@ class Verdict:
     text: str
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A chart, "" if there is nothing to draw, and its caption."""
-
-    title: str
-    chart: str
-    text: str
-
-
 def write_card(subject: CardSubject) -> bytes:
     """The page as UTF-8. Escapes all text, and shows invisible characters as escapes."""
     contract, record = subject.model.contract, subject.record
@@ -89,9 +75,11 @@ def write_card(subject: CardSubject) -> bytes:
         "athanor.training.card",
         "card.html.jinja",
         {
+            "doubt": _describe_doubt,
+            "calibration": _describe_calibration,
             "mean": _mean,
+            "numbers": _describe_numbers,
             "metric": _metric,
-            "metric_name": _metric_name,
             "parameters": _parameters,
             "range": _range,
             "time": _time,
@@ -105,8 +93,8 @@ def write_card(subject: CardSubject) -> bytes:
         verdicts=list(list_verdicts(subject)),
         failed=_failed(record),
         is_seen={column.name: Role.FEATURE in column.roles for column in contract.columns},
-        better={name: "higher" if is_so else "lower" for name, is_so in GREATER_IS_BETTER.items()},
-        figures=list(_list_figures(subject)),
+        metrics=subject.predicted.task.metrics,
+        figures=list(list_figures(subject.predicted, _coverage(subject.identity))),
         trials=record.trials[:TRIALS],
         slices=[list(results) for _, results in groupby(record.slices, key=lambda result: result.slice)],
         libraries=_describe_libraries(subject.provenance),
@@ -139,32 +127,32 @@ def _failed(record: TrainingRecord) -> list[GateResult]:
     return [gate for gate in record.gates if not gate.passed]
 
 
-def _list_figures(subject: CardSubject) -> Iterator[Figure]:
-    answers = charts.Answers(subject.labels, subject.probabilities, subject.baseline)
-    yield Figure(
-        "ROC curve",
-        charts.draw_roc(answers),
-        "Share of positive rows found, against the share of negative rows wrongly flagged.",
-    )
-    yield Figure(
-        "Precision and recall",
-        charts.draw_precision_recall(answers),
-        "Share of flagged rows that are positive, against the share of positive rows found.",
-    )
-    yield Figure(
-        "Calibration",
-        charts.draw_calibration(answers),
-        "Observed rate against predicted probability; on the dotted line they agree. Bins with few rows are noisy.",
-    )
-    yield Figure("Importance of columns", charts.draw_importance(subject.importance), _describe_importance(subject))
+def _coverage(identity: Identity) -> float | None:
+    """That its intervals promise."""
+    return identity.doubt.coverage if isinstance(identity.doubt, Intervals) else None
 
 
-def _describe_importance(subject: CardSubject) -> str:
-    rest = list(subject.importance.values())[charts.IMPORTANT :]
-    caption = "Loss of average precision when a column is shuffled among rows. Correlated columns share it."
-    if not rest:
-        return caption
-    return f"{caption} {wording.plural(len(rest), 'other')} lose at most {_metric(max(rest))}."
+def _describe_calibration(calibration: Calibration | Temperature | None) -> str:
+    match calibration:
+        case Calibration():
+            return f"Platt scaling, slope {calibration.slope:.4f}, intercept {calibration.intercept:.4f}"
+        case Temperature():
+            return f"temperature {calibration.temperature:.4f}"
+    return "none"
+
+
+def _describe_doubt(doubt: Intervals | Sets | None) -> str:
+    match doubt:
+        case Intervals():
+            return f"intervals for {wording.share(doubt.coverage)}, in {wording.plural(len(doubt.lower), 'bin')}"
+        case Sets():
+            return f"sets for {wording.share(doubt.coverage)} of each category"
+    return "none"
+
+
+def _describe_numbers(numbers: Mapping[str, float]) -> str:
+    """What is told of labels, in one line: rate 0.2301."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in numbers.items()) or wording.NONE
 
 
 def _describe_libraries(provenance: Provenance) -> str:
@@ -180,10 +168,6 @@ def _time(text: str) -> str:
 
 def _metric(value: float | None) -> str:
     return wording.NONE if value is None else f"{value:.4f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _metric_name(name: str) -> str:
-    return _METRICS.get(name, name)
 
 
 def _mean(trial: Trial) -> str:

@@ -1,90 +1,75 @@
-"""Metrics of predicted probabilities."""
+"""Metrics of answers to all rows, and to those of each slice."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from athanor.contract.columns import Columns
+from athanor.contract.contract import Contract
+from athanor.contract.shown import shown
+from athanor.contract.validation import Breach
 from athanor.errors import ContractError, DataError, GateError
-from athanor.release.graph import TOLERANCE
+from athanor.release.answers import find_invalid, settle
 from athanor.release.record import SliceResult
+from athanor.tasks.task import Task
+from athanor.training.evaluation.evidence import Rows
 from athanor.training.evaluation.slices import Slice
 
-_METRICS: Final[Mapping[str, Callable[..., float]]] = {
-    "roc_auc": roc_auc_score,
-    "average_precision": average_precision_score,
-    "brier_score": brier_score_loss,
-    "log_loss": log_loss,
-}
 
-GREATER_IS_BETTER: Final[Mapping[str, bool]] = {
-    "roc_auc": True,
-    "average_precision": True,
-    "brier_score": False,
-    "log_loss": False,
-}
-"""Every metric by name, and whether a greater value is better."""
-
-
-def evaluate(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> dict[str, float]:
-    """Area under the ROC curve, average precision, Brier score and log loss, as scikit-learn defines them.
+def evaluate(task: Task, rows: Rows, answers: Columns, names: Sequence[str] | None = None) -> dict[str, float]:
+    """The metrics of a task that these answers define, by name.
 
     Args:
-        labels: 0 and 1, shape (n,); both must occur.
-        probabilities: of label 1, shape (n,).
+        answers: to n rows.
+        names: of the metrics; all if not given.
 
     Raises:
-        DataError: only one label occurs.
-        GateError: a probability is NaN or outside [0, 1].
+        DataError: the labels allow no metrics, such as labels that are all equal.
+        GateError: an answer breaks the contract.
     """
-    _require_scorable(labels, probabilities)
-    return {name: float(metric(labels, clip(probabilities))) for name, metric in _METRICS.items()}
+    if problem := describe_invalid(task.contract, answers):
+        raise GateError(f"{problem}; the model cannot be evaluated and must not be released")
+    if problems := task.list_label_problems(rows.counted_labels, "the rows of the evaluation"):
+        raise DataError(f"{'; '.join(problems)}; use more rows")
+    return task.evaluate(rows.labels, answers, rows.weights, names)
 
 
-def measure(metric: str, labels: NDArray[Any], probabilities: NDArray[np.float64]) -> float:
-    """One of the metrics of `evaluate`, with the same arguments and errors."""
-    _require_scorable(labels, probabilities)
-    return float(_METRICS[metric](labels, clip(probabilities)))
+def measure(task: Task, metric: str, rows: Rows, answers: Columns) -> float:
+    """One of the metrics of `evaluate`, with the same arguments and errors.
 
-
-def gain(metric: str, ours: float, theirs: float) -> float:
-    """How much better `ours` is than `theirs`; positive if it is."""
-    return ours - theirs if GREATER_IS_BETTER[metric] else theirs - ours
-
-
-def clip(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Clips to [0, 1]: a graph that sums trees in single precision may return 1.0000001."""
-    return np.clip(probabilities, 0, 1)
-
-
-def describe_invalid(probabilities: NDArray[np.float64]) -> str:
-    """Describes probabilities that are NaN or, beyond rounding, outside [0, 1]; "" if all are valid."""
-    wrong = np.flatnonzero(~(np.abs(probabilities - 0.5) <= 0.5 + TOLERANCE))
-    if not len(wrong):
-        return ""
-    first = f"the first is {probabilities[wrong[0]]:.9g} in row {wrong[0]}"
-    return f"{len(wrong)} of {len(probabilities)} probabilities are NaN or outside 0 to 1; {first}"
-
-
-def calibration_error(labels: NDArray[Any], probabilities: NDArray[np.float64], bins: int = 10) -> float:
-    """The expected calibration error (Naeini et al. 2015) with bins of equal counts.
-
-    The mean of |mean probability - rate of the label| over bins, weighted by their rows. Equal probabilities share a
-    bin, so that the order of rows does not matter.
-
-    Args:
-        labels: 0 and 1, shape (n,).
-        probabilities: shape (n,). NaN gives NaN.
-        bins: number of bins.
+    Raises:
+        ContractError: the task has no such metric, or these answers do not define it.
     """
-    if np.isnan(probabilities).any():
-        return np.nan
-    edges = np.quantile(probabilities, np.linspace(0, 1, bins + 1)[1:-1])
-    gaps = np.bincount(np.searchsorted(edges, probabilities), weights=probabilities - labels)
-    return float(np.abs(gaps).sum() / len(labels))
+    if metric not in task.metrics:
+        raise ContractError(describe_unknown(task, metric))
+    found = evaluate(task, rows, answers, (metric,))
+    if metric not in found:
+        raise ContractError(f"{metric} is not defined for these answers, which have the columns {', '.join(answers)}")
+    return found[metric]
+
+
+def describe_unknown(task: Task, metric: str) -> str:
+    """Complains of a metric that a task does not have."""
+    label = task.contract.label.name
+    return f"unknown metric {metric!r}; the label {label} is {task.name}, use one of {', '.join(task.metrics)}"
+
+
+def describe_invalid(contract: Contract, answers: Columns) -> str:
+    """Describes answers that are missing, infinite or, beyond rounding, out of range; "" if all are valid.
+
+    Columns of the contract that the answers lack are not looked at.
+    """
+    given = [column for column in contract.answer if column.name in answers]
+    count = len(answers[contract.prediction.name])
+    return "; ".join(_describe(breach, count) for breach in find_invalid(given, settle(given, answers)))
+
+
+def _describe(breach: Breach, count: int) -> str:
+    return (
+        f"{breach.column.name} is invalid in {len(breach.rows):,} of {count:,} rows, and {shown(breach.values[0])} in "
+        f"row {breach.rows[0]}; allowed is {breach.column.allowed}"
+    )
 
 
 def select(chosen: Slice, columns: Columns) -> Iterator[tuple[str, NDArray[np.bool_]]]:
@@ -110,35 +95,28 @@ def select(chosen: Slice, columns: Columns) -> Iterator[tuple[str, NDArray[np.bo
         yield str(value), values == value
 
 
-def evaluate_slices(
-    slices: Sequence[Slice], columns: Columns, labels: NDArray[Any], probabilities: NDArray[np.float64]
-) -> tuple[SliceResult, ...]:
-    """Metrics for each value of each slice; None for metrics if all its labels are equal.
-
-    Args:
-        columns: contract columns of n rows.
-        labels: 0 and 1, shape (n,).
-        probabilities: of label 1, shape (n,).
+def evaluate_slices(task: Task, slices: Sequence[Slice], rows: Rows, answers: Columns) -> tuple[SliceResult, ...]:
+    """Metrics for each value of each slice; None for one that its rows do not define, such as a ranking of one label.
 
     Raises:
-        GateError: a probability is NaN or outside [0, 1].
+        GateError: an answer breaks the contract.
     """
+    if problem := describe_invalid(task.contract, answers):
+        raise GateError(f"{problem}; the model cannot be evaluated and must not be released")
     return tuple(
-        _evaluate_slice(chosen.name, value, labels[rows], probabilities[rows])
+        SliceResult(
+            slice=chosen.name,
+            value=value,
+            rows=int(mask.sum()),
+            label=task.describe_labels(rows.labels[mask]),
+            metrics={**dict.fromkeys(task.metrics), **evaluate_part(task, rows, answers, mask)},
+        )
         for chosen in slices
-        for value, rows in select(chosen, columns)
+        for value, mask in select(chosen, rows.columns)
     )
 
 
-def _evaluate_slice(name: str, value: str, labels: NDArray[Any], probabilities: NDArray[np.float64]) -> SliceResult:
-    rate = float(labels.mean())
-    metrics = evaluate(labels, probabilities) if 0 < rate < 1 else dict.fromkeys(_METRICS)
-    return SliceResult(slice=name, value=value, rows=len(labels), label_rate=rate, metrics=metrics)
-
-
-def _require_scorable(labels: NDArray[Any], probabilities: NDArray[np.float64]) -> None:
-    """Raises as `evaluate` does."""
-    if problem := describe_invalid(probabilities):
-        raise GateError(f"{problem}; the model cannot be evaluated and must not be released")
-    if len(found := np.unique(labels)) < 2:
-        raise DataError(f"all {len(labels)} rows have the label {found}; metrics need both labels, use more rows")
+def evaluate_part(task: Task, rows: Rows, answers: Columns, mask: NDArray[np.bool_]) -> dict[str, float]:
+    """The metrics that some of the rows define, by name."""
+    weights = None if rows.weights is None else rows.weights[mask]
+    return task.evaluate(rows.labels[mask], {name: values[mask] for name, values in answers.items()}, weights)

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from athanor.contract.columns import Column, Role
+from athanor.contract.columns import Column, Columns, Role
 from athanor.contract.messages import is_missing
-from athanor.release.graph import TOLERANCE
+from athanor.release.answers import TOLERANCE, measure_difference
+from athanor.release.manifest import Intervals
 from athanor.release.record import GateResult
 from athanor.training.evaluation.evidence import Evidence, Rows, spread
 from athanor.training.evaluation.metrics import describe_invalid
@@ -23,11 +24,13 @@ _CULPRITS: Final = 3
 
 @dataclass(frozen=True)
 class Parity:
-    """The graph predicts the same probabilities as the pipeline it was compiled from.
+    """The graph answers as the pipeline it was compiled from.
 
     Attributes:
         rows: number of rows to compare, evenly spaced over the held-out rows.
-        at_most: largest allowed difference of two probabilities, inclusive; in [0, 1).
+        at_most: largest allowed difference, inclusive; in [0, 1). Of two probabilities it is their distance, of two
+            numbers their distance in units of the largest distance of a label from the median, of two categories 1
+            unless both are about as likely.
 
     >>> Parity(at_most=1.0)
     Traceback (most recent call last):
@@ -50,18 +53,23 @@ class Parity:
     def run(self, evidence: Evidence) -> GateResult:
         sample = spread(len(evidence.rows), self.rows)
         rows = evidence.rows.take(sample)
-        of_pipeline, of_graph = _predict_both(evidence, rows)
-        differences = np.abs(of_pipeline - of_graph)
+        wanted = f"a difference of at most {self.at_most:g}"
+        of_graph = evidence.predict(rows.columns)
+        if problem := describe_invalid(evidence.task.contract, of_graph):
+            return make_result(self, False, None, wanted, problem)
+        of_pipeline = ask_pipeline(evidence, rows)
+        differences = measure(evidence, of_pipeline, of_graph)
         # The first NaN, if there is one.
         worst = int(differences.argmax())
         passed = bool(differences[worst] <= self.at_most)
         explanation = (
             f"of {len(sample):,} rows the largest difference is {differences[worst]:.3g} in row {sample[worst]}: "
-            f"the graph returns {of_graph[worst]:.6g}, the pipeline {of_pipeline[worst]:.6g}"
+            f"the graph returns {show_answer(evidence, of_graph, worst)}, the pipeline "
+            f"{show_answer(evidence, of_pipeline, worst)}"
         )
         if not passed:
             explanation += self._explain(evidence, rows, differences)
-        return make_result(self, passed, differences[worst], f"a difference of at most {self.at_most:g}", explanation)
+        return make_result(self, passed, differences[worst], wanted, explanation)
 
     def _explain(self, evidence: Evidence, rows: Rows, differences: NDArray[np.float64]) -> str:
         """Names the candidate, the columns at fault if they can be found, and the remedies."""
@@ -83,8 +91,8 @@ class Parity:
         mixed = {name: np.repeat(values[worst], len(columns)) for name, values in rows.columns.items()}
         for position, column in enumerate(columns):
             mixed[column.name][position] = rows.columns[column.name][best]
-        of_pipeline, of_graph = _predict_both(evidence, Rows.make(evidence.model, mixed))
-        agree = np.flatnonzero(np.abs(of_pipeline - of_graph) <= self.at_most)
+        of_pipeline = ask_pipeline(evidence, Rows.make(evidence.task, evidence.model, mixed))
+        agree = np.flatnonzero(measure(evidence, of_pipeline, evidence.predict(mixed)) <= self.at_most)
         # If most columns help, chance does.
         if len(agree) > _CULPRITS:
             return []
@@ -96,11 +104,23 @@ def _show(column: Column, rows: Rows, row: int) -> str:
     return "missing" if is_missing(column, values)[0] else str(values[0])
 
 
-def _predict_both(evidence: Evidence, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Probabilities of the pipeline and of the graph."""
+def show_answer(evidence: Evidence, answers: Columns, row: int) -> str:
+    """The answer to one row, in words, in the contract's order."""
+    shown = (answers[column.name][row] for column in evidence.task.contract.answer if column.name in answers)
+    return ", ".join(value if isinstance(value, str) else f"{value:.6g}" for value in shown)
+
+
+def ask_pipeline(evidence: Evidence, rows: Rows) -> Columns:
+    """The answers of what the graph was compiled from."""
     with threadpool_limits(1):
-        of_pipeline = evidence.pipeline.predict_proba(rows.frame)[:, 1]
-    return of_pipeline, evidence.predict(rows.columns)
+        return evidence.fitted.answer(rows.frame)
+
+
+def measure(evidence: Evidence, of_pipeline: Columns, of_graph: Columns) -> NDArray[np.float64]:
+    """The difference of two answers to each row, in units of the task's scale."""
+    edges = evidence.fitted.doubt.edges if isinstance(evidence.fitted.doubt, Intervals) else ()
+    difference = measure_difference(evidence.task.contract.answer, of_pipeline, of_graph, edges)
+    return np.asarray(difference / evidence.task.scale(evidence.rows.labels))
 
 
 def _round_up(value: float) -> float:
@@ -140,15 +160,16 @@ class Latency:
         rows = [{name: values[[at]] for name, values in evidence.rows.columns.items()} for at in positions]
         for row in rows[:10]:
             evidence.predict(row)
-        answers = np.empty(self.calls)
+        answers = []
         took_ms = np.empty(self.calls)
         for at, row in enumerate(rows):
             began = time.perf_counter()
-            answers[at] = evidence.predict(row)[0]
+            answers.append(evidence.predict(row))
             took_ms[at] = (time.perf_counter() - began) * 1_000
         median, slowest = np.quantile(took_ms, (0.5, 0.99))
         wanted = f"at most {self.at_most_ms:g} ms in the median"
-        if problem := describe_invalid(answers):
+        joined = {name: np.concatenate([each[name] for each in answers]) for name in answers[0]}
+        if problem := describe_invalid(evidence.task.contract, joined):
             return make_result(self, False, None, wanted, problem)
         explanation = f"of {self.calls} rows, the median is {median:.3g} ms, the 99th percentile {slowest:.3g} ms"
         return make_result(self, bool(median <= self.at_most_ms), float(median), wanted, explanation)
@@ -179,6 +200,6 @@ class GraphSize:
     def run(self, evidence: Evidence) -> GateResult:
         size = len(evidence.graph)
         wanted = f"at most {self.at_most_bytes:,} bytes"
-        if problem := describe_invalid(evidence.probabilities):
+        if problem := describe_invalid(evidence.task.contract, evidence.answers):
             return make_result(self, False, None, wanted, problem)
         return make_result(self, size <= self.at_most_bytes, size, wanted, f"the graph has {size:,} bytes")

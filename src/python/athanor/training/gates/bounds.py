@@ -1,42 +1,35 @@
-"""What the constructors of gates check: a gate that can never fail is refused."""
+"""What gates check of their own bounds: a gate that can never fail is refused.
+
+Their constructors check what holds for every label. A recipe asks them for the rest, once it knows the task.
+"""
 
 import math
-from typing import Final
+from collections.abc import Iterator
 
+from athanor.contract.columns import Column
 from athanor.errors import ContractError
-from athanor.training.evaluation.metrics import GREATER_IS_BETTER
-
-_UNBOUNDED: Final = frozenset({"log_loss"})
-"""Metrics without an upper bound; all others lie in [0, 1]."""
-
-
-def require_metric(gate: str, metric: str) -> None:
-    """Raises ContractError if the metric is unknown."""
-    if metric not in GREATER_IS_BETTER:
-        raise ContractError(f"{gate}: unknown metric {metric!r}; use one of {', '.join(GREATER_IS_BETTER)}")
+from athanor.tasks.task import Task
+from athanor.training.evaluation.metrics import describe_unknown
 
 
 def require_range(gate: str, what: str, value: float, lowest: float, below: float) -> None:
     """Raises ContractError unless lowest <= value < below; NaN raises."""
     if not lowest <= value < below:
-        raise ContractError(f"{gate}: {what} is {value:g}; it must be at least {lowest:g} and less than {below:g}")
+        raise ContractError(f"{gate}: {_complain(what, value, lowest, below)}")
 
 
-def require_margin(gate: str, what: str, value: float, metric: str) -> None:
-    """Raises ContractError unless the margin is at least 0 and the metric can exceed it."""
-    require_range(gate, what, value, 0.0, _highest(metric))
+def require_size(gate: str, what: str, value: float) -> None:
+    """Raises ContractError unless value is finite and at least 0."""
+    require_range(gate, what, value, 0.0, math.inf)
 
 
-def require_bounds(gate: str, metric: str, at_least: float | None, at_most: float | None) -> None:
-    """Raises ContractError unless there is a bound, and each bound can be missed."""
+def require_bounds(gate: str, at_least: float | None, at_most: float | None) -> None:
+    """Raises ContractError unless there is a bound, both are finite, and something is within them."""
     if at_least is None and at_most is None:
         raise ContractError(f"{gate}: neither at_least nor at_most is given, so the gate could never fail; give one")
-    if at_least is not None and not 0 < at_least < math.inf:
-        raise ContractError(
-            f"{gate}: at_least is {at_least:g}; it must be finite and above 0, or the gate could never fail"
-        )
-    if at_most is not None:
-        require_range(gate, "at_most", at_most, 0.0, _highest(metric))
+    for what, bound in (("at_least", at_least), ("at_most", at_most)):
+        if bound is not None and not math.isfinite(bound):
+            raise ContractError(f"{gate}: {what} is {bound:g}; it must be finite")
     if at_least is not None and at_most is not None and at_least > at_most:
         raise ContractError(f"{gate}: at_least {at_least:g} is above at_most {at_most:g}, so nothing could pass")
 
@@ -47,5 +40,49 @@ def require_count(gate: str, what: str, count: int) -> None:
         raise ContractError(f"{gate}: {what} is {count}; it must be at least 1")
 
 
-def _highest(metric: str) -> float:
-    return math.inf if metric in _UNBOUNDED else 1.0
+def list_bound_problems(
+    gate: str, task: Task, metric: str, at_least: float | None, at_most: float | None
+) -> Iterator[str]:
+    """Complains of a metric that the task does not have, and of bounds that it cannot miss."""
+    if metric not in task.metrics:
+        yield f"{gate}: {describe_unknown(task, metric)}"
+        return
+    known = task.metrics[metric]
+    if at_least is not None and not known.lowest < at_least <= known.highest:
+        yield (
+            f"{gate}: at_least is {at_least:g}; it must be above {known.lowest:g} and at most {known.highest:g}, or "
+            "the gate could never fail or never pass"
+        )
+    if at_most is not None and not known.lowest <= at_most < known.highest:
+        yield f"{gate}: {_complain('at_most', at_most, known.lowest, known.highest)}"
+
+
+def list_margin_problems(gate: str, task: Task, metric: str, what: str, margin: float) -> Iterator[str]:
+    """Complains of a metric that the task does not have, and of a margin that none of its differences exceeds."""
+    if metric not in task.metrics:
+        yield f"{gate}: {describe_unknown(task, metric)}"
+    elif margin >= (width := task.metrics[metric].width):
+        yield f"{gate}: {_complain(what, margin, 0.0, width)}"
+
+
+def find_column(gate: str, task: Task, category: str | None) -> Column:
+    """`task.column_of`, whose ContractError names the gate."""
+    try:
+        return task.column_of(category)
+    except ContractError as error:
+        raise ContractError(f"{gate}: {error}") from None
+
+
+def list_change_problems(gate: str, task: Task, category: str | None, what: str, bound: float) -> Iterator[str]:
+    """Complains of an answer that is no number, and of a bound that none of its changes exceeds."""
+    try:
+        column = find_column(gate, task, category)
+    except ContractError as error:
+        yield str(error)
+        return
+    if bound >= (width := column.maximum - column.minimum):
+        yield f"{gate}: {_complain(what, bound, 0.0, width)}"
+
+
+def _complain(what: str, value: float, lowest: float, below: float) -> str:
+    return f"{what} is {value:g}; it must be at least {lowest:g} and less than {below:g}"

@@ -1,17 +1,22 @@
 """The interface of a gate, and how gates are run."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from athanor.errors import ContractError, GateError
 from athanor.progress import Advance
 from athanor.release.record import GateResult
+from athanor.tasks.task import Task
 from athanor.training.evaluation.evidence import Evidence
 
 
 class Gate(Protocol):
-    """A condition that a release must meet. Implement gates as frozen dataclasses, to declare them in a recipe."""
+    """A condition that a release must meet. Implement gates as frozen dataclasses, to declare them in a recipe.
+
+    A gate may have a method `list_problems(task: Task) -> Iterable[str]`: why it does not fit the task of the recipe.
+    The recipe is refused if it yields any.
+    """
 
     @property
     def name(self) -> str:
@@ -36,6 +41,13 @@ def make_result(gate: Gate, passed: bool, value: float | None, wanted: str, expl
         wanted=wanted,
         explanation=explanation,
     )
+
+
+def list_gate_problems(gates: Sequence[Gate], task: Task) -> Iterator[str]:
+    """Why gates do not fit a task."""
+    for gate in gates:
+        if (list_problems := getattr(gate, "list_problems", None)) is not None:
+            yield from list_problems(task)
 
 
 def run_gates(gates: Sequence[Gate], evidence: Evidence, advance: Advance | None = None) -> tuple[GateResult, ...]:

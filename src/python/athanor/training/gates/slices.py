@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from athanor.errors import ContractError
 from athanor.release.record import GateResult
+from athanor.tasks.task import Task
 from athanor.training.evaluation.evidence import Evidence
-from athanor.training.evaluation.metrics import describe_invalid, gain, measure, select
+from athanor.training.evaluation.metrics import describe_invalid, evaluate_part, measure, select
 from athanor.training.evaluation.slices import Slice
-from athanor.training.gates.bounds import require_count, require_margin, require_metric
+from athanor.training.gates.bounds import list_margin_problems, require_count, require_size
 from athanor.training.gates.gate import make_result
 
 
@@ -20,12 +21,13 @@ class NoSliceWorse:
         slices: each value of each slice is a group.
         metric: as in `Floor`.
         largest_drop: largest acceptable drop, inclusive; positive for every metric.
-        smallest_rows: groups with fewer rows, or with only one label, are skipped. If all are, the gate fails.
+        smallest_rows: groups with fewer rows are skipped, and those whose rows do not define the metric, such as a
+            ranking of one label. If all are, the gate fails.
 
     >>> from athanor.training.evaluation.slices import by_column
     >>> gate = NoSliceWorse((by_column("color"),), "roc_auc", largest_drop=0.2, smallest_rows=1_000)
     >>> gate.run(evidence).explanation
-    'no slice has that many rows with both labels, so nothing was compared; lower smallest_rows'
+    'no slice has that many rows that define roc_auc, so nothing was compared; lower smallest_rows'
     >>> NoSliceWorse((by_column("color"),), "roc_auc", largest_drop=0.2, smallest_rows=50).run(evidence).passed
     True
     """
@@ -36,11 +38,13 @@ class NoSliceWorse:
     smallest_rows: int
 
     def __post_init__(self) -> None:
-        require_metric(self.name, self.metric)
-        require_margin(self.name, "largest_drop", self.largest_drop, self.metric)
+        require_size(self.name, "largest_drop", self.largest_drop)
         require_count(self.name, "smallest_rows", self.smallest_rows)
         if not self.slices:
             raise ContractError(f"{self.name}: there are no slices, so the gate could never fail; add one")
+
+    def list_problems(self, task: Task) -> Iterator[str]:
+        return list_margin_problems(self.name, task, self.metric, "largest_drop", self.largest_drop)
 
     @property
     def name(self) -> str:
@@ -48,13 +52,14 @@ class NoSliceWorse:
 
     def run(self, evidence: Evidence) -> GateResult:
         wanted = f"a drop of at most {self.largest_drop:g} for slices of {self.smallest_rows:,} rows or more"
-        if problem := describe_invalid(evidence.probabilities):
+        if problem := describe_invalid(evidence.task.contract, evidence.answers):
             return make_result(self, False, None, wanted, problem)
-        overall = measure(self.metric, evidence.rows.labels, evidence.probabilities)
-        drops = [(gain(self.metric, overall, value), value, words) for value, words in self._measure(evidence)]
+        overall = measure(evidence.task, self.metric, evidence.rows, evidence.answers)
+        gain = evidence.task.metrics[self.metric].gain
+        drops = [(gain(overall, value), value, words) for value, words in self._measure(evidence)]
         if not drops:
-            nothing = "no slice has that many rows with both labels, so nothing was compared; lower smallest_rows"
-            return make_result(self, False, None, wanted, nothing)
+            nothing = f"no slice has that many rows that define {self.metric}, so nothing was compared"
+            return make_result(self, False, None, wanted, f"{nothing}; lower smallest_rows")
         drop, value, words = max(drops)
         explanation = f"of {len(drops)} slices the worst is {words} with {value:.4g}, all rows have {overall:.4g}"
         return make_result(self, drop <= self.largest_drop, drop, wanted, explanation)
@@ -63,7 +68,7 @@ class NoSliceWorse:
         """The metric and the description of each group that is large enough."""
         for slice_ in self.slices:
             for value, rows in select(slice_, evidence.rows.columns):
-                labels = evidence.rows.labels[rows]
-                if len(labels) >= self.smallest_rows and 0 < labels.mean() < 1:
-                    metric = measure(self.metric, labels, evidence.probabilities[rows])
-                    yield metric, f"{slice_.name} {value or '(missing)'} ({len(labels):,} rows)"
+                if (count := int(rows.sum())) >= self.smallest_rows:
+                    found = evaluate_part(evidence.task, evidence.rows, evidence.answers, rows)
+                    if self.metric in found:
+                        yield found[self.metric], f"{slice_.name} {value or '(missing)'} ({count:,} rows)"

@@ -12,8 +12,7 @@ from athanor.errors import AthanorError, ContractError
 _LONGEST: Final = 300
 # By a part of the message, in lower case; the first that occurs counts.
 _REMEDIES: Final = (
-    ("predict_proba", "use a classifier that has it, such as SVC(probability=True), or wrap it in "
-     "CalibratedClassifierCV"),
+    ("predict_proba", "use a classifier that has it, or wrap it in CalibratedClassifierCV"),
     ("unknown categor", 'let the encoder accept values that it has not seen: OneHotEncoder(handle_unknown="ignore")'),
     ("n_splits", "lower the `cv` of the encoder or of the estimator, or use more rows of the rarer label"),
     ("n_neighbors", "lower n_neighbors, or use more rows"),
@@ -23,6 +22,7 @@ _REMEDIES: Final = (
     ("is nan", "add a SimpleImputer, or use an estimator that accepts missing values"),
     ("at least 2 classes", "use more rows, or fewer folds"),
     ("converge", "scale the features, raise max_iter, or use another estimator"),
+    ("sample_weight", "use an estimator that takes sample_weight, or remove ROLE_WEIGHT from the contract"),
     ("parameter", "correct the candidate's space"),
 )  # fmt: skip
 _EMPTY_REMEDY: Final = "remove these features, use more rows, or impute them by SimpleImputer(keep_empty_features=True)"
@@ -32,6 +32,8 @@ _EMPTY_REMEDY: Final = "remove these features, use more rows, or impute them by 
 def naming(who: str, what: str, frame: Any, labels: NDArray[Any] | None = None, remedy: str = "") -> Iterator[None]:
     """Turns any error of an estimator within the context into a ContractError that names the estimator and the step.
 
+    A ContractError keeps its own words behind these.
+
     Args:
         who: "candidate 'forest' with {…}".
         what: "be fitted".
@@ -40,6 +42,9 @@ def naming(who: str, what: str, frame: Any, labels: NDArray[Any] | None = None, 
     """
     try:
         yield
+    except ContractError as error:
+        # It has its own remedy.
+        raise ContractError(f"{who} cannot {what}: {error}") from error
     except AthanorError:
         raise
     except Exception as error:
@@ -55,10 +60,10 @@ def describe_error(error: BaseException) -> str:
 
 
 def describe_rows(frame: Any, labels: NDArray[Any] | None = None) -> str:
-    """Number of rows, how many have label 1, and the features without a value in them."""
+    """Number of rows, how many have the rarest category of the label, and the features without a value in them."""
     words = f"{len(frame):,} rows"
-    if labels is not None:
-        words += f", {int(np.sum(labels)):,} of them with label 1"
+    if labels is not None and labels.dtype.kind == "i" and len(labels):
+        words += f", {np.unique(labels, return_counts=True)[1].min():,} of them with the rarest label"
     empty = find_empty(frame)
     return f"{words}, none of them with a value of {', '.join(empty)}" if empty else words
 

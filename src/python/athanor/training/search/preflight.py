@@ -16,18 +16,20 @@ from sklearn.base import BaseEstimator, clone
 from threadpoolctl import threadpool_limits
 
 from athanor.contract.inputs import GraphInputs
-from athanor.errors import ContractError, DataError
-from athanor.features.features import Model
+from athanor.errors import AthanorError, ContractError, DataError
 from athanor.release.graph import Graph
-from athanor.release.manifest import Calibration
+from athanor.tasks.task import AnyCalibration, Doubt
 from athanor.training.compile.model import compile_model
-from athanor.training.evaluation.evidence import Rows, spread
+from athanor.training.evaluation.evidence import Evidence, Fitted, Rows, spread
 from athanor.training.evaluation.metrics import select
+from athanor.training.gates.defaults import list_always
+from athanor.training.gates.gate import raise_if_failed, run_gates
 from athanor.training.recipe import Recipe
 from athanor.training.search.failures import naming
 from athanor.training.search.folds import list_fold_problems, make_folds
 from athanor.training.search.search import list_trials
-from athanor.training.search.trial import PREFIX, name_trial, require_probabilities
+from athanor.training.search.trial import PREFIX, name_trial
+from athanor.training.search.weights import weight_fit
 
 _ROWS: Final = 100
 """Rows of each label, and categories of each feature, in a small fit."""
@@ -46,26 +48,34 @@ class _Stage:
     """Fits of the training on some rows.
 
     Attributes:
-        model: whose features the pipelines take.
         fitted: these rows.
         ahead: rows that the fits predict.
-        is_compiled: whether the fits are compiled.
-        calibration: compiled with them; None for no calibration.
+        is_compiled: whether the fits are compiled, and pass the gates that always run.
     """
 
-    model: Model
+    recipe: Recipe
     fitted: Rows
     ahead: Rows
     is_compiled: bool
-    calibration: Calibration | None = None
 
     @cached_property
     def few(self) -> Rows:
-        return self.fitted.take(_sample(self.fitted, _ROWS))
+        return self.fitted.take(_sample(self.recipe, self.fitted, _ROWS))
 
     @cached_property
     def more(self) -> Rows:
-        return self.fitted.take(_sample(self.fitted, _MORE_ROWS))
+        return self.fitted.take(_sample(self.recipe, self.fitted, _MORE_ROWS))
+
+    @cached_property
+    def calibration(self) -> AnyCalibration | None:
+        return self.recipe.task.neutral_calibration() if self.recipe.calibrate else None
+
+    @cached_property
+    def doubt(self) -> Doubt | None:
+        if self.recipe.coverage is None:
+            return None
+        task, labels = self.recipe.task, self.fitted.labels
+        return task.find_doubt([(labels, task.perfect_outputs(labels))], self.recipe.coverage)
 
     @cached_property
     def unlike(self) -> Rows:
@@ -76,23 +86,22 @@ def require_workable(recipe: Recipe, past: Rows, later: Rows, trials: int | None
     """Fits trials of each candidate and the baseline on few rows, and compiles a fit of each candidate.
 
     Args:
-        past: the training rows, in time order.
+        past: the training rows, in time order if the split is by time.
         later: the rows held out for evaluation.
         trials: number of trials of the search; the recipe's if not given.
 
     Raises:
         DataError: the labels allow no search on these folds.
-        ContractError: a candidate cannot be fitted or compiled, the baseline cannot be fitted, or a slice cannot be
-            computed. All are listed.
+        ContractError: a candidate cannot be fitted or compiled, or answers otherwise once compiled; the baseline cannot
+            be fitted; or a slice cannot be computed. All are listed.
     """
-    if problems := list(list_fold_problems(recipe, past.labels)):
+    if problems := list(list_fold_problems(recipe, past)):
         raise DataError(_join(problems))
-    fitted, _ = next(make_folds(recipe).split(past.labels))
+    folds = make_folds(recipe, past)
     # A later fold predicts from values that the first fold never saw.
-    ahead = past.take(np.arange(len(fitted), len(past)))
-    first = _Stage(recipe.model, past.take(fitted), ahead, is_compiled=False)
-    last = _Stage(recipe.model, past, later, True, Calibration(slope=1.0, intercept=0.0) if recipe.calibrate else None)
-    uncompiled = _Stage(recipe.model, past, later, is_compiled=False)
+    ahead = np.unique(np.concatenate([fold.validated for fold in folds]))
+    first = _Stage(recipe, past.take(folds[0].fitted), past.take(ahead), is_compiled=False)
+    last, uncompiled = (_Stage(recipe, past, later, is_compiled=is_so) for is_so in (True, False))
     problems = [
         *_list_failures(list_trials(recipe, trials), first, last),
         *filter(None, [_try(BASELINE, recipe.baseline, {}, uncompiled)]),
@@ -156,28 +165,45 @@ def _try(who: str, pipeline: BaseEstimator, parameters: Mapping[str, Any], stage
 
 
 def _fit(who: str, pipeline: Any, parameters: Mapping[str, Any], rows: Rows, stage: _Stage) -> None:
-    unlike = stage.unlike
+    unlike, task = stage.unlike, stage.recipe.task
     with threadpool_limits(1), warnings.catch_warnings():
         # Of so few rows they say nothing; the search repeats those that matter.
         warnings.simplefilter("ignore")
         with naming(who, "be fitted", rows.frame, rows.labels):
-            fitted = pipeline.set_params(**parameters).fit(rows.frame, rows.labels)
+            fitted = pipeline.set_params(**parameters)
+            fitted.fit(rows.frame, rows.labels, **weight_fit(fitted, rows.weights))
         with naming(who, "predict the rows that it was fitted on", rows.frame):
-            require_probabilities(fitted.predict_proba(rows.frame))
+            task.outputs(fitted, rows.frame)
         if len(unlike):
             with naming(who, "predict rows that are unlike those it was fitted on", unlike.frame):
-                require_probabilities(fitted.predict_proba(unlike.frame))
-    if stage.is_compiled:
+                task.outputs(fitted, unlike.frame)
+        if stage.is_compiled:
+            _compile(who, Fitted(fitted, task, stage.calibration, stage.doubt), rows, stage)
+
+
+def _compile(who: str, fitted: Fitted, rows: Rows, stage: _Stage) -> None:
+    """Raises ContractError unless the graph of a small fit answers as the pipeline does."""
+    recipe = stage.recipe
+    try:
         with naming(who, "be compiled to ONNX", rows.frame, remedy=CONVERTIBLE):
-            content = compile_model(stage.model, fitted, stage.calibration)
-            graph = Graph(content, GraphInputs.of(stage.model.contract.columns))
-            for each in (rows, unlike) if len(unlike) else (rows,):
-                graph.predict_probability(each.columns)
+            graph = compile_model(recipe.model, fitted.pipeline, fitted.calibration, fitted.doubt)
+            session = Graph(graph, GraphInputs.of(recipe.model.contract.columns))
+            asked = [each for each in (rows, stage.unlike) if len(each)]
+            answered = [session.answer(each.columns) for each in asked]
+        for each, answers in zip(asked, answered, strict=True):
+            evidence = Evidence(recipe.model, recipe.task, each, fitted, graph, answers, baseline=answers)
+            raise_if_failed(run_gates(list_always(recipe.gates), evidence))
+    except AthanorError as error:
+        words = str(error)
+        raise ContractError(words if words.startswith(who) else f"{who}: {words}") from error
 
 
-def _sample(rows: Rows, count: int) -> NDArray[np.int64]:
-    """Positions, in time order: up to `count` rows of each label and with each category, a few with rare values."""
-    of_labels = (np.flatnonzero(rows.labels == label) for label in (0, 1))
+def _sample(recipe: Recipe, rows: Rows, count: int) -> NDArray[np.int64]:
+    """Positions, ascending: up to `count` rows of each label and with each category, a few with rare values."""
+    strata = recipe.task.strata(rows.labels)
+    if strata is None:
+        strata = np.zeros(len(rows), np.int64)
+    of_labels = (np.flatnonzero(strata == stratum) for stratum in np.unique(strata))
     chosen = [positions[spread(len(positions), count)] for positions in of_labels]
     for name in rows.frame.columns:
         values = rows.frame[name]

@@ -1,8 +1,8 @@
-"""Hyperparameter search over candidates: scikit-learn's, on time-ordered folds, resumable."""
+"""Hyperparameter search over candidates: scikit-learn's, on folds that follow the split, resumable."""
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 from joblib import effective_n_jobs
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid, ParameterSampler, RandomizedSearchCV
 from threadpoolctl import threadpool_limits
@@ -19,18 +18,23 @@ from athanor.errors import ContractError
 from athanor.progress import Advance, Progress, Unwatched
 from athanor.release.manifest import Scalar
 from athanor.release.record import Trial
-from athanor.training.recipe import Candidate, Recipe
+from athanor.tasks.task import Folds
+from athanor.training.candidates import Candidate
+from athanor.training.evaluation.evidence import Rows
+from athanor.training.recipe import Recipe
 from athanor.training.search.failures import naming
-from athanor.training.search.folds import make_folds
+from athanor.training.search.folds import Fold, make_folds
 from athanor.training.search.trial import (
     ENDING,
     PREFIX,
     CachedPipeline,
     CachedScore,
-    FoldPredictions,
+    FoldOutputs,
+    cache_file,
     to_scalars,
     trial_name,
 )
+from athanor.training.search.weights import weight_fit
 
 _POLL_S: Final = 0.2
 
@@ -42,33 +46,31 @@ class SearchResult:
     Attributes:
         trials: best first; ties keep the order of sampling, and a trial with a NaN score comes last.
         candidate, parameters: of the best trial.
-        folds: labels and the best trial's probabilities for the validation rows of each fold, in time order.
+        folds: labels and the best trial's outputs for the validated rows of each fold.
     """
 
     trials: tuple[Trial, ...]
     candidate: Candidate
     parameters: Mapping[str, Scalar]
-    folds: tuple[tuple[NDArray[np.int64], NDArray[np.float64]], ...]
+    folds: Folds
 
 
 def search(
     recipe: Recipe,
-    frame: Any,
-    labels: NDArray[np.int64],
+    rows: Rows,
     folder: Path,
     progress: Progress | None = None,
     trials: int | None = None,
     jobs: int | None = None,
 ) -> SearchResult:
-    """Evaluates candidates and parameters by cross-validation on time-ordered folds.
+    """Evaluates candidates and parameters by cross-validation on the folds of the recipe's split.
 
     Runs in processes on all cores, or on joblib's current backend; each fit uses one thread. The result does not
     depend on either.
 
     Args:
-        frame: features sorted by event time, n rows.
-        labels: 0 and 1, shape (n,).
-        folder: used by this search alone and visible to all workers. Fits whose predictions it contains are skipped.
+        rows: the training rows, sorted by event time if the split is by time.
+        folder: used by this search alone and visible to all workers. Fits whose outputs it contains are skipped.
         trials: number of trials; the recipe's if not given.
         jobs: number of processes; one per core if not given, of the whole cluster if there is one.
 
@@ -77,24 +79,26 @@ def search(
             a score in every fold.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    searching = _make_search(recipe, CachedPipeline(folder=folder), trials, jobs or effective_n_jobs(-1))
+    folds = make_folds(recipe, rows)
+    searching = _make_search(recipe, folder, trials, jobs or effective_n_jobs(-1), folds)
     with (
         (progress or Unwatched()).step("Search over candidates", _count_fits(searching, recipe.folds)) as advance,
         _reporting(folder, recipe, advance),
     ):
-        searching.fit(frame, labels)
-    tried = _read_trials(searching.cv_results_["params"], searching.cv_results_, recipe.folds, folder)
+        # The index is what identifies the rows of a fold.
+        frame = rows.frame.set_axis(np.arange(len(rows)), axis=0)
+        # scikit-learn gives the weights of a fold's rows to its fit and to its score.
+        searching.fit(frame, rows.labels, sample_weight=rows.weights)
+    tried = _read_trials(searching.cv_results_["params"], searching.cv_results_, folds, folder)
     order = sorted(range(len(tried)), key=lambda i: _rank(tried[i]))
-    _require_score(recipe, tried[order[0]])
-    best = searching.cv_results_["params"][order[0]]
-    candidate = next(c for c in recipe.candidates if c.name == best["algorithm"])
-    kept = _read_predictions(tried[order[0]], folder)
-    futures = [future for _, future in make_folds(recipe).split(frame)]
+    best = tried[order[0]]
+    _require_score(recipe, best)
+    kept = _read_outputs(best, folds, folder)
     return SearchResult(
         trials=tuple(tried[i] for i in order),
-        candidate=candidate,
-        parameters=tried[order[0]].parameters,
-        folds=tuple((labels[rows], answers.probabilities) for rows, answers in zip(futures, kept, strict=True)),
+        candidate=next(c for c in recipe.candidates if c.name == best.algorithm),
+        parameters=best.parameters,
+        folds=tuple((rows.labels[fold.validated], of.outputs) for fold, of in zip(folds, kept, strict=True)),
     )
 
 
@@ -104,31 +108,32 @@ def list_trials(recipe: Recipe, trials: int | None = None) -> list[Mapping[str, 
     Raises:
         ContractError: as `search`.
     """
-    searching = _make_search(recipe, CachedPipeline(folder=Path()), trials, 1)
+    searching = _make_search(recipe, Path(), trials, 1)
     if isinstance(searching, GridSearchCV):
         return list(ParameterGrid(searching.param_grid))
     return list(ParameterSampler(searching.param_distributions, searching.n_iter, random_state=recipe.seed))
 
 
-def fit(who: str, pipeline: BaseEstimator, parameters: Mapping[str, Any], frame: Any, labels: NDArray[Any]) -> Any:
+def fit(who: str, pipeline: BaseEstimator, parameters: Mapping[str, Any], rows: Rows) -> Any:
     """A copy of a pipeline, fitted on one thread.
 
     Raises:
-        ContractError: it cannot be fitted; `who` names it.
+        ContractError: it cannot be fitted, or takes no weights and there are some; `who` names it.
     """
-    with threadpool_limits(1), naming(who, "be fitted", frame, labels):
-        return clone(pipeline).set_params(**parameters).fit(frame, labels)
+    with threadpool_limits(1), naming(who, "be fitted", rows.frame, rows.labels):
+        unfitted = clone(pipeline).set_params(**parameters)
+        return unfitted.fit(rows.frame, rows.labels, **weight_fit(unfitted, rows.weights))
 
 
-def _make_search(recipe: Recipe, kept: CachedPipeline, trials: int | None, jobs: int) -> Any:
-    trials = trials or recipe.trials
+def _make_search(recipe: Recipe, folder: Path, trials: int | None, jobs: int, folds: Sequence[Fold] = ()) -> Any:
+    kept, trials = CachedPipeline(folder=folder), trials or recipe.trials
     spaces = [
         {"algorithm": [c.name], "pipeline": [c.pipeline], **{f"{PREFIX}{name}": v for name, v in c.space.items()}}
         for c in recipe.candidates
     ]
     common = {
-        "scoring": CachedScore(recipe.scoring),
-        "cv": make_folds(recipe),
+        "scoring": CachedScore(recipe.task, recipe.scoring),
+        "cv": [(fold.fitted, fold.validated) for fold in folds],
         "n_jobs": jobs,
         "refit": False,
         "error_score": "raise",
@@ -145,8 +150,8 @@ def _require_score(recipe: Recipe, best: Trial) -> None:
     """Without a score of the best trial there is nothing to choose by."""
     if None in best.scores:
         raise ContractError(
-            f"{recipe.declared_in}: no trial has a {recipe.scoring} in each of {recipe.folds} folds; choose another "
-            "`scoring`, fewer folds, or use more rows before test_from"
+            f"{recipe.declared_in}: no trial has a score ({recipe.scoring}) in each of {recipe.folds} folds; choose "
+            "another `scoring`, fewer folds, or use more rows"
         )
 
 
@@ -166,7 +171,7 @@ def _reporting(folder: Path, recipe: Recipe, advance: Advance) -> Iterator[None]
         for path in sorted(
             set(folder.glob(f"*{ENDING}")) - {path for of_trial in scores.values() for path in of_trial}
         ):
-            scores[path.name.partition("-")[0]][path] = FoldPredictions.read(path).score
+            scores[path.name.partition("-")[0]][path] = FoldOutputs.read(path).score
             whole = [np.mean([*of_trial.values()]) for of_trial in scores.values() if len(of_trial) == recipe.folds]
             advance(f"best {recipe.scoring} {max(whole):.4f}" if whole else "")
 
@@ -184,10 +189,12 @@ def _reporting(folder: Path, recipe: Recipe, advance: Advance) -> Iterator[None]
         look()
 
 
-def _read_trials(drawn: list[dict[str, Any]], results: Mapping[str, Any], folds: int, folder: Path) -> list[Trial]:
+def _read_trials(
+    drawn: list[dict[str, Any]], results: Mapping[str, Any], folds: Sequence[Fold], folder: Path
+) -> list[Trial]:
     trials = []
     for i, parameters in enumerate(drawn):
-        scores = [float(results[f"split{fold}_test_score"][i]) for fold in range(folds)]
+        scores = [float(results[f"split{fold}_test_score"][i]) for fold in range(len(folds))]
         own = to_scalars({n.removeprefix(PREFIX): v for n, v in parameters.items() if n.startswith(PREFIX)})
         trial = Trial(
             algorithm=parameters["algorithm"],
@@ -195,15 +202,14 @@ def _read_trials(drawn: list[dict[str, Any]], results: Mapping[str, Any], folds:
             scores=tuple(score if np.isfinite(score) else None for score in scores),
             fit_s=0.0,
         )
-        fit_s = sum(answers.fit_s for answers in _read_predictions(trial, folder))
+        fit_s = sum(of.fit_s for of in _read_outputs(trial, folds, folder))
         trials.append(trial.model_copy(update={"fit_s": round(fit_s, 3)}))
     return trials
 
 
-def _read_predictions(trial: Trial, folder: Path) -> list[FoldPredictions]:
-    """In time order."""
-    files = folder.glob(f"{trial_name(trial.algorithm, trial.parameters)}-*{ENDING}")
-    return sorted((FoldPredictions.read(path) for path in files), key=lambda answers: answers.fitted)
+def _read_outputs(trial: Trial, folds: Sequence[Fold], folder: Path) -> list[FoldOutputs]:
+    name = trial_name(trial.algorithm, trial.parameters)
+    return [FoldOutputs.read(cache_file(folder, name, fold.fitted, fold.validated)) for fold in folds]
 
 
 def _rank(trial: Trial) -> tuple[bool, float]:

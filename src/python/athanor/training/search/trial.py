@@ -1,4 +1,4 @@
-"""The fit of one trial on one fold, with its predictions cached in a file, so that a search can resume."""
+"""The fit of one trial on one fold, with its outputs cached in a file, so that a search can resume."""
 
 import hashlib
 import io
@@ -11,13 +11,14 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import get_scorer
+from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
 from athanor.release.manifest import Scalar
 from athanor.system.atomic import replace_file
+from athanor.tasks.task import Task
 from athanor.training.search.failures import naming
+from athanor.training.search.weights import weight_fit
 
 ENDING: Final = ".npz"
 PREFIX: Final = "pipeline__"
@@ -25,29 +26,27 @@ PREFIX: Final = "pipeline__"
 
 
 @dataclass(frozen=True)
-class FoldPredictions:
-    """A trial's predictions for the validation rows of a fold.
+class FoldOutputs:
+    """A trial's outputs for the validated rows of a fold.
 
     Attributes:
-        fitted: number of rows fitted on.
-        probabilities: shape (n,).
+        outputs: see `Task.outputs`; shape (n, k).
         fit_s: duration of the fit in seconds.
     """
 
-    fitted: int
-    probabilities: NDArray[np.float64]
+    outputs: NDArray[np.float64]
     score: float
     fit_s: float
 
     def write(self, path: Path) -> None:
         content = io.BytesIO()
-        np.savez(content, fitted=self.fitted, probabilities=self.probabilities, score=self.score, fit_s=self.fit_s)
+        np.savez(content, outputs=self.outputs, score=self.score, fit_s=self.fit_s)
         replace_file(path, content.getvalue())
 
     @classmethod
-    def read(cls, path: Path) -> "FoldPredictions":
+    def read(cls, path: Path) -> "FoldOutputs":
         with np.load(path) as kept:
-            return cls(int(kept["fitted"]), kept["probabilities"], float(kept["score"]), float(kept["fit_s"]))
+            return cls(kept["outputs"], float(kept["score"]), float(kept["fit_s"]))
 
 
 def to_scalars(parameters: Mapping[str, Any]) -> dict[str, Scalar]:
@@ -60,31 +59,27 @@ def trial_name(algorithm: str, parameters: Mapping[str, Scalar]) -> str:
     return hashlib.sha256(json.dumps([algorithm, dict(parameters)], sort_keys=True).encode()).hexdigest()[:16]
 
 
+def cache_file(folder: Path, trial: str, fitted: Any, validated: Any) -> Path:
+    """The file of a trial's outputs for a fold.
+
+    Args:
+        trial: its name.
+        fitted, validated: positions of the fold's rows, which identify it.
+    """
+    digest = hashlib.sha256()
+    for positions in (fitted, validated):
+        digest.update(len(positions).to_bytes(8, "little"))
+        digest.update(np.asarray(positions, dtype="<i8").tobytes())
+    return folder / f"{trial}-{digest.hexdigest()[:16]}{ENDING}"
+
+
 def name_trial(algorithm: str, parameters: Mapping[str, Any]) -> str:
     """Names a trial in a message."""
     return f"candidate {algorithm!r}" + (f" with {to_scalars(parameters)}" if parameters else "")
 
 
-def require_probabilities(probabilities: Any) -> NDArray[np.float64]:
-    """The probabilities of both labels.
-
-    Raises:
-        ValueError: they have another shape than (n, 2), or one of them is NaN or infinite.
-    """
-    found = np.asarray(probabilities, dtype=np.float64)
-    if found.ndim != 2 or found.shape[1] != 2:
-        raise ValueError(f"its probabilities have the shape {found.shape}; allowed is (n, 2), one column per label")
-    if wrong := int((~np.isfinite(found).all(axis=1)).sum()):
-        raise ValueError(f"{wrong} of {len(found)} probabilities are NaN or infinite")
-    return found
-
-
-class CachedPipeline(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A pipeline for scikit-learn's search that caches its predictions for each fold in a folder.
-
-    Skips the fit if they are cached. Each fit uses one thread: estimators' threads spin while they wait for each other,
-    and sums in a different order would give a different model.
-    """
+class CachedPipeline(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A pipeline for scikit-learn's search. `CachedScore` fits it, as it knows the fold's other rows as well."""
 
     def __init__(self, folder: Path, algorithm: str = "", pipeline: Any = None) -> None:
         self.folder = folder
@@ -98,14 +93,8 @@ class CachedPipeline(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         super().set_params(**parameters)
         return self
 
-    def fit(self, frame: Any, labels: NDArray[Any]) -> "CachedPipeline":
-        self.classes_ = np.unique(labels)
-        self.fitted_ = len(labels)
-        began = time.monotonic()
-        if not self.path.exists():
-            with threadpool_limits(1), naming(self.who, "be fitted", frame, labels):
-                self.pipeline.fit(frame, labels)
-        self.fit_s_ = time.monotonic() - began
+    def fit(self, frame: Any, labels: NDArray[Any], sample_weight: NDArray[np.float64] | None = None) -> Any:
+        self.rows_ = frame, labels, sample_weight
         return self
 
     @property
@@ -114,40 +103,35 @@ class CachedPipeline(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         return name_trial(self.algorithm, self.tried_)
 
     @property
-    def path(self) -> Path:
-        """The cache file. The number of fitted rows identifies the fold."""
-        return self.folder / f"{trial_name(self.algorithm, to_scalars(self.tried_))}-{self.fitted_}{ENDING}"
+    def name(self) -> str:
+        return trial_name(self.algorithm, to_scalars(self.tried_))
 
 
 @dataclass(frozen=True)
 class CachedScore:
-    """Scores a `CachedPipeline` by one of scikit-learn's scorers, given by name."""
+    """Fits and scores a `CachedPipeline`, and caches the outputs in its folder. Does neither if they are there.
 
+    Each fit uses one thread: estimators' threads spin while they wait for each other, and sums in a different order
+    would give a different model. The index of a frame is what identifies its rows.
+    """
+
+    task: Task
     scoring: str
 
-    def __call__(self, kept: CachedPipeline, frame: Any, labels: NDArray[Any]) -> float:
-        if kept.path.exists():
-            return FoldPredictions.read(kept.path).score
-        with threadpool_limits(1), naming(kept.who, "predict the rows of a later fold", frame):
-            probabilities = require_probabilities(kept.pipeline.predict_proba(frame))
+    def __call__(
+        self, kept: CachedPipeline, frame: Any, labels: NDArray[Any], sample_weight: NDArray[np.float64] | None = None
+    ) -> float:
+        fitted, of_fitted, weights = kept.rows_
+        path = cache_file(kept.folder, kept.name, fitted.index, frame.index)
+        if path.exists():
+            return FoldOutputs.read(path).score
+        began = time.monotonic()
+        with threadpool_limits(1), naming(kept.who, "be fitted", fitted, of_fitted):
+            kept.pipeline.fit(fitted, of_fitted, **weight_fit(kept.pipeline, weights))
+        fit_s = time.monotonic() - began
+        with threadpool_limits(1), naming(kept.who, "predict the validated rows of a fold", frame):
+            outputs = self.task.outputs(kept.pipeline, frame)
         with naming(kept.who, f"be scored by {self.scoring}", frame, labels):
-            score = float(get_scorer(self.scoring)(Precomputed(kept.classes_, probabilities), frame, labels))
-        FoldPredictions(kept.fitted_, probabilities[:, 1], score, kept.fit_s_).write(kept.path)
+            score = self.task.score(self.scoring, labels, outputs, sample_weight)
+        FoldOutputs(outputs, score, fit_s).write(path)
         return score
-
-
-class Precomputed(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Passes precomputed predictions to a scorer."""
-
-    def __init__(self, classes: NDArray[Any], probabilities: NDArray[np.float64]) -> None:
-        self.classes_ = classes
-        self._probabilities = probabilities
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def predict_proba(self, frame: Any) -> NDArray[np.float64]:
-        return self._probabilities
-
-    def predict(self, frame: Any) -> NDArray[Any]:
-        return np.asarray(self.classes_[self._probabilities.argmax(axis=1)])

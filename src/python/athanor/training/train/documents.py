@@ -10,6 +10,7 @@ from athanor.release.files import DESCRIPTORS, MODEL_CARD, TRAINING
 from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import TrainingRecord
 from athanor.system.atomic import replace_file
+from athanor.training.card.figures import Predicted
 from athanor.training.card.importance import measure_importance
 from athanor.training.card.page import CardSubject, write_card
 from athanor.training.evaluation.evidence import Evidence
@@ -27,7 +28,11 @@ def make_documents(
     record: TrainingRecord,
     evidence: Evidence,
 ) -> Mapping[str, bytes]:
-    """The documents of a release, by file name."""
+    """The documents of a release, by file name.
+
+    Args:
+        evidence: of the evaluated model.
+    """
     card = write_card(
         CardSubject(
             model=recipe.model,
@@ -36,10 +41,13 @@ def make_documents(
             provenance=provenance,
             record=record,
             snapshot=snapshot,
-            labels=evidence.rows.labels,
-            probabilities=evidence.probabilities,
-            baseline=evidence.baseline,
-            importance=measure_importance(evidence),
+            predicted=Predicted(
+                task=recipe.task,
+                labels=evidence.rows.labels,
+                answers=evidence.answers,
+                baseline=evidence.baseline,
+                importance=measure_importance(evidence),
+            ),
             trained=evidence.trained,
             evaluated=evidence.rows.span(recipe.model),
         )

@@ -1,4 +1,4 @@
-"""Trains a release: build, gates, documents, write."""
+"""Trains a release: build, gates, refit, documents, write."""
 
 import shutil
 from dataclasses import dataclass
@@ -16,12 +16,19 @@ from athanor.release.manifest import Identity, Provenance
 from athanor.release.record import GateResult, TrainingRecord
 from athanor.release.store import ReleaseStore
 from athanor.training.evaluation.metrics import evaluate_slices
-from athanor.training.gates.artefact import Parity
-from athanor.training.gates.gate import Gate, run_gates
+from athanor.training.gates.defaults import add_always, list_after_refit
+from athanor.training.gates.gate import run_gates
 from athanor.training.recipe import Recipe
 from athanor.training.train.documents import make_documents, raise_if_refused
 from athanor.training.train.provenance import describe_provenance, list_uncommitted
-from athanor.training.train.release_build import Steps, TrainingOptions, UngatedRelease, build_release, search_alone
+from athanor.training.train.release_build import (
+    Steps,
+    TrainingOptions,
+    UngatedRelease,
+    build_release,
+    refit_release,
+    search_alone,
+)
 
 
 class Recorder(Protocol):
@@ -61,15 +68,13 @@ def train(
     """
     options, steps = options or TrainingOptions(), Steps(progress or Unwatched())
     _require_registrable(recipe, ReleaseStore(home.store_url))
-    built = build_release(recipe, snapshot, home, steps, options)
-    gates = _all_gates(recipe)
-    with steps.step("gates", "Gates", len(gates)) as advance:
-        results = run_gates(gates, built.evidence, advance)
-    record = _record(recipe, built, results, steps)
+    evaluated = build_release(recipe, snapshot, home, steps, options)
+    built, results = _pass_gates(recipe, evaluated, steps)
+    record = _record(recipe, evaluated, results, steps)
     with steps.step("write", "Write the release") as advance:
         trials, threads = options.trials or recipe.trials, options.jobs or cpu_count()
         provenance = describe_provenance(snapshot.version, trials, options.engine, threads)
-        documents = make_documents(recipe, snapshot, built.identity, provenance, record, built.evidence)
+        documents = make_documents(recipe, snapshot, built.identity, provenance, record, evaluated.evidence)
         if recorder is not None:
             recorder(record, built.identity, provenance, documents[MODEL_CARD])
         raise_if_refused(record, documents, home.reports / recipe.model.name, built.identity.digest)
@@ -119,10 +124,21 @@ def _replace_dirty_candidate(candidate: Path, provenance: Provenance) -> None:
         shutil.rmtree(candidate)
 
 
-def _all_gates(recipe: Recipe) -> tuple[Gate, ...]:
-    """The gates of the recipe, and `Parity` in any case."""
-    has_parity = any(isinstance(gate, Parity) for gate in recipe.gates)
-    return recipe.gates if has_parity else (*recipe.gates, Parity())
+def _pass_gates(
+    recipe: Recipe, evaluated: UngatedRelease, steps: Steps
+) -> tuple[UngatedRelease, tuple[GateResult, ...]]:
+    """Runs the gates, then fits again where the recipe says so, and runs the gates on that."""
+    gates = add_always(recipe.gates)
+    with steps.step("gates", "Gates", len(gates)) as advance:
+        results = run_gates(gates, evaluated.evidence, advance)
+    if not recipe.refit or not all(result.passed for result in results):
+        return evaluated, results
+    refitted = refit_release(recipe, evaluated, steps)
+    gates = list_after_refit(recipe.gates)
+    with steps.step("refit gates", "Gates after the refit", len(gates)) as advance:
+        after = run_gates(gates, refitted.evidence, advance)
+    renamed = (result.model_copy(update={"gate": f"{result.gate}, after the refit"}) for result in after)
+    return refitted, (*results, *renamed)
 
 
 def _record(recipe: Recipe, built: UngatedRelease, results: tuple[GateResult, ...], steps: Steps) -> TrainingRecord:
@@ -132,12 +148,12 @@ def _record(recipe: Recipe, built: UngatedRelease, results: tuple[GateResult, ..
         status="passed" if all(result.passed for result in results) else "refused",
         scoring=recipe.scoring,
         trials=built.found.trials,
-        rows_trained=built.rows_trained,
+        rows_trained=len(built.parts.past),
         rows_evaluated=len(rows),
-        label_rate=float(rows.labels.mean()),
+        label=recipe.task.describe_labels(rows.labels),
         metrics=built.metrics,
         baseline=built.baseline,
-        slices=evaluate_slices(recipe.slices, rows.columns, rows.labels, built.evidence.probabilities),
+        slices=evaluate_slices(recipe.task, recipe.slices, rows, built.evidence.answers),
         gates=results,
         seconds=steps.seconds,
         uncommitted=list_uncommitted() or (),

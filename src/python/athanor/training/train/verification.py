@@ -14,10 +14,17 @@ from athanor.data.snapshots.snapshot import Snapshot, list_snapshots
 from athanor.errors import NotFoundError
 from athanor.home import Home
 from athanor.progress import Progress, Unwatched
+from athanor.release.answers import measure_difference
 from athanor.release.files import REFERENCE_ROWS, Release
 from athanor.training.recipe import Recipe
 from athanor.training.train.provenance import cpu_family, describe_tree, lock_digest
-from athanor.training.train.release_build import Steps, TrainingOptions, UngatedRelease, build_release
+from athanor.training.train.release_build import (
+    Steps,
+    TrainingOptions,
+    UngatedRelease,
+    build_release,
+    refit_release,
+)
 
 # Possible causes of a difference, in order of display.
 _CAUSES: Final = ("data", "code", "lock", "parameters", "numerics")
@@ -47,7 +54,7 @@ class Verification:
 
     Attributes:
         digest, digest_now: of the release and of the rebuild.
-        largest_difference: between their predictions for the release's reference rows.
+        largest_difference: between their answers to the release's reference rows.
     """
 
     digest: str
@@ -79,7 +86,10 @@ def verify(
     snapshot = _find_snapshot(release, home)
     with tempfile.TemporaryDirectory(prefix="athanor-") as folder:
         options = TrainingOptions(release.manifest.provenance.trials, jobs=jobs, search_folder=Path(folder))
-        built = build_release(recipe, snapshot, home, Steps(progress or Unwatched()), options)
+        steps = Steps(progress or Unwatched())
+        built = build_release(recipe, snapshot, home, steps, options)
+        if recipe.refit:
+            built = refit_release(recipe, built, steps)
     return Verification(
         digest=release.digest,
         digest_now=built.identity.digest,
@@ -110,14 +120,18 @@ def _compare(release: Release, built: UngatedRelease) -> list[Part]:
         Part("commit", "", _tree(provenance.commit, provenance.is_clean), _tree(commit, is_clean)),
         Part("processor", "", provenance.cpu, cpu_family()),
         Part("snapshot", "data", then.snapshot, now.snapshot),
+        Part("task", "code", then.task, now.task),
         Part("contract", "code", then.contract, now.contract),
         Part("features", "code", then.features, now.features),
         Part("recipe", "code", then.recipe, now.recipe),
+        Part("split", "code", str(then.split), str(now.split)),
         Part("lock", "lock", provenance.lock, lock_digest()),
         Part("algorithm", "parameters", then.algorithm, now.algorithm),
         Part("parameters", "parameters", str(dict(then.parameters)), str(dict(now.parameters))),
         Part("seed", "parameters", str(then.seed), str(now.seed)),
         Part("calibration", "numerics", str(then.calibration), str(now.calibration)),
+        Part("doubt", "numerics", str(then.doubt), str(now.doubt)),
+        Part("refit", "numerics", str(then.refit), str(now.refit)),
         Part("metrics", "numerics", str(dict(then.metrics)), str(dict(now.metrics))),
         Part("baseline", "numerics", str(dict(then.baseline)), str(dict(now.baseline))),
         *files,
@@ -129,9 +143,15 @@ def _tree(commit: str, is_clean: bool) -> str:
 
 
 def _measure_difference(recipe: Recipe, release: Release, built: UngatedRelease) -> float:
-    """The largest difference between the new graph's predictions for the reference rows and those in the release."""
+    """The largest difference between the new graph's answers to the reference rows and those in the release."""
     reference = release.json(REFERENCE_ROWS)
-    row_class = GetMessageClass(recipe.model.contract.row)
+    contract = recipe.model.contract
+    row_class = GetMessageClass(contract.row)
     rows = [json_format.ParseDict(row, row_class()) for row in reference["rows"]]
-    answers = built.evidence.predict(to_columns(recipe.model.contract.columns, rows))
-    return float(np.abs(answers - np.array(reference["predictions"])).max())
+    ours = built.evidence.predict(to_columns(contract.columns, rows))
+    theirs = {
+        column.name: np.array(reference["answers"][column.name], dtype=column.dtype)
+        for column in contract.answer
+        if column.name in reference["answers"]
+    }
+    return float(measure_difference(contract.answer, ours, theirs).max())
