@@ -3,14 +3,14 @@
 Exit status 0 when every answer is right, 1 when one is not: each difference is a line on standard output.
 
 The case is a JSON file: `model`, `version` (semantic, or empty for whichever serves traffic), `rows` (objects of values
-by column name, instants in RFC 3339, nothing where a value is missing), `output` (the predicted column) and
-`probabilities` (one for each row).
+by column name, instants in RFC 3339, nothing where a value is missing) and `answers` (one value for each row, by column
+of the answer).
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -42,8 +42,7 @@ class Case:
     model: str
     version: str
     rows: Sequence[dict[str, Any]]
-    output: str
-    probabilities: Sequence[float]
+    answers: Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,9 @@ class Door:
             inputs,
             model_version=version,
             # Without outputs, HTTP asks for all of them as bytes.
-            outputs=[self.module.InferRequestedOutput(case.output, **how)] if self.is_binary is not True else None,
+            outputs=[self.module.InferRequestedOutput(name, **how) for name in case.answers]
+            if self.is_binary is not True
+            else None,
             request_id=_REQUEST_ID,
             # The client writes into it what belongs to this request alone.
             headers=dict(headers),
@@ -140,8 +141,8 @@ def check_door(door: Door, case: Case) -> Iterator[str]:
 def _check_metadata(case: Case, metadata: dict[str, Any]) -> Iterator[str]:
     if metadata["name"] != case.model or (case.version and case.version not in metadata["versions"]):
         yield f"metadata is of {metadata['name']} {metadata['versions']}"
-    if case.output not in [output["name"] for output in metadata["outputs"]]:
-        yield f"metadata has no output {case.output}"
+    if (outputs := [output["name"] for output in metadata["outputs"]]) != list(case.answers):
+        yield f"metadata has the outputs {', '.join(outputs)}, not {', '.join(case.answers)}"
     if unknown := {name for row in case.rows for name in row} - {tensor["name"] for tensor in metadata["inputs"]}:
         yield f"metadata has no inputs {', '.join(sorted(unknown))}"
 
@@ -163,14 +164,23 @@ def _check_answer(case: Case, result: Any) -> Iterator[str]:
     for name, value in wanted.items():
         if response.get(name) != value:
             yield f"{name} is {response.get(name)!r}, not {value!r}"
-    found = result.as_numpy(case.output)
-    if found is None or found.size != len(case.probabilities):
-        yield f"{case.output} is {found}, for {len(case.probabilities)} rows"
+    for name, expected in case.answers.items():
+        yield from _check_output(name, result.as_numpy(name), expected)
+
+
+def _check_output(name: str, found: NDArray[Any] | None, expected: Sequence[Any]) -> Iterator[str]:
+    if found is None or found.size != len(expected):
+        yield f"{name} is {found}, for {len(expected)} rows"
         return
-    differences = np.abs(found.reshape(-1) - np.asarray(case.probabilities))
-    # A value that is no number differs too.
-    for row in np.flatnonzero(~(differences <= _TOLERANCE)).tolist():
-        yield f"{case.output}[{row}] is {found.reshape(-1)[row]}, not {case.probabilities[row]}"
+    values = [each.decode() if isinstance(each, bytes) else each for each in found.reshape(-1).tolist()]
+    for row, (value, right) in enumerate(zip(values, expected, strict=True)):
+        if not (_is_near(value, right) if isinstance(right, float) else value == right):
+            yield f"{name}[{row}] is {value}, not {right}"
+
+
+def _is_near(value: Any, right: float) -> bool:
+    """A value that is no number is not near."""
+    return isinstance(value, float) and abs(value - right) <= _TOLERANCE * max(1, abs(right))
 
 
 def _check_refusals(door: Door, case: Case, tensors: Tensors) -> Iterator[str]:

@@ -213,7 +213,8 @@ def read_typed(answer: bytes) -> tuple[list[float], dict[str, str]]:
 
 def read_inspection(answer: bytes) -> tuple[list[float], dict[str, str]]:
     response = inspection_pb2.ComputeFeaturesResponse.FromString(answer)
-    return [row.probability for row in response.rows], _fields(response)
+    predictions = [delays_pb2.Prediction.FromString(row.prediction) for row in response.rows]
+    return [each.late_probability for each in predictions], _fields(response)
 
 
 def _fields(response: Any) -> dict[str, str]:
@@ -256,7 +257,7 @@ def read_typed_json(response: httpx.Response) -> tuple[list[float], dict[str, st
 
 def _read_inspection_json(response: httpx.Response) -> tuple[list[float], dict[str, str]]:
     told = response.json()
-    return [row["probability"] for row in told["rows"]], _json_fields(told)
+    return [row["prediction"]["lateProbability"] for row in told["rows"]], _json_fields(told)
 
 
 def _json_fields(told: Mapping[str, Any]) -> dict[str, str]:

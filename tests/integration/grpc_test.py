@@ -15,9 +15,10 @@ from integration.service import Service
 from athanor.client.aio import AsyncClient
 from athanor.client.client import Client, connect
 from athanor.errors import InvalidRequestError
-from athanor.release.graph import TOLERANCE
+from athanor.release.answers import TOLERANCE
 from athanor.release.traffic import Traffic
 from delays.v1 import delays_pb2, delays_pb2_grpc
+from projects.delays.model import MODEL
 
 Stub: TypeAlias = delays_pb2_grpc.DelaysServiceStub
 Flight: TypeAlias = delays_pb2.Flight
@@ -30,6 +31,11 @@ _PREDICT = "/delays.v1.DelaysService/Predict"
 def _ask(stub: Stub, flights: list[Flight], model_name: str = "", semantic_version: str = "") -> Response:
     request = delays_pb2.PredictRequest(flights=flights, model_name=model_name, semantic_version=semantic_version)
     return stub.Predict(request, timeout=_TIMEOUT_S)
+
+
+def _expect(reference: dict[str, Any]) -> list[float]:
+    probabilities: list[float] = reference["answers"][MODEL.contract.prediction.name]
+    return probabilities
 
 
 def _probabilities(response: Response) -> list[float]:
@@ -64,11 +70,11 @@ def _send(channel: Any, method: str, content: bytes) -> Any:
 
 
 def test_it_answers_as_training_did(stub: Stub, flights: list[Flight], reference: dict[str, Any]) -> None:
-    assert _probabilities(_ask(stub, flights)) == pytest.approx(reference["predictions"], rel=0, abs=TOLERANCE)
+    assert _probabilities(_ask(stub, flights)) == pytest.approx(_expect(reference), rel=0, abs=TOLERANCE)
 
 
 def test_each_flight_is_answered_by_itself(stub: Stub, flights: list[Flight], reference: dict[str, Any]) -> None:
-    for flight, expected in list(zip(flights, reference["predictions"], strict=True))[:5]:
+    for flight, expected in list(zip(flights, _expect(reference), strict=True))[:5]:
         assert _probabilities(_ask(stub, [flight])) == pytest.approx([expected], rel=0, abs=TOLERANCE)
 
 
@@ -205,7 +211,7 @@ def test_good_requests_beside_bad_ones_are_answered(
         answers = list(threads.map(lambda content: _send(channel, _PREDICT, content), contents))
     for answer in answers[::3]:
         found = _probabilities(Response.FromString(answer))
-        assert found == pytest.approx(reference["predictions"], rel=0, abs=TOLERANCE)
+        assert found == pytest.approx(_expect(reference), rel=0, abs=TOLERANCE)
     for answer in (*answers[1::3], *answers[2::3]):
         assert answer.code() is grpc.StatusCode.INVALID_ARGUMENT
 
@@ -238,4 +244,4 @@ def test_compressed_requests_are_answered(
     response = ask(
         delays_pb2.PredictRequest(flights=flights).SerializeToString(), timeout=_TIMEOUT_S, compression=compression
     )
-    assert _probabilities(response) == pytest.approx(reference["predictions"], rel=0, abs=TOLERANCE)
+    assert _probabilities(response) == pytest.approx(_expect(reference), rel=0, abs=TOLERANCE)

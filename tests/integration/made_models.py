@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from support.questions import Question
 from support.releases import MIDDLE
 from support.wires import make_release_of
 
@@ -34,9 +35,17 @@ class MadeModels:
 
     def register(self, contract: Contract, middle: float = MIDDLE) -> Served:
         """Returns the release as traffic names it."""
-        release = make_release_of(self.home.candidates / contract.name, contract, middle)
+        return self._register(make_release_of(self.home.candidates / contract.name, contract, middle))
+
+    def _register(self, release: Release) -> Served:
         version = self.registry.register(release)[0]
         return Served(digest=version.digest, semantic_version=version.semantic_version)
+
+    def promote_question(self, question: Question) -> None:
+        """Makes a champion of a model whose answer has several columns."""
+        name = question.contract.name
+        served = self._register(question.make_release(self.home.candidates / name))
+        self.registry.promote(name, served.semantic_version, _WHY)
 
     def read(self, contract: Contract) -> Release:
         (version,) = self.registry.list_versions(contract.name)

@@ -69,7 +69,10 @@ def _expect(flights: Flights) -> list[float]:
 def test_each_major_answers_by_its_own_at_every_door(
     running: Service, old: Doors, new: Doors, flights: Flights, reference: dict[str, Any]
 ) -> None:
-    for doors, version, expected in ((old, "1.0.0", reference["predictions"]), (new, "2.0.0", _expect(flights))):
+    for doors, version, expected in (
+        (old, "1.0.0", reference["answers"]["late_probability"]),
+        (new, "2.0.0", _expect(flights)),
+    ):
         for name, door in ALL_DOORS.items():
             told = door(doors, flights[:5])
             assert isinstance(told, Told), (name, told)
@@ -82,7 +85,10 @@ def test_both_majors_are_called_at_once(running: Service, flights: Flights, refe
     with Load(running, flights, _CALLS_PER_S) as old, _load(running, flights) as new:
         for load in (old, new):
             load.wait_for_answers(50)
-    for load, version, expected in ((old, "1.0.0", reference["predictions"]), (new, "2.0.0", _expect(flights))):
+    for load, version, expected in (
+        (old, "1.0.0", reference["answers"]["late_probability"]),
+        (new, "2.0.0", _expect(flights)),
+    ):
         assert not load.lost, load.lost[:5]
         assert {answer.version for answer in load.answers} == {version}
         assert all(abs(each.probability - expected[each.row]) < _TOLERANCE for each in load.answers)
@@ -107,7 +113,7 @@ def test_the_old_major_is_withdrawn_and_comes_back_while_the_new_one_answers(
             _its_callers_are_refused(running, old, flights)
             load.wait_for_answers(50)
             # It was accepted before.
-            assert rest_of_it() == pytest.approx(reference["predictions"], abs=_TOLERANCE)
+            assert rest_of_it() == pytest.approx(reference["answers"]["late_probability"], abs=_TOLERANCE)
         assert wait_until(lambda: seen_old == [_SERVING, _UNKNOWN], _PATIENCE_S), seen_old
         made.registry.promote(PROJECT, "1.0.0", _WHY)
         assert wait_until(lambda: _answers(running), _PATIENCE_S), running.replicas

@@ -21,6 +21,7 @@ from integration.service import Service, running_service
 from support.commands import run
 from support.flights import make_columns, make_flight
 from support.processes import nothing_survives, wait_until
+from support.questions import QUESTIONS, Question
 from support.releases import expected_probability
 from support.wires import repackage
 
@@ -116,14 +117,22 @@ def test_a_project_that_did_not_exist_answers_strangers_at_every_door(
     assert [replica.pid for replica in running.replicas] == before
 
 
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.contract.name)
+def test_answers_of_several_columns_come_to_tritons_client(
+    running: Service, made: MadeModels, question: Question, tmp_path: Path
+) -> None:
+    made.promote_question(question)
+    assert wait_until(lambda: question.contract.name in _answering(running), _PATIENCE_S), running.replicas
+    _tritons_client_works(running, made, question.contract, tmp_path)
+
+
 def _tritons_client_works(service: Service, made: MadeModels, contract: Contract, folder: Path) -> None:
     reference = made.read(contract).json(REFERENCE_ROWS)
     case = {
         "model": contract.name,
         "version": "1.0.0",
         "rows": reference["rows"],
-        "output": contract.prediction.name,
-        "probabilities": reference["predictions"],
+        "answers": reference["answers"],
     }
     (folder / "case.json").write_text(json.dumps(case))
     doors = ("--grpc", service.grpc, "--http", service.http, "--token", service.token)

@@ -20,7 +20,7 @@ from support.processes import nothing_survives, wait_until
 from support.wires import add_column, make_release_of
 
 from athanor.client.connection.retries import RetryPolicy
-from athanor.release.graph import TOLERANCE
+from athanor.release.answers import TOLERANCE
 from athanor.release.traffic import Challenger
 from delays.v1 import delays_pb2
 

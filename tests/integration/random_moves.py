@@ -74,7 +74,7 @@ def compute_alone(release: Release, rows: Sequence[Asked]) -> list[float]:
     predictor = Predictor(release)
     row_class, declared = GetMessageClass(predictor.contract.row), predictor.contract.columns
     columns = to_columns(declared, [row_class.FromString(asked.row.SerializeToString()) for asked in rows])
-    answers: list[float] = predictor.predict(columns).tolist()
+    answers: list[float] = predictor.predict(columns)[predictor.contract.prediction.name].tolist()
     for breach in validate(declared, columns):
         for row in breach.rows:
             answers[row] = np.nan

@@ -15,7 +15,7 @@ from support.commands import run
 from support.processes import nothing_survives, wait_until
 
 from athanor.client.connection.retries import RetryPolicy
-from athanor.release.graph import TOLERANCE
+from athanor.release.answers import TOLERANCE
 from delays.v1 import delays_pb2
 
 Flights = list[delays_pb2.Flight]

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from athanor.contract.inputs import GraphInputs
 from athanor.features.features import Model
 from athanor.inspection.v1 import inspection_pb2, inspection_pb2_grpc
+from athanor.release.answers import TOLERANCE
 from athanor.release.files import GRAPH, Release
-from athanor.release.graph import TOLERANCE, Graph
+from athanor.release.graph import Graph
 from athanor.training.evaluation.evidence import Rows
+from delays.v1 import delays_pb2
 
 Values: TypeAlias = NDArray[Any]
 MakeRequest: TypeAlias = Callable[[Sequence[Any]], Message]
@@ -75,7 +77,7 @@ def see_by_training(model: Model, rows: Rows, release: Release) -> Seen:
     """By the path of training."""
     graph = Graph(release.files[GRAPH], GraphInputs.of(model.contract.columns))
     seen = {name: rows.frame[name].to_numpy() for name in rows.frame.columns}
-    return Seen(seen, graph.predict_probability(rows.columns))
+    return Seen(seen, graph.answer(rows.columns)[model.contract.prediction.name])
 
 
 def split(rows: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
@@ -96,7 +98,9 @@ def see_by_grpc(channel: grpc.Channel, rows: Sequence[Any], make_request: MakeRe
     numeric = np.array([row.numeric for row in seen], dtype=np.float32)
     categorical = np.array([list(row.categorical) for row in seen], dtype=object)
     values = (*np.ascontiguousarray(numeric.T), *categorical.T)
-    return Seen(dict(zip(names, values, strict=True)), np.array([row.probability for row in seen]))
+    read = delays_pb2.Prediction.FromString
+    probabilities = np.array([read(row.prediction).late_probability for row in seen])
+    return Seen(dict(zip(names, values, strict=True)), probabilities)
 
 
 def see_by_rest(model: Model, rest: httpx.Client, rows: Sequence[Any], make_request: MakeRequest) -> Seen:
@@ -111,4 +115,4 @@ def see_by_rest(model: Model, rest: httpx.Client, rows: Sequence[Any], make_requ
         is_number = name in model.features.numeric
         columns[name] = np.array([np.nan if v is None else v for v in values] if is_number else values, dtype=object)
         columns[name] = columns[name].astype(np.float32) if is_number else columns[name]
-    return Seen(columns, np.array([row["probability"] for row in seen]))
+    return Seen(columns, np.array([row["prediction"]["lateProbability"] for row in seen]))

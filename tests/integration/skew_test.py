@@ -25,6 +25,7 @@ from athanor.contract.messages import to_messages
 from athanor.data.snapshots.snapshot import find_snapshot, read_snapshot
 from athanor.release.files import Release
 from athanor.release.traffic import Traffic
+from athanor.tasks.tasks import task_of
 from athanor.training.evaluation.evidence import Rows, spread
 from delays.v1 import delays_pb2, delays_pb2_grpc
 from projects.delays.model import MODEL
@@ -47,7 +48,7 @@ def _train(rows: Rows, release: Release) -> Seen:
 def rows() -> Rows:
     """Rows, evenly over the snapshot, with the features that training computed for all of it at once."""
     snapshot = find_snapshot(MODEL.name, PREPARED.datasets)
-    everything = Rows.make(MODEL, read_snapshot(MODEL.contract, PREPARED.datasets, snapshot))
+    everything = Rows.make(task_of(MODEL.contract), MODEL, read_snapshot(MODEL.contract, PREPARED.datasets, snapshot))
     return everything.take(spread(len(everything), _ROWS))
 
 

@@ -11,6 +11,7 @@ from integration.service import PROJECT, Service
 from projects.delays.model import MODEL
 
 _ROWS: Final = 20
+_OUTPUT: Final = MODEL.contract.prediction.name
 
 
 def _ask(
@@ -21,8 +22,7 @@ def _ask(
         "model": PROJECT,
         "version": "1.0.0",
         "rows": reference["rows"][:_ROWS],
-        "output": MODEL.contract.prediction.name,
-        "probabilities": reference["predictions"][:_ROWS],
+        "answers": {_OUTPUT: reference["answers"][_OUTPUT][:_ROWS]},
         **changed,
     }
     path = folder / "case.json"
@@ -41,8 +41,8 @@ def test_it_gets_the_right_answers(service: Service, reference: dict[str, Any], 
 
 def test_a_wrong_answer_is_told(service: Service, reference: dict[str, Any], tmp_path: Path) -> None:
     """The program that the other tests trust."""
-    wrong = [*reference["predictions"][: _ROWS - 1], reference["predictions"][_ROWS - 1] + 0.001]
-    status, output = _ask(service, reference, tmp_path, probabilities=wrong)
+    right = reference["answers"][_OUTPUT][:_ROWS]
+    status, output = _ask(service, reference, tmp_path, answers={_OUTPUT: [*right[:-1], right[-1] + 0.001]})
     assert status == 1
     assert all(f"{door}: late_probability[{_ROWS - 1}]" in output for door in ("grpc", "http, binary", "http, JSON"))
 

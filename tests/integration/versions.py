@@ -66,7 +66,8 @@ class Versions:
         core = Core(Loader(MODEL.name, self.store, max_rows=len(rows)))
         question = core.interface.ask_by_messages(rows)
         columns = core.answer(question).batch
-        answers: list[float] = Predictor(self.read(number)).predict(columns).tolist()
+        predicted = Predictor(self.read(number)).predict(columns)
+        answers: list[float] = predicted[MODEL.contract.prediction.name].tolist()
         return answers
 
     def move(self, service: Service, change: Callable[[], Traffic]) -> "Moved":

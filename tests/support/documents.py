@@ -1,4 +1,4 @@
-"""OpenAPI documents of two contracts, and whether a request keeps to them."""
+"""OpenAPI documents of some contracts, and whether a request keeps to them."""
 
 from collections.abc import Callable
 from functools import cache
@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 from support.protos import Toy, make_field
+from support.questions import QUESTIONS
 
 from athanor.contract.contract import Contract
 from athanor.contract.validation import validate
@@ -41,7 +42,11 @@ def add_all_kinds(toy: Toy) -> None:
     )
 
 
-CONTRACTS: Final = {"flights": FLIGHTS, "toy": read_toy(add_all_kinds)}
+CONTRACTS: Final = {
+    "flights": FLIGHTS,
+    "toy": read_toy(add_all_kinds),
+    **{question.contract.name: question.contract for question in QUESTIONS},
+}
 
 
 @cache

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from athanor.errors import AthanorError
+from athanor.release.signing.trust import Trust
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Traffic
-from athanor.release.trust import Trust
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.loading import Loader
 from athanor.serving.answering.repository import Repository

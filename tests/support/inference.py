@@ -22,7 +22,7 @@ def parse(core: Core, body: bytes, json_length: str | None = None) -> InferenceR
 def infer(core: Core, body: bytes, json_length: str | None = None) -> tuple[dict[str, Any], bytes]:
     """The JSON of an answer, and the bytes after it."""
     request = parse(core, body, json_length)
-    content, headers = to_body(core.interface, core.answer(request.question), request, "my request")
+    content, headers = finish(to_body(core.interface, core.answer(request.question), request, "my request"))
     length = int(headers.get(JSON_LENGTH, len(content)))
     return json.loads(content[:length]), content[length:]
 

@@ -58,8 +58,8 @@ def make_log(folder: Path, contract: Contract = MODEL.contract, **limits: Any) -
 
 
 def entry(columns: Any, first: int, count: int, *, at_ns: int = AT, variant: str = "champion") -> Entry:
-    probabilities = np.linspace(0.1, 0.9, count)
-    return Entry(f"r{first}", at_ns, "grpc", variant, "1.2.3", "d" * 64, columns, first, probabilities)
+    answers = {MODEL.contract.prediction.name: np.linspace(0.1, 0.9, count)}
+    return Entry(f"r{first}", at_ns, "grpc", variant, "1.2.3", "d" * 64, columns, first, answers)
 
 
 def read(folder: Path) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ from athanor.home import Home
 from athanor.progress import Unwatched
 from athanor.registry.registry import Registry
 from athanor.release.files import MANIFEST
-from athanor.release.signature import make_key, sign
+from athanor.release.signing.releases import make_key, sign
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
 from athanor.serving.access.scope import Scope

@@ -2,17 +2,21 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from google.protobuf import json_format
+from google.protobuf.message_factory import GetMessageClass
 from onnx import ModelProto, TensorProto, compose, helper
 from support.flights import make_columns
 
+from athanor.contract.columns import Columns
+from athanor.contract.contract import Contract
 from athanor.contract.descriptors import to_descriptors
 from athanor.contract.messages import to_messages
 from athanor.data.profiles.profile import profile
+from athanor.release.answers import TOLERANCE
 from athanor.release.files import (
     CONTRACT,
     DESCRIPTORS,
@@ -25,10 +29,9 @@ from athanor.release.files import (
     digests,
     write_release,
 )
-from athanor.release.graph import CATEGORICAL, NUMERIC, PROBABILITIES
-from athanor.release.manifest import Identity, Provenance
+from athanor.release.graph import ANSWERS, CATEGORICAL, NUMERIC
+from athanor.release.manifest import Identity, Provenance, SplitResult
 from athanor.release.record import TrainingRecord
-from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
 
 MIDDLE: Final = 1_000.0
@@ -56,7 +59,7 @@ def expected_probability(distance: float, middle: float = MIDDLE) -> float:
     return 1 / (1 + math.exp(-(distance - middle) / 1_000))
 
 
-def make_tail(middle: float = MIDDLE, output: str = PROBABILITIES) -> ModelProto:
+def make_tail(middle: float = MIDDLE, output: str = ANSWERS) -> ModelProto:
     """What follows the features in a hand-made graph: it looks at the distance alone."""
     position = MODEL.features.position("distance")[0]
     nodes = [
@@ -64,14 +67,12 @@ def make_tail(middle: float = MIDDLE, output: str = PROBABILITIES) -> ModelProto
         helper.make_node("Sub", ["distance", "middle"], ["beyond"]),
         helper.make_node("Div", ["beyond", "scale"], ["score"]),
         helper.make_node("Sigmoid", ["score"], ["late"]),
-        helper.make_node("Sub", ["one", "late"], ["in_time"]),
-        helper.make_node("Concat", ["in_time", "late"], [output], axis=1),
+        helper.make_node("Cast", ["late"], [output], to=TensorProto.DOUBLE),
     ]
     constants = [
         helper.make_tensor("position", TensorProto.INT64, [1], [position]),
         helper.make_tensor("middle", TensorProto.FLOAT, [1], [middle]),
         helper.make_tensor("scale", TensorProto.FLOAT, [1], [1_000.0]),
-        helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
     ]
     kinds = {
         NUMERIC: (TensorProto.FLOAT, MODEL.features.numeric),
@@ -81,7 +82,7 @@ def make_tail(middle: float = MIDDLE, output: str = PROBABILITIES) -> ModelProto
         nodes,
         "by_distance",
         [helper.make_tensor_value_info(name, kind, [None, len(names)]) for name, (kind, names) in kinds.items()],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, [None, 2])],
+        [helper.make_tensor_value_info(output, TensorProto.DOUBLE, [None, 1])],
         constants,
     )
     return helper.make_model(graph)
@@ -98,13 +99,16 @@ def attach(tail: ModelProto) -> bytes:
     merged = compose.merge_models(features, tail, [(name, name) for name in names], outputs=outputs)
     del merged.opset_import[:]
     merged.opset_import.extend(features.opset_import)
-    helper.set_model_props(
-        merged, {NUMERIC: json.dumps(MODEL.features.numeric), CATEGORICAL: json.dumps(MODEL.features.categorical)}
-    )
+    listed = {
+        NUMERIC: MODEL.features.numeric,
+        CATEGORICAL: MODEL.features.categorical,
+        ANSWERS: (MODEL.contract.prediction.name,),
+    }
+    helper.set_model_props(merged, {name: json.dumps(of_kind) for name, of_kind in listed.items()})
     return bytes(merged.SerializeToString(deterministic=True))
 
 
-def make_graph(middle: float = MIDDLE, output: str = PROBABILITIES) -> bytes:
+def make_graph(middle: float = MIDDLE, output: str = ANSWERS) -> bytes:
     """A graph that answers `expected_probability`."""
     return attach(make_tail(middle, output))
 
@@ -116,27 +120,45 @@ def make_files(middle: float = MIDDLE, **replaced: bytes | Any) -> dict[str, byt
         replaced: contents to put instead, by file name without its ending: `contract`, `model`…
     """
     columns = make_columns(20)
-    rows = to_messages(MODEL.contract.columns, columns, delays_pb2.Flight)
+    expected = [expected_probability(distance, middle) for distance in columns["distance"].tolist()]
+    files = make_files_of(MODEL.contract, make_graph(middle), columns, {MODEL.contract.prediction.name: expected})
+    return {name: replaced.get(name.split(".")[0], content) for name, content in files.items()}
+
+
+def make_files_of(
+    contract: Contract, graph: bytes, columns: Columns, answers: Mapping[str, Sequence[Any]]
+) -> dict[str, bytes]:
+    """As `make_files`, of any contract.
+
+    Args:
+        columns: of the dataset.
+        answers: of the graph to these rows, by column.
+    """
+    rows = to_messages(contract.columns, columns, GetMessageClass(contract.row))
     reference = {
         "rows": [json_format.MessageToDict(row, preserving_proto_field_name=True) for row in rows],
-        "predictions": [expected_probability(distance, middle) for distance in columns["distance"].tolist()],
+        "answers": answers,
+        "tolerance": TOLERANCE,
     }
-    files = {
-        CONTRACT: json.dumps(MODEL.contract.wire, sort_keys=True).encode(),
-        GRAPH: make_graph(middle),
-        REFERENCE_PROFILE: profile(MODEL.contract.dataset_columns, columns).to_json().encode(),
+    return {
+        CONTRACT: json.dumps(contract.wire, sort_keys=True).encode(),
+        GRAPH: graph,
+        REFERENCE_PROFILE: profile(contract.dataset_columns, columns).to_json().encode(),
         REFERENCE_ROWS: json.dumps(reference).encode(),
     }
-    return {name: replaced.get(name.split(".")[0], content) for name, content in files.items()}
 
 
 def make_identity(files: Mapping[str, bytes], **changed: Any) -> Identity:
     values: dict[str, Any] = {
         "model": MODEL.name,
+        "task": "binary",
         "contract": MODEL.contract.fingerprint,
         "snapshot": "5" * 64,
         "features": MODEL.features_digest,
         "recipe": "7" * 64,
+        "split": SplitResult(
+            kind="from", boundary="2013-10-01T00:00:00.000000Z", rows_trained=100, rows_evaluated=20, rows_left_out=0
+        ),
         "algorithm": "by distance",
         "parameters": {"middle": MIDDLE},
         "seed": 0,
@@ -175,10 +197,12 @@ def make_record(**changed: Any) -> TrainingRecord:
         ],
         "rows_trained": 100,
         "rows_evaluated": 20,
-        "label_rate": 0.25,
+        "label": {"rate": 0.25},
         "metrics": {"roc_auc": {"value": 0.75, "low": 0.7, "high": 0.8}},
         "baseline": {"roc_auc": {"value": 0.5, "low": 0.45, "high": 0.55}},
-        "slices": [{"slice": "origin", "value": "JFK", "rows": 20, "label_rate": 0.25, "metrics": {"roc_auc": 0.75}}],
+        "slices": [
+            {"slice": "origin", "value": "JFK", "rows": 20, "label": {"rate": 0.25}, "metrics": {"roc_auc": 0.75}}
+        ],
         "gates": [
             {
                 "gate": "floor of roc_auc",

@@ -6,8 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
 from support.flights import make_flight
 from support.releases import make_files, make_release
 
@@ -84,11 +82,11 @@ class WatchedPredictor(Predictor):
         vars(self).update(vars(predictor))
         self._before = before
 
-    def predict(self, columns: Columns) -> NDArray[np.float64]:
+    def predict(self, columns: Columns) -> Columns:
         self._before(columns)
         return super().predict(columns)
 
-    def predict_with_features(self, columns: Columns) -> tuple[NDArray[np.float64], FeatureArrays]:
+    def predict_with_features(self, columns: Columns) -> tuple[Columns, FeatureArrays]:
         self._before(columns)
         return super().predict_with_features(columns)
 

@@ -1,8 +1,8 @@
-"""A small service of flights, for a browser: it serves the page, and validates rows without a model."""
+"""A small service, of flights by default, for a browser: it serves the page, and validates rows without a model."""
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
 
+from athanor.contract.contract import Contract
 from athanor.contract.messages import to_columns
 from athanor.contract.validation import validate
 from athanor.errors import (
@@ -27,11 +28,12 @@ from projects.delays.model import MODEL
 
 TOKEN: Final = "a-token"  # noqa: S105 - of this service alone
 DIGEST: Final = 64 * "d"
-_CONTRACT: Final = MODEL.contract
+_FLIGHTS: Final = MODEL.contract
+_LATE: Final = {"lateProbability": 0.25}
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Serves the pages, and predicts 0.25 for every valid row."""
+    """Serves the pages, and predicts the same for every valid row."""
 
     server: "SmallService"
 
@@ -61,15 +63,17 @@ class _Handler(BaseHTTPRequestHandler):
             raise UnauthenticatedError("there is no token")
         if self.server.is_overloaded:
             raise OverloadedError("there is no room", 7)
-        request: Any = json_format.Parse(body, GetMessageClass(_CONTRACT.predict.input_type)())
-        breaches = validate(_CONTRACT.columns, to_columns(_CONTRACT.columns, request.flights))
+        contract = self.server.contract
+        request: Any = json_format.Parse(body, GetMessageClass(contract.predict.input_type)())
+        rows = contract.rows_field.name
+        breaches = validate(contract.columns, to_columns(contract.columns, getattr(request, rows)))
         if breaches:
             found = [violation for breach in breaches for violation in breach]
-            violations = (FieldViolation(f"flights[0].{v.column.name}", v.rule.value, str(v)) for v in found)
+            violations = (FieldViolation(f"{rows}[0].{v.column.name}", v.rule.value, str(v)) for v in found)
             raise InvalidRequestError("values break the contract", tuple(violations))
         return {
-            "predictions": [{"lateProbability": 0.25}],
-            "modelName": "delays",
+            contract.predictions_field.json_name: [self.server.prediction],
+            "modelName": contract.name,
             "semanticVersion": "1.3.0",
             "releaseDigest": DIGEST,
             "requestId": "the-id",
@@ -103,6 +107,7 @@ class SmallService(ThreadingHTTPServer):
         is_gone: whether requests get no response.
         is_overloaded: whether requests are refused as too many.
         bodies: of all requests.
+        contract, prediction: of the model, the latter in JSON.
         pages: by their paths.
     """
 
@@ -110,10 +115,11 @@ class SmallService(ThreadingHTTPServer):
     is_gone = False
     is_overloaded = False
 
-    def __init__(self) -> None:
+    def __init__(self, contract: Contract, prediction: Mapping[str, Any]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.bodies: list[Any] = []
-        self.pages = {"/docs": render_page(DescribedModel(_CONTRACT, ("1.2.3", "1.3.0")), 10_000)}
+        self.contract, self.prediction = contract, prediction
+        self.pages = {"/docs": render_page(DescribedModel(contract, ("1.2.3", "1.3.0")), 10_000)}
 
     @property
     def address(self) -> str:
@@ -121,8 +127,8 @@ class SmallService(ThreadingHTTPServer):
 
 
 @contextmanager
-def run_small_service() -> Iterator[SmallService]:
-    with SmallService() as server:
+def run_small_service(contract: Contract = _FLIGHTS, prediction: Mapping[str, Any] = _LATE) -> Iterator[SmallService]:
+    with SmallService(contract, prediction) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

@@ -61,11 +61,12 @@ def next_major(contract: Contract = MODEL.contract) -> Contract:
 
 def repackage(package: str, contract: Contract = MODEL.contract) -> Contract:
     """The same in another proto package."""
+    own = contract.service.file.package
     text = text_format.MessageToString(FileDescriptorSet.FromString(to_descriptors(contract)))
-    text = text.replace("delays.v1", package).replace("delays/v1", package.replace(".", "/"))
+    text = text.replace(own, package).replace(own.replace(".", "/"), package.replace(".", "/"))
     declared = text_format.Parse(text, FileDescriptorSet())
     names = contract.service.full_name, contract.outcome.full_name
-    return from_descriptors(declared.SerializeToString(), *(name.replace("delays.v1", package) for name in names))
+    return from_descriptors(declared.SerializeToString(), *(name.replace(own, package) for name in names))
 
 
 def make_release_of(folder: Path, contract: Contract, middle: float = MIDDLE, **changed: Any) -> Release:
@@ -75,5 +76,10 @@ def make_release_of(folder: Path, contract: Contract, middle: float = MIDDLE, **
         changed: as of `make_release`.
     """
     files = {**make_files(middle), CONTRACT: json.dumps(contract.wire, sort_keys=True).encode()}
+    return make_release(folder, files, **{**identify(contract), **changed})
+
+
+def identify(contract: Contract) -> dict[str, Any]:
+    """What `make_release` needs to make a release of another contract."""
     own = {"model": contract.name, "contract": contract.fingerprint, "record": {"model": contract.name}}
-    return make_release(folder, files, descriptors=to_descriptors(contract), **{**own, **changed})
+    return {"descriptors": to_descriptors(contract), **own}

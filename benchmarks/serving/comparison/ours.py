@@ -45,6 +45,7 @@ def make_core(contract: Contract, store: Path) -> CoreAlone:
 
     def answer_columns(columns: Columns) -> NDArray[Any]:
         count = len(next(iter(columns.values())))
-        return core.answer(Question(core.interface.contract, count, locate, columns=columns)).probabilities
+        answer = core.answer(Question(core.interface.contract, count, locate, columns=columns))
+        return answer.answers[contract.prediction.name]
 
     return CoreAlone(answer_message, answer_columns)

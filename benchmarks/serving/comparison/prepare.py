@@ -19,8 +19,8 @@ from athanor.data.snapshots.snapshot import list_snapshots, read_snapshot
 from athanor.errors import NotFoundError
 from athanor.features.features import Model
 from athanor.home import Home
+from athanor.release.answers import TOLERANCE
 from athanor.release.files import Release
-from athanor.release.graph import TOLERANCE
 from athanor.release.predictor import Predictor
 from athanor.release.store import ReleaseStore
 from athanor.training.evaluation.evidence import Rows, spread
@@ -73,7 +73,7 @@ def prepare(home: Home, folder: Path) -> Prepared:
     messages = to_messages(recipe.model.contract.columns, columns, GetMessageClass(recipe.model.contract.row))
     # As a door reads them.
     columns = to_columns(recipe.model.contract.columns, messages)
-    probabilities = Predictor(release).predict(columns)
+    probabilities = Predictor(release).predict(columns)[release.contract.prediction.name]
     pipeline = _fit(recipe, release, past)
     demand_equal(probabilities, pipeline.predict_proba(rows.frame)[:, 1], "the pipeline fitted anew")
     joblib.dump(pipeline, folder / "pipeline.joblib")
@@ -107,11 +107,11 @@ def _read(recipe: Recipe, release: Release, home: Home) -> tuple[Rows, Rows]:
     if snapshot is None:
         raise NotFoundError(f"{home.datasets} has no snapshot {release.identity.snapshot[:12]}, of the champion")
     columns = read_snapshot(contract, home.datasets, snapshot)
-    rows, is_test = Rows.make(recipe.model, columns), recipe.is_test(columns)
+    rows, is_test = Rows.make(recipe.task, recipe.model, columns), recipe.is_test(columns)
     return rows.take(~is_test), rows.take(is_test)
 
 
 def _fit(recipe: Recipe, release: Release, past: Rows) -> Any:
     identity = release.identity
     candidate = next(one for one in recipe.candidates if one.name == identity.algorithm)
-    return fit(candidate.name, candidate.pipeline, dict(identity.parameters), past.frame, past.labels)
+    return fit(candidate.name, candidate.pipeline, dict(identity.parameters), past)

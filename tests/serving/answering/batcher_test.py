@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 import pytest
+from support.answers import probabilities_of
 from support.flights import make_flight
 from support.releases import expected_probability
 from support.serving import ask, watch_champion
@@ -68,7 +69,7 @@ def _ask(core: Core, distance: float = 1_000.0, rows: int = 1) -> Question:
 
 
 def _probability(computed: Computed) -> float:
-    return float(computed.answer.probabilities[0])
+    return float(probabilities_of(computed.answer)[0])
 
 
 def test_questions_that_arrive_together_are_one_batch(batcher: Batcher, counting: CountingCore) -> None:
@@ -266,7 +267,7 @@ def test_a_large_question_keeps_the_order_of_its_rows(batcher: Batcher, counting
     async def work() -> Computed:
         return await batcher.ask(ask(counting, *(make_flight(distance=d) for d in distances)), _soon())
 
-    found = _run(work).answer.probabilities
+    found = probabilities_of(_run(work).answer)
     assert found == pytest.approx([expected_probability(d) for d in distances], abs=1e-6)
 
 

@@ -21,11 +21,11 @@ from athanor.errors import (
 )
 from athanor.release.files import GRAPH, MANIFEST, Release
 from athanor.release.manifest import Manifest
-from athanor.release.signature import make_key, sign
+from athanor.release.signing.releases import make_key, sign
+from athanor.release.signing.traffic import sign_traffic
+from athanor.release.signing.trust import Trust
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import Served, Traffic
-from athanor.release.traffic_signature import sign_traffic
-from athanor.release.trust import Trust
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.loading import Loader
 from athanor.serving.formats import typed

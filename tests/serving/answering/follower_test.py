@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.answers import probabilities_of
 from support.flights import make_flight
 from support.following import CountingStore, Listener, following_repository
 from support.processes import wait_until
@@ -15,10 +16,10 @@ from support.serving import FIRST, SECOND, THIRD, VERSIONS, Stage, ask
 
 from athanor.errors import AthanorError
 from athanor.release.files import GRAPH
-from athanor.release.signature import make_key, sign
+from athanor.release.signing.releases import make_key, sign
+from athanor.release.signing.traffic import sign_traffic
+from athanor.release.signing.trust import Trust
 from athanor.release.traffic import Served, Traffic
-from athanor.release.traffic_signature import sign_traffic
-from athanor.release.trust import Trust
 from athanor.serving.answering import follower as follower_module
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.prepared import Answer
@@ -50,7 +51,7 @@ def _failure(repository: Repository) -> str:
 
 
 def _probability(core: Core) -> float:
-    return float(core.answer(ask(core, make_flight(distance=500))).probabilities[0])
+    return float(probabilities_of(core.answer(ask(core, make_flight(distance=500))))[0])
 
 
 def _versions(core: Core) -> dict[str, str]:
@@ -76,7 +77,7 @@ def test_a_change_is_followed(stage: Stage, following: Any, parts: Any, expected
     assert (_failure(repository), listener.failed) == ("", [])
     champion = next(middle for middle, version in VERSIONS.items() if version == expected["champion"])
     answer = core.answer(ask(core, make_flight(distance=500), semantic_version=expected["champion"]))
-    assert answer.probabilities == pytest.approx([expected_probability(500, champion)], abs=1e-6)
+    assert probabilities_of(answer) == pytest.approx([expected_probability(500, champion)], abs=1e-6)
 
 
 def test_each_change_is_reported_once(stage: Stage, following: Any) -> None:

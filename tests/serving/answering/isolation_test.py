@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from support.answers import probabilities_of
 from support.failing import make_core, make_dividing_graph, make_strict_graph
 from support.flights import make_flight
 from support.reading import finish
@@ -61,7 +62,7 @@ def test_only_the_requests_at_fault_fail(strict: Core) -> None:
     for n in set(range(400)) - bad:
         computed = found[n]
         assert isinstance(computed, Computed)
-        assert computed.answer.probabilities == pytest.approx([1 / (1 + math.exp((999 - n) / 1_000))], abs=1e-6)
+        assert probabilities_of(computed.answer) == pytest.approx([1 / (1 + math.exp((999 - n) / 1_000))], abs=1e-6)
 
 
 @pytest.mark.parametrize("count", [3, 300])
@@ -223,7 +224,7 @@ def test_an_answer_that_breaks_the_contract_is_an_error_of_its_request(
 
 
 def test_the_contract_s_own_range_holds(dividing: Core) -> None:
-    contract = replace(MODEL.contract, prediction=replace(MODEL.contract.prediction, maximum=0.5))
+    contract = replace(MODEL.contract, answer=(replace(MODEL.contract.prediction, maximum=0.5),))
     dividing.traffic.champion.predictor.contract = contract
     low, high = dividing.answer_together([ask(dividing, make_flight(distance=d)) for d in (100, 3_000)])
     assert isinstance(low, Answer)

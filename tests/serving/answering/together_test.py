@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.answers import probabilities_of
 from support.flights import make_columns, make_flight
 from support.properties import PROPERTY
 from support.reading import finish
@@ -16,7 +17,7 @@ from support.serving import FIRST, SECOND, THIRD, Stage, ask
 from support.tensors import to_request
 
 from athanor.errors import InvalidRequestError, ModelNotFoundError
-from athanor.release.graph import TOLERANCE
+from athanor.release.answers import TOLERANCE
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.interface import Question
 from athanor.serving.answering.prepared import Answer
@@ -45,7 +46,7 @@ def _assert_same(together: Answer | Exception, alone: Answer | Exception) -> Non
         assert getattr(together, "violations", None) == getattr(alone, "violations", None)
         return
     assert (together.variant.name, together.variant.digest) == (alone.variant.name, alone.variant.digest)
-    np.testing.assert_allclose(together.probabilities, alone.probabilities, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(probabilities_of(together), probabilities_of(alone), rtol=0, atol=TOLERANCE)
     assert together.columns.keys() == alone.columns.keys()
     for name, values in alone.columns.items():
         np.testing.assert_array_equal(together.columns[name], values)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.answers import probabilities_of
 from support.flights import make_flight
 from support.reading import finish
 from support.releases import expected_probability
@@ -72,7 +73,7 @@ def test_a_row_that_the_chosen_release_does_not_allow_is_answered_by_one_that_do
     near, far = _answer(core, 500), _answer(core, _FAR)
     assert (near.variant.name, near.is_redirected) == ("champion", False)
     assert (far.variant.name, far.is_redirected) == ("challenger", True)
-    assert far.probabilities[0] == pytest.approx(expected_probability(_FAR, SECOND), abs=1e-6)
+    assert probabilities_of(far)[0] == pytest.approx(expected_probability(_FAR, SECOND), abs=1e-6)
 
 
 def test_each_question_of_a_batch_goes_where_it_is_allowed(stage: Stage, tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_each_question_of_a_batch_goes_where_it_is_allowed(stage: Stage, tmp_pat
     for answer, distance in zip(answers, distances, strict=True):
         assert isinstance(answer, Answer)
         middle = SECOND if distance > _LONGEST else FIRST
-        assert answer.probabilities.tolist() == pytest.approx([expected_probability(distance, middle)], abs=1e-6)
+        assert probabilities_of(answer).tolist() == pytest.approx([expected_probability(distance, middle)], abs=1e-6)
 
 
 def test_a_version_that_is_named_refuses_what_it_does_not_allow(stage: Stage, tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_a_new_column_is_missing_in_rows_of_before(stage: Stage, tmp_path: Path)
     core.traffic = later.traffic
     answer = core.answer(before)
     assert answer.columns["gate"].tolist() == [""]
-    assert answer.probabilities.tolist() == pytest.approx([expected_probability(500, SECOND)], abs=1e-6)
+    assert probabilities_of(answer).tolist() == pytest.approx([expected_probability(500, SECOND)], abs=1e-6)
 
 
 @pytest.mark.parametrize("count", [1, 400])
@@ -149,7 +150,7 @@ def test_a_challenger_that_breaks_the_champion_s_callers_takes_no_part(stage: St
     assert "the challenger 5.0.0 cannot be loaded and takes no part" in str(core.traffic.failure)
     assert "breaks the champion's callers: " in str(core.traffic.failure)
     assert str(core.traffic.failure).endswith("declare it as delays.v2")
-    assert np.isfinite(_answer(core, _FAR).probabilities).all()
+    assert np.isfinite(probabilities_of(_answer(core, _FAR))).all()
 
 
 def test_a_challenger_of_another_package_takes_no_part(stage: Stage, tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def test_callers_can_send_what_a_newer_pinned_release_allows(stage: Stage, tmp_p
     assert core.interface.contract.fingerprint == core.traffic.described.fingerprint == _WIDER.fingerprint
     answer = _answer(core, _FAR, semantic_version="5.0.0")
     assert (answer.variant.name, answer.is_redirected) == ("pinned", False)
-    assert answer.probabilities[0] == pytest.approx(expected_probability(_FAR, SECOND), abs=1e-6)
+    assert probabilities_of(answer)[0] == pytest.approx(expected_probability(_FAR, SECOND), abs=1e-6)
     assert _answer(core, 500).variant.name == "champion"
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 from support.browser import Browser, PageVisit, Tab, needs_browser, running_browser
 from support.protos import Toy
+from support.questions import PRICES, SPECIES, Question
 from support.small_service import DIGEST, TOKEN, SmallService, run_small_service
 
 from athanor.contract.contract import Contract
@@ -108,6 +109,51 @@ def test_the_form_with_its_examples_is_answered(browser: Browser, server: SmallS
     assert all(text in said for text in ("1.3.0", "challenger", DIGEST, "the-id"))
     (row,) = server.bodies[0]["flights"]
     assert set(row) == {_CONTRACT.row.fields_by_name[column.name].json_name for column in _CONTRACT.columns}
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("question", "prediction", "shown"),
+    [
+        (
+            SPECIES,
+            {
+                "predictedSpecies": "gentoo",
+                "adelieProbability": 0.005,
+                "chinstrapProbability": 0.12,
+                "gentooProbability": 0.875,
+                "mayBeAdelie": False,
+                "mayBeChinstrap": False,
+                "mayBeGentoo": True,
+            },
+            [
+                "Most likely species: gentoo",
+                "Probability of adelie: 0.5 %",
+                "Probability of chinstrap: 12.0 %",
+                "Probability of gentoo: 87.5 %",
+                "Whether it may be chinstrap: no",
+                "Whether it may be gentoo: yes",
+            ],
+        ),
+        (
+            PRICES,
+            {"expectedPrice": 12_000, "lower": 10_800.25, "upper": 13_200},
+            ["Expected price: 12,000 USD", "Lower: 10,800.3 USD", "Upper: 13,200 USD"],
+        ),
+        # By a release whose answer has no interval.
+        (PRICES, {"expectedPrice": 0.123}, ["Expected price: 0.123 USD"]),
+    ],
+    ids=["category", "number", "number alone"],
+)
+def test_every_column_of_an_answer_is_shown(
+    browser: Browser, tmp_path: Path, question: Question, prediction: dict[str, Any], shown: list[str]
+) -> None:
+    with run_small_service(question.contract, prediction) as server:
+        visit, said = _ask(browser, server, tmp_path, token=TOKEN)
+    assert visit.console == ()
+    assert all(text in said for text in shown), said
+    assert "undefined" not in said
+    assert ("Lower" in said) == ("lower" in prediction)
 
 
 @needs_browser
@@ -263,6 +309,14 @@ def test_every_column_is_in_the_table_and_the_form() -> None:
     assert inputs["column-scheduled_departure"]["type"] == "datetime-local"
     boxes = [attributes for _, attributes in reader.tags if attributes.get("type") == "checkbox"]
     assert len(boxes) == sum(column.may_be_missing for column in _CONTRACT.columns)
+
+
+def test_the_columns_of_an_answer_are_listed() -> None:
+    texts = _Reader(_page(PRICES.contract)).texts
+    for column in PRICES.contract.answer:
+        assert column.name in texts
+        assert column.description in texts
+    assert "USD" in texts
 
 
 def _poison(toy: Toy) -> None:

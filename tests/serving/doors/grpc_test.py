@@ -99,7 +99,8 @@ def test_tensors_are_answered(server: GrpcServer, raw: bool) -> None:
 def test_features_are_answered(server: GrpcServer) -> None:
     response, _ = server.call(FEATURES, INSPECTION, inspection_pb2.ComputeFeaturesResponse)
     assert len(response.rows) == 1
-    assert response.rows[0].probability == pytest.approx(0.5)
+    prediction = delays_pb2.Prediction.FromString(response.rows[0].prediction)
+    assert prediction.late_probability == pytest.approx(0.5)
 
 
 def test_metadata_describes_the_server_and_the_model(server: GrpcServer) -> None:

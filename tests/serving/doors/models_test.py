@@ -82,7 +82,7 @@ def _by_inference(server: GrpcServer, model: str, **options: Any) -> tuple[str, 
 def _by_inspection(server: GrpcServer, model: str, **options: Any) -> tuple[str, float]:
     request = inspection_pb2.ComputeFeaturesRequest(model_name=model, request=make_request(_FLIGHT).SerializeToString())
     response, _ = server.call(FEATURES, request, inspection_pb2.ComputeFeaturesResponse, **options)
-    return response.model_name, response.rows[0].probability
+    return response.model_name, delays_pb2.Prediction.FromString(response.rows[0].prediction).late_probability
 
 
 _GRPC: Final = (_by_grpc, _by_inference, _by_inspection)

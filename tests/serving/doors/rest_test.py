@@ -322,7 +322,7 @@ def test_features_are_answered_by_name_with_the_prediction(client: RestClient, r
         "UA",
         None,
     )
-    assert row["probability"] == client.post(_PATH, content=_body()).json()["predictions"][0]["lateProbability"]
+    assert row["prediction"] == client.post(_PATH, content=_body()).json()["predictions"][0]
     assert answer == {
         "modelName": "delays",
         "semanticVersion": "1.2.3",

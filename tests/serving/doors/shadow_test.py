@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.answers import probabilities_of
 from support.flights import make_flight
 from support.processes import wait_until
 from support.releases import expected_probability
@@ -64,19 +65,19 @@ def test_it_answers_the_same_rows_by_its_own_release(stage: Stage) -> None:
     assert (second.variant.semantic_version, second.variant.digest) == ("3.0.0", stage.releases[THIRD].digest)
     assert (second.variant.name, second.first, second.count) == ("shadow", 1, 2)
     assert second.batch["distance"].tolist()[1:3] == [500, 900]
-    assert first.probabilities == pytest.approx([expected_probability(10, THIRD)], abs=1e-6)
-    assert second.probabilities == pytest.approx([expected_probability(d, THIRD) for d in (500, 900)], abs=1e-6)
+    assert probabilities_of(first) == pytest.approx([expected_probability(10, THIRD)], abs=1e-6)
+    assert probabilities_of(second) == pytest.approx([expected_probability(d, THIRD) for d in (500, 900)], abs=1e-6)
 
 
 def test_its_answers_do_not_change_those_that_are_sent(stage: Stage) -> None:
     stage.direct(FIRST, shadow=THIRD)
     core, recorder = stage.core(), Recorder()
     answer = core.answer(ask(core, make_flight(distance=500)))
-    before = answer.probabilities.copy()
+    before = probabilities_of(answer).copy()
     with _shadow(core) as shadow:
         shadow.ask(answer, recorder)  # type: ignore[arg-type]
         recorder.wait_for(1)
-    np.testing.assert_array_equal(answer.probabilities, before)
+    np.testing.assert_array_equal(probabilities_of(answer), before)
     assert answer.variant.name == "champion"
 
 

@@ -11,7 +11,6 @@ import grpc
 import numpy as np
 import pytest
 from google.protobuf import json_format
-from numpy.typing import NDArray
 from support.flights import make_columns, make_flight
 from support.grpc_server import FEATURES, INSPECTION, OIP, PREDICT, REQUEST, GrpcServer
 from support.handlers import OpenHandler, open_handler
@@ -20,8 +19,10 @@ from support.serving import FIRST, THIRD, Stage, WatchedPredictor
 from support.tensors import to_json, to_request
 
 from athanor.contract.columns import Columns
+from athanor.contract.validation import Breach
 from athanor.release.graph import FeatureArrays
 from athanor.serving.answering.core import Core
+from athanor.serving.answering.variants import Variant
 
 _FLIGHTS: Final = json.dumps({"flights": [json_format.MessageToDict(make_flight(distance=1_000))]}).encode()
 _JSON: Final = to_json(make_columns(3))
@@ -66,11 +67,19 @@ _DOORS: Final = [
 class _Unwritable(WatchedPredictor):
     """Answers numbers that no format has."""
 
-    def predict(self, columns: Columns) -> NDArray[Any]:
-        return np.array([complex(0, probability) for probability in super().predict(columns)], dtype=object)
+    def predict(self, columns: Columns) -> Columns:
+        found = super().predict(columns)
+        return {name: np.array([complex(0, value) for value in values], np.object_) for name, values in found.items()}
 
-    def predict_with_features(self, columns: Columns) -> tuple[NDArray[Any], FeatureArrays]:
+    def predict_with_features(self, columns: Columns) -> tuple[Columns, FeatureArrays]:
         return self.predict(columns), super().predict_with_features(columns)[1]
+
+
+class _Unchecked(Variant):
+    """Lets all its answers pass, so that they come to be written."""
+
+    def find_invalid(self, answers: Columns) -> tuple[Breach, ...]:
+        return ()
 
 
 @pytest.fixture
@@ -79,7 +88,8 @@ def core(stage: Stage) -> Core:
     stage.direct(FIRST, shadow=THIRD)
     core = stage.core()
     champion = core.traffic.champion
-    broken = replace(champion, predictor=_Unwritable(champion.predictor, lambda rows: None))
+    predictor = _Unwritable(champion.predictor, lambda rows: None)
+    broken = _Unchecked(champion.name, champion.semantic_version, predictor)
     core.traffic = replace(core.traffic, champion=broken)
     return core
 

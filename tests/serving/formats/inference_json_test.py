@@ -212,7 +212,7 @@ def test_a_byte_order_mark_is_ignored(core: Core) -> None:
         (
             {"outputs": [{"name": "late_probability", "parameters": {"classification": 2}}]},
             "outputs.'late_",
-            "no classes",
+            "leave class_count out",
         ),
         (
             {"inputs": replace_tensor("distance", "FP64", None, parameters={"shared_memory_region": "x"})},

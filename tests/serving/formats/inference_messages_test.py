@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.answers import probabilities_of
 from support.flights import make_columns
 from support.properties import PROPERTY
 from support.reading import finish
@@ -49,7 +50,7 @@ def _refuse(core: Core, request: ModelInferRequest) -> tuple[FieldViolation, ...
 
 def _infer(core: Core, request: ModelInferRequest) -> ModelInferResponse:
     read_ = finish(read(core.interface, request.SerializeToString(), ""))
-    return to_response(core.interface, core.answer(read_.question), read_, "my request")
+    return finish(to_response(core.interface, core.answer(read_.question), read_, "my request"))
 
 
 @pytest.mark.parametrize("raw", [False, True])
@@ -249,7 +250,7 @@ def test_another_version_is_not_found(core: Core) -> None:
 def test_typed_contents_and_messages_are_answered_alike(core: Core) -> None:
     columns = make_columns(9)
     flights = to_messages(_COLUMNS, columns, delays_pb2.Flight)
-    expected = core.answer(ask(core, *flights)).probabilities.tolist()
+    expected = probabilities_of(core.answer(ask(core, *flights))).tolist()
     assert list(_infer(core, to_request(columns)).outputs[0].contents.fp64_contents) == expected
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from support.answers import make_answer, make_variant, probabilities_of
 from support.flights import make_flight
 from support.reading import finish
 from support.releases import expected_probability
@@ -21,19 +22,13 @@ from delays.v1 import delays_pb2
 from projects.delays.model import MODEL
 
 _TINY: Final = np.nextafter(np.float32(0), np.float32(1))
+_FEATURES: Final = FeatureArrays(
+    np.array([[_TINY, -0.0], [np.nan, np.inf], [np.finfo(np.float32).max, -np.inf]], dtype=np.float32),
+    np.array([["red"], [""], ["飛\x00"]], dtype=object),
+)
+_VARIANT: Final = make_variant("challenger", "1.2.3", numeric=("amount", "count"), categorical=("color",))
 _HOSTILE: Final = Inspection(
-    numeric_names=("amount", "count"),
-    categorical_names=("color",),
-    features=FeatureArrays(
-        np.array([[_TINY, -0.0], [np.nan, np.inf], [np.finfo(np.float32).max, -np.inf]], dtype=np.float32),
-        np.array([["red"], [""], ["飛\x00"]], dtype=object),
-    ),
-    probabilities=np.array([0.1, 0.0, 1.0]),
-    model_name="toy",
-    semantic_version="1.2.3",
-    release_digest="d" * 64,
-    request_id="my request",
-    variant="challenger",
+    MODEL.contract, make_answer([0.1, 0.0, 1.0], _VARIANT, features=_FEATURES), _FEATURES, "my request"
 )
 
 
@@ -53,9 +48,13 @@ def test_a_message_holds_every_value_bit_for_bit() -> None:
     message = inspection_pb2.ComputeFeaturesResponse.FromString(finish(to_message(_HOSTILE)).SerializeToString())
     assert _bits([row.numeric for row in message.rows]) == _bits(_HOSTILE.features.numeric)
     assert [list(row.categorical) for row in message.rows] == [["red"], [""], ["飛\x00"]]
-    assert [row.probability for row in message.rows] == [0.1, 0.0, 1.0]
+    assert [delays_pb2.Prediction.FromString(row.prediction).late_probability for row in message.rows] == [
+        0.1,
+        0.0,
+        1.0,
+    ]
     assert (list(message.numeric_names), list(message.categorical_names)) == (["amount", "count"], ["color"])
-    assert (message.model_name, message.semantic_version) == ("toy", "1.2.3")
+    assert (message.model_name, message.semantic_version) == ("delays", "1.2.3")
     assert (message.release_digest, message.request_id) == ("d" * 64, "my request")
     assert message.variant == "challenger"
 
@@ -69,7 +68,7 @@ def test_json_holds_every_value_bit_for_bit() -> None:
     ]
     assert _bits([[features[0]["amount"], features[0]["count"]]]) == _bits(_HOSTILE.features.numeric[:1])
     assert [row["color"] for row in features] == ["red", "", "飛\x00"]
-    assert [row["probability"] for row in answer["rows"]] == [0.1, 0.0, 1.0]
+    assert [row["prediction"] for row in answer["rows"]] == [{"lateProbability": p} for p in (0.1, 0.0, 1.0)]
     assert (answer["variant"], answer["semanticVersion"]) == ("challenger", "1.2.3")
 
 
@@ -78,8 +77,8 @@ def test_a_request_in_bytes_is_answered_row_by_row(core: Core, release: Release)
     inspection = _ask(core, *(make_flight(distance=distance) for distance in distances))
     position = MODEL.features.numeric.index("distance")
     assert inspection.features.numeric[:, position].tolist() == distances
-    assert inspection.probabilities == pytest.approx([expected_probability(d) for d in distances], abs=1e-6)
-    assert (inspection.release_digest, inspection.request_id) == (release.digest, "my request")
+    assert probabilities_of(inspection.answer) == pytest.approx([expected_probability(d) for d in distances], abs=1e-6)
+    assert (inspection.answer.variant.digest, inspection.request_id) == (release.digest, "my request")
 
 
 def test_another_version_is_not_found(core: Core) -> None:
@@ -95,7 +94,7 @@ def test_the_model_within_the_bytes_must_be_served_as_well(core: Core) -> None:
 
 def test_two_versions_at_once_are_refused(core: Core) -> None:
     request = make_request(make_flight(), semantic_version="1.2.3").SerializeToString()
-    assert _ask(core, request=request, semantic_version="1.2.3").semantic_version == "1.2.3"
+    assert _ask(core, request=request, semantic_version="1.2.3").answer.variant.semantic_version == "1.2.3"
     with pytest.raises(
         InvalidRequestError, match=r"the request names two semantic versions: '9\.9\.9' and, .* '1\.2\.3'"
     ):
@@ -108,8 +107,9 @@ def test_two_versions_at_once_are_refused(core: Core) -> None:
 def test_the_named_variant_answers(stage: Stage, version: str, variant: str, middle: float) -> None:
     stage.direct(FIRST, SECOND, 0.5, THIRD)
     inspection = _ask(stage.core(), make_flight(distance=500), semantic_version=version)
-    assert (inspection.variant, inspection.semantic_version) == (variant, version)
-    assert inspection.probabilities == pytest.approx([expected_probability(500, middle)], abs=1e-6)
+    answered_by = inspection.answer.variant
+    assert (answered_by.name, answered_by.semantic_version) == (variant, version)
+    assert probabilities_of(inspection.answer) == pytest.approx([expected_probability(500, middle)], abs=1e-6)
     with pytest.raises(ModelNotFoundError):
         _ask(stage.core(), make_flight(), semantic_version="3.0.0")
 

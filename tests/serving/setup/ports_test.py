@@ -7,7 +7,7 @@ import pytest
 
 from athanor.errors import SettingsError
 from athanor.serving.setup import ports
-from athanor.serving.setup.ports import find_free_ports, is_free, reserved_ports
+from athanor.serving.setup.ports import can_serve_on, find_free_ports, is_free, reserved_ports
 
 
 def test_a_port_with_a_listener_is_not_free() -> None:
@@ -53,6 +53,14 @@ def test_reserved_ports_are_refused_to_another_service_until_they_are_given_back
             pass
     with reserved_ports(port, port + 1):
         pass
+
+
+def test_a_service_cannot_start_on_doors_of_one_that_is_starting() -> None:
+    port = find_free_ports(2)
+    with reserved_ports(port + 1):
+        assert is_free(port + 1)
+        assert not can_serve_on(port, port + 1)
+    assert can_serve_on(port, port + 1)
 
 
 def test_a_port_that_another_process_has_cannot_be_reserved() -> None:

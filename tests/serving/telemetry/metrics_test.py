@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support.answers import make_answer, make_variant
 from support.commands import environment
 
 from athanor.errors import FieldViolation
@@ -22,13 +23,13 @@ _MS = 1_000_000
 _OTHER = """
 import sys
 from pathlib import Path
-import numpy as np
-from athanor.serving.telemetry.metrics import Metrics, ModelGauges
+from support.answers import make_answer
+from athanor.serving.telemetry.metrics import Metrics
 metrics = Metrics(Path(sys.argv[1]), "other")
 model = metrics.open("delays")
 for _ in range(3):
     metrics.begun(model)
-    metrics.answered(model, "grpc", "champion", "1.0.0", 1_000_000, np.array([0.5]))
+    metrics.answered(model, "grpc", make_answer([0.5]), 1_000_000)
 metrics.begun(model)
 metrics.loaded(model, "champion", "1.0.0", "d1", 0.2, 7)
 metrics.flush()
@@ -70,7 +71,7 @@ def value(own: Replica, name: str, /, **labels: str) -> float:
 
 def answer(own: Replica, *probabilities: float, door: str = "grpc", milliseconds: float = 1) -> None:
     own.metrics.begun(own.model)
-    own.metrics.answered(own.model, door, "champion", "1.0.0", int(milliseconds * _MS), np.array(probabilities))
+    own.metrics.answered(own.model, door, make_answer(probabilities), int(milliseconds * _MS))
 
 
 def test_answers_are_counted_by_door_and_version(own: Replica) -> None:
@@ -126,14 +127,15 @@ def test_a_request_is_in_flight_until_it_is_answered_or_refused(own: Replica) ->
     own.metrics.begun(own.model)
     own.metrics.begun(own.model)
     assert value(own, "athanor_requests_in_flight") == 3
-    own.metrics.answered(own.model, "grpc", "champion", "1.0.0", _MS, np.array([0.5]))
+    own.metrics.answered(own.model, "grpc", make_answer([0.5]), _MS)
     own.metrics.refused(own.model, "grpc", "OVERLOADED", _MS, ())
     assert value(own, "athanor_requests_in_flight") == 1
 
 
 def test_the_shadow_is_compared_with_the_answer(own: Replica) -> None:
-    own.metrics.shadowed(own.model, "2.0.0", np.array([0.5]), np.array([0.53]))
-    own.metrics.shadowed(own.model, "2.0.0", np.array([0.1]), np.array([0.9]))
+    shadow = make_variant("shadow", "2.0.0")
+    own.metrics.shadowed(own.model, make_answer([0.5]), make_answer([0.53], shadow))
+    own.metrics.shadowed(own.model, make_answer([0.1]), make_answer([0.9], shadow))
     labels = {"semantic_version": "2.0.0"}
     assert value(own, "athanor_shadow_difference_count", **labels) == 2
     assert value(own, "athanor_shadow_difference_sum", **labels) == pytest.approx(0.83)
@@ -175,8 +177,8 @@ def test_arrays_are_aggregated_before_many_wait_even_if_nothing_is_flushed(own: 
     kept = weakref.ref(probabilities)
     answer(own, *probabilities)
     own.metrics.begun(own.model)
-    own.metrics.answered(own.model, "grpc", "champion", "1.0.0", _MS, probabilities)
-    own.metrics.shadowed(own.model, "2.0.0", probabilities, probabilities)
+    own.metrics.answered(own.model, "grpc", make_answer(probabilities), _MS)
+    own.metrics.shadowed(own.model, make_answer(probabilities), make_answer(probabilities, make_variant("shadow")))
     own.metrics.begun(own.model)
     own.metrics.refused(own.model, "grpc", "INVALID_REQUEST", _MS, [FieldViolation("", "X", "")] * len(probabilities))
     del probabilities

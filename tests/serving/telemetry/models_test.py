@@ -5,12 +5,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Final
 
-import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support.answers import make_answer, make_variant
 from support.collector import attributes_of, collecting
 from support.flights import make_columns
 from support.prediction_logs import read, wait_until
@@ -18,7 +17,6 @@ from support.prediction_logs import read, wait_until
 from athanor.errors import FieldViolation, InvalidRequestError, ModelNotFoundError, SettingsError
 from athanor.serving.answering.batching.batcher import Computed
 from athanor.serving.answering.prepared import Answer
-from athanor.serving.answering.variants import Variant
 from athanor.serving.setup.paths import ServicePaths
 from athanor.serving.setup.settings import ServingSettings, make_settings
 from athanor.serving.telemetry.observation import Observation
@@ -51,8 +49,7 @@ def telemetry(settings: ServingSettings) -> Iterator[Telemetry]:
 
 
 def answer(observation: Observation, version: str = "1.2.3") -> Answer:
-    predictor: Any = SimpleNamespace(release=SimpleNamespace(digest="d1"))
-    answer = Answer(Variant("champion", version, predictor), np.array([0.1, 0.2, 0.3]), _ROWS, 0)
+    answer = make_answer([0.1, 0.2, 0.3], make_variant("champion", version), _ROWS)
     observation.answered(Computed(answer, 1, 2))
     return answer
 

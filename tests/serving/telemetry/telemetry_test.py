@@ -4,21 +4,18 @@ import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow.dataset as ds
 import pytest
-from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
+from support.answers import make_answer, make_variant
 from support.collector import Collector, collecting
 from support.flights import make_columns
 
 from athanor.errors import FieldViolation, InvalidRequestError, ServiceError, SettingsError
 from athanor.serving.answering.batching.batcher import Computed
-from athanor.serving.answering.prepared import Answer
-from athanor.serving.answering.variants import Variant
 from athanor.serving.setup.paths import ServicePaths
 from athanor.serving.setup.settings import ServingSettings, make_settings
 from athanor.serving.telemetry.model import ModelTelemetry
@@ -73,12 +70,7 @@ def start(settings: ServingSettings) -> Started:
     return Started(telemetry, telemetry.model(MODEL.contract))
 
 
-def make_answer(name: str, version: str, digest: str, probabilities: NDArray[np.float64]) -> Answer:
-    predictor: Any = SimpleNamespace(release=SimpleNamespace(digest=digest))
-    return Answer(Variant(name, version, predictor), probabilities, _COLUMNS, 0)
-
-
-_ANSWER: Final = make_answer("champion", "1.2.3", "d1", _PROBABILITIES)
+_ANSWER: Final = make_answer(_PROBABILITIES, make_variant("champion", "1.2.3", "d1"), _COLUMNS)
 
 
 def answer(observation: Observation) -> None:
@@ -212,7 +204,7 @@ def test_a_shadows_answer_is_logged_beside_the_answer_and_compared_with_it(tmp_p
     started = start(settings)
     observation = started.begin("grpc", "r")
     answer(observation)
-    observation.shadowed(_ANSWER, make_answer("shadow", "2.0.0", "d2", _PROBABILITIES + 0.1))
+    observation.shadowed(_ANSWER, make_answer(_PROBABILITIES + 0.1, make_variant("shadow", "2.0.0", "d2"), _COLUMNS))
     assert value(started, "athanor_shadow_difference_count", semantic_version="2.0.0") == 3
     assert value(started, "athanor_shadow_difference_sum") == pytest.approx(0.3)
     started.close()

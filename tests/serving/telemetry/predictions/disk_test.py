@@ -22,17 +22,16 @@ _WRITER: Final = """
 import sys
 import time
 from pathlib import Path
-import numpy as np
 from support.commands import environment
 from support.flights import make_columns
 from athanor.serving.telemetry.predictions.log import PredictionLog
 from athanor.serving.telemetry.predictions.queue import Limits
-from athanor.serving.telemetry.predictions.rows import Entry
+from support.prediction_logs import entry
 from projects.delays.model import MODEL
 log = PredictionLog(Path(sys.argv[1]), Limits(flush_rows=200, flush_s=0.01)).open(MODEL.contract)
 columns = make_columns(10)
 while True:
-    log.append(Entry("r", 1_770_000_000_000_000_000, "grpc", "champion", "1", "d", columns, 0, np.full(10, 0.5)))
+    log.append(entry(columns, 0, 10))
     time.sleep(0.001)
 """
 
@@ -166,7 +165,7 @@ def test_files_are_whole_after_a_kill_and_a_part_is_no_file(tmp_path: Path) -> N
         found = read(tmp_path)
         assert len(found) > rows
         rows = len(found)
-    assert {row["request_id"] for row in read(tmp_path)} == {"r"}
+    assert {row["request_id"] for row in read(tmp_path)} == {"r0"}
 
 
 def test_an_old_part_left_by_a_killed_replica_is_removed(tmp_path: Path) -> None:

@@ -136,6 +136,12 @@ def test_a_contract_with_a_column_of_the_log_is_refused(tmp_path: Path) -> None:
         make_log(tmp_path, replace(_CONTRACT, columns=columns))
 
 
+def test_a_contract_whose_answer_has_a_column_of_the_row_is_refused(tmp_path: Path) -> None:
+    answer = (replace(_CONTRACT.prediction, name="distance"),)
+    with pytest.raises(SettingsError, match="share columns named distance; rename them in the contract"):
+        make_log(tmp_path, replace(_CONTRACT, answer=answer))
+
+
 def test_rows_of_a_newer_wire_lie_in_files_of_their_own(tmp_path: Path) -> None:
     log = make_log(tmp_path)
     columns = make_columns(4)

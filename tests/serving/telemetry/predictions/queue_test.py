@@ -24,7 +24,7 @@ def make_queue(**limits: Any) -> EntryQueue:
 
 
 def entry(columns: Any, first: int, count: int, probabilities: NDArray[np.float64] | None = None) -> Entry:
-    found = np.full(count, 0.5) if probabilities is None else probabilities
+    found = {_CONTRACT.prediction.name: np.full(count, 0.5) if probabilities is None else probabilities}
     return Entry("r" * 128, 0, "inspection", "challenger", "100.100.100", "d" * 64, columns, first, found)
 
 
@@ -98,7 +98,7 @@ def test_entries_keep_no_more_alive_than_is_counted_nor_do_their_record_batches(
 
 def test_writing_starts_well_before_there_is_no_room() -> None:
     columns = make_columns(10)
-    by_rows, by_bytes = make_queue(rows=100), make_queue(bytes=100_000)
+    by_rows, by_bytes = make_queue(rows=100), make_queue(bytes=120_000)
     for queue in (by_rows, by_bytes):
         taken = 0
         while not queue._shared.should_write:
@@ -129,10 +129,11 @@ def test_bytes_are_shared_as_rows_are() -> None:
     flooded, quiet = make_queues(2, bytes=1_000_000)
     while flooded.put(entry(make_unshared_columns(10), 0, 10)):
         pass
-    assert 450_000 < flooded.bytes <= 500_000
+    # What is left free, and half of the last entry.
+    assert 450_000 < flooded.bytes <= 510_000
     while quiet.put(entry(make_unshared_columns(10), 0, 10)):
         pass
-    assert 200_000 < quiet.bytes <= 250_000
+    assert 200_000 < quiet.bytes <= 260_000
 
 
 def test_the_only_queue_may_hold_everything_also_once_the_others_are_closed() -> None:

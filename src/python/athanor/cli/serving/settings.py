@@ -85,7 +85,8 @@ def _make_flags() -> Sequence[inspect.Parameter]:
     for name, field in ServingSettings.model_fields.items():
         if name not in _NOT_FLAGS:
             is_switch = field.annotation is bool
-            default = "" if is_switch or field.is_required() or field.default is None else f" [{field.default}]"
+            value = None if is_switch or field.is_required() else field.get_default(call_default_factory=True)
+            default = "" if value in (None, {}) else f" [{value}]"
             flags.append(_make_flag(name, bool if is_switch else str, f"{field.description}{default}"))
     return flags
 

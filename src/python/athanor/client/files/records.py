@@ -6,10 +6,12 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TextIO
 
 from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor
 
 from athanor.client.batches import Predicted
 from athanor.errors import ServiceError, SettingsError, StorageError
@@ -35,11 +37,16 @@ def to_record(predicted: Predicted) -> Record:
     by = predicted.answered_by
     return {
         "row": predicted.row,
-        **{field.name: fields.get(field.name) for field in prediction.DESCRIPTOR.fields},
+        **{name: fields.get(name) for name in _names(prediction.DESCRIPTOR)},
         "semantic_version": by.semantic_version,
         "variant": by.variant,
         "request_id": by.request_id,
     }
+
+
+def _names(message: Descriptor) -> list[str]:
+    """Its fields in the order of their numbers, which the contract has everywhere."""
+    return [field.name for field in sorted(message.fields, key=attrgetter("number"))]
 
 
 def check_output(path: Path) -> None:
@@ -93,6 +100,13 @@ def _csv(stream: TextIO) -> Write:
         if not has_header:
             writer.writerow(record)
             has_header = True
-        writer.writerow("" if value is None else value for value in record.values())
+        writer.writerow(map(_to_cell, record.values()))
 
     return write
+
+
+def _to_cell(value: Any) -> Any:
+    """As `cells` reads it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else value

@@ -1,4 +1,4 @@
-"""The core behind every door: rows in, probabilities out, independent of protocols."""
+"""The core behind every door: rows in, answers out, independent of protocols."""
 
 from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress

@@ -7,9 +7,9 @@ from athanor.contract.evolution.compatibility import Level, compare
 from athanor.contract.evolution.packages import next_package, package_of
 from athanor.errors import ReleaseError, SettingsError
 from athanor.release.predictor import Predictor
+from athanor.release.signing.trust import Trust
 from athanor.release.store import ReleaseStore
 from athanor.release.traffic import PINNED, Served, Traffic
-from athanor.release.trust import Trust
 from athanor.serving.answering.interface import Interface
 from athanor.serving.answering.variants import LoadedTraffic, Variant
 

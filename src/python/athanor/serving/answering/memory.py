@@ -1,36 +1,42 @@
-"""How much memory the rows of a batch keep alive, for all that bounds what waits."""
+"""How much memory rows and answers keep alive, for all that bounds what waits."""
 
+from collections.abc import Sequence
 from sys import getsizeof
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from athanor.contract.columns import Columns, Kind
-from athanor.contract.contract import Contract
+from athanor.contract.columns import Column, Columns, Kind
+from athanor.contract.plans import once
 
 # Of objects, about: an array with its key, but for its values; a text beside its characters.
 _ARRAY_BYTES: Final = 200
 _TEXT_BYTES: Final = 80
 
 
-class RetainedBytes:
-    """Estimates the bytes that columns of a contract keep alive. Never less than they take, and fast for large ones."""
+def measure_retained(columns: Sequence[Column], values: Columns, rows: int) -> int:
+    """Estimates the bytes that columns of a batch keep alive. Never less than they take, and fast for large ones.
 
-    def __init__(self, contract: Contract) -> None:
-        texts = [column for column in contract.columns if column.kind is Kind.TEXT]
-        self._free_texts = tuple(column.name for column in texts if not column.categories)
-        # Of each row: its categories, and its free texts beside their characters.
-        self._text_bytes = sum(max(map(getsizeof, column.categories), default=_TEXT_BYTES) for column in texts)
+    Args:
+        columns: of the contract.
+        values: of the batch, or of some of its rows: views keep the whole.
+        rows: of the batch.
+    """
+    free_texts, text_bytes = _plan(columns)
+    # Columns of a kind may share their memory.
+    owners = {id(owner): owner for owner in map(owner_of, values.values())}
+    size = _ARRAY_BYTES * len(values) + text_bytes * rows + sum(map(_bytes_of, owners.values()))
+    # Ten times as fast as to ask each text for its size, and never less.
+    return size + sum([getsizeof("".join(values[name].tolist())) for name in free_texts if name in values])
 
-    def __call__(self, columns: Columns) -> int:
-        rows = len(next(iter(columns.values())))
-        # Columns of a kind may share their memory.
-        owners = {id(owner): owner for owner in map(owner_of, columns.values())}
-        size = _ARRAY_BYTES * len(columns) + self._text_bytes * rows + sum(map(_bytes_of, owners.values()))
-        # Ten times as fast as to ask each text for its size, and never less.
-        size += sum([getsizeof("".join(columns[name].tolist())) for name in self._free_texts if name in columns])
-        return size
+
+@once
+def _plan(columns: Sequence[Column]) -> tuple[tuple[str, ...], int]:
+    """The free texts, and bytes of each row: its categories, and its free texts beside their characters."""
+    texts = [column for column in columns if column.kind is Kind.TEXT]
+    text_bytes = sum(max(map(getsizeof, column.categories), default=_TEXT_BYTES) for column in texts)
+    return tuple(column.name for column in texts if not column.categories), text_bytes
 
 
 def _bytes_of(owner: object) -> int:

@@ -19,22 +19,19 @@ class Answer:
     """The answer to one question.
 
     Attributes:
-        probabilities: of the positive class, float64 of shape (count,), in the order of the rows.
+        answers: columns of the variant's own contract, `count` values each, in the order of the rows.
         batch, first: the columns that the rows are in, of all questions computed together, and the index of the first.
         features: of the rows; None unless the question needs them.
         is_redirected: whether traffic chose another variant, whose contract does not allow the rows.
     """
 
     variant: Variant
-    probabilities: NDArray[np.float64]
+    answers: Columns
     batch: Columns
     first: int
+    count: int
     features: FeatureArrays | None = None
     is_redirected: bool = False
-
-    @property
-    def count(self) -> int:
-        return len(self.probabilities)
 
     @property
     def columns(self) -> Columns:
@@ -75,23 +72,24 @@ class Prepared:
             columns = take(columns, np.concatenate([np.arange(*self.firsts[i : i + 2]) for i in asked]))
         features = None
         if any(self.questions[position].with_features for position in asked):
-            probabilities, features = variant.predictor.predict_with_features(columns)
+            answers, features = variant.predictor.predict_with_features(columns)
         else:
-            probabilities = variant.predictor.predict(columns)
-        is_valid = not variant.find_invalid(probabilities)
+            answers = variant.predictor.predict(columns)
+        is_valid = not variant.find_invalid(answers)
         start = 0
         for position in asked:
             question, first = self.questions[position], self.firsts[position]
             rows = slice(start, start + question.count)
             needed = features.take(rows) if features and question.with_features else None
-            answer = Answer(variant, probabilities[rows], self.columns, first, needed, position in self.redirected)
+            own = answers if len(asked) == 1 else take(answers, rows)
+            answer = Answer(variant, own, self.columns, first, question.count, needed, position in self.redirected)
             yield position, answer if is_valid else _check(answer, question)
             start = rows.stop
 
 
 def _check(answer: Answer, question: Question) -> Answer | InvalidAnswerError:
     """The answer, or the error of a question if one of its answers breaks the contract."""
-    breaches = answer.variant.find_invalid(answer.probabilities)
+    breaches = answer.variant.find_invalid(answer.answers)
     if not breaches:
         return answer
     # Each rule is broken by rows in ascending order, and one answer breaks one rule.

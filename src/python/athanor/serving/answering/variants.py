@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 
-import numpy as np
-from numpy.typing import NDArray
-
+from athanor.contract.columns import Columns
 from athanor.contract.contract import Contract
 from athanor.contract.validation import Breach
 from athanor.errors import AthanorError, ModelNotFoundError
-from athanor.release.predictor import Predictor, find_invalid
+from athanor.release.answers import find_invalid
+from athanor.release.predictor import Predictor
 from athanor.release.traffic import Traffic
 from athanor.serving.answering.interface import Interface
 
@@ -38,9 +37,9 @@ class Variant:
     def contract(self) -> Contract:
         return self.predictor.contract
 
-    def find_invalid(self, probabilities: NDArray[np.float64]) -> tuple[Breach, ...]:
+    def find_invalid(self, answers: Columns) -> tuple[Breach, ...]:
         """Its answers that break the contract."""
-        return find_invalid(self.contract.prediction, probabilities)
+        return find_invalid(self.contract.answer, answers)
 
 
 @dataclass(frozen=True)

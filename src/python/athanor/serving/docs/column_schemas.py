@@ -14,7 +14,7 @@ import sys
 from typing import Any, Final
 
 from athanor.contract.columns import Column, Kind
-from athanor.contract.contract import Contract
+from athanor.contract.contract import Contract, message_of
 from athanor.serving.docs.patterns import to_ecma
 from athanor.serving.formats.values import INSTANT_PATTERN
 
@@ -32,6 +32,11 @@ def json_name(contract: Contract, column: Column) -> str:
     return str(contract.row.fields_by_name[column.name].json_name)
 
 
+def answer_json_name(contract: Contract, column: Column) -> str:
+    """The name of an answer's column in protobuf JSON."""
+    return str(message_of(contract.predictions_field).fields_by_name[column.name].json_name)
+
+
 def build_row_schema(contract: Contract) -> dict[str, Any]:
     """One row as an object of protobuf JSON."""
     return {
@@ -42,6 +47,28 @@ def build_row_schema(contract: Contract) -> dict[str, Any]:
         "additionalProperties": False,
         "examples": [make_example_row(contract)],
     }
+
+
+def build_prediction_schema(contract: Contract) -> dict[str, Any]:
+    """One prediction as an object of protobuf JSON."""
+    return {
+        "type": "object",
+        "properties": {answer_json_name(contract, column): build_answer_schema(column) for column in contract.answer},
+        # Later versions may add columns, which earlier ones lack.
+        "required": [answer_json_name(contract, contract.prediction)],
+    }
+
+
+def build_answer_schema(column: Column) -> dict[str, Any]:
+    """The values of an answer's column. Infinite bounds are left out: an answer may not be infinite, but as large."""
+    schema: dict[str, Any] = {"type": _TYPES.get(column.kind, "string"), "description": column.description}
+    schema |= {"x-unit": column.unit} if column.unit else {}
+    if column.categories:
+        return schema | {"enum": list(column.categories)}
+    if column.kind not in (Kind.NUMBER, Kind.INTEGER):
+        return schema
+    bounds = dict(zip(("minimum", "maximum"), column.decimal_bounds, strict=True))
+    return schema | {name: bound for name, bound in bounds.items() if math.isfinite(bound)}
 
 
 def build_column_schema(column: Column) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from typing import Any, Final, TypeAlias
 
 import yaml
 
-from athanor.contract.contract import Contract, message_of
+from athanor.contract.contract import Contract
 from athanor.contract.validation import Rule
-from athanor.serving.docs.column_schemas import build_row_schema, make_example_row
-from athanor.serving.docs.tensor_schemas import build_tensor_schemas, make_example_inference
+from athanor.serving.docs.column_schemas import build_prediction_schema, build_row_schema, make_example_row
+from athanor.serving.docs.tensor_schemas import build_output_schemas, build_tensor_schemas, make_example_inference
 from athanor.version import VERSION
 
 Json: TypeAlias = dict[str, Any]
@@ -110,7 +110,6 @@ def _describe(model: DescribedModel, max_rows: int) -> Json:
     """What the template's names stand for."""
     contract, versions, prediction = model.contract, model.versions, model.contract.prediction
     version_enum = {"enum": list(versions)} if versions else {}
-    bounds = dict(zip(("minimum", "maximum"), prediction.decimal_bounds, strict=True))
     row, request, response = contract.row, contract.predict.input_type, contract.predict.output_type
     return {
         "model": contract.name,
@@ -131,22 +130,14 @@ def _describe(model: DescribedModel, max_rows: int) -> Json:
         "response_name": response.full_name,
         "predictions": contract.predictions_field.json_name,
         "prediction": prediction.name,
-        "prediction_json": prediction_json_name(contract),
-        "prediction_schema": {
-            "type": "number",
-            "description": prediction.description,
-            **{name: bound for name, bound in bounds.items() if abs(bound) != float("inf")},
-        },
+        "prediction_schema": build_prediction_schema(contract),
         "meaning": prediction.description,
         "tensors": build_tensor_schemas(contract, max_rows),
+        "outputs": [column.name for column in contract.answer],
+        "output_tensors": build_output_schemas(contract),
         "example_request": make_example_request(contract),
         "example_inference": make_example_inference(contract),
     }
-
-
-def prediction_json_name(contract: Contract) -> str:
-    """The name of the prediction in protobuf JSON."""
-    return str(message_of(contract.predictions_field).fields_by_name[contract.prediction.name].json_name)
 
 
 def make_example_request(contract: Contract) -> Json:

@@ -5,7 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from athanor.contract.columns import Column, Kind
 from athanor.contract.contract import Contract
-from athanor.serving.docs.column_schemas import build_column_schema, make_example_value
+from athanor.serving.docs.column_schemas import build_answer_schema, build_column_schema, make_example_value
 from athanor.serving.formats.tensors import datatype_of
 from athanor.serving.formats.values import INSTANT_PATTERN
 
@@ -34,6 +34,28 @@ def make_example_inference(contract: Contract) -> Json:
 def build_tensor_schemas(contract: Contract, max_rows: int) -> list[Json]:
     """One schema for the tensor of each column."""
     return [_build_tensor(column, max_rows) for column in contract.columns]
+
+
+def build_output_schemas(contract: Contract) -> list[Json]:
+    """One schema for the tensor of each column of the answer."""
+    return [_build_output(column) for column in contract.answer]
+
+
+def _build_output(column: Column) -> Json:
+    values = build_answer_schema(column)
+    description = values.pop("description")
+    return {
+        "type": "object",
+        "title": column.name,
+        "properties": {
+            "name": {"const": column.name},
+            "datatype": {"const": datatype_of(column)},
+            "shape": {"type": "array", "items": {"type": "integer"}, "description": "[n] for n rows."},
+            "data": {"type": "array", "items": values, "description": description},
+            "parameters": {"type": "object"},
+        },
+        "required": ["name", "datatype", "shape"],
+    }
 
 
 def _build_tensor(column: Column, max_rows: int) -> Json:

@@ -22,6 +22,7 @@ from athanor.serving.doors.incoming import Incoming, Transit, parse
 from athanor.serving.doors.models.served import ServedModel, ServedModels
 from athanor.serving.doors.reflection import REFLECTION_SERVICES, Services, reflection_handlers
 from athanor.serving.formats import inference_messages, inspection, repository, typed
+from athanor.serving.formats.answers import ROWS_A_TURN
 from inference import open_inference_pb2
 
 _INSPECTION: Final = inspection_pb2.DESCRIPTOR.services_by_name["InspectionService"]
@@ -71,7 +72,10 @@ class GrpcDoors:
             interface = exchange.model.interface
             content = await self._read(incoming, exchange)
             answer = await exchange.answer(await exchange.take_turns(typed.read(interface, content, call.sticky_key)))
-            response = typed.to_response(interface, answer, call.request_id)
+            if answer.count <= ROWS_A_TURN:
+                response = typed.to_response(interface, answer, call.request_id)
+            else:
+                response = await exchange.take_turns(typed.write(interface, answer, call.request_id))
             return incoming.write(response), headers_of(answer, call.request_id)
 
     async def refuse_method(self, incoming: Incoming, method: str) -> Reply:
@@ -99,7 +103,8 @@ class GrpcDoors:
             interface = exchange.choose(name).interface
             request = await exchange.take_turns(inference_messages.read(interface, content, call.sticky_key))
             answer = await exchange.answer(request.question)
-            response = inference_messages.to_response(interface, answer, request, call.request_id)
+            work = inference_messages.to_response(interface, answer, request, call.request_id)
+            response = await exchange.take_turns(work)
             return incoming.write(response), headers_of(answer, call.request_id)
 
     async def _read(self, incoming: Incoming, exchange: Exchange) -> bytes:

@@ -73,7 +73,7 @@ class RestDoors:
         call = _read_call(request, "rest")
         with self._handler.admit(call, _model_of(request)) as exchange:
             answer = await exchange.answer(await self._read_rows(request, call, exchange))
-            text = typed_json.write(exchange.model.interface, answer, call.request_id)
+            text = await exchange.take_turns(typed_json.write(exchange.model.interface, answer, call.request_id))
             return self._respond(call, text, _JSON, headers_of(answer, call.request_id))
 
     async def compute_features(self, request: Request) -> Response:
@@ -90,7 +90,8 @@ class RestDoors:
         with self._handler.admit(call, _model_of(request)) as exchange:
             parsed = await self._read_tensors(request, call, exchange)
             answer = await exchange.answer(parsed.question)
-            content, headers = inference_json.to_body(exchange.model.interface, answer, parsed, call.request_id)
+            work = inference_json.to_body(exchange.model.interface, answer, parsed, call.request_id)
+            content, headers = await exchange.take_turns(work)
             media_type = "application/octet-stream" if headers else _JSON
             return self._respond(call, content, media_type, (*headers.items(), *headers_of(answer, call.request_id)))
 

@@ -4,9 +4,8 @@ The binary extension is Triton's: a header gives the length of the JSON, and aft
 whose `parameters` have a `binary_data_size`. Any optional member may be null.
 """
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,9 +14,10 @@ from athanor.errors import InvalidRequestError
 from athanor.serving.answering.interface import Interface, Question
 from athanor.serving.answering.prepared import Answer
 from athanor.serving.formats import json_body, tensors
-from athanor.serving.formats.inference import RequestReader
+from athanor.serving.formats.answers import to_json, to_values
+from athanor.serving.formats.inference import RequestReader, list_outputs
 from athanor.serving.formats.json_body import Limits, Turns
-from athanor.serving.formats.tensors import BYTES, DTYPES, MalformedTensorError, Tensor
+from athanor.serving.formats.tensors import BYTES, DTYPES, MalformedTensorError, Tensor, datatype_of, to_raw
 from athanor.serving.formats.values import show
 
 JSON_LENGTH: Final = "inference-header-content-length"
@@ -35,12 +35,17 @@ class InferenceRequest:
 
     Attributes:
         id: the client's; "" for none.
-        wants_binary: whether the client wants the output as bytes.
+        outputs: names of the outputs to return; empty for all.
+        binary: whether the client wants an output as bytes, by name; under "" that of all others.
     """
 
     question: Question
     id: str
-    wants_binary: bool
+    outputs: Set[str]
+    binary: Mapping[str, bool]
+
+    def wants_binary(self, output: str) -> bool:
+        return self.binary.get(output, self.binary.get("", False))
 
 
 def read(
@@ -81,7 +86,7 @@ class _BodyReader:
         self._body = body
         self._at = at
         self._id = ""
-        self._is_binary: dict[str, Any] = {}
+        self._binary: dict[str, bool] = {}
 
     def add(self, name: str, position: int | None, value: Any) -> Turns[None]:
         """Adds a member or, with a position, an element of one. Unknown members are for other servers."""
@@ -101,13 +106,17 @@ class _BodyReader:
             if name == "id":
                 self._id = given or ""
             else:
-                self._is_binary["all"] = _parameters_of({"parameters": given}).get("binary_data_output")
+                self._note_binary("", (given or {}).get("binary_data_output"))
                 self._reader.check_parameters("parameters", given or ())
 
     def _add_output(self, output: Mapping[str, Any]) -> None:
         parameters = _parameters_of(output)
-        self._is_binary.setdefault("output", parameters.get("binary_data"))
+        self._note_binary(output["name"], parameters.get("binary_data"))
         self._reader.add_output(output["name"], parameters)
+
+    def _note_binary(self, output: str, wanted: Any) -> None:
+        if wanted is not None:
+            self._binary[output] = wanted is True
 
     def _add_input(self, given: Mapping[str, Any]) -> Turns[None]:
         name, datatype, parameters = given["name"], given["datatype"], _parameters_of(given)
@@ -134,10 +143,8 @@ class _BodyReader:
     def to_request(self, version: str, sticky_key: str) -> InferenceRequest:
         if left := len(self._body) - self._at:
             self._reader.refuse("inputs", "CONTENTS", f"leave {left} binary bytes that belong to no tensor")
-        # The output's own parameter overrides the request's.
-        wanted = self._is_binary.get("output")
-        wants_binary = (self._is_binary.get("all") if wanted is None else wanted) is True
-        return InferenceRequest(self._reader.to_question(version, sticky_key), self._id, wants_binary)
+        question = self._reader.to_question(version, sticky_key)
+        return InferenceRequest(question, self._id, self._reader.outputs, self._binary)
 
 
 def _check_tensor(side: str, position: int, given: Any) -> None:
@@ -174,24 +181,25 @@ def _read_data(given: Mapping[str, Any], datatype: str) -> list[Any]:
 
 def to_body(
     interface: Interface, answer: Answer, request: InferenceRequest, request_id: str
-) -> tuple[bytes, dict[str, str]]:
+) -> Turns[tuple[bytes, dict[str, str]]]:
     """The body of an answer, and its headers. Raises ValueError for a number that JSON does not have."""
-    variant = answer.variant
-    output: dict[str, Any] = {"name": interface.contract.prediction.name, "datatype": "FP64", "shape": [answer.count]}
-    binary = b""
-    if request.wants_binary:
-        binary = answer.probabilities.astype("<f8").tobytes()
-        output["parameters"] = {"binary_data_size": len(binary)}
-    else:
-        output["data"] = answer.probabilities.tolist()
-    text = json.dumps(
+    variant, outputs, binary = answer.variant, list[str](), list[bytes]()
+    for column in list_outputs(interface.contract, answer, request.outputs):
+        output: dict[str, Any] = {"name": column.name, "datatype": datatype_of(column), "shape": [answer.count]}
+        if request.wants_binary(column.name):
+            binary.append(to_raw(column, answer.answers[column.name]))
+            output["parameters"] = {"binary_data_size": len(binary[-1])}
+        else:
+            output["data"] = to_values(column, answer)
+        outputs.append(to_json(output))
+        yield
+    about = to_json(
         {
             "model_name": interface.contract.name,
             "model_version": variant.semantic_version,
             "id": request.id or request_id,
             "parameters": {"release_digest": variant.digest, "variant": variant.name, "request_id": request_id},
-            "outputs": [output],
-        },
-        allow_nan=False,
-    ).encode()
-    return text + binary, {JSON_LENGTH: str(len(text))} if binary else {}
+        }
+    )
+    text = f'{about[:-1]}, "outputs": [{", ".join(outputs)}]}}'.encode()
+    return b"".join((text, *binary)), {JSON_LENGTH: str(len(text))} if binary else {}

@@ -1,5 +1,6 @@
 """The Open Inference Protocol over gRPC: reads questions from its messages, writes answers and metadata into them."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,7 +13,8 @@ from athanor.serving.answering.interface import Interface, Question
 from athanor.serving.answering.prepared import Answer
 from athanor.serving.answering.variants import LoadedTraffic
 from athanor.serving.formats import inference, tensors
-from athanor.serving.formats.inference import RequestReader
+from athanor.serving.formats.answers import to_values
+from athanor.serving.formats.inference import RequestReader, list_outputs
 from athanor.serving.formats.json_body import Turns
 from athanor.serving.formats.raw import wire
 from athanor.serving.formats.raw.wire import TooManyValuesError
@@ -43,11 +45,13 @@ class InferenceRequest:
 
     Attributes:
         id: the client's; "" for none.
+        outputs: names of the outputs to return; empty for all.
         has_raw: whether its tensors were raw contents, and its answer's will be.
     """
 
     question: Question
     id: str
+    outputs: Set[str]
     has_raw: bool
 
 
@@ -94,7 +98,8 @@ def read(interface: Interface, content: bytes, sticky_key: str) -> Turns[Inferen
         )
     for position, given in enumerate(request.inputs):
         yield from _add_input(reader, given, raw[position] if raw else None)
-    return InferenceRequest(reader.to_question(request.model_version, sticky_key), request.id, bool(raw))
+    question = reader.to_question(request.model_version, sticky_key)
+    return InferenceRequest(question, request.id, reader.outputs, bool(raw))
 
 
 def _check_size(interface: Interface, content: bytes) -> Turns[None]:
@@ -151,7 +156,7 @@ def _read_contents(given: Any) -> Any:
 
 def to_response(
     interface: Interface, answer: Answer, request: InferenceRequest, request_id: str
-) -> open_inference_pb2.ModelInferResponse:
+) -> Turns[open_inference_pb2.ModelInferResponse]:
     """An answer as a message; with raw contents if the request had raw contents."""
     variant = answer.variant
     response = open_inference_pb2.ModelInferResponse(
@@ -164,11 +169,16 @@ def to_response(
             "request_id": _text(request_id),
         },
     )
-    output = response.outputs.add(name=interface.contract.prediction.name, datatype="FP64", shape=[answer.count])
-    if request.has_raw:
-        response.raw_output_contents.append(answer.probabilities.astype("<f8").tobytes())
-    else:
-        output.contents.fp64_contents.extend(answer.probabilities.tolist())
+    for column in list_outputs(interface.contract, answer, request.outputs):
+        datatype = tensors.datatype_of(column)
+        output = response.outputs.add(name=column.name, datatype=datatype, shape=[answer.count])
+        if request.has_raw:
+            response.raw_output_contents.append(tensors.to_raw(column, answer.answers[column.name]))
+        else:
+            values = to_values(column, answer)
+            contents = [text.encode() for text in values] if datatype == BYTES else values
+            getattr(output.contents, _CONTENTS[datatype]).extend(contents)
+        yield
     return response
 
 

@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import numpy as np
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
+from google.protobuf.message_factory import GetMessageClass
 
+from athanor.contract.contract import Contract, message_of
 from athanor.contract.shown import shown
+from athanor.contract.wire import default_json_name
 from athanor.errors import InvalidRequestError
 from athanor.inspection.v1 import inspection_pb2
 from athanor.release.graph import FeatureArrays
 from athanor.serving.answering.interface import Interface, Question
 from athanor.serving.answering.prepared import Answer
-from athanor.serving.formats import typed
+from athanor.serving.formats import typed, typed_json
+from athanor.serving.formats.answers import split
 from athanor.serving.formats.json_body import Turns
 from athanor.serving.formats.raw import wire
 from athanor.serving.formats.raw.wire import TooManyValuesError
@@ -24,27 +26,32 @@ from athanor.serving.formats.raw.wire import TooManyValuesError
 _Request: Final = inspection_pb2.ComputeFeaturesRequest
 # Fields that a request may give; more than one of each make no sense.
 _MOST_VALUES: Final = 1_000
-_ROWS_A_TURN: Final = 128
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """The features and the predictions of `n` rows.
+    """The features and the predictions of rows.
 
     Attributes:
-        numeric_names, categorical_names: names of the features, in the order of `features`.
-        probabilities: of the positive class, shape (n,).
+        contract: that callers see.
+        features: of the answer.
     """
 
-    numeric_names: tuple[str, ...]
-    categorical_names: tuple[str, ...]
+    contract: Contract
+    answer: Answer
     features: FeatureArrays
-    probabilities: NDArray[np.float64]
-    model_name: str
-    semantic_version: str
-    release_digest: str
     request_id: str
-    variant: str
+
+    def describe(self) -> dict[str, Any]:
+        """What answered, by the names of the response's fields."""
+        variant = self.answer.variant
+        return {
+            "model_name": self.contract.name,
+            "semantic_version": variant.semantic_version,
+            "release_digest": variant.digest,
+            "request_id": self.request_id,
+            "variant": variant.name,
+        }
 
 
 def parse(content: bytes) -> Turns[inspection_pb2.ComputeFeaturesRequest]:
@@ -78,33 +85,20 @@ def inspect(interface: Interface, answer: Answer, request_id: str) -> Inspection
     """The features behind the answer to a question `with_features`."""
     if answer.features is None:
         raise ValueError("the question did not ask for features")
-    predictor = answer.variant.predictor
-    return Inspection(
-        numeric_names=predictor.numeric,
-        categorical_names=predictor.categorical,
-        features=answer.features,
-        probabilities=answer.probabilities,
-        model_name=interface.contract.name,
-        semantic_version=answer.variant.semantic_version,
-        release_digest=answer.variant.digest,
-        request_id=request_id,
-        variant=answer.variant.name,
-    )
+    return Inspection(interface.contract, answer, answer.features, request_id)
 
 
 def to_message(inspection: Inspection) -> Turns[inspection_pb2.ComputeFeaturesResponse]:
+    predictor, contract = inspection.answer.variant.predictor, inspection.contract
     response = inspection_pb2.ComputeFeaturesResponse(
-        numeric_names=inspection.numeric_names,
-        categorical_names=inspection.categorical_names,
-        model_name=inspection.model_name,
-        semantic_version=inspection.semantic_version,
-        release_digest=inspection.release_digest,
-        request_id=inspection.request_id,
-        variant=inspection.variant,
+        numeric_names=predictor.numeric, categorical_names=predictor.categorical, **inspection.describe()
     )
-    for numeric, categorical, probabilities in _parts(inspection):
-        for row in zip(numeric, categorical, probabilities, strict=True):
-            response.rows.add(numeric=row[0], categorical=row[1], probability=row[2])
+    prediction_class = GetMessageClass(message_of(contract.predictions_field))
+    for numeric, categorical, part in _parts(inspection):
+        predictions = typed.to_predictions(contract, part)
+        for numbers, texts, prediction in zip(numeric, categorical, predictions, strict=True):
+            content = prediction_class(**prediction).SerializeToString()
+            response.rows.add(numeric=numbers, categorical=texts, prediction=content)
         yield
     return response
 
@@ -115,31 +109,26 @@ def to_json(inspection: Inspection) -> Turns[str]:
     A float32 becomes the float64 of the same value, so that rounding restores its bits. A missing number is null; an
     infinite one is text, as protobuf writes it, because JSON has no number for it.
     """
-    names = (*inspection.numeric_names, *inspection.categorical_names)
+    predictor, contract = inspection.answer.variant.predictor, inspection.contract
+    names = (*predictor.numeric, *predictor.categorical)
     rows = []
-    for numeric, categorical, probabilities in _parts(inspection):
-        for numbers, categories, probability in zip(numeric, categorical, probabilities, strict=True):
-            features = dict(zip(names, (*map(_to_number, numbers), *categories), strict=True))
-            rows.append(json.dumps({"features": features, "probability": probability}, allow_nan=False))
+    for numeric, categorical, part in _parts(inspection):
+        predictions = typed_json.to_predictions(contract, part)
+        for numbers, texts, prediction in zip(numeric, categorical, predictions, strict=True):
+            features = dict(zip(names, (*map(_to_number, numbers), *texts), strict=True))
+            rows.append(json.dumps({"features": features, "prediction": prediction}, allow_nan=False))
         yield
-    about = json.dumps(
-        {
-            "modelName": inspection.model_name,
-            "semanticVersion": inspection.semantic_version,
-            "releaseDigest": inspection.release_digest,
-            "requestId": inspection.request_id,
-            "variant": inspection.variant,
-        }
-    )
+    about = json.dumps({default_json_name(name): text for name, text in inspection.describe().items()})
     return f'{{"rows": [{", ".join(rows)}], {about[1:]}'
 
 
-def _parts(inspection: Inspection) -> Iterator[tuple[list[Any], list[Any], list[float]]]:
-    """Numeric and categorical features and predictions, a few rows at a time."""
-    features, probabilities = inspection.features, inspection.probabilities
-    for first in range(0, len(probabilities), _ROWS_A_TURN):
-        rows = slice(first, first + _ROWS_A_TURN)
-        yield features.numeric[rows].tolist(), features.categorical[rows].tolist(), probabilities[rows].tolist()
+def _parts(inspection: Inspection) -> Iterator[tuple[list[Any], list[Any], Answer]]:
+    """Numeric and categorical features and answers, a few rows at a time."""
+    first = 0
+    for part in split(inspection.answer):
+        features = inspection.features.take(slice(first, first + part.count))
+        first += part.count
+        yield features.numeric.tolist(), features.categorical.tolist(), part
 
 
 def _to_number(value: float) -> float | str | None:

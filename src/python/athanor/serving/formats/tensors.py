@@ -141,6 +141,13 @@ def join_bytes(values: Iterable[bytes]) -> bytes:
     return b"".join(_LENGTH.pack(len(value)) + value for value in values)
 
 
+def to_raw(column: Column, values: NDArray[Any]) -> bytes:
+    """Raw contents of the tensor of a column's values, none of them missing."""
+    if column.kind is Kind.TEXT:
+        return join_bytes(text.encode() for text in values.tolist())
+    return values.astype(DTYPES[datatype_of(column)]).tobytes()
+
+
 def read_raw(datatype: str, raw: bytes, most: int | None = None) -> Any:
     """The values of raw contents, as `Tensor` holds them. Raises MalformedTensorError if they cannot be read."""
     if datatype == BYTES:

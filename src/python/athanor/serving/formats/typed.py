@@ -6,10 +6,12 @@ from typing import Any, Final
 import numpy as np
 from google.protobuf.message import DecodeError, Message
 
+from athanor.contract.contract import Contract
 from athanor.contract.messages import to_columns
 from athanor.errors import FieldViolation, InvalidRequestError
 from athanor.serving.answering.interface import Interface, Question
 from athanor.serving.answering.prepared import Answer
+from athanor.serving.formats.answers import list_answered, split, to_rows
 from athanor.serving.formats.json_body import Turns
 from athanor.serving.formats.raw import wire
 from athanor.serving.formats.raw.wire import TooManyValuesError
@@ -96,7 +98,7 @@ def to_question(interface: Interface, request: Any, sticky_key: str = "") -> Que
 
 
 def to_response(interface: Interface, answer: Answer, request_id: str) -> Message:
-    """An answer as the contract's response message."""
+    """An answer as the contract's response message. See `write` for one of many rows."""
     variant = answer.variant
     response = interface.response_class(
         model_name=interface.contract.name,
@@ -106,7 +108,24 @@ def to_response(interface: Interface, answer: Answer, request_id: str) -> Messag
         variant=variant.name,
     )
     add = getattr(response, interface.contract.predictions_field.name).add
-    name = interface.contract.prediction.name
-    for probability in answer.probabilities.tolist():
-        add(**{name: probability})
+    for prediction in to_predictions(interface.contract, answer):
+        add(**prediction)
     return response
+
+
+def write(interface: Interface, answer: Answer, request_id: str) -> Turns[Message]:
+    """As `to_response`, a few rows at a time."""
+    first, *others = split(answer)
+    response = to_response(interface, first, request_id)
+    add = getattr(response, interface.contract.predictions_field.name).add
+    for part in others:
+        yield
+        for prediction in to_predictions(interface.contract, part):
+            add(**prediction)
+    return response
+
+
+def to_predictions(contract: Contract, answer: Answer) -> list[dict[str, Any]]:
+    """The fields of the prediction message of each row."""
+    columns = list_answered(contract, answer)
+    return to_rows(columns, [column.name for column in columns], answer)

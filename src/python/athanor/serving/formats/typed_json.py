@@ -4,7 +4,6 @@ Protobuf itself does not read them: it builds a message of every row before they
 value that it cannot read, in words about Python.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ from athanor.serving.answering.interface import Interface, Question
 from athanor.serving.answering.prepared import Answer
 from athanor.serving.answering.refusals import Unread, Violations
 from athanor.serving.formats import json_body, values
+from athanor.serving.formats.answers import list_answered, split, to_json, to_rows
 from athanor.serving.formats.json_body import Limits, Turns
 from athanor.serving.formats.values import UnreadableError, show
 
@@ -142,18 +142,27 @@ class RowReader:
         }
 
 
-def write(interface: Interface, answer: Answer, request_id: str) -> str:
+def write(interface: Interface, answer: Answer, request_id: str) -> Turns[str]:
     """An answer as the contract's response message. Raises ValueError for a number that JSON does not have."""
     contract, variant = interface.contract, answer.variant
-    name = message_of(contract.predictions_field).fields_by_name[contract.prediction.name].json_name
-    return json.dumps(
+    parts = list[str]()
+    for part in split(answer):
+        if parts:
+            yield
+        parts.append(to_json(to_predictions(contract, part))[1:-1])
+    about = to_json(
         {
-            contract.predictions_field.json_name: [{name: value} for value in answer.probabilities.tolist()],
             "modelName": contract.name,
             "semanticVersion": variant.semantic_version,
             "releaseDigest": variant.digest,
             "requestId": request_id,
             "variant": variant.name,
-        },
-        allow_nan=False,
+        }
     )
+    return f'{{"{contract.predictions_field.json_name}": [{", ".join(parts)}], {about[1:]}'
+
+
+def to_predictions(contract: Contract, answer: Answer) -> list[dict[str, Any]]:
+    """The prediction message of each row."""
+    fields, columns = message_of(contract.predictions_field).fields_by_name, list_answered(contract, answer)
+    return to_rows(columns, [fields[column.name].json_name for column in columns], answer)

@@ -82,6 +82,15 @@ def reserved_ports(*ports: int, host: str = "", wait_s: float = 0.0) -> Iterator
         yield
 
 
+def can_serve_on(*ports: int) -> bool:
+    """Whether a service can start on these doors: they are free, and no service that is starting has reserved them."""
+    try:
+        with reserved_ports(*ports):
+            return True
+    except SettingsError:
+        return False
+
+
 def require_free(*ports: int, host: str = "") -> None:
     """Raises SettingsError, which names the ports that another process is bound to, or a host of another machine."""
     if host and not is_local(host):

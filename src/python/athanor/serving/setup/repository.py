@@ -2,8 +2,8 @@
 
 from athanor.errors import AthanorError
 from athanor.model_names import is_exact
+from athanor.release.signing.trust import Trust
 from athanor.release.store import ReleaseStore
-from athanor.release.trust import Trust
 from athanor.serving.answering.core import Core
 from athanor.serving.answering.follower import Listener
 from athanor.serving.answering.loading import Loader

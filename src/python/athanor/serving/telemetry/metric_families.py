@@ -1,6 +1,6 @@
 """The metrics of a service, and their form for Prometheus."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,6 +8,7 @@ import numpy as np
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.utils import floatToGoString
 
+from athanor.serving.telemetry.buckets import bounds_of_differences, bounds_of_values
 from athanor.serving.telemetry.metric_snapshots import Key
 
 
@@ -17,12 +18,18 @@ class Family:
 
     Attributes:
         bounds: a histogram's largest value in each bucket. The last bucket, which has none, is implied.
+        bounds_of: the same of a histogram whose buckets depend on its scale, which its keys have behind the labels.
     """
 
     name: str
     description: str
     labels: tuple[str, ...] = ()
     bounds: tuple[float, ...] = ()
+    bounds_of: Callable[[str], tuple[float, ...]] | None = None
+
+    def split(self, key: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        """The labels in a key of a histogram, and its bounds."""
+        return (key, self.bounds) if self.bounds_of is None else (key[:-1], self.bounds_of(key[-1]))
 
 
 _MODEL: Final = ("model",)
@@ -38,6 +45,11 @@ VIOLATIONS: Final = Family(
     "athanor_violations_total",
     "Values or answers that broke the contract, or made the model fail, by rule.",
     ("model", "rule"),
+)
+CATEGORIES: Final = Family(
+    "athanor_prediction_categories_total",
+    "Rows by the category, or truth value, that was answered in a column of the prediction.",
+    ("model", *_VERSION, "column", "value"),
 )
 SHADOW_REQUESTS: Final = Family(
     "athanor_shadow_requests_total", "Requests that the shadow answered too.", ("model", "semantic_version")
@@ -68,6 +80,7 @@ COUNTERS: Final = (
     REQUESTS,
     ROWS,
     VIOLATIONS,
+    CATEGORIES,
     SHADOW_REQUESTS,
     SHADOW_DROPPED,
     REDIRECTED,
@@ -87,15 +100,15 @@ DURATION: Final = Family(
 )
 PREDICTION: Final = Family(
     "athanor_prediction",
-    "Predicted probabilities.",
-    ("model", *_VERSION),
-    tuple(round(i / 20, 2) for i in range(1, 21)),
+    "Answered numbers, by column of the prediction.",
+    ("model", *_VERSION, "column"),
+    bounds_of=bounds_of_values,
 )
 SHADOW_DIFFERENCE: Final = Family(
     "athanor_shadow_difference",
-    "Absolute difference between the shadow's probability and the answered one.",
-    ("model", "semantic_version"),
-    (0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),
+    "Absolute difference between the shadow's value of a column and the answered one; 1 for another category.",
+    ("model", "semantic_version", "column"),
+    bounds_of=bounds_of_differences,
 )
 LOAD: Final = Family(
     "athanor_model_load_seconds",
@@ -134,8 +147,9 @@ def _to_counter(family: Family, totals: Mapping[Key, Sequence[float]]) -> Metric
 
 def _to_histogram(family: Family, totals: Mapping[Key, Sequence[float]]) -> Metric:
     metric = HistogramMetricFamily(family.name, family.description, labels=family.labels)
-    ends = [*map(floatToGoString, family.bounds), "+Inf"]
-    for labels, (*counts, total) in _select(family, totals):
+    for key, (*counts, total) in _select(family, totals):
+        labels, bounds = family.split(key)
+        ends = [*map(floatToGoString, bounds), "+Inf"]
         metric.add_metric(labels, list(zip(ends, np.cumsum(counts).tolist(), strict=True)), total)
     return metric
 
@@ -149,4 +163,6 @@ def _to_gauge(family: Family, gauges: Mapping[Key, float]) -> Metric:
 
 def _select(family: Family, found: Mapping[Key, Any]) -> list[tuple[tuple[str, ...], Any]]:
     """The values of a family by their labels, in a stable order."""
-    return sorted((labels, value) for (name, labels), value in found.items() if name == family.name)
+    # Totals of an earlier Athanor may have had other labels.
+    length = len(family.labels) + (family.bounds_of is not None)
+    return sorted((key, value) for (name, key), value in found.items() if name == family.name and len(key) == length)

@@ -17,19 +17,22 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from athanor.cluster.haproxy.counts import read_door_counts
+from athanor.contract.columns import Column, Columns, Kind
 from athanor.errors import FieldViolation
+from athanor.serving.answering.prepared import Answer
+from athanor.serving.answering.variants import Variant
 from athanor.serving.telemetry import metric_families as families
+from athanor.serving.telemetry.buckets import is_number, scale_of_differences, scale_of_values
 from athanor.serving.telemetry.metric_families import Family
 from athanor.serving.telemetry.metric_snapshots import Key, Snapshot, SnapshotFolder, sum_totals
 
-Probabilities: TypeAlias = NDArray[np.float64]
 # Each begins with the model's name.
-_Answered: TypeAlias = tuple[str, str, str, str, int, Probabilities]
+_Answered: TypeAlias = tuple[str, str, Variant, int, int, Columns]
 _Refused: TypeAlias = tuple[str, str, str, int, Sequence[FieldViolation]]
-_Shadowed: TypeAlias = tuple[str, str, Probabilities, Probabilities]
+_Shadowed: TypeAlias = tuple[str, Variant, Columns, Columns]
 
 # The caller aggregates at once where so many entries wait, or where one entry is that large: `flush` may be held up by
-# a slow disk, and what waits would keep the arrays of every answer alive. At most 8 MB do.
+# a slow disk, and what waits would keep the arrays of every answer alive. At most 8 MB for each column do.
 _MAX_PENDING: Final = 4_096
 _LARGE: Final = 256
 _NANOSECONDS: Final = 1e9
@@ -112,18 +115,11 @@ class Metrics(Collector):
         model.open.append(None)
         self.unknown.open.pop()
 
-    def answered(
-        self,
-        model: ModelGauges,
-        door: str,
-        variant: str,
-        semantic_version: str,
-        duration_ns: int,
-        probabilities: Probabilities,
-    ) -> None:
+    def answered(self, model: ModelGauges, door: str, answer: Answer, duration_ns: int) -> None:
         model.open.pop()
-        self._answers.append((model.name, door, variant, semantic_version, duration_ns, probabilities))
-        if len(self._answers) >= _MAX_PENDING or len(probabilities) >= _LARGE:
+        # Without the rows of the answer, which would take far more memory.
+        self._answers.append((model.name, door, answer.variant, duration_ns, answer.count, answer.answers))
+        if len(self._answers) >= _MAX_PENDING or answer.count >= _LARGE:
             self._aggregate()
 
     def refused(
@@ -134,17 +130,10 @@ class Metrics(Collector):
         if len(self._refusals) >= _MAX_PENDING or len(violations) >= _LARGE:
             self._aggregate()
 
-    def shadowed(
-        self, model: ModelGauges, semantic_version: str, answered: Probabilities, probabilities: Probabilities
-    ) -> None:
-        """Count an answer of the shadow.
-
-        Args:
-            answered: sent to the caller for the same rows.
-            probabilities: the shadow's.
-        """
-        self._shadows.append((model.name, semantic_version, answered, probabilities))
-        if len(self._shadows) >= _MAX_PENDING or len(probabilities) >= _LARGE:
+    def shadowed(self, model: ModelGauges, answered: Answer, shadow: Answer) -> None:
+        """Count an answer of the shadow beside the one that the caller got for the same rows."""
+        self._shadows.append((model.name, shadow.variant, answered.answers, shadow.answers))
+        if len(self._shadows) >= _MAX_PENDING or shadow.count >= _LARGE:
             self._aggregate()
 
     def shadow_dropped(self, model: ModelGauges) -> None:
@@ -226,18 +215,35 @@ class Metrics(Collector):
         requests: Counter[tuple[str, ...]] = Counter()
         rows: Counter[tuple[str, ...]] = Counter()
         durations: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
-        predictions: defaultdict[tuple[str, ...], list[Probabilities]] = defaultdict(list)
-        for model, door, variant, semantic_version, duration_ns, probabilities in answers:
-            at_door = model, door
-            requests[model, door, "OK", variant, semantic_version] += 1
-            rows[at_door] += len(probabilities)
+        variants: dict[tuple[str, int], Variant] = {}
+        found: defaultdict[tuple[str, int], list[Columns]] = defaultdict(list)
+        for model, door, variant, duration_ns, count, columns in answers:
+            at_door, by = (model, door), (model, id(variant))
+            requests[model, door, "OK", variant.name, variant.semantic_version] += 1
+            rows[at_door] += count
             durations[at_door].append(duration_ns)
-            predictions[model, variant, semantic_version].append(probabilities)
+            found[by].append(columns)
+            variants[by] = variant
         self._count_all(families.REQUESTS, requests)
         self._count_all(families.ROWS, rows)
         self._observe_durations(durations)
-        for labels, found in predictions.items():
-            self._observe(families.PREDICTION, labels, np.concatenate(found))
+        for (model, _), variant in variants.items():
+            labels = model, variant.name, variant.semantic_version
+            self._count_values(labels, variant.contract.answer, found[model, id(variant)])
+
+    def _count_values(self, by: tuple[str, str, str], columns: Sequence[Column], parts: Sequence[Columns]) -> None:
+        for column in columns:
+            values = np.concatenate([part[column.name] for part in parts])
+            labels = (*by, column.name)
+            if is_number(column):
+                self._observe(families.PREDICTION, (*labels, scale_of_values(column)), values)
+            elif column.kind is Kind.BOOLEAN:
+                trues = int(values.sum())
+                self._count(families.CATEGORIES, (*labels, "true"), trues)
+                self._count(families.CATEGORIES, (*labels, "false"), len(values) - trues)
+            elif column.categories:
+                counts = Counter(values.tolist())
+                self._count_all(families.CATEGORIES, {(*labels, text): counts[text] for text in column.categories})
 
     def _aggregate_refusals(self, refusals: Sequence[_Refused]) -> None:
         durations: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
@@ -250,10 +256,16 @@ class Metrics(Collector):
         self._count_all(families.VIOLATIONS, rules)
 
     def _aggregate_shadows(self, shadows: Sequence[_Shadowed]) -> None:
-        for model, semantic_version, answered, probabilities in shadows:
-            self._count(families.SHADOW_REQUESTS, (model, semantic_version), 1)
-            self._observe(families.PREDICTION, (model, "shadow", semantic_version), probabilities)
-            self._observe(families.SHADOW_DIFFERENCE, (model, semantic_version), np.abs(answered - probabilities))
+        for model, variant, answered, answers in shadows:
+            version, columns = variant.semantic_version, variant.contract.answer
+            self._count(families.SHADOW_REQUESTS, (model, version), 1)
+            self._count_values((model, "shadow", version), columns, [answers])
+            for column in columns:
+                if column.name in answered:
+                    ours, theirs = answered[column.name], answers[column.name]
+                    differences = np.abs(ours - theirs) if is_number(column) else (ours != theirs).astype(np.float64)
+                    labels = (model, version, column.name, scale_of_differences(column))
+                    self._observe(families.SHADOW_DIFFERENCE, labels, differences)
 
     def _count_all(self, family: Family, counts: Mapping[tuple[str, ...], float]) -> None:
         for labels, count in counts.items():
@@ -267,8 +279,9 @@ class Metrics(Collector):
             self._observe(families.DURATION, labels, np.array(found) / _NANOSECONDS)
 
     def _observe(self, family: Family, labels: tuple[str, ...], values: NDArray[np.float64]) -> None:
-        buckets = len(family.bounds) + 1
-        counts = np.bincount(np.searchsorted(family.bounds, values), minlength=buckets)
+        _, bounds = family.split(labels)
+        buckets = len(bounds) + 1
+        counts = np.bincount(np.searchsorted(bounds, values), minlength=buckets)
         known = self._totals.setdefault((family.name, labels), [0] * (buckets + 1))
         known[:] = [a + b for a, b in zip(known, (*counts.tolist(), float(values.sum())), strict=True)]
 

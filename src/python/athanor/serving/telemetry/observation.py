@@ -60,7 +60,7 @@ class Observation:
         recorders, variant = model.recorders, answer.variant
         name, version = variant.name, variant.semantic_version
         duration_ns = time.perf_counter_ns() - self._started_ns
-        recorders.metrics.answered(model.gauges, self._door, name, version, duration_ns, answer.probabilities)
+        recorders.metrics.answered(model.gauges, self._door, answer, duration_ns)
         if answer.is_redirected:
             recorders.metrics.redirected(model.gauges)
         self._log_prediction(answer)
@@ -82,9 +82,7 @@ class Observation:
 
     def shadowed(self, answered: Answer, shadow: Answer) -> None:
         """The shadow has answered too, after `answered` and on any thread: for the prediction log and the metrics."""
-        model = self._model
-        version = shadow.variant.semantic_version
-        model.recorders.metrics.shadowed(model.gauges, version, answered.probabilities, shadow.probabilities)
+        self._model.recorders.metrics.shadowed(self._model.gauges, answered, shadow)
         self._log_prediction(shadow)
 
     def _log_prediction(self, answer: Answer) -> None:
@@ -92,7 +90,7 @@ class Observation:
         if predictions is None or self._draw >= self._model.recorders.prediction_log_ratio:
             return
         asked = (self._request_id, self._at_ns, self._door)
-        rows = (answer.batch, answer.first, answer.probabilities)
+        rows = (answer.batch, answer.first, answer.answers)
         predictions.append(Entry(*asked, variant.name, variant.semantic_version, variant.digest, *rows))
 
     def _describe(self, duration_ns: int) -> dict[str, object]:

@@ -53,22 +53,41 @@
     fields.forEach((field) => showViolation(field, ""));
   };
 
-  const showPrediction = (answer) => {
-    const value = answer[service.predictions][0][service.prediction];
-    const percent = `${(100 * value).toFixed(1)} %`;
+  const format = (value, { is_share: isShare, unit }) => {
+    if (typeof value === "boolean") return value ? "yes" : "no";
+    if (typeof value !== "number") return value;
+    if (isShare) return `${(100 * value).toFixed(1)} %`;
+    const number = value.toLocaleString("en", { maximumSignificantDigits: 6 });
+    return unit ? `${number} ${unit}` : number;
+  };
+
+  const makeBar = (value, text) => {
     const bar = make("div", "bar", "");
     const part = make("span", "", "");
     part.style.inlineSize = `${100 * value}%`;
     bar.append(part);
     bar.setAttribute("role", "img");
-    bar.setAttribute("aria-label", percent);
+    bar.setAttribute("aria-label", text);
+    return bar;
+  };
+
+  const showPrediction = (answer) => {
+    const prediction = answer[service.predictions][0];
+    // A version that answers may lack a column.
+    const columns = service.answer.filter(({ json_name: name }) => name in prediction);
+    columns.forEach((column, position) => {
+      const value = prediction[column.json_name];
+      const text = format(value, column);
+      outcome.append(make("p", position ? "result beside" : "result answered", `${column.description}: ${text}`));
+      if (column.is_share) outcome.append(makeBar(value, text));
+    });
     const origin = make("dl", "facts", "");
     for (const [name, key] of Object.entries(service.origin)) {
       const fact = document.createElement("div");
       fact.append(make("dt", "", name), make("dd", "code", answer[key] ?? ""));
       origin.append(fact);
     }
-    outcome.append(make("p", "result answered", `${service.meaning}: ${percent}`), bar, origin);
+    outcome.append(origin);
   };
 
   const showProblem = (problem, retryAfter) => {

@@ -9,11 +9,11 @@ from dataclasses import replace
 from math import inf
 from typing import Any, Final
 
-from athanor.contract.columns import Column, Kind
+from athanor.contract.columns import Column, Kind, Role
 from athanor.contract.contract import Contract
 from athanor.pages import rendering
-from athanor.serving.docs.column_schemas import json_name, make_example_value
-from athanor.serving.docs.openapi import DescribedModel, build_openapi, make_example_request, prediction_json_name
+from athanor.serving.docs.column_schemas import answer_json_name, json_name, make_example_value
+from athanor.serving.docs.openapi import DescribedModel, build_openapi, make_example_request
 
 _PACKAGE: Final = "athanor.serving.docs.page"
 _ORIGIN: Final = {
@@ -105,9 +105,25 @@ def _describe_service(contract: Contract) -> Mapping[str, Any]:
         "rows": contract.rows_field.json_name,
         "rowsName": contract.rows_field.name,
         "predictions": contract.predictions_field.json_name,
-        "prediction": prediction_json_name(contract),
-        "meaning": contract.prediction.description,
+        # The prediction first: the page shows it largest.
+        "answer": [_describe_answer(contract, column) for column in sorted(contract.answer, key=_is_beside)],
         "origin": _ORIGIN,
+    }
+
+
+def _is_beside(column: Column) -> bool:
+    return Role.PREDICTION not in column.roles
+
+
+def _describe_answer(contract: Contract, column: Column) -> Mapping[str, Any]:
+    """A column of the answer in the outcome of the form and in the table."""
+    return {
+        "name": column.name,
+        "json_name": answer_json_name(contract, column),
+        "description": column.description,
+        "unit": column.unit,
+        "allowed": replace(column, unit="").allowed,
+        "is_share": column.kind is Kind.NUMBER and (column.minimum, column.maximum) == (0, 1),
     }
 
 

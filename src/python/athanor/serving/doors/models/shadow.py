@@ -4,7 +4,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from sys import getsizeof
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,8 +13,8 @@ from athanor.contract.columns import Columns, conform
 from athanor.contract.validation import validate
 from athanor.serving.answering.batching.capacity import Pool
 from athanor.serving.answering.core import Core
-from athanor.serving.answering.memory import RetainedBytes, owner_of
-from athanor.serving.answering.prepared import Answer
+from athanor.serving.answering.memory import measure_retained
+from athanor.serving.answering.prepared import Answer, take
 from athanor.serving.answering.variants import Variant
 from athanor.serving.telemetry.observation import Observation
 
@@ -69,8 +69,6 @@ class Shadow:
         self._core = core
         self._room = room
         self._on_dropped = on_dropped
-        self._interface = core.interface
-        self._retained_bytes = RetainedBytes(core.interface.contract)
         self._lock = room.lock
         self._backlog: deque[_Entry] = deque()
         self._last_batch: Columns | None = None
@@ -90,9 +88,6 @@ class Shadow:
         if self._core.traffic.shadow is None:
             return
         with self._lock:
-            if self._interface is not self._core.interface:
-                self._interface = self._core.interface
-                self._retained_bytes = RetainedBytes(self._interface.contract)
             # An answer retains its whole batch, which it may share with the answer before it.
             shares = answer.batch is self._last_batch
             size_bytes = _ANSWER_BYTES + (0 if shares else self._measure(answer))
@@ -122,8 +117,10 @@ class Shadow:
         self._arrived.set()
 
     def _measure(self, answer: Answer) -> int:
-        """Bytes that the batch of an answer keeps alive: columns and probabilities."""
-        return self._retained_bytes(answer.batch) + getsizeof(owner_of(answer.probabilities))
+        """Bytes that the batch of an answer keeps alive: rows and answers."""
+        rows = len(next(iter(answer.batch.values())))
+        of_rows = measure_retained(self._core.interface.contract.columns, answer.batch, rows)
+        return of_rows + measure_retained(answer.variant.contract.answer, answer.answers, rows)
 
     def close(self) -> None:
         """Asks about the rest of the backlog, and ends. A second call does nothing."""
@@ -172,7 +169,7 @@ class Shadow:
             self._on_dropped()
         answers = _predict_apart(shadow, [entry.answer for entry in asked]) if asked else []
         for entry, answer in zip(asked, answers, strict=True):
-            if answer is None or shadow.find_invalid(answer.probabilities):
+            if answer is None or shadow.find_invalid(answer.answers):
                 failed += 1
                 self._on_dropped()
                 continue
@@ -211,10 +208,12 @@ def _predict_apart(shadow: Variant, answered: Sequence[Answer]) -> list[Answer |
 
 def _predict(shadow: Variant, answered: Sequence[Answer]) -> list[Answer]:
     """The shadow's answers to what others have answered, in one run of its graph."""
-    probabilities = shadow.predictor.predict(_join([_columns_for(shadow, answer) for answer in answered]))
-    ends = np.cumsum([answer.count for answer in answered])
-    parts = np.split(probabilities, ends[:-1])
-    return [Answer(shadow, part, each.batch, each.first) for part, each in zip(parts, answered, strict=True)]
+    answers = shadow.predictor.predict(_join([_columns_for(shadow, answer) for answer in answered]))
+    ends = accumulate(answer.count for answer in answered)
+    return [
+        Answer(shadow, take(answers, slice(end - each.count, end)), each.batch, each.first, each.count)
+        for end, each in zip(ends, answered, strict=True)
+    ]
 
 
 def _join(parts: Sequence[Columns]) -> Columns:

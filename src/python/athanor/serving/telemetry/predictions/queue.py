@@ -6,11 +6,11 @@ a third each, so that the others have room. The only model of a service may hold
 
 import threading
 from dataclasses import dataclass
-from sys import getsizeof
 from typing import Final
 
+from athanor.contract.columns import Columns
 from athanor.contract.contract import Contract
-from athanor.serving.answering.memory import RetainedBytes, owner_of
+from athanor.serving.answering.memory import measure_retained, owner_of
 from athanor.serving.telemetry.predictions.rows import Entry
 
 # What an entry takes beside its arrays, about.
@@ -111,7 +111,7 @@ class EntryQueue:
         self.rows = self.bytes = 0
         self._shared = shared
         self._counts = counts
-        self._retained_bytes = RetainedBytes(contract)
+        self._contract = contract
         self._is_closed = False
         self._waiting: list[Entry] = []
         self._waiting_rows = self._waiting_bytes = 0
@@ -121,7 +121,7 @@ class EntryQueue:
 
     def follow(self, contract: Contract) -> None:
         """Takes entries of a newer contract from now on."""
-        self._retained_bytes = RetainedBytes(contract)
+        self._contract = contract
 
     def put(self, entry: Entry) -> bool:
         """Add an entry. Returns False if there is no room for it; it is counted then, and nothing of it is held."""
@@ -131,7 +131,7 @@ class EntryQueue:
             if self._is_closed or not shared.has_room(self.rows, self.bytes, rows, size):
                 self._counts.refused += rows
                 return False
-            self._counted.update((id(entry.columns), id(owner_of(entry.probabilities))))
+            self._counted.update((id(entry.columns), _identify(entry.answers)))
             self._waiting.append(entry)
             self._count(rows, size, rows, size)
             return True
@@ -170,9 +170,14 @@ class EntryQueue:
 
     def _measure(self, entry: Entry) -> int:
         """Bytes that an entry keeps alive beside those counted already, and will need for its record batches."""
-        kept = 0
+        kept, batch_rows = 0, len(next(iter(entry.columns.values())))
         if id(entry.columns) not in self._counted:
-            kept += self._retained_bytes(entry.columns)
-        if id(owner := owner_of(entry.probabilities)) not in self._counted:
-            kept += getsizeof(owner)
+            kept += measure_retained(self._contract.columns, entry.columns, batch_rows)
+        if _identify(entry.answers) not in self._counted:
+            kept += measure_retained(self._contract.answer, entry.answers, batch_rows)
         return _ENTRY_BYTES + _METADATA_BYTES * entry.rows + _COPIES * kept
+
+
+def _identify(answers: Columns) -> int:
+    """The same for all answers of one run of a graph."""
+    return id(owner_of(next(iter(answers.values()))))

@@ -35,7 +35,7 @@ class Entry(NamedTuple):
     Attributes:
         at_ns: when the request came, nanoseconds since 1970.
         columns: of a batch, of which the rows from `first` on are this request's. They are kept: do not change them.
-        probabilities: predicted for the rows, of shape (count,).
+        answers: to the rows; never empty. Columns that the contract of the log has not are left out of it.
     """
 
     request_id: str
@@ -46,11 +46,11 @@ class Entry(NamedTuple):
     digest: str
     columns: Columns
     first: int
-    probabilities: NDArray[np.float64]
+    answers: Columns
 
     @property
     def rows(self) -> int:
-        return len(self.probabilities)
+        return len(next(iter(self.answers.values())))
 
 
 class _Piece(NamedTuple):
@@ -62,7 +62,7 @@ class _Piece(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """Rows `first` to `last` of a batch."""
+    """Rows `first` to `last` of some columns."""
 
     columns: Columns
     first: int
@@ -73,17 +73,15 @@ class EntryShape:
     """The form of entries in a file."""
 
     def __init__(self, contract: Contract) -> None:
-        self._columns = contract.columns
-        self._prediction = contract.prediction.name
-        names = [column.name for column in contract.columns] + [self._prediction]
+        self._columns, self._answer = contract.columns, contract.answer
+        names = [column.name for column in (*self._columns, *self._answer)]
         if clashing := sorted({name for name in names if name in _METADATA or names.count(name) > 1}):
             raise SettingsError(
-                f"{contract.name} cannot have a prediction log: the log has columns of its own named "
+                f"{contract.name} cannot have a prediction log: rows, answers and the log itself share columns named "
                 f"{', '.join(clashing)}; rename them in the contract"
             )
         fields = [Field(name, _TYPES[kind], nullable=False) for name, kind in _METADATA.items()]
-        fields += [Field(column.name, _TYPES[column.kind], nullable=True) for column in self._columns]
-        fields += [Field(self._prediction, _TYPES[Kind.NUMBER], nullable=False)]
+        fields += [Field(column.name, _TYPES[column.kind], nullable=True) for column in (*self._columns, *self._answer)]
         self.schema = Schema(fields)
 
     def batches(self, entries: Sequence[Entry]) -> Iterator[RecordBatch]:
@@ -102,21 +100,17 @@ class EntryShape:
             yield self._batch(pieces)
 
     def _batch(self, pieces: Sequence[_Piece]) -> RecordBatch:
-        runs = [run._replace(columns=self._conform(run.columns)) for run in _merge(pieces)]
-        are_single = all(run.last - run.first == 1 for run in runs)
-        predicted = np.concatenate([piece.entry.probabilities[piece.start : piece.end] for piece in pieces])
-        arrays = [
-            *_metadata(pieces),
-            *(_to_arrow(column.kind, _gather(column, runs, are_single)) for column in self._columns),
-            Array.from_numpy(np.ascontiguousarray(predicted, dtype=np.float64)),
-        ]
+        runs = [run._replace(columns=_conform(run.columns, self._columns)) for run in _merge(pieces)]
+        answers = [_Run(_conform(entry.answers, self._answer), start, end) for entry, start, end in pieces]
+        arrays = [*_metadata(pieces), *_gather_all(self._columns, runs), *_gather_all(self._answer, answers)]
         return RecordBatch.from_arrays(arrays, schema=self.schema)
 
-    def _conform(self, columns: Columns) -> Columns:
-        """Columns of an entry from before or after the contract changed have a missing value for each row."""
-        if all(column.name in columns for column in self._columns):
-            return columns
-        return conform(columns, self._columns, len(next(iter(columns.values()))))
+
+def _conform(values: Columns, columns: Sequence[Column]) -> Columns:
+    """Columns of an entry from before or after the contract changed have a missing value for each row."""
+    if all(column.name in values for column in columns):
+        return values
+    return conform(values, columns, len(next(iter(values.values()))))
 
 
 def _metadata(pieces: Sequence[_Piece]) -> Iterator[Array]:
@@ -140,6 +134,11 @@ def _merge(pieces: Sequence[_Piece]) -> list[_Run]:
         else:
             runs.append(_Run(entry.columns, first, last))
     return runs
+
+
+def _gather_all(columns: Sequence[Column], runs: Sequence[_Run]) -> Iterator[Array]:
+    are_single = all(run.last - run.first == 1 for run in runs)
+    return (_to_arrow(column.kind, _gather(column, runs, are_single)) for column in columns)
 
 
 def _gather(column: Column, runs: Sequence[_Run], are_single: bool) -> NDArray[Any]:
