@@ -14,6 +14,7 @@ from support.demos import Demo
 from athanor.contract.columns import Columns
 from athanor.contract.messages import to_messages
 from athanor.release.files import Release
+from athanor.tasks.tasks import task_of
 from athanor.training.evaluation.evidence import Rows, spread
 from flight_delay.v1 import flight_delay_pb2
 from projects.flight_delay.model import MODEL
@@ -25,7 +26,7 @@ _TIMEOUT_S: Final = 60.0
 @pytest.fixture(scope="module")
 def rows(columns: Columns) -> Rows:
     """Evenly over the snapshot, with the features that training computed for all of it at once."""
-    everything = Rows.make(MODEL, columns)
+    everything = Rows.make(task_of(MODEL.contract), MODEL, columns)
     return everything.take(spread(len(everything), _ROWS))
 
 

@@ -19,7 +19,7 @@ def keygen(
     json: JsonOption = False,
 ) -> None:
     """Make a key pair to sign releases with. Keep the private key secret; share the public key."""
-    from athanor.release.signature import make_key
+    from athanor.release.signing.releases import make_key
 
     rows = {"private key": str(path), "public key": str(make_key(path))}
     show(rows, json, lambda: facts("Key pair", rows))
@@ -33,7 +33,7 @@ def sign(
     json: JsonOption = False,
 ) -> None:
     """Sign a version. The signature is stored beside the release."""
-    from athanor.release.signature import sign as sign_release
+    from athanor.release.signing.releases import sign as sign_release
 
     registry, release = _find(model, version, home)
     signature = sign_release(release, key)
@@ -50,7 +50,7 @@ def sign_traffic(
     """Sign which versions answer, as of the last move. Services with a required signature serve nothing else."""
     from athanor.cli.registry.models import find_model
     from athanor.registry.registry import Registry
-    from athanor.release.traffic_signature import sign_traffic as sign_file
+    from athanor.release.signing.traffic import sign_traffic as sign_file
 
     with watch() as progress, progress.step("Sign the traffic file"):
         registry = Registry.open(Home.find(home))
@@ -68,7 +68,7 @@ def verify(
     json: JsonOption = False,
 ) -> None:
     """Verify that a version is unchanged since the key's owner signed it. Exit status 2 if it is not."""
-    from athanor.release.signature import verify_signature
+    from athanor.release.signing.releases import verify_signature
 
     registry, release = _find(model, version, home)
     name = release.identity.model

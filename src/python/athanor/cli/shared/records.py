@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 
 def metrics_table(record: "TrainingRecord") -> RenderableType:
+    # A baseline has no doubt, and so no coverage.
+    baseline = {name: f"{of.value:.4f}" for name, of in record.baseline.items()}
     rows = [
-        (name, f"{of.value:.4f}", f"{of.low:.4f} to {of.high:.4f}", f"{record.baseline[name].value:.4f}")
+        (name, f"{of.value:.4f}", f"{of.low:.4f} to {of.high:.4f}", baseline.get(name, ""))
         for name, of in record.metrics.items()
     ]
     return listing("Metrics on the held-out rows", ("metric", "model", "95 % interval", "baseline"), rows)
