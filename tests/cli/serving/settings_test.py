@@ -134,8 +134,9 @@ def test_help_describes_each_setting_with_its_default(name: str) -> None:
     shown_line = next(line for line in shown.splitlines() if re.search(rf"{re.escape(_flag(name))}\b(?!-)", line))
     assert field.description in shown_line
     assert f"{PREFIX}{name.upper()}" in shown_line
-    if not field.is_required() and field.default not in {None, False}:
-        assert f"[{field.default}]" in shown_line
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    assert (f"[{default}]" in shown_line) == (default not in (None, False, {}))
+    assert "Undefined" not in shown_line
 
 
 def test_a_flag_wins_over_the_environment_that_over_the_file_and_that_over_the_default(tmp_path: Path) -> None:
