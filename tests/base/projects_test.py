@@ -56,6 +56,21 @@ def test_an_invalid_project_name_is_not_found(name: str) -> None:
         load(name, "model", Model)
 
 
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("MODEL = 1 / 0", "ZeroDivisionError: division by zero, in line 1 of model.py"),
+        ("import numpy\nMODEL = numpy.nothing", "AttributeError: .* in line 2 of model.py"),
+        ("MODEL = (", r"SyntaxError: .*model\.py, line 1"),
+        ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_library', in line 1 of model.py"),
+    ],
+)
+def test_a_module_that_fails_is_named_with_its_line(neighbour: Path, code: str, told: str) -> None:
+    (neighbour / "model.py").write_text(code)
+    with pytest.raises(ContractError, match=rf"projects\.neighbour\.model cannot be imported: {told}.*; correct it"):
+        load("neighbour", "model", Model)
+
+
 @pytest.mark.parametrize("code", ["", "MODEL = 'a model'", "model = None"])
 def test_a_module_that_declares_something_else_is_refused(neighbour: Path, code: str) -> None:
     (neighbour / "model.py").write_text(code)
