@@ -17,6 +17,7 @@ from athanor.training.evaluation.slices import by_column
 from athanor.training.gates.coverage import Coverage
 from athanor.training.gates.defaults import ALWAYS
 from athanor.training.gates.metrics import BetterThanBaseline, Floor
+from athanor.training.gates.refit import NearEvaluated
 from athanor.training.recipe import Recipe
 from athanor.training.splits import Latest, Share
 
@@ -91,6 +92,7 @@ def test_an_answer_with_columns_for_doubt_is_filled_and_gated() -> None:
             r"Latest\(60d\) needs an event time.*use Share",
         ),
         (make_model("number"), {"gates": (Floor("roc_auc", at_least=0.6),)}, "unknown metric 'roc_auc'"),
+        (make_model("number"), {"gates": (NearEvaluated(),), "refit": False}, "judges a refit, and there is none"),
         (make_model("number"), {"scoring": "rmse"}, "scoring is 'rmse', which scikit-learn does not have"),
     ],
 )

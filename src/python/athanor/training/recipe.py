@@ -25,6 +25,7 @@ from athanor.training.candidates import Candidate, default_candidates, list_spac
 from athanor.training.evaluation.slices import Slice
 from athanor.training.gates.defaults import default_gates
 from athanor.training.gates.gate import Gate, list_gate_problems
+from athanor.training.gates.refit import NearEvaluated
 from athanor.training.splits import Division, Latest, Share, Split
 
 _FEWEST_FOLDS: Final = 2
@@ -152,6 +153,8 @@ def _list_problems(recipe: Recipe) -> Iterator[str]:
             yield f"{where} has {kind} with the same name: {', '.join(twice)}; rename them"
     fitting = (recipe.split.list_problems(recipe.model.contract), list_gate_problems(recipe.gates, recipe.task))
     yield from (f"{where}: {problem}" for problems in fitting for problem in problems)
+    if not recipe.refit and (idle := [gate.name for gate in recipe.gates if isinstance(gate, NearEvaluated)]):
+        yield f"{where}: the gate {idle[0]!r} judges a refit, and there is none; remove it, or set refit=True"
     if not recipe.candidates:
         yield f"{where} has no candidates; add at least one"
     if recipe.folds < _FEWEST_FOLDS:
