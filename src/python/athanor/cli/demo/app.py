@@ -12,7 +12,6 @@ import typer
 from rich.console import Group
 from rich.table import Table
 
-from athanor.cli.demo.calls import TIMED_CALLS, Calls, call
 from athanor.cli.registry.opening import open_registry
 from athanor.cli.serving.app import start, stop
 from athanor.cli.shared.terminal import HomeOption, JsonOption, facts, listing, out, show, watch
@@ -21,6 +20,7 @@ from athanor.projects import load
 from athanor.system.url_secrets import mask_url
 
 if TYPE_CHECKING:
+    from athanor.cli.demo.calls import Calls
     from athanor.contract.columns import Column
     from athanor.data.snapshots.snapshot import Snapshot
     from athanor.progress import Progress
@@ -41,6 +41,7 @@ def demo(
     json: JsonOption = False,
 ) -> None:
     """Turn the real data of a project into predictions: ingest, train, gate, register, serve, call."""
+    from athanor.cli.demo.calls import call
     from athanor.data.building.snapshot_build import build_snapshot
     from athanor.training.recipe import Recipe
     from athanor.training.train.train import train
@@ -107,9 +108,10 @@ def _tables(
     snapshot: "Snapshot",
     training: "Training",
     version: "Registered",
-    calls: Calls,
+    calls: "Calls",
     home: Home,
 ) -> Group:
+    from athanor.cli.demo.calls import TIMED_CALLS
     from athanor.release.files import MODEL_CARD
 
     identity, record = training.release.identity, training.record
@@ -165,7 +167,7 @@ def _tables(
     )
 
 
-def _show_rows(recipe: "Recipe", calls: Calls) -> Table:
+def _show_rows(recipe: "Recipe", calls: "Calls") -> Table:
     """A column for each row, so that many columns of an answer fit."""
     contract = recipe.model.contract
     shown = [column.name for column in contract.key or contract.columns[:_SHOWN_COLUMNS]]
