@@ -26,6 +26,7 @@ from athanor.features.features import Features, Model
 from athanor.features.numbers import bins, clip, cyclic, is_missing, ratio
 from athanor.features.texts import join, look_up
 from athanor.features.times import hour_of_day, month, to_local_time, weekday
+from athanor.release.answers import TOLERANCE
 from athanor.release.files import Release
 from athanor.training.compile.model import compile_model
 from projects.delays.model import MODEL
@@ -106,7 +107,8 @@ def make_release_by(folder: Path, contract: Contract, features: Features) -> Rel
     rows = to_messages(contract.columns, reference, GetMessageClass(contract.row))
     answers = {
         "rows": [json_format.MessageToDict(row, preserving_proto_field_name=True) for row in rows],
-        "predictions": pipeline.predict_proba(inputs[_REFERENCE])[:, 1].tolist(),
+        "answers": {contract.prediction.name: pipeline.predict_proba(inputs[_REFERENCE])[:, 1].tolist()},
+        "tolerance": TOLERANCE,
     }
     files = make_files(
         contract=json.dumps(contract.wire, sort_keys=True).encode(),

@@ -19,9 +19,12 @@ from support.flights import make_columns
 from support.model_graphs import open_graph
 
 from athanor.contract.columns import Columns, Kind
-from athanor.contract.inputs import INSTANTS, NUMBERS, TEXTS
+from athanor.contract.inputs import INSTANTS, NUMBERS, TEXTS, GraphInputs
+from athanor.features.arrays import Arrays
+from athanor.features.features import Features, Model
+from athanor.features.texts import look_up
 from athanor.release.answers import TOLERANCE
-from athanor.release.graph import ANSWERS, CATEGORICAL, NUMERIC
+from athanor.release.graph import ANSWERS, CATEGORICAL, NUMERIC, Graph
 from athanor.release.manifest import Calibration
 from athanor.training.compile.model import compile_model
 from athanor.training.evaluation.evidence import Rows, compute_frame
@@ -85,6 +88,27 @@ def test_a_pipeline_may_use_numbers_or_texts_alone(names: tuple[str, ...]) -> No
     answers, features = open_graph(compile_model(MODEL, pipeline)).answer_with_features(_ROWS.columns)
     np.testing.assert_allclose(read(answers), pipeline.predict_proba(_ROWS.frame)[:, 1], rtol=0, atol=TOLERANCE)
     assert (features.numeric.shape, features.categorical.shape) == ((300, 19), (300, 3))
+
+
+def test_features_may_use_newer_operators_than_converters_do() -> None:
+    """A look-up of texts needs version 4 of the machine-learning operators, skl2onnx knows version 3."""
+
+    def compute(columns: Arrays) -> Arrays:
+        return {"fleet": look_up(columns["carrier"], {"AA": 950, "UA": 970}), "origin": columns["origin"]}
+
+    model = Model(MODEL.contract, Features(("fleet",), ("origin",), compute))
+    frame = compute_frame(model, _ROWS.columns)
+    encode = ColumnTransformer(
+        [
+            ("numeric", SimpleImputer(), [0]),
+            ("categorical", OneHotEncoder(handle_unknown="ignore", sparse_output=False), [1]),
+        ]
+    )
+    for classifier in (LogisticRegression(max_iter=1_000), HistGradientBoostingClassifier(max_iter=5)):
+        pipeline = make_pipeline(encode, classifier).fit(frame, _ROWS.labels)
+        graph = Graph(compile_model(model, pipeline), GraphInputs.of(MODEL.contract.columns))
+        found = graph.answer(_ROWS.columns)[MODEL.contract.prediction.name]
+        np.testing.assert_allclose(found, pipeline.predict_proba(frame)[:, 1], rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("calibration", [None, _CALIBRATION])

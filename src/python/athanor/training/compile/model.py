@@ -45,7 +45,7 @@ def compile_model(
     versions = {opset.domain: opset.version for opset in features.opset_import}
     widths = {name: len(of_kind) for name, of_kind in names.items()}
     ml_opset = versions.get(ML_DOMAIN, _ML_OPSET)
-    merged = _merge(features, convert_pipeline(pipeline, widths, versions[""], ml_opset), ml_opset)
+    merged = _merge(features, convert_pipeline(pipeline, widths, versions[""], _ML_OPSET), ml_opset)
     answers = append_answers(merged, _RAW, model.contract, classes, calibration, doubt)
     helper.set_model_props(merged, {name: json.dumps(of_kind) for name, of_kind in {**names, **answers}.items()})
     # Each part brings its own, skl2onnx in an order that depends on PYTHONHASHSEED.
