@@ -10,8 +10,10 @@ import httpx
 import numpy as np
 from google.protobuf import json_format
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
+from athanor.contract.contract import message_of
 from athanor.contract.inputs import GraphInputs
 from athanor.features.features import Model
 from athanor.inspection.v1 import inspection_pb2, inspection_pb2_grpc
@@ -19,7 +21,6 @@ from athanor.release.answers import TOLERANCE
 from athanor.release.files import GRAPH, Release
 from athanor.release.graph import Graph
 from athanor.training.evaluation.evidence import Rows
-from delays.v1 import delays_pb2
 
 Values: TypeAlias = NDArray[Any]
 MakeRequest: TypeAlias = Callable[[Sequence[Any]], Message]
@@ -91,15 +92,15 @@ def inspect(channel: grpc.Channel, request: Message, **asked: str) -> inspection
     return inspection_pb2_grpc.InspectionServiceStub(channel).ComputeFeatures(question, timeout=TIMEOUT_S)
 
 
-def see_by_grpc(channel: grpc.Channel, rows: Sequence[Any], make_request: MakeRequest) -> Seen:
+def see_by_grpc(model: Model, channel: grpc.Channel, rows: Sequence[Any], make_request: MakeRequest) -> Seen:
     answers = [inspect(channel, make_request(some)) for some in split(rows, ROWS_BY_GRPC)]
     (names,) = {(*answer.numeric_names, *answer.categorical_names) for answer in answers}
     seen = [row for answer in answers for row in answer.rows]
     numeric = np.array([row.numeric for row in seen], dtype=np.float32)
     categorical = np.array([list(row.categorical) for row in seen], dtype=object)
     values = (*np.ascontiguousarray(numeric.T), *categorical.T)
-    read = delays_pb2.Prediction.FromString
-    probabilities = np.array([read(row.prediction).late_probability for row in seen])
+    read = GetMessageClass(message_of(model.contract.predictions_field)).FromString
+    probabilities = np.array([getattr(read(row.prediction), model.contract.prediction.name) for row in seen])
     return Seen(dict(zip(names, values, strict=True)), probabilities)
 
 

@@ -59,7 +59,7 @@ def flights(rows: Rows) -> Flights:
 
 @pytest.fixture(scope="session")
 def by_grpc(channel: grpc.Channel, flights: Flights) -> Seen:
-    return see_by_grpc(channel, flights, _make_request)
+    return see_by_grpc(MODEL, channel, flights, _make_request)
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ def test_grpc_sees_what_training_saw(
     demo: Demo, rows: Rows, release: Release, flights: Sequence[flight_delay_pb2.Flight]
 ) -> None:
     with grpc.insecure_channel(demo.grpc) as channel:
-        served = see_by_grpc(authorize(channel, demo.authorization), flights, _make_request)
+        served = see_by_grpc(MODEL, authorize(channel, demo.authorization), flights, _make_request)
     assert find_difference(see_by_training(MODEL, rows, release), served) == ""
 
 
